@@ -1,0 +1,1 @@
+"""metadialog: few-shot dialogue by meta-learning."""

@@ -1,0 +1,89 @@
+"""Tasks as tensors: what samplers make, and what engines, algorithms and evaluation consume.
+
+This module stands below both sides of the house, so that data and models need not know of each other.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Exchanges of one set (support or query), right-padded to one length.
+
+    Attributes:
+        inputs: token ids, int64, `[batch, time]`.
+        targets: the next token of each input, int64, `[batch, time]`.
+        mask: which targets count in the loss, bool, `[batch, time]`.
+        words: reference words behind the counted targets, int64, `[batch]`.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor
+    words: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same batch on `device`."""
+        return type(self)(
+            self.inputs.to(device), self.targets.to(device), self.mask.to(device), self.words.to(device)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One query exchange as text, and as the prompt that a reply is generated from.
+
+    Attributes:
+        prompt: token ids up to and including the marker after which the reply begins.
+        context: the turns before the response, one a line, each with its speaker.
+        response: the reference response.
+    """
+
+    prompt: tuple[int, ...]
+    context: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One topic's support and query set, disjoint by dialogue.
+
+    Attributes:
+        topic: the topic that both sets come from.
+        index: number of the episode: among those of its topic if held out, else in the order of sampling.
+        support: exchanges of the support dialogues; None with 0 shots.
+        query: exchanges of the query dialogues.
+        exchanges: the query's exchanges as text, in the order of the rows of `query`.
+        support_ids: identifiers of the support dialogues.
+        query_ids: identifiers of the query dialogues.
+    """
+
+    topic: str
+    index: int
+    support: Batch | None
+    query: Batch
+    exchanges: tuple[Exchange, ...]
+    support_ids: tuple[str, ...]
+    query_ids: tuple[str, ...]
+
+    @property
+    def shots(self) -> int:
+        """Number of support dialogues."""
+        return len(self.support_ids)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same episode with its tensors on `device`."""
+        support = None if self.support is None else self.support.to(device)
+        return type(self)(
+            self.topic,
+            self.index,
+            support,
+            self.query.to(device),
+            self.exchanges,
+            self.support_ids,
+            self.query_ids,
+        )

@@ -1,0 +1,20 @@
+"""What counts as a word: the one definition behind word perplexity, ROUGE, distinct-n and the descriptions."""
+
+import re
+
+# Scripts written without spaces: each of their characters counts as one word.
+_IDEOGRAPH = (
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, CJK ideographs
+    r"\u0e00-\u0e7f"  # Thai
+    r"\U00020000-\U0003ffff]"  # further CJK ideographs
+)
+_WORD = re.compile(rf"{_IDEOGRAPH}|(?:(?!{_IDEOGRAPH})\S)+")
+
+
+def words(text: str) -> list[str]:
+    """Split text into words: runs without white space, and single characters of scripts without spaces.
+
+    Chinese, Japanese and Thai have no spaces between words, so each of their characters is a word here; word
+    perplexity is then per character.
+    """
+    return _WORD.findall(text)
