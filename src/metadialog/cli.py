@@ -1,0 +1,87 @@
+"""`metadialog <command> [hydra overrides]`: finds the command, and imports nothing heavy before it has.
+
+Each command is a Hydra application in `metadialog.commands`; this module only picks one, so that
+`metadialog --help` is instant.
+"""
+
+import difflib
+import os
+import sys
+from importlib import import_module, metadata
+
+COMMANDS = {
+    "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
+    "evaluate": "evaluate a finished run again, on the same or on other data and options",
+    "data": "check a data set, and describe its topics, their split, and what was dropped",
+}
+
+_COMPLETION_FLAGS = ("-sc", "--shell-completion")
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: metadialog <command> [hydra overrides]",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`metadialog <command> --help` shows the command's options; `--cfg job` its whole config; `-m` sweeps.",
+            'Tab completion: eval "$(metadialog --shell-completion install=bash)" (or zsh, fish).',
+        ]
+    )
+
+
+def _fail(message: str) -> int:
+    print(f"metadialog: {message}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    from metadialog.commands.application import run
+
+    return run(import_module(f"metadialog.commands.{command}").main, command, arguments)
+
+
+def _complete(arguments: list[str]) -> int:
+    """Answer Hydra's completion script, which knows programs but not their commands.
+
+    The shell passes the line in COMP_LINE: the command's name is completed here; what follows it is completed
+    by that command's Hydra application.
+    """
+    if not any(argument.startswith("query=") for argument in arguments):
+        return _run("train", [_COMPLETION_FLAGS[0], *arguments])
+    program, _, rest = os.environ.get("COMP_LINE", "metadialog ").partition(" ")
+    command, space, overrides = rest.lstrip().partition(" ")
+    if not space:
+        print("\n".join(name for name in COMMANDS if name.startswith(command)))  # noqa: T201
+        return 0
+    if command not in COMMANDS:
+        return 0
+    os.environ["COMP_LINE"] = f"{program} {overrides}"
+    return _run(command, [_COMPLETION_FLAGS[0], *arguments])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code (2 where the user has to change something)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())  # noqa: T201
+        return 0
+    command, *rest = arguments
+    if command == "--version":
+        print(f"metadialog {metadata.version('metadialog')}")  # noqa: T201
+        return 0
+    if command in _COMPLETION_FLAGS:
+        return _complete(rest)
+    if command not in COMMANDS:
+        nearest = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        return _fail(f"{command!r} is not a command; {hint}the commands are {', '.join(COMMANDS)}")
+    return _run(command, rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

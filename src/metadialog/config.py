@@ -1,0 +1,173 @@
+"""The check of a composed config against the signatures of what it configures.
+
+Each config node names a callable in `_target_`. That callable's keyword-only parameters are the schema of the
+node: their annotations carry types and ranges, such as `Annotated[float, Gt(0)]`. They have no defaults; the
+defaults stand in the yaml files alone, so that nothing is written twice. (Positional parameters are what the
+program itself supplies.) Hydra lets `+algorithm.lrr=3` through; this check does not.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_type_hints
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from metadialog.errors import ConfigError
+
+MISSING = "???"
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return the config as plain Python values, with interpolations resolved; missing values stay `???`.
+
+    Raises:
+        ConfigError: an interpolation points nowhere.
+    """
+    try:
+        container = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(f"{key}{str(error).splitlines()[0]}") from error
+    return {str(key): value for key, value in dict(container).items()}  # type: ignore[call-overload]
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Check a resolved config, all of it, against the signatures that its `_target_`s name.
+
+    Raises:
+        ConfigError: with one line for each unknown key, missing value, wrong type or value out of range.
+    """
+    problems = list(_problems(config, "", _leaves(config)))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def schema(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the configurable parameters of a callable (its keyword-only ones) with their annotations."""
+    call = target.__init__ if inspect.isclass(target) else target
+    hints = get_type_hints(call, include_extras=True)
+    parameters = inspect.signature(call).parameters.values()
+    return {p.name: hints.get(p.name, Any) for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Say which valid names come nearest to a wrong one, and which there are."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"{hint}valid: {', '.join(names)}" if names else "there is nothing to choose from"
+
+
+def unknown_option(path: str, siblings: Iterable[str], leaves: Iterable[str]) -> str:
+    """Say in one line that an option does not exist, and which ones the user may have meant."""
+    parent, _, name = path.rpartition(".")
+    prefix = f"{parent}." if parent else ""
+    close = difflib.get_close_matches(name, list(siblings), n=2, cutoff=0.6)
+    candidates = [f"{prefix}{match}" for match in close]
+    candidates += [leaf for leaf in leaves if leaf.rpartition(".")[2] == name and leaf not in candidates]
+    candidates = candidates or difflib.get_close_matches(path, list(leaves), n=2, cutoff=0.6)
+    hint = f"did you mean {' or '.join(candidates[:3])}? " if candidates else ""
+    where = parent or "the top level"
+    return f"{path}: no such option; {hint}options of {where}: {', '.join(sorted(siblings))}"
+
+
+def _problems(node: Mapping[str, Any], path: str, leaves: list[str]) -> Iterator[str]:
+    target = _target(node, path)
+    if isinstance(target, str):
+        yield target
+        return
+    options = schema(target)
+    for name in node:
+        if name != "_target_" and name not in options:
+            yield unknown_option(_join(path, name), options, leaves)
+    for name, annotation in options.items():
+        yield from _value_problems(node, name, annotation, _join(path, name), leaves)
+    if not path:
+        return
+    if _is_complete(node, options) and not any(True for _ in _positional(target)):
+        yield from _construction_problem(target, node)
+
+
+def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
+    """Return what `_target_` names, or the problem with it."""
+    name = node.get("_target_")
+    where = path or "the config"
+    if not isinstance(name, str):
+        return f"{where}: has no _target_, the class or function that it configures"
+    try:
+        target = get_object(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        return f"{where}._target_: {name!r} cannot be imported: {' '.join(str(error).split())}"
+    return target if callable(target) else f"{where}._target_: {name!r} is not a class or a function"
+
+
+def _value_problems(
+    node: Mapping[str, Any], name: str, annotation: object, path: str, leaves: list[str]
+) -> Iterator[str]:
+    if name not in node:
+        yield f"{path}: missing from its yaml"
+        return
+    value = node[name]
+    if value == MISSING:
+        yield f"{path}: must be given ({_describe(annotation)}), as {path}=..."
+    elif isinstance(value, Mapping) and "_target_" in value:
+        yield from _problems(value, path, leaves)
+    else:
+        yield from _type_problems(annotation, value, path)
+
+
+def _type_problems(annotation: object, value: object, path: str) -> Iterator[str]:
+    adapter = TypeAdapter[Any](annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        # A union reports each of its members: one line is enough, and the last says most.
+        problem = error.errors(include_url=False)[-1]
+        message = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        yield f"{path}={_show(value)}: should be {message}"
+
+
+def _construction_problem(target: Callable[..., Any], node: Mapping[str, Any]) -> Iterator[str]:
+    """Let a component that needs nothing but its config check what a signature cannot express."""
+    try:
+        target(**{name: value for name, value in node.items() if name != "_target_"})
+    except ConfigError as error:
+        yield str(error)
+
+
+def _is_complete(node: Mapping[str, Any], options: Mapping[str, object]) -> bool:
+    values = {name: value for name, value in node.items() if name != "_target_"}
+    if set(values) != set(options) or MISSING in [v for v in values.values() if isinstance(v, str)]:
+        return False
+    return not any(any(_type_problems(options[name], value, "")) for name, value in values.items())
+
+
+def _positional(target: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    for parameter in inspect.signature(target).parameters.values():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            yield parameter
+
+
+def _describe(annotation: object) -> str:
+    json_schema = TypeAdapter[Any](annotation, config=ConfigDict(arbitrary_types_allowed=True)).json_schema()
+    return str(json_schema.get("type", "a value"))
+
+
+def _leaves(node: Mapping[str, Any], path: str = "") -> list[str]:
+    found = []
+    for name, value in node.items():
+        here = _join(path, name)
+        found += _leaves(value, here) if isinstance(value, Mapping) else [here]
+    return found
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _show(value: object) -> str:
+    return "null" if value is None else str(value)
