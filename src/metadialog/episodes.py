@@ -3,11 +3,16 @@
 This module stands below both sides of the house, so that data and models need not know of each other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+PAD_ID = 0
+"""The token id of padding, in every tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +92,22 @@ class Episode:
             self.support_ids,
             self.query_ids,
         )
+
+
+def merge(batches: Sequence[Batch]) -> Batch:
+    """Put several batches into one, right-padded to the longest.
+
+    Args:
+        batches: at least one, of any lengths.
+    """
+    time = max(batch.inputs.shape[1] for batch in batches)
+
+    def padded(tensor: Tensor) -> Tensor:  # [batch, shorter] -> [batch, time]
+        return pad(tensor, (0, time - tensor.shape[1]), value=PAD_ID)
+
+    return Batch(
+        inputs=torch.cat([padded(batch.inputs) for batch in batches]),
+        targets=torch.cat([padded(batch.targets) for batch in batches]),
+        mask=torch.cat([padded(batch.mask) for batch in batches]),
+        words=torch.cat([batch.words for batch in batches]),
+    )

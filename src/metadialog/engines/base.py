@@ -1,0 +1,74 @@
+"""What every engine does: compute the meta-gradient of the two-level objective, and adapt to one task."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor, nn
+
+from metadialog.episodes import Batch, Episode
+
+Reduction = Literal["mean", "sum"]
+Objective = Callable[[nn.Module, Batch], Tensor]
+"""Maps (model, batch) to a scalar loss: mean token negative log-likelihood, in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class InnerLoop:
+    """Plain gradient descent on the support loss.
+
+    Attributes:
+        lr: the inner learning rate, alpha.
+        steps: number of inner steps.
+        first_order: take the inner gradients as constants in the meta-gradient (Finn et al. 2017, section 5.2).
+    """
+
+    lr: float
+    steps: int
+    first_order: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MetaGradient:
+    """What one meta-batch yields.
+
+    Attributes:
+        loss: the outer objective, the query losses reduced over tasks, scalar, nats.
+        support_losses: support loss of each task before its first inner step, `[tasks]`, nats.
+        query_losses: query loss of each task after its last inner step, `[tasks]`, nats.
+        gradients: derivative of `loss` by each trainable parameter, in the order of `model.parameters()`.
+    """
+
+    loss: Tensor
+    support_losses: Tensor
+    query_losses: Tensor
+    gradients: tuple[Tensor, ...]
+
+
+class Engine(Protocol):
+    """How the meta-gradient is computed; all engines give the same one."""
+
+    name: str
+
+    def meta_gradient(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        episodes: Sequence[Episode],
+        inner: InnerLoop,
+        reduction: Reduction,
+    ) -> MetaGradient:
+        """Differentiate the query losses after adaptation by the parameters before adaptation.
+
+        The model's parameters and their `.grad` stay as they are.
+        """
+        ...
+
+    def adapt(
+        self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop
+    ) -> Iterator[nn.Module]:
+        """Yield the model after 0, 1, ..., `inner.steps` inner steps, without keeping a graph.
+
+        What is yielded is one copy that the next step changes; the model itself stays as it is.
+        """
+        ...

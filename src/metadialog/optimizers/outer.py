@@ -1,0 +1,45 @@
+"""The optimizers of the outer loop: PyTorch's, with their options checked."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch.nn import Parameter
+
+Fraction = Annotated[float, Ge(0), Lt(1)]
+
+
+def adam(
+    parameters: Iterable[Parameter],
+    *,
+    lr: Annotated[float, Gt(0)],
+    beta1: Fraction,
+    beta2: Fraction,
+    weight_decay: Annotated[float, Ge(0)],
+) -> torch.optim.Optimizer:
+    """Kingma and Ba 2015 (arXiv:1412.6980); weight decay is added to the gradient."""
+    return torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay)
+
+
+def adamw(
+    parameters: Iterable[Parameter],
+    *,
+    lr: Annotated[float, Gt(0)],
+    beta1: Fraction,
+    beta2: Fraction,
+    weight_decay: Annotated[float, Ge(0)],
+) -> torch.optim.Optimizer:
+    """Loshchilov and Hutter 2019 (arXiv:1711.05101); weight decay is apart from the gradient."""
+    return torch.optim.AdamW(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay)
+
+
+def sgd(
+    parameters: Iterable[Parameter],
+    *,
+    lr: Annotated[float, Gt(0)],
+    momentum: Fraction,
+    weight_decay: Annotated[float, Ge(0)],
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent; without momentum it is the outer update as the MAML paper writes it."""
+    return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
