@@ -1,0 +1,1 @@
+"""Which topics are meta-trained on, which choose, and which are reported on."""

@@ -1,0 +1,93 @@
+"""The dialogues of the chatterbot-corpus package: one folder a language, one YAML file a topic."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+from chatterbot_corpus.corpus import DATA_DIRECTORY
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.errors import ConfigError, DataError
+
+SPEAKERS = ("user", "bot")
+
+# The base loaders keep every scalar as the text in the file: `Yes` and `1984` are replies here, not values.
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+class ChatterbotDataset:
+    """Conversations of one language of chatterbot-corpus.
+
+    The topic is the file's stem (`ai`, `coding`, ...). An entry's texts are its turns, spoken by "user" and
+    "bot" in alternation. A few entries lack a dash in the file, so that YAML reads question and answer as one
+    text: where one ends and the other begins is not certain, and they come as dialogues of one turn.
+    """
+
+    name = "chatterbot"
+
+    def __init__(self, *, language: str) -> None:
+        """Choose the language.
+
+        Raises:
+            ConfigError: the corpus has no such language.
+        """
+        valid = languages()
+        if language not in valid:
+            close = get_close_matches(language.lower(), valid)
+            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            raise ConfigError(
+                f"dataset.language={language}: no such language; {hint}valid: {', '.join(valid)}"
+            )
+        self._folder = Path(DATA_DIRECTORY, language)
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Read topic after topic, by file name.
+
+        Raises:
+            DataError: a file is not laid out as the corpus is; the message names the file and the line.
+        """
+        for path in sorted(self._folder.glob("*.yml")):
+            yield from read_topic(path)
+
+
+def languages() -> list[str]:
+    """Return the languages of the installed corpus, sorted."""
+    return sorted({path.parent.name for path in Path(DATA_DIRECTORY).glob("*/*.yml")})
+
+
+def read_topic(path: Path) -> Iterator[Dialogue]:
+    """Read one YAML file of the corpus; the ids are `folder/file:line`.
+
+    Raises:
+        DataError: the file cannot be read, or is not a mapping with a list of `conversations`.
+    """
+    for entry in _conversations(path):
+        line = entry.start_mark.line + 1
+        texts = entry.value if isinstance(entry, yaml.SequenceNode) else [entry]
+        turns = tuple(Turn(SPEAKERS[i % 2], _text(node, path)) for i, node in enumerate(texts))
+        yield Dialogue(path.stem, turns, f"{path.parent.name}/{path.name}:{line}")
+
+
+def _conversations(path: Path) -> list[yaml.Node]:
+    try:
+        document = yaml.compose(path.read_bytes(), Loader=_LOADER)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; it should be a YAML file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise DataError(f"{path}:{line}: not valid YAML: {problem}; it should be UTF-8 YAML") from error
+    entries = document.value if isinstance(document, yaml.MappingNode) else []
+    for key, value in entries:
+        if key.value == "conversations" and isinstance(value, yaml.SequenceNode):
+            return list(value.value)
+    raise DataError(f"{path}:1: has no list of conversations; it should have the key `conversations:`")
+
+
+def _text(node: yaml.Node, path: Path) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return str(node.value)
+    line = node.start_mark.line + 1
+    raise DataError(f"{path}:{line}: a turn is not a text; it should be one string (put it in quotes)")

@@ -1,0 +1,190 @@
+"""What a corpus holds: numbers and lengths by topic, the split, and what was dropped and why."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from metadialog.datasets.corpus import Corpus, Dropped
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.text import words
+
+PARTS = ("meta-train", "meta-validation", "meta-test", "dropped", "unused")
+LEVELS = (0.05, 0.50, 0.95)
+
+
+class Parts(Protocol):
+    """What a description asks of a split of the topics (`metadialog.splits` stands above this package)."""
+
+    def part(self, topic: str) -> str:
+        """Return the part that a topic belongs to, one of `PARTS`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """The values that 5, 50 and 95 % of the values reach at most; each of them occurs."""
+
+    low: int
+    median: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Numbers and lengths of some dialogues; words as in `metadialog.text`."""
+
+    dialogues: int
+    turns: int
+    words: int
+    words_per_turn: Quantiles
+    turns_per_dialogue: Quantiles
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """One topic: its part of the split, one of `PARTS`, and its statistics."""
+
+    topic: str
+    part: str
+    statistics: Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class PartDescription:
+    """One part of the split, one of `PARTS`: its topics, and the statistics of all their dialogues."""
+
+    part: str
+    topics: tuple[TopicDescription, ...]
+    statistics: Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A whole corpus.
+
+    Attributes:
+        name: name of the data set.
+        parts: the parts of the split that have topics, in the order of `PARTS`.
+        total: statistics of all parts together, dropped and unused topics included.
+        dropped: what cleaning took out before.
+    """
+
+    name: str
+    parts: tuple[PartDescription, ...]
+    total: Statistics
+    dropped: Dropped
+
+    @property
+    def topics(self) -> tuple[TopicDescription, ...]:
+        """All topics, ordered by part and then by name."""
+        return tuple(topic for part in self.parts for topic in part.topics)
+
+
+def describe(corpus: Corpus, split: Parts) -> Description:
+    """Describe a corpus and how its topics are split.
+
+    Args:
+        corpus: the cleaned data set.
+        split: a split of exactly its topics.
+
+    Raises:
+        KeyError: the split does not know a topic of the corpus.
+    """
+    topics_of: dict[str, list[str]] = {part: [] for part in PARTS}
+    for topic in corpus.topics:
+        topics_of[split.part(topic)].append(topic)
+    parts = tuple(_part(part, corpus, topics) for part, topics in topics_of.items() if topics)
+    return Description(corpus.name, parts, _statistics(_dialogues(corpus, corpus.topics)), corpus.dropped)
+
+
+def render(description: Description) -> Group:
+    """Return a description for the terminal: the table of topics by part, then what was dropped and why."""
+    return Group(_table(description), Text(), _dropped_text(description))
+
+
+def _part(part: str, corpus: Corpus, topics: Sequence[str]) -> PartDescription:
+    described = tuple(TopicDescription(topic, part, _statistics(corpus.topics[topic])) for topic in topics)
+    return PartDescription(part, described, _statistics(_dialogues(corpus, topics)))
+
+
+def _dialogues(corpus: Corpus, topics: Iterable[str]) -> list[Dialogue]:
+    return [dialogue for topic in topics for dialogue in corpus.topics[topic]]
+
+
+def _statistics(dialogues: Sequence[Dialogue]) -> Statistics:
+    words_per_turn = [len(words(turn.text)) for dialogue in dialogues for turn in dialogue.turns]
+    turns_per_dialogue = [len(dialogue.turns) for dialogue in dialogues]
+    return Statistics(
+        dialogues=len(dialogues),
+        turns=len(words_per_turn),
+        words=sum(words_per_turn),
+        words_per_turn=_quantiles(words_per_turn),
+        turns_per_dialogue=_quantiles(turns_per_dialogue),
+    )
+
+
+def _quantiles(values: Sequence[int]) -> Quantiles:
+    low, median, high = np.quantile(values, LEVELS, method="inverted_cdf").tolist()
+    return Quantiles(int(low), int(median), int(high))
+
+
+def _table(description: Description) -> Table:
+    table = Table(
+        title=Text(f"Data set {description.name}", style="bold"),
+        caption="Lengths are quantiles: 5 %, 50 % and 95 % are at most this long.",
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("topic", overflow="fold", min_width=16)
+    for header in ("dialogues", "turns", "words", "words\nper turn", "turns per\ndialogue"):
+        table.add_column(header, justify="right", vertical="bottom")
+    for part in description.parts:
+        headline = f"{part.part} ({_count(len(part.topics), 'topic')})"
+        table.add_row(headline, *_cells(part.statistics), style="bold")
+        for topic in part.topics:
+            table.add_row(Padding(Text(topic.topic), (0, 0, 0, 2)), *_cells(topic.statistics))
+    table.add_row(
+        f"all ({_count(len(description.topics), 'topic')})", *_cells(description.total), style="bold"
+    )
+    return table
+
+
+def _dropped_text(description: Description) -> Text:
+    left_out = {part.part: _count(len(part.topics), "topic") for part in description.parts}
+    lines = []
+    if "dropped" in left_out:
+        lines.append(f"The split drops {left_out['dropped']} with fewer dialogues than split.min_dialogues.")
+    if "unused" in left_out:
+        lines.append(f"The split leaves {left_out['unused']} unused: in none of its lists.")
+    reasons = description.dropped.reasons()
+    lines.append("Cleaning took out, before all counts above:" if reasons else "Cleaning took nothing out.")
+    lines += [f"  {count:>7,}  {reason}" for reason, count in reasons]
+    if description.dropped.topics:
+        lines[-1] += f": {', '.join(description.dropped.topics)}"
+    return Text("\n".join(lines))
+
+
+def _cells(statistics: Statistics) -> tuple[str, str, str, str, str]:
+    return (
+        f"{statistics.dialogues:,}",
+        f"{statistics.turns:,}",
+        f"{statistics.words:,}",
+        _show(statistics.words_per_turn),
+        _show(statistics.turns_per_dialogue),
+    )
+
+
+def _show(quantiles: Quantiles) -> str:
+    return f"{quantiles.low} · {quantiles.median} · {quantiles.high}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,189 @@
+r"""Your own dialogues from a JSON Lines file, plain or gzipped.
+
+Each line is one dialogue, a JSON object in UTF-8:
+
+    {"topic": "travel", "turns": [{"speaker": "me", "text": "A room?"}, {"speaker": "desk", "text": "No."}]}
+    {"topic": "travel", "turns": ["A room?", "No."], "id": "travel-2"}
+
+- `topic`: a text that is not empty. White space around it does not count, and inside it counts as one space.
+- `turns`: a list of objects with the texts `speaker` and `text`, or a list of plain texts, which "user" and
+  "bot" speak in alternation; never both kinds in one dialogue.
+- `id`: optional, a text that is not empty and that no other line has; `file:line` where it is absent.
+
+Other keys are ignored. Blank lines are skipped; a byte order mark and Windows line ends do no harm. Whether
+the file is gzipped is seen from its first bytes or its ending `.gz`.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO, cast
+
+from annotated_types import MinLen
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.errors import ConfigError, DataError
+
+SPEAKERS = ("user", "bot")
+LAYOUT = '{"topic": "...", "turns": ["...", "..."]}'
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class JsonlDataset:
+    """Dialogues of one JSON Lines file; the module's docstring describes the format."""
+
+    name = "jsonl"
+
+    def __init__(self, *, path: Annotated[str, MinLen(1)]) -> None:
+        """Name the file; it is opened when the dialogues are read.
+
+        Raises:
+            ConfigError: the path begins with the home of a user who has none.
+        """
+        try:
+            self._path = Path(path).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(
+                f"dataset.path={path}: there is no such home folder; write the path in full"
+            ) from error
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Read the dialogues line by line, in the order of the file.
+
+        Raises:
+            DataError: the file is missing or malformed; the message names it, the line and the remedy.
+        """
+        lines_of_ids: dict[str, int] = {}
+        for number, line in self._lines():
+            try:
+                dialogue = parse(line, f"{self._path.name}:{number}")
+                first = lines_of_ids.setdefault(dialogue.id, number)
+                if first != number:
+                    raise ValueError(
+                        f'"id" {_show(dialogue.id)} is that of line {first}; give each line its own'
+                    )
+            except ValueError as error:
+                raise DataError(f"{self._path}:{number}: {error}") from error
+            yield dialogue
+        if not lines_of_ids:
+            raise DataError(f"{self._path}:1: holds no dialogue; it should hold one a line: {LAYOUT}")
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that are not blank with their numbers, from 1."""
+        number = 0
+        try:
+            with self._open() as file:
+                for number, line in enumerate(file, start=1):
+                    content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+                    if content.strip():
+                        yield number, content
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(
+                f"{self._path}:{number + 1}: the gzip data are broken from here on ({error}); "
+                f"it should be a whole gzip file, or plain text without the ending .gz"
+            ) from error
+        except OSError as error:
+            raise DataError(
+                f"{self._path}: cannot be read: {error.strerror}; "
+                f"dataset.path should name a .jsonl or .jsonl.gz file"
+            ) from error
+
+    def _open(self) -> BinaryIO:
+        with self._path.open("rb") as file:
+            zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        if zipped or self._path.suffix == ".gz":
+            return cast("BinaryIO", gzip.open(self._path, "rb"))
+        return self._path.open("rb")
+
+
+def parse(line: bytes, fallback_id: str) -> Dialogue:
+    """Return the dialogue that one line holds; `fallback_id` is its id where the line gives none.
+
+    Raises:
+        ValueError: the line is malformed; the message says what is wrong and what would be right.
+    """
+    record = _load(line)
+    topic = " ".join(_text_of(record, "topic", f"write {LAYOUT}").split())
+    turns = record.get("turns")
+    if not isinstance(turns, list):
+        raise ValueError(f'"turns" {_found(record, "turns")}; it should be a list: write {LAYOUT}')
+    if len({type(turn) for turn in turns}) > 1:
+        raise ValueError('"turns" mixes kinds; they should be all objects or all texts')
+    spoken = tuple(_turn(turn, position) for position, turn in enumerate(turns))
+    identifier = _text_of(record, "id", "or leave it out") if "id" in record else fallback_id
+    return Dialogue(topic, spoken, identifier)
+
+
+def _load(line: bytes) -> dict[str, object]:
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"not valid JSON at column {error.colno} ({error.msg}); it should be one object a line: {LAYOUT}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not readable as JSON ({error}); it should be {LAYOUT}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"the line is {_kind(record)}; it should be an object: {LAYOUT}")
+    return record
+
+
+def _turn(turn: object, position: int) -> Turn:
+    where = f"turn {position + 1}"
+    if isinstance(turn, str):
+        return Turn(SPEAKERS[position % 2], _encodable(turn, where))
+    if not isinstance(turn, dict):
+        raise ValueError(
+            f'{where} is {_kind(turn)}; it should be a text or {{"speaker": "...", "text": "..."}}'
+        )
+    for key in ("speaker", "text"):
+        if not isinstance(turn.get(key), str):
+            raise ValueError(f'{where}: "{key}" {_found(turn, key)}; it should be a text')
+    speaker = " ".join(_encodable(turn["speaker"], f'{where}: "speaker"').split())
+    if not speaker:
+        raise ValueError(f'{where}: "speaker" is empty; name who speaks, or write all turns as plain texts')
+    return Turn(speaker, _encodable(turn["text"], f'{where}: "text"'))
+
+
+def _text_of(record: dict[str, object], key: str, remedy: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f'"{key}" {_found(record, key)}; it should be a text: {remedy}')
+    if not value.strip():
+        raise ValueError(f'"{key}" is empty; it should be a text that is not: {remedy}')
+    return _encodable(value, f'"{key}"')
+
+
+def _encodable(text: str, where: str) -> str:
+    r"""Refuse halves of surrogate pairs: JSON can escape them (`\ud83d`), but no UTF-8 can hold them."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise ValueError(
+            f"{where} holds {half}, half of a character; write the character itself or both halves"
+        ) from error
+    return text
+
+
+def _found(record: dict[str, object], key: str) -> str:
+    return f"is {_kind(record[key])}" if key in record else "is missing"
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    kinds: dict[type, str] = {bool: "a boolean", str: "a text", list: "a list", dict: "an object"}
+    return kinds.get(type(value), "a number")
+
+
+def _show(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,87 @@
+"""Topics dealt at random to meta-train, meta-validation and meta-test."""
+
+import math
+import random
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Lt
+
+from metadialog.errors import ConfigError, DataError
+from metadialog.splits.split import TopicSplit
+
+PARTS = 3
+
+
+class SeededSplit:
+    """A split by fractions of the number of topics, drawn from a seed.
+
+    The draw depends on the seed and on the names of the topics with enough dialogues alone: not on their
+    order, the platform or the Python version.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: Annotated[int, Ge(0)],
+        validation: Annotated[float, Gt(0), Lt(1)],
+        test: Annotated[float, Gt(0), Lt(1)],
+        min_dialogues: Annotated[int, Ge(1)],
+    ) -> None:
+        """Set the draw and its fractions.
+
+        Raises:
+            ConfigError: the fractions leave nothing for meta-train.
+        """
+        if validation + test >= 1:
+            raise ConfigError(
+                f"split.validation={validation} and split.test={test}: leave no topic for meta-train; "
+                f"together they should be below 1"
+            )
+        self._seed = seed
+        self._validation = validation
+        self._test = test
+        self._min_dialogues = min_dialogues
+
+    def split(self, sizes: Mapping[str, int]) -> TopicSplit:
+        """Split the topics that have at least `min_dialogues` dialogues; the others are dropped.
+
+        Each held-out part has its fraction of the topics, rounded (halves up), but at least one topic.
+
+        Args:
+            sizes: number of dialogues of each topic.
+
+        Raises:
+            DataError: fewer than three topics have enough dialogues.
+            ConfigError: the fractions leave no topic for meta-train.
+        """
+        dropped = {topic: sizes[topic] for topic in sorted(sizes) if sizes[topic] < self._min_dialogues}
+        topics = self._shuffled(topic for topic in sizes if topic not in dropped)
+        if len(topics) < PARTS:
+            raise DataError(
+                f"{len(topics)} of {len(sizes)} topics have {self._min_dialogues} dialogues or more; meta-train, meta-"
+                f"validation and meta-test need one each: lower split.min_dialogues or add topics"
+            )
+        tests = _count(self._test, len(topics))
+        validations = _count(self._validation, len(topics))
+        if tests + validations >= len(topics):
+            raise ConfigError(
+                f"split.validation={self._validation} and split.test={self._test}: of {len(topics)} topics "
+                f"they take {validations} and {tests}, and leave none for meta-train; lower one of them"
+            )
+        return TopicSplit(
+            train=tuple(sorted(topics[tests + validations :])),
+            validation=tuple(sorted(topics[tests : tests + validations])),
+            test=tuple(sorted(topics[:tests])),
+            dropped=dropped,
+        )
+
+    def _shuffled(self, topics: Iterable[str]) -> list[str]:
+        # Python promises the same numbers from random() in every version, not the same order from shuffle().
+        generator = random.Random(self._seed)
+        place = {topic: generator.random() for topic in sorted(topics)}
+        return sorted(place, key=lambda topic: place[topic])
+
+
+def _count(fraction: float, topics: int) -> int:
+    return max(1, math.floor(fraction * topics + 0.5))

@@ -1,0 +1,67 @@
+"""What a split of the topics is, whoever makes it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Part = Literal["meta-train", "meta-validation", "meta-test", "dropped", "unused"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSplit:
+    """The topics of each part; no topic is in two.
+
+    Attributes:
+        train: topics that are meta-trained on.
+        validation: topics that checkpoints and hyperparameters are chosen on.
+        test: topics that results are reported on.
+        dropped: topics with too few dialogues, each with its number of dialogues.
+        unused: topics that were left out by choice.
+
+    Raises:
+        ValueError: a topic stands twice.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        everywhere = Counter((*self.train, *self.validation, *self.test, *self.dropped, *self.unused))
+        twice = [topic for topic, count in everywhere.items() if count > 1]
+        if twice:
+            raise ValueError(f"topics stand twice in the split: {', '.join(twice)}")
+
+    def part(self, topic: str) -> Part:
+        """Return the part of the split that a topic belongs to.
+
+        Raises:
+            KeyError: the split does not know the topic.
+        """
+        parts: tuple[tuple[Part, tuple[str, ...] | Mapping[str, int]], ...] = (
+            ("meta-train", self.train),
+            ("meta-validation", self.validation),
+            ("meta-test", self.test),
+            ("dropped", self.dropped),
+            ("unused", self.unused),
+        )
+        for part, topics in parts:
+            if topic in topics:
+                return part
+        raise KeyError(topic)
+
+
+class Split(Protocol):
+    """What `conf/split/*.yaml` names: numbers of dialogues by topic in, a split of the topics out."""
+
+    def split(self, sizes: Mapping[str, int]) -> TopicSplit:
+        """Split the topics.
+
+        Raises:
+            ConfigError: the options do not fit the topics.
+            DataError: there are too few topics.
+        """
+        ...
