@@ -143,7 +143,7 @@ def _table(description: Description) -> Table:
         box=None,
         pad_edge=False,
     )
-    table.add_column("topic", overflow="fold", min_width=16)
+    table.add_column("topic", overflow="fold")
     for header in ("dialogues", "turns", "words", "words\nper turn", "turns per\ndialogue"):
         table.add_column(header, justify="right", vertical="bottom")
     for part in description.parts:

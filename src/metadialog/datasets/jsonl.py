@@ -120,7 +120,7 @@ def parse(line: bytes, fallback_id: str) -> Dialogue:
 
 def _load(line: bytes) -> dict[str, object]:
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = json.loads(line.rstrip().decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8"

@@ -59,8 +59,8 @@ class SeededSplit:
         topics = self._shuffled(topic for topic in sizes if topic not in dropped)
         if len(topics) < PARTS:
             raise DataError(
-                f"{len(topics)} of {len(sizes)} topics have {self._min_dialogues} dialogues or more; meta-train, meta-"
-                f"validation and meta-test need one each: lower split.min_dialogues or add topics"
+                f"{len(topics)} of {len(sizes)} topics have {self._min_dialogues} dialogues or more; there "
+                f"should be at least {PARTS}, one for each part: lower split.min_dialogues, or add topics"
             )
         tests = _count(self._test, len(topics))
         validations = _count(self._validation, len(topics))
