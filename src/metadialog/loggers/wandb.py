@@ -1,0 +1,180 @@
+"""Weights & Biases: online, offline or disabled; a view of the files in the run directory."""
+
+import secrets
+import string
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from metadialog.errors import MetadialogError
+from metadialog.loggers import wandb_session
+from metadialog.loggers.adaptation import adaptation_curves, adaptation_gain
+from metadialog.loggers.base import SAMPLE_KEYS, Split, Status
+from metadialog.loggers.deadline import within
+
+if TYPE_CHECKING:
+    import wandb
+
+# The x-axis of every chart of scalars. wandb's own step never goes back; this one may, in a resumed run.
+STEP = "meta_step"
+
+_CALL_SECONDS = 60.0  # for one call in the middle of a run; scalars take well under a millisecond
+_RUN_ID_LENGTH = 8
+_SPLITS = ("meta_train", "meta_validation", "meta_test")
+
+
+class WandbLogger:
+    """Shows a run in Weights & Biases, with its own files in `<run_dir>/wandb`.
+
+    It never asks and never hangs: without a key or a network the run is offline, which is said in one line on
+    stderr. It never stops a training either: what fails later is said once, and the local files go on alone.
+
+    Args:
+        run_dir: directory of the run.
+        config: the resolved config, as plain values.
+        name: what the run is called in the list of runs.
+        run_id: identifier of an earlier run to continue, or None for a new run.
+        project: project to put the run in.
+        entity: user or team that owns the project; None for the default of the key.
+        group: runs with the same group are shown together; None for no group.
+        tags: labels of the run.
+        mode: `auto` is online if there is a key and the server answers, else offline, unless `WANDB_MODE` or
+            wandb's settings files say otherwise.
+
+    Raises:
+        ConfigError: `WANDB_MODE` is none of wandb's modes.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        config: Mapping[str, object],
+        name: str,
+        run_id: str | None,
+        *,
+        project: str,
+        entity: str | None,
+        group: str | None,
+        tags: list[str],
+        mode: Literal["auto", "online", "offline", "disabled"],
+    ) -> None:
+        self._run: wandb.Run | None = None
+        self._failed = False
+        self._run_id = run_id
+        if mode == "disabled":
+            return
+        self._run_id = run_id or _new_run_id()
+        identity = wandb_session.RunIdentity(
+            run_dir, config, name, self._run_id, project, entity, group, tuple(tags)
+        )
+        try:
+            self._run = wandb_session.open_run(identity, mode, _say)
+        except MetadialogError:
+            raise
+        except Exception as error:  # noqa: BLE001  (named in the line that is said)
+            self._give_up("cannot start", error)
+            wandb_session.close_service()
+            return
+        self._call(_define_axes)
+
+    @property
+    def run_id(self) -> str | None:
+        """Identifier of the run, under which a resumed run continues it, offline too."""
+        return self._run_id
+
+    def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
+        """Log scalars as `split/name` against `meta_step`."""
+        row = {STEP: int(step)} | {f"{split}/{name}": float(value) for name, value in values.items()}
+        self._call(lambda run: run.log(row))
+
+    def log_adaptation(self, records: pd.DataFrame) -> None:
+        """Log the records as a table, one chart with a curve per topic, and the gain in the run's summary."""
+        self._call(lambda run: _log_adaptation(run, records))
+
+    def log_samples(self, samples: Sequence[Mapping[str, object]]) -> None:
+        """Log the samples as a table."""
+        self._call(lambda run: _log_samples(run, samples))
+
+    def log_model(self, directory: Path) -> None:
+        """Log the exported model as an artifact of type `model`; its files are not copied and must stay."""
+        self._call(lambda run: _log_model(run, directory))
+
+    def finish(self, status: Status) -> None:
+        """Mark the run as finished or failed, upload the rest within a minute, and end wandb's service."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        try:
+            wandb_session.close_run(run, exit_code=0 if status == "finished" else 1)
+        except TimeoutError:
+            directory = run.settings.sync_dir
+            self._give_up(f"has not uploaded all; `wandb sync {directory}` does the rest", None)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (named in the line that is said)
+            self._give_up("cannot finish", error)
+
+    def _call(self, call: "Callable[[wandb.Run], None]") -> None:
+        run = self._run
+        if run is None or self._failed:
+            return
+        try:
+            within(_CALL_SECONDS, lambda: call(run))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (named in the line that is said)
+            self._give_up("fails", error)
+
+    def _give_up(self, what: str, error: BaseException | None) -> None:
+        if not self._failed:
+            cause = "" if error is None else f" ({wandb_session.one_line(error)})"
+            _say(f"W&B {what}{cause}; the files in the run directory hold everything")
+        self._failed = True
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _new_run_id() -> str:
+    # Not from the seeded generators: two runs with the same seed are two runs.
+    alphabet = string.ascii_lowercase + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(_RUN_ID_LENGTH))
+
+
+def _define_axes(run: "wandb.Run") -> None:
+    for split in _SPLITS:
+        run.define_metric(f"{split}/*", step_metric=STEP)
+
+
+def _log_adaptation(run: "wandb.Run", records: pd.DataFrame) -> None:
+    import wandb
+
+    run.summary.update({f"adaptation/{name}": value for name, value in adaptation_gain(records).items()})
+    row: dict[str, object] = {"adaptation_records": wandb.Table(dataframe=records)}
+    curves = adaptation_curves(records)
+    if curves:
+        row["adaptation_curve"] = wandb.plot.line_series(
+            xs=[list(curve) for curve in curves.values()],
+            ys=[list(curve.values()) for curve in curves.values()],
+            keys=list(curves),
+            title="Query loss after each inner step, by topic",
+            xname="inner step",
+        )
+    run.log(row)
+
+
+def _log_samples(run: "wandb.Run", samples: Sequence[Mapping[str, object]]) -> None:
+    import wandb
+
+    rows: list[Iterable[object]] = [[sample.get(key) for key in SAMPLE_KEYS] for sample in samples]
+    run.log({"samples": wandb.Table(columns=list(SAMPLE_KEYS), data=rows)})
+
+
+def _log_model(run: "wandb.Run", directory: Path) -> None:
+    import wandb
+
+    artifact = wandb.Artifact(f"model-{run.id}", type="model")
+    # "immutable": no second copy of the weights in the home directory for every run of a sweep.
+    artifact.add_dir(str(directory), policy="immutable")
+    run.log_artifact(artifact)
