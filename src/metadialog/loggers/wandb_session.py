@@ -73,6 +73,7 @@ def open_run(identity: RunIdentity, mode: Mode, say: Callable[[str], None]) -> "
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     wanted = within(SERVICE_SECONDS + GRACE_SECONDS, lambda: _start_service(identity, mode))
     if wanted == "disabled":
+        close_service()  # or the next run of this process would be disabled too
         return None
     if wanted == "online":
         reason = _why_offline()
