@@ -1,0 +1,27 @@
+"""Single characters."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated
+
+from annotated_types import Ge
+
+from metadialog.tokenizers.spelling import most_frequent, spelling_tokenizer
+from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE, Tokenizer
+
+
+class CharacterTokenizer:
+    """The most frequent characters (Unicode code points).
+
+    A character outside the vocabulary is spelled in its UTF-8 bytes, so that it is charged for, and word
+    perplexity may be compared with that of the other tokenizers: see `Tokenizer`.
+    """
+
+    def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE)]) -> None:
+        """Set the largest number of ids; a small corpus may not fill it."""
+        self._vocab_size = vocab_size
+
+    def train(self, texts: Iterable[str]) -> Tokenizer:
+        """Count the characters of texts, read once; their order does not matter."""
+        counts = Counter(character for text in texts for character in text)
+        return spelling_tokenizer(most_frequent(counts, self._vocab_size - MIN_VOCAB_SIZE), None)

@@ -1,0 +1,49 @@
+"""Whole words, with spelling for the rare ones."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated
+
+from annotated_types import Ge
+from tokenizers import Regex, pre_tokenizers
+
+from metadialog.tokenizers.spelling import most_frequent, spelling_tokenizer
+from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE, Tokenizer
+
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"  # scripts without spaces: each character is a piece
+_LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}&&[^{_UNSPACED}]]"
+# A word takes the space before it and an apostrophe inside it; punctuation never sticks to letters, so that
+# no piece can look like `<end>` or `<0x41>`.
+_PIECE = rf"[{_UNSPACED}]| ?{_LETTER}+(?:['\u2019]{_LETTER}+)*| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+|\s"
+
+_CHARACTER_SHARE = 4
+"""Characters get at most this part (a quarter) of the free vocabulary, for spelling; words get the rest."""
+
+
+class WordTokenizer:
+    """The most frequent words, each with the space before it, and punctuation apart from them.
+
+    A word outside the vocabulary is spelled in characters, and a character outside it in bytes: it is charged
+    for every one of them, so that word perplexity may be compared with that of the other tokenizers (see
+    `Tokenizer`). Words met only once in training are spelled too, so that a model learns to spell.
+
+    In Chinese, Japanese and Thai each character is a word.
+    """
+
+    def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE)]) -> None:
+        """Set the largest number of ids; a small corpus may not fill it."""
+        self._vocab_size = vocab_size
+
+    def train(self, texts: Iterable[str]) -> Tokenizer:
+        """Count the words of texts, read once; their order does not matter."""
+        splitter = pre_tokenizers.Split(Regex(_PIECE), "isolated")
+        words = Counter(piece for text in texts for piece, _ in splitter.pre_tokenize_str(text))
+        characters: Counter[str] = Counter()
+        for word, count in words.items():
+            for character in word:
+                characters[character] += count
+        room = self._vocab_size - MIN_VOCAB_SIZE
+        entries = most_frequent(characters, room // _CHARACTER_SHARE)
+        known = set(entries)
+        entries += [word for word in most_frequent(words, room) if word not in known]
+        return spelling_tokenizer(entries[:room], splitter)
