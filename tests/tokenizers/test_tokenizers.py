@@ -130,7 +130,7 @@ def test_a_corpus_without_text_gives_a_tokenizer_of_bytes() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vocabulary_too_small_for_the_bytes_is_refused(kind: str) -> None:
     check(_options(kind) | {"vocab_size": 261})
-    with pytest.raises(ConfigError, match="^vocab_size=260: should be greater than or equal to 261$"):
+    with pytest.raises(ConfigError, match=r"^vocab_size=260: should be greater than or equal to 261$"):
         check(_options(kind) | {"vocab_size": 260})
 
 

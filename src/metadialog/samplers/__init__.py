@@ -1,0 +1,1 @@
+"""Topics in, episodes out: which dialogues are drawn, and how they become padded and masked tensors."""

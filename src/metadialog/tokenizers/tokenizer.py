@@ -20,8 +20,8 @@ class Tokenizer:
     """A vocabulary, and the rule that cuts text into its entries.
 
     Nothing is ever unknown, and `decode(encode(text)) == text` for every text: what is not in the vocabulary
-    is spelled in bytes. So a model over any of the vocabularies gives a probability to the whole of a text,
-    and an unfamiliar word is charged for its characters: word perplexity, `exp(total negative log-likelihood /
+    is spelled in bytes. So a model over any vocabulary gives a probability to the whole of a text, and an
+    unfamiliar word is charged for its characters: word perplexity, `exp(total negative log-likelihood /
     words)`, may be compared between tokenizers, and no `<unk>` makes it look better. (A text has one encoding
     here, and the probability of other spellings of it is not counted: word perplexity is an upper bound, for
     each tokenizer.)

@@ -1,0 +1,119 @@
+"""What every sampler of training episodes does: it counts episodes, and can be stopped and resumed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.episodes import Episode
+from metadialog.errors import DataError, RunError
+from metadialog.samplers.exchanges import MIN_TURNS, ExchangeEncoder
+
+
+class Sampler(ABC):
+    """An endless source of episodes: what `conf/sampler/*.yaml` names.
+
+    Episode number i depends on the topics, the options, the seed and i alone, not on the episodes before it:
+    so the whole state is the number of the next episode.
+    """
+
+    def __init__(
+        self, topics: Mapping[str, Sequence[Dialogue]], encoder: ExchangeEncoder, shots: int, queries: int
+    ) -> None:
+        """Take the topics, whatever their order.
+
+        Args:
+            topics: the dialogues of each topic.
+            encoder: dialogues to tensors.
+            shots: support dialogues of an episode.
+            queries: query dialogues of an episode.
+
+        Raises:
+            DataError: there is no topic, a topic has fewer than `shots + queries` dialogues, or a dialogue
+                has fewer than two turns.
+        """
+        check_topics(topics, {"sampler.shots": shots, "sampler.queries": queries})
+        self.topics = {topic: topics[topic] for topic in sorted(topics)}
+        self.shots = shots
+        self.queries = queries
+        self._encoder = encoder
+        self._next = 0
+
+    def sample(self) -> Episode:
+        """Return the next episode."""
+        episode = self.episode(self._next)
+        self._next += 1
+        return episode
+
+    def batch(self, size: int) -> list[Episode]:
+        """Return the next `size` episodes."""
+        return [self.sample() for _ in range(size)]
+
+    def episode(self, index: int) -> Episode:
+        """Return episode number `index`, counted from 0, whatever has been sampled so far."""
+        topic, places = self._draw(index)
+        dialogues = [self.topics[topic][place] for place in places]
+        return make_episode(self._encoder, topic, index, dialogues[: self.shots], dialogues[self.shots :])
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what resuming needs, as JSON can hold it."""
+        return {"next_episode": self._next}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken.
+
+        Raises:
+            RunError: this is no such state.
+        """
+        number = state.get("next_episode")
+        if not isinstance(number, int) or number < 0:
+            raise RunError(f"sampler state {dict(state)}: next_episode should be a whole number, 0 or more")
+        self._next = number
+
+    @abstractmethod
+    def _draw(self, index: int) -> tuple[str, list[int]]:
+        """Draw the topic of an episode, and the places of `shots + queries` different dialogues in it."""
+
+
+def make_episode(
+    encoder: ExchangeEncoder, topic: str, index: int, support: Sequence[Dialogue], query: Sequence[Dialogue]
+) -> Episode:
+    """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
+
+    Raises:
+        DataError: a dialogue has fewer than two turns.
+    """
+    return Episode(
+        topic=topic,
+        index=index,
+        support=encoder.batch(support) if support else None,
+        query=encoder.batch(query),
+        exchanges=encoder.exchanges(query),
+        support_ids=tuple(dialogue.id for dialogue in support),
+        query_ids=tuple(dialogue.id for dialogue in query),
+    )
+
+
+def check_topics(topics: Mapping[str, Sequence[Dialogue]], options: Mapping[str, int]) -> None:
+    """Check that every topic has the dialogues that an episode takes, and every dialogue a response.
+
+    Args:
+        topics: the dialogues of each topic.
+        options: the options that say how many dialogues an episode takes, with their values.
+
+    Raises:
+        DataError: one of them has not; the message names it, and the options.
+    """
+    if not topics:
+        raise DataError("there are no topics to draw episodes from; there should be at least one")
+    needed = sum(options.values())
+    for topic in sorted(topics):
+        if len(topics[topic]) < needed:
+            asked = " and ".join(f"{name}={value}" for name, value in options.items())
+            raise DataError(
+                f"topic {topic}: has {len(topics[topic])} dialogues, but {asked} take {needed}: lower them, "
+                f"set split.min_dialogues={needed}, or add dialogues"
+            )
+        for dialogue in topics[topic]:
+            if len(dialogue.turns) < MIN_TURNS:
+                raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")

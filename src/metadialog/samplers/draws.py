@@ -1,0 +1,39 @@
+"""Random draws that come out the same on every platform and in every Python version.
+
+Python promises the same numbers from `random()` for a seed in every version, but not the same choices from
+`sample` or `shuffle`: so the draws here are made of `random()` alone.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from random import Random
+
+
+def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
+    """Draw `count` different numbers below `population`, all orders being equally likely.
+
+    The first k of them do not depend on `count` (a Fisher-Yates shuffle, stopped early).
+
+    Raises:
+        ValueError: `count` is more than `population`.
+    """
+    if count > population:
+        raise ValueError(f"cannot draw {count} different numbers out of {population}")
+    pool = list(range(population))
+    for place in range(count):
+        chosen = place + int(generator.random() * (population - place))
+        pool[place], pool[chosen] = pool[chosen], pool[place]
+    return pool[:count]
+
+
+def draw_weighted(generator: Random, weights: Sequence[float]) -> int:
+    """Draw a place in `weights`, with probability in proportion to the weight there.
+
+    Args:
+        generator: where the randomness comes from.
+        weights: 0 or more each, more than 0 together.
+    """
+    bounds = list(accumulate(weights))
+    # The bound on the place guards against a product that rounds up to the sum.
+    return bisect_right(bounds, generator.random() * bounds[-1], hi=len(bounds) - 1)

@@ -1,0 +1,66 @@
+"""Training episodes, drawn from the topics with a choice of weights."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.samplers.base import Sampler
+from metadialog.samplers.draws import draw_distinct, draw_weighted
+from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+TopicWeighting = Literal["uniform", "proportional", "temperature"]
+
+
+class EpisodeSampler(Sampler):
+    """Draws a topic, then its support and query dialogues without replacement.
+
+    A topic of n dialogues is drawn with a probability in proportion to 1 (`uniform`), to n (`proportional`),
+    or to n^(1/T) (`temperature`; T = 1 is proportional, and a large T nearly uniform).
+
+    The same topics, options and seed give the same episodes on every platform and in every Python version.
+    """
+
+    def __init__(
+        self,
+        topics: Mapping[str, Sequence[Dialogue]],
+        tokenizer: Tokenizer,
+        seed: int,
+        *,
+        shots: Annotated[int, Ge(1)],
+        queries: Annotated[int, Ge(1)],
+        context_turns: Annotated[int, Ge(1)],
+        max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+        loss_on: LossOn,
+        topic_weighting: TopicWeighting,
+        temperature: Annotated[float, Gt(0)],
+    ) -> None:
+        """Take the meta-train topics; see `conf/sampler/episodes.yaml` for the options.
+
+        Raises:
+            DataError: a topic has fewer than `shots + queries` dialogues; the message names it.
+        """
+        super().__init__(
+            topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries
+        )
+        self._seed = seed
+        self._names = list(self.topics)
+        sizes = [len(dialogues) for dialogues in self.topics.values()]
+        self._weights = topic_weights(sizes, topic_weighting, temperature)
+
+    def _draw(self, index: int) -> tuple[str, list[int]]:
+        generator = Random(f"{self._seed}:{index}")
+        topic = self._names[draw_weighted(generator, self._weights)]
+        return topic, draw_distinct(generator, len(self.topics[topic]), self.shots + self.queries)
+
+
+def topic_weights(sizes: Sequence[int], weighting: TopicWeighting, temperature: float) -> list[float]:
+    """Return the weights, in proportion to which topics of these sizes (in dialogues) are drawn."""
+    if weighting == "uniform":
+        return [1.0] * len(sizes)
+    exponent = 1.0 if weighting == "proportional" else 1.0 / temperature
+    # Shares of the largest, so that no low temperature makes a weight overflow.
+    return [(size / max(sizes)) ** exponent for size in sizes]

@@ -1,0 +1,160 @@
+"""From dialogues to exchanges, and from exchanges to padded batches."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.episodes import PAD_ID, Batch, Exchange
+from metadialog.errors import DataError
+from metadialog.text import words
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+LossOn = Literal["response", "all"]
+
+MIN_TURNS = 2
+"""A dialogue of fewer turns has no exchange."""
+
+MIN_TOKENS = 4
+"""The least length cap: `<begin>`, `<self>` and something of a response."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedExchange:
+    """One exchange as token ids.
+
+    Attributes:
+        ids: `<begin>`, the context, `<self>`, the response and `<end>`, as far as the length cap leaves them.
+        counted_from: place in `ids` of the first token that counts in the loss; so do all that follow it.
+        words: number of words of the text behind the counted tokens.
+        exchange: the same exchange as text and as prompt.
+    """
+
+    ids: tuple[int, ...]
+    counted_from: int
+    words: int
+    exchange: Exchange
+
+
+class ExchangeEncoder:
+    """Makes every turn of a dialogue but the first a response to the turns before it.
+
+    The sequence is `<begin> <other> ... <self> ... <self> RESPONSE <end>`: each turn of the context follows
+    `<self>` if its speaker is the one who responds, else `<other>`. The model reads all of it but the last
+    token, and that is what `max_tokens` caps: the oldest tokens of the context go first, then `<end>` and the
+    end of the response.
+
+    The loss is on the response and its `<end>` (`response`), or on all that follows `<begin>` (`all`).
+    `words` counts the words of exactly the text whose tokens are counted, cut as they are.
+
+    The prompt is cut to `max_tokens` too, but whatever the response: a reply is generated without knowing how
+    long the reference is.
+
+    Each dialogue is encoded once and kept.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, context_turns: int, max_tokens: int, loss_on: LossOn) -> None:
+        """Set how long contexts and sequences are, and what is learned.
+
+        Args:
+            tokenizer: text to ids.
+            context_turns: most turns of a context, 1 or more.
+            max_tokens: most input tokens, `MIN_TOKENS` or more.
+            loss_on: which tokens count.
+        """
+        self._tokenizer = tokenizer
+        self._context_turns = context_turns
+        self._max_tokens = max_tokens
+        self._loss_on = loss_on
+        self._encoded: dict[Dialogue, tuple[EncodedExchange, ...]] = {}
+
+    def encode(self, dialogue: Dialogue) -> tuple[EncodedExchange, ...]:
+        """Return the exchanges of a dialogue, in its order.
+
+        Raises:
+            DataError: the dialogue has fewer than two turns.
+        """
+        if dialogue not in self._encoded:
+            if len(dialogue.turns) < MIN_TURNS:
+                raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")
+            places = range(1, len(dialogue.turns))
+            self._encoded[dialogue] = tuple(self._encode_exchange(dialogue.turns, i) for i in places)
+        return self._encoded[dialogue]
+
+    def batch(self, dialogues: Iterable[Dialogue]) -> Batch:
+        """Return all exchanges of some dialogues as one batch.
+
+        Raises:
+            DataError: a dialogue has fewer than two turns.
+        """
+        return collate([exchange for dialogue in dialogues for exchange in self.encode(dialogue)])
+
+    def exchanges(self, dialogues: Iterable[Dialogue]) -> tuple[Exchange, ...]:
+        """Return all exchanges of some dialogues as text, in the order of the rows of their batch.
+
+        Raises:
+            DataError: a dialogue has fewer than two turns.
+        """
+        return tuple(encoded.exchange for dialogue in dialogues for encoded in self.encode(dialogue))
+
+    def _encode_exchange(self, turns: Sequence[Turn], place: int) -> EncodedExchange:
+        response = turns[place]
+        context_turns = turns[max(0, place - self._context_turns) : place]
+        context = [token for turn in context_turns for token in self._mark(turn, response.speaker)]
+        reply = self._tokenizer.encode(response.text)
+        whole = (*reply, self._tokenizer.end_id)
+        # The last token is a target alone. <begin> and <self> always stay.
+        kept = whole[: self._max_tokens - 1]
+        prompt = self._prompt(context, self._max_tokens - len(kept) - 1)
+        counted_from = 1 if self._loss_on == "all" else len(prompt)
+        ids = prompt + kept
+        return EncodedExchange(
+            ids=ids,
+            counted_from=counted_from,
+            words=self._count_words(ids[counted_from:]),
+            exchange=Exchange(
+                prompt=self._prompt(context, self._max_tokens - 2),
+                context="\n".join(f"{turn.speaker}: {' '.join(turn.text.split())}" for turn in context_turns),
+                response=response.text,
+            ),
+        )
+
+    def _mark(self, turn: Turn, responder: str) -> list[int]:
+        marker = self._tokenizer.self_id if turn.speaker == responder else self._tokenizer.other_id
+        return [marker, *self._tokenizer.encode(turn.text)]
+
+    def _prompt(self, context: list[int], room: int) -> tuple[int, ...]:
+        newest = context[max(0, len(context) - room) :]
+        return (self._tokenizer.begin_id, *newest, self._tokenizer.self_id)
+
+    def _count_words(self, ids: Sequence[int]) -> int:
+        # Turn by turn: the last word of one and the first of the next are two, whatever stands between them.
+        turns: list[list[int]] = [[]]
+        for token in ids:
+            if token in (self._tokenizer.self_id, self._tokenizer.other_id):
+                turns.append([])
+            else:
+                turns[-1].append(token)
+        return sum(len(words(self._tokenizer.decode(turn))) for turn in turns)
+
+
+def collate(exchanges: Sequence[EncodedExchange]) -> Batch:
+    """Right-pad exchanges to the longest: inputs are all tokens but the last, targets all but the first.
+
+    Args:
+        exchanges: at least one.
+    """
+    time = max(len(exchange.ids) for exchange in exchanges) - 1
+    rows = [exchange.ids + (PAD_ID,) * (time + 1 - len(exchange.ids)) for exchange in exchanges]
+    ids = torch.tensor(rows, dtype=torch.int64)  # [batch, time + 1]
+    places = torch.arange(1, time + 1)  # [time], of each target in its sequence
+    first = torch.tensor([exchange.counted_from for exchange in exchanges])[:, None]  # [batch, 1]
+    length = torch.tensor([len(exchange.ids) for exchange in exchanges])[:, None]
+    return Batch(
+        inputs=ids[:, :-1].contiguous(),
+        targets=ids[:, 1:].contiguous(),
+        mask=(places >= first) & (places < length),
+        words=torch.tensor([exchange.words for exchange in exchanges], dtype=torch.int64),
+    )

@@ -1,0 +1,60 @@
+"""Held-out episodes: drawn once, and the same for every algorithm and every run."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Annotated
+
+from annotated_types import Ge, MinLen
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.episodes import Episode
+from metadialog.samplers.base import check_topics, make_episode
+from metadialog.samplers.draws import draw_distinct
+from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+
+def held_out_episodes(
+    topics: Mapping[str, Sequence[Dialogue]],
+    tokenizer: Tokenizer,
+    *,
+    shots: Annotated[Sequence[Annotated[int, Ge(0)]], MinLen(1)],
+    queries: Annotated[int, Ge(1)],
+    episodes_per_topic: Annotated[int, Ge(1)],
+    seed: int,
+    context_turns: Annotated[int, Ge(1)],
+    max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+    loss_on: LossOn,
+) -> list[Episode]:
+    """Draw the episodes that algorithms are compared on.
+
+    They come topic by topic (sorted), then by number (`Episode.index`), then by shots in the order given.
+    What is drawn for a topic depends on the seed and on that topic alone. The episodes of one topic and
+    number have the same query set for all shots, and nested support sets (1 shot is the first of 3): they
+    differ in nothing but the shots, and a list with more shots leaves the others as they were.
+
+    Args:
+        topics: the dialogues of each held-out topic.
+        tokenizer: text to ids.
+        shots: the numbers of support dialogues; 0 makes an episode without a support set.
+        queries: query dialogues of an episode.
+        episodes_per_topic: episodes of each topic, for each of `shots`.
+        seed: fixed, and not the run's.
+        context_turns: most turns of a context.
+        max_tokens: most input tokens of an exchange.
+        loss_on: which tokens count.
+
+    Raises:
+        DataError: a topic has fewer than `max(shots) + queries` dialogues; the message names it.
+    """
+    most = max(shots)
+    check_topics(topics, {"evaluation.shots": most, "evaluation.queries": queries})
+    encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
+    episodes = []
+    for topic in sorted(topics):
+        for index in range(episodes_per_topic):
+            places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(topics[topic]), queries + most)
+            dialogues = [topics[topic][place] for place in places]
+            query, support = dialogues[:queries], dialogues[queries:]
+            episodes += [make_episode(encoder, topic, index, support[:count], query) for count in shots]
+    return episodes

@@ -1,0 +1,99 @@
+"""Training episodes, drawn by learn2learn's own task sets."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import numpy as np
+import torch
+from annotated_types import Ge
+from torch.utils.data import Dataset
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.learn2learn_import import learn2learn
+from metadialog.samplers.base import Sampler
+from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+
+class TasksetSampler(Sampler):
+    """A task is one class and `shots + queries` of its examples: a topic and its dialogues.
+
+    The draw is that of `learn2learn.data.Taskset` with `NWays`, `KShots` and `LoadData`: topics uniformly,
+    dialogues without replacement. It is the same on every platform with the same versions of Python and
+    learn2learn.
+    """
+
+    def __init__(
+        self,
+        topics: Mapping[str, Sequence[Dialogue]],
+        tokenizer: Tokenizer,
+        seed: int,
+        *,
+        shots: Annotated[int, Ge(1)],
+        queries: Annotated[int, Ge(1)],
+        context_turns: Annotated[int, Ge(1)],
+        max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+        loss_on: LossOn,
+    ) -> None:
+        """Take the meta-train topics; see `conf/sampler/taskset.yaml` for the options.
+
+        Raises:
+            DataError: a topic has fewer than `shots + queries` dialogues; the message names it.
+        """
+        super().__init__(
+            topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries
+        )
+        self._seed = seed
+        self._names = list(self.topics)
+        dataset = learn2learn.data.MetaDataset(DialoguePlaces([len(d) for d in self.topics.values()]))
+        transforms = learn2learn.data.transforms
+        self._taskset = learn2learn.data.Taskset(
+            dataset,
+            task_transforms=[
+                transforms.NWays(dataset, n=1),
+                transforms.KShots(dataset, k=shots + queries),
+                transforms.LoadData(dataset),
+            ],
+        )
+
+    def _draw(self, index: int) -> tuple[str, list[int]]:
+        with isolated_generators(f"{self._seed}:{index}"):
+            places, labels = self._taskset.sample()  # [shots + queries] each
+        return self._names[int(labels[0])], [int(place) for place in places]
+
+
+class DialoguePlaces(Dataset[tuple[int, int]]):
+    """Every dialogue as its place within its topic, labelled with the number of the topic."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        """Lay topics of these sizes (in dialogues) end to end."""
+        self._items = [(place, label) for label, size in enumerate(sizes) for place in range(size)]
+
+    def __len__(self) -> int:
+        """Return the number of dialogues of all topics."""
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        """Return (place, label) of a dialogue."""
+        return self._items[index]
+
+
+@contextmanager
+def isolated_generators(seed: str) -> Iterator[None]:
+    """Seed the global generators of Python, numpy and torch (CPU), and put them back as they were.
+
+    learn2learn draws from the global generators; training and generation shall not notice.
+    """
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    others = random.Random(seed)
+    random.seed(seed)
+    np.random.seed(others.getrandbits(32))  # noqa: NPY002
+    torch.default_generator.manual_seed(others.getrandbits(63))
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)

@@ -1,0 +1,38 @@
+from collections import Counter
+from itertools import permutations
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadialog.samplers.draws import draw_distinct, draw_weighted
+
+
+@given(seed=st.integers(), population=st.integers(1, 40), data=st.data())
+def test_drawn_numbers_are_different_and_nested(seed: int, population: int, data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, population))
+    drawn = draw_distinct(Random(seed), population, count)
+    assert len(set(drawn)) == len(drawn) == count
+    assert set(drawn) <= set(range(population))
+    assert draw_distinct(Random(seed), population, population)[:count] == drawn
+
+
+def test_all_orders_are_equally_likely() -> None:
+    generator = Random(0)
+    counts = Counter(tuple(draw_distinct(generator, 4, 2)) for _ in range(6000))
+    assert set(counts) == set(permutations(range(4), 2))
+    # 500 expected each; five standard deviations are 107.
+    assert all(abs(count - 500) < 107 for count in counts.values())
+
+
+def test_more_than_there_are_cannot_be_drawn() -> None:
+    with pytest.raises(ValueError, match="cannot draw 3 different numbers out of 2"):
+        draw_distinct(Random(0), 2, 3)
+
+
+def test_weights_are_kept_and_zero_is_never_drawn() -> None:
+    generator = Random(0)
+    counts = Counter(draw_weighted(generator, [1.0, 0.0, 3.0]) for _ in range(4000))
+    assert set(counts) == {0, 2}
+    assert abs(counts[2] - 3000) < 140

@@ -1,0 +1,96 @@
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.episodes import Episode
+from metadialog.errors import DataError
+from metadialog.samplers.held_out import held_out_episodes
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+Topics = Mapping[str, Sequence[Dialogue]]
+
+
+def draw(
+    topics: Topics, tokenizer: Tokenizer, shots: Sequence[int] = (0, 1, 3), seed: int = 0
+) -> list[Episode]:
+    return held_out_episodes(
+        topics,
+        tokenizer,
+        shots=shots,
+        queries=4,
+        episodes_per_topic=2,
+        seed=seed,
+        context_turns=3,
+        max_tokens=64,
+        loss_on="response",
+    )
+
+
+def chosen(episode: Episode) -> tuple[str, int, tuple[str, ...], tuple[str, ...]]:
+    return episode.topic, episode.index, episode.support_ids, episode.query_ids
+
+
+def test_the_draws_are_the_same_everywhere(topics: Topics, tokenizer: Tokenizer) -> None:
+    episodes = draw({"ai": topics["ai"]}, tokenizer, shots=[2], seed=7)
+    assert [chosen(episode) for episode in episodes] == PINNED
+
+
+def test_they_come_by_topic_then_number_then_shots(topics: Topics, tokenizer: Tokenizer) -> None:
+    some = {topic: topics[topic] for topic in ("science", "ai")}
+    order = [(episode.topic, episode.index, episode.shots) for episode in draw(some, tokenizer)]
+    assert order == [(topic, i, k) for topic in ("ai", "science") for i in range(2) for k in (0, 1, 3)]
+
+
+def test_queries_are_shared_and_supports_nested(topics: Topics, tokenizer: Tokenizer) -> None:
+    episodes = draw(topics, tokenizer)
+    for none, one, three in zip(episodes[::3], episodes[1::3], episodes[2::3], strict=True):
+        assert none.query_ids == one.query_ids == three.query_ids
+        assert torch.equal(none.query.inputs, three.query.inputs)
+        assert none.exchanges == one.exchanges == three.exchanges
+        assert none.support is None
+        assert none.support_ids == ()
+        assert one.support is not None
+        assert three.support is not None
+        assert len(one.support.inputs) <= len(three.support.inputs)
+        assert one.support_ids == three.support_ids[:1]
+        assert len(three.support_ids) == 3
+        assert not set(three.support_ids) & set(three.query_ids)
+
+
+def test_other_topics_and_other_shots_change_nothing(topics: Topics, tokenizer: Tokenizer) -> None:
+    alone = [chosen(e) for e in draw({"ai": topics["ai"]}, tokenizer)]
+    among = [chosen(e) for e in draw(topics, tokenizer) if e.topic == "ai"]
+    more = [chosen(e) for e in draw({"ai": topics["ai"]}, tokenizer, shots=[0, 1, 3, 8])]
+    assert alone == among == [one for one in more if len(one[2]) != 8]
+
+
+def test_seeds_and_numbers_make_other_episodes(topics: Topics, tokenizer: Tokenizer) -> None:
+    ai = {"ai": topics["ai"]}
+    drawn = {e.query_ids for seed in (0, 1) for e in draw(ai, tokenizer, shots=[1], seed=seed)}
+    assert len(drawn) == 4
+
+
+def test_a_topic_with_too_few_dialogues_is_named(topics: Topics, tokenizer: Tokenizer) -> None:
+    with pytest.raises(DataError) as caught:
+        draw({"ai": topics["ai"][:6]}, tokenizer)
+    assert str(caught.value).startswith(
+        "topic ai: has 6 dialogues, but evaluation.shots=3 and evaluation.queries=4 take 7: "
+    )
+
+
+PINNED = [
+    (
+        "ai",
+        0,
+        ("english/ai.yml:17", "english/ai.yml:195"),
+        ("english/ai.yml:25", "english/ai.yml:119", "english/ai.yml:13", "english/ai.yml:111"),
+    ),
+    (
+        "ai",
+        1,
+        ("english/ai.yml:115", "english/ai.yml:55"),
+        ("english/ai.yml:5", "english/ai.yml:27", "english/ai.yml:79", "english/ai.yml:111"),
+    ),
+]
