@@ -1,0 +1,45 @@
+"""What is asked of every algorithm on the held-out topics."""
+
+from typing import Annotated
+
+from annotated_types import Ge, Len
+
+from metadialog.errors import ConfigError
+
+Count = Annotated[int, Ge(0)]
+
+
+class AdaptationProtocol:
+    """Adapt to episodes of held-out topics and score each step: the same episodes for every algorithm.
+
+    Args:
+        shots: numbers of support dialogues; each has its own adaptation curve.
+        queries: query dialogues of an episode, the same for all shots.
+        steps: inner steps of the adaptation curve.
+        report_steps: inner steps at which replies are generated and compared with the references.
+        episodes_per_topic: episodes drawn from each held-out topic.
+        seed: of the draw; another seed gives other episodes, so keep it within a comparison.
+    """
+
+    def __init__(
+        self,
+        *,
+        shots: Annotated[list[Count], Len(1)],
+        queries: Annotated[int, Ge(1)],
+        steps: Count,
+        report_steps: Annotated[list[Count], Len(1)],
+        episodes_per_topic: Annotated[int, Ge(1)],
+        seed: Count,
+    ) -> None:
+        late = [step for step in report_steps if step > steps]
+        if late:
+            raise ConfigError(
+                f"evaluation.report_steps: {late} is beyond evaluation.steps={steps}; "
+                "raise evaluation.steps or leave them out"
+            )
+        self.shots = sorted(set(shots))
+        self.queries = queries
+        self.steps = steps
+        self.report_steps = sorted(set(report_steps))
+        self.episodes_per_topic = episodes_per_topic
+        self.seed = seed

@@ -1,0 +1,87 @@
+"""The records: one row for each algorithm, topic, episode, number of shots and inner step."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metadialog.episodes import Episode
+from metadialog.errors import RunError
+
+EPISODES_KEY = b"metadialog.episodes"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one algorithm did on one episode after one number of inner steps.
+
+    Attributes:
+        split: the part of the topics, such as meta_test.
+        loss: mean negative log-likelihood of the query's counted tokens, nats.
+        tokens: the counted tokens.
+        words: the reference words behind them.
+        word_perplexity: `exp(total negative log-likelihood / words)`: comparable between tokenizers.
+        bleu, chrf: of the replies, 0 to 100; None at steps that are not reported, like those below.
+        rouge_l, distinct_1, distinct_2: of the replies, 0 to 1.
+    """
+
+    algorithm: str
+    engine: str
+    dataset: str
+    seed: int
+    split: str
+    topic: str
+    episode: int
+    shots: int
+    inner_step: int
+    loss: float
+    tokens: int
+    words: int
+    word_perplexity: float
+    bleu: float | None
+    rouge_l: float | None
+    chrf: float | None
+    distinct_1: float | None
+    distinct_2: float | None
+
+
+_QUALITIES = ["bleu", "rouge_l", "chrf", "distinct_1", "distinct_2"]
+
+
+def to_frame(records: Sequence[Record]) -> pd.DataFrame:
+    """Return the records as a table, one column for each attribute."""
+    frame = pd.DataFrame([asdict(record) for record in records], columns=list(Record.__dataclass_fields__))
+    return frame.astype(dict.fromkeys(_QUALITIES, "float64"))
+
+
+def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode]) -> None:
+    """Write the records, and beside them, in the file's metadata, which dialogues made each episode."""
+    drawn = [
+        {
+            "topic": episode.topic,
+            "episode": episode.index,
+            "shots": episode.shots,
+            "support": episode.support_ids,
+            "query": episode.query_ids,
+        }
+        for episode in episodes
+    ]
+    table = pa.Table.from_pandas(records, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), EPISODES_KEY: json.dumps(drawn).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def read_records(path: Path) -> pd.DataFrame:
+    """Read records back.
+
+    Raises:
+        RunError: the file is missing or not one of records.
+    """
+    try:
+        return pd.read_parquet(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunError(f"{path}: no readable records of a run: {error}") from error

@@ -1,0 +1,18 @@
+"""The loss that all algorithms share: negative log-likelihood of the counted tokens."""
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from metadialog.episodes import Batch
+
+
+def token_losses(model: nn.Module, batch: Batch) -> Tensor:
+    """Return each target's negative log-likelihood, `[batch, time]`, nats; 0 where the mask leaves it out."""
+    logits, _ = model(batch.inputs)  # [batch, time, vocab]
+    losses = cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="none")  # [batch * time]
+    return losses.view_as(batch.targets) * batch.mask
+
+
+def mean_token_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the mean negative log-likelihood of the counted tokens, scalar, nats."""
+    return token_losses(model, batch).sum() / batch.mask.sum()

@@ -1,0 +1,64 @@
+"""The dialogue model: an embedding, a recurrent layer and a linear layer to the vocabulary."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+Hidden = Tensor | tuple[Tensor, Tensor]
+"""State of the recurrent layer, `[layers, batch, hidden]`; for an LSTM the pair of state and cell."""
+
+_CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class DialogModel(nn.Module):
+    """A recurrent language model over the tokens of a dialogue.
+
+    Args:
+        vocab_size: number of token ids.
+        cell: the recurrent layer: Elman (tanh), GRU (Cho et al. 2014) or LSTM (Hochreiter and Schmidhuber 1997).
+        embedding_size: width of the token embedding.
+        hidden_size: width of the recurrent layer.
+        layers: recurrent layers on top of each other.
+        dropout: probability of dropping a unit of the embedding, between layers, and of the last layer's output.
+        tied_embedding: use the embedding as output weights too (Press and Wolf 2017); where the widths differ, a
+            linear layer leads from the hidden to the embedding width.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        cell: Literal["rnn", "gru", "lstm"],
+        embedding_size: Annotated[int, Gt(0)],
+        hidden_size: Annotated[int, Gt(0)],
+        layers: Annotated[int, Gt(0)],
+        dropout: Annotated[float, Ge(0), Lt(1)],
+        tied_embedding: bool,
+    ) -> None:
+        super().__init__()
+        between = dropout if layers > 1 else 0.0  # torch warns of a dropout that has no place
+        self.embed = nn.Embedding(vocab_size, embedding_size)
+        self.rnn = _CELLS[cell](embedding_size, hidden_size, layers, batch_first=True, dropout=between)
+        self.drop = nn.Dropout(dropout)
+        tied_width = embedding_size if tied_embedding else hidden_size
+        self.project = nn.Identity() if tied_width == hidden_size else nn.Linear(hidden_size, tied_width)
+        self.linear = nn.Linear(tied_width, vocab_size)
+        if tied_embedding:
+            # A unit-normal embedding would make logits far too large: start from the output layer's values.
+            self.embed.weight = self.linear.weight
+
+    def forward(self, tokens: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
+        """Predict the token after each token.
+
+        Args:
+            tokens: token ids, int64, `[batch, time]`.
+            hidden: the state to go on from; None to begin.
+
+        Returns:
+            Logits `[batch, time, vocab]`, and the state after the last token.
+        """
+        x = self.drop(self.embed(tokens))  # [batch, time, embedding]
+        x, hidden = self.rnn(x, hidden)  # [batch, time, hidden], [layers, batch, hidden]
+        x = self.project(self.drop(x))  # [batch, time, hidden], or [..., embedding] if tied
+        return self.linear(x), hidden  # [batch, time, vocab]
