@@ -1,0 +1,1 @@
+"""The config files, as the package `metadialog.conf` in an installed copy."""

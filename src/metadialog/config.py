@@ -9,14 +9,16 @@ program itself supplies.) Hydra lets `+algorithm.lrr=3` through; this check does
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Any, cast, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from yaml import YAMLError
 
-from metadialog.errors import ConfigError
+from metadialog.errors import ConfigError, RunError
 
 MISSING = "???"
 
@@ -28,11 +30,25 @@ def plain(config: DictConfig) -> dict[str, Any]:
         ConfigError: an interpolation points nowhere.
     """
     try:
-        container = OmegaConf.to_container(config, resolve=True)
+        return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{key}{str(error).splitlines()[0]}") from error
-    return {str(key): value for key, value in dict(container).items()}  # type: ignore[call-overload]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a resolved config that a run has written.
+
+    Raises:
+        RunError: the file is missing, or holds no config.
+    """
+    try:
+        config = OmegaConf.load(path)
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise RunError(f"{path}: no readable config of a run: {' '.join(str(error).split())}") from error
+    if not isinstance(config, DictConfig):
+        raise RunError(f"{path}: no config of a run: it should hold keys and values")
+    return plain(config)
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -105,9 +121,7 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
     return target if callable(target) else f"{where}._target_: {name!r} is not a class or a function"
 
 
-def _value_problems(
-    node: Mapping[str, Any], name: str, annotation: object, path: str, leaves: list[str]
-) -> Iterator[str]:
+def _value_problems(node: Mapping[str, Any], name: str, annotation: Any, path: str, leaves: list[str]) -> Iterator[str]:
     if name not in node:
         yield f"{path}: missing from its yaml"
         return
@@ -120,7 +134,7 @@ def _value_problems(
         yield from _type_problems(annotation, value, path)
 
 
-def _type_problems(annotation: object, value: object, path: str) -> Iterator[str]:
+def _type_problems(annotation: Any, value: object, path: str) -> Iterator[str]:
     adapter = TypeAdapter[Any](annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
     try:
         adapter.validate_python(value)
@@ -152,7 +166,7 @@ def _positional(target: Callable[..., Any]) -> Iterator[inspect.Parameter]:
             yield parameter
 
 
-def _describe(annotation: object) -> str:
+def _describe(annotation: Any) -> str:
     json_schema = TypeAdapter[Any](annotation, config=ConfigDict(arbitrary_types_allowed=True)).json_schema()
     return str(json_schema.get("type", "a value"))
 
@@ -171,3 +185,16 @@ def _join(path: str, name: str) -> str:
 
 def _show(value: object) -> str:
     return "null" if value is None else str(value)
+
+
+def build(node: Mapping[str, Any], *supplied: object) -> Any:
+    """Make what a config node describes.
+
+    Unlike `hydra.utils.instantiate` it lets the component's own errors through as they are.
+
+    Args:
+        node: a resolved config node with a `_target_`.
+        supplied: the positional arguments, which come from the program.
+    """
+    options = {name: value for name, value in node.items() if name != "_target_"}
+    return get_object(node["_target_"])(*supplied, **options)

@@ -33,9 +33,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """Return the same batch on `device`."""
-        return type(self)(
-            self.inputs.to(device), self.targets.to(device), self.mask.to(device), self.words.to(device)
-        )
+        return type(self)(self.inputs.to(device), self.targets.to(device), self.mask.to(device), self.words.to(device))
 
 
 @dataclass(frozen=True, slots=True)

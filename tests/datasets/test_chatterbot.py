@@ -51,9 +51,7 @@ def test_numbers_stay_as_written() -> None:
 
 def test_scalars_keep_the_text_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "odd.yml"
-    path.write_text(
-        "categories: [odd]\nconversations:\n- - Yes\n  - 0x10\n  - 1_000.50\n  - ~\n  - 2001-12-14\n"
-    )
+    path.write_text("categories: [odd]\nconversations:\n- - Yes\n  - 0x10\n  - 1_000.50\n  - ~\n  - 2001-12-14\n")
     (dialogue,) = read_topic(path)
     assert [turn.text for turn in dialogue.turns] == ["Yes", "0x10", "1_000.50", "~", "2001-12-14"]
 
@@ -77,9 +75,7 @@ def test_an_entry_without_its_dash_is_one_turn(tmp_path: Path) -> None:
         (b"conversations:\n- - \xff\n", 1, "not valid YAML"),
     ],
 )
-def test_a_malformed_file_is_named_with_its_line(
-    tmp_path: Path, content: bytes, line: int, problem: str
-) -> None:
+def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, content: bytes, line: int, problem: str) -> None:
     path = tmp_path / "odd.yml"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -95,9 +91,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         list(read_topic(tmp_path / "none.yml"))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "nearest"), [("englsh", "english"), ("English", "english"), ("chinesse", "chinese")]
-)
+@pytest.mark.parametrize(("wrong", "nearest"), [("englsh", "english"), ("English", "english"), ("chinesse", "chinese")])
 def test_a_wrong_language_gets_the_nearest_and_all(wrong: str, nearest: str) -> None:
     with pytest.raises(ConfigError, match=rf"^dataset\.language={wrong}: .*did you mean {nearest}") as caught:
         ChatterbotDataset(language=wrong)

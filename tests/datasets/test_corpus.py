@@ -96,9 +96,7 @@ def test_blank_turns_and_short_dialogues_go_and_are_counted() -> None:
         dialogue("b"),
     )
     assert [[turn.text for turn in d.turns] for d in flat(corpus)] == [["Hi", "Ho"]]
-    assert corpus.dropped == Dropped(
-        blank_turns=3, short=3, duplicates_within=0, duplicates_across=0, topics=("b",)
-    )
+    assert corpus.dropped == Dropped(blank_turns=3, short=3, duplicates_within=0, duplicates_across=0, topics=("b",))
     assert corpus.dropped.reasons() == (
         ("turns of nothing but white space", 3),
         ("dialogues of fewer than two turns", 3),
@@ -126,9 +124,7 @@ def test_dialogues_are_read_once_and_in_order() -> None:
 
 # Few letters, so that duplicates are frequent.
 some_dialogues = st.lists(
-    st.builds(
-        dialogue, st.sampled_from("abc"), *[st.sampled_from(["x", "X", " x", "ß", "SS", " ", "y"])] * 2
-    ),
+    st.builds(dialogue, st.sampled_from("abc"), *[st.sampled_from(["x", "X", " x", "ß", "SS", " ", "y"])] * 2),
     max_size=12,
 )
 

@@ -42,9 +42,7 @@ def small(topic: str = "a", *texts: str) -> Description:
     return describe(corpus, TopicSplit((topic,), (), ()))
 
 
-def test_every_topic_is_described_in_its_part(
-    corpus: Corpus, split: TopicSplit, description: Description
-) -> None:
+def test_every_topic_is_described_in_its_part(corpus: Corpus, split: TopicSplit, description: Description) -> None:
     assert sorted(topic.topic for topic in description.topics) == list(corpus.topics)
     assert [part.part for part in description.parts] == [
         "meta-train",
@@ -109,9 +107,7 @@ def test_it_says_what_was_dropped_and_why(description: Description) -> None:
 
 def test_it_names_the_topics_that_cleaning_emptied() -> None:
     turns = (Turn("user", "Hi"), Turn("bot", "Ho"))
-    corpus = build_corpus(
-        [Dialogue("a", turns, "1"), Dialogue("b", turns, "2"), Dialogue("c", turns, "3")], "d"
-    )
+    corpus = build_corpus([Dialogue("a", turns, "1"), Dialogue("b", turns, "2"), Dialogue("c", turns, "3")], "d")
     text = printed(describe(corpus, TopicSplit(("a",), (), ())), 80)
     assert "2  topics without a dialogue left: b, c" in text
 

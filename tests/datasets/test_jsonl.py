@@ -81,9 +81,7 @@ def test_what_is_written_is_read(dialogue: Dialogue) -> None:
 
 def test_plain_texts_alternate_between_user_and_bot(write: Write) -> None:
     (dialogue,) = read(write(b'{"topic": " my  topic ", "turns": ["a", "b", "c"], "more": 1}'))
-    assert dialogue == Dialogue(
-        "my topic", (Turn("user", "a"), Turn("bot", "b"), Turn("user", "c")), "my.jsonl:1"
-    )
+    assert dialogue == Dialogue("my topic", (Turn("user", "a"), Turn("bot", "b"), Turn("user", "c")), "my.jsonl:1")
 
 
 def test_byte_order_mark_blank_lines_and_windows_line_ends(write: Write) -> None:
@@ -172,9 +170,7 @@ def test_an_empty_file_is_refused(write: Write, content: bytes) -> None:
 
 
 def test_a_truncated_gzip_is_named_with_its_line(write: Write) -> None:
-    lines = b"".join(
-        b'{"topic": "t", "turns": ["%s", "b"]}\n' % os.urandom(40).hex().encode() for _ in range(2000)
-    )
+    lines = b"".join(b'{"topic": "t", "turns": ["%s", "b"]}\n' % os.urandom(40).hex().encode() for _ in range(2000))
     path = write(gzip.compress(lines)[:-20_000])
     dialogues: list[Dialogue] = []
     with pytest.raises(DataError, match="the gzip data are broken from here on") as caught:
@@ -204,9 +200,7 @@ def test_plain_text_called_gz_is_named(tmp_path: Path) -> None:
 
 
 def test_utf16_is_named(write: Write) -> None:
-    with pytest.raises(
-        DataError, match=r"my\.jsonl:1: byte 1 of the line is not UTF-8; save the file as UTF-8"
-    ):
+    with pytest.raises(DataError, match=r"my\.jsonl:1: byte 1 of the line is not UTF-8; save the file as UTF-8"):
         read(write(GOOD.decode().encode("utf-16")))
 
 

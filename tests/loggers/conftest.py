@@ -106,9 +106,7 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     here.mkdir()
     monkeypatch.chdir(here)
     with mock.patch.dict(os.environ):
-        for name in [
-            name for name in os.environ if name.startswith("WANDB_") or name.lower().endswith("_proxy")
-        ]:
+        for name in [name for name in os.environ if name.startswith("WANDB_") or name.lower().endswith("_proxy")]:
             del os.environ[name]
         os.environ["HOME"] = os.environ["USERPROFILE"] = str(home)
         os.environ["NETRC"] = str(home / ".netrc")

@@ -57,9 +57,7 @@ def test_a_file_shorter_than_the_checkpoint_says_is_refused(tmp_path: Path) -> N
     with MetricsFile(path) as metrics:
         metrics.log(1, "meta_train", {"loss": 1.0})
         length = metrics.position()
-        with pytest.raises(
-            RunError, match=rf"metrics\.jsonl: {length} bytes .* at {length + 1} bytes"
-        ) as caught:
+        with pytest.raises(RunError, match=rf"metrics\.jsonl: {length} bytes .* at {length + 1} bytes") as caught:
             metrics.truncate(length + 1)
     assert "\n" not in str(caught.value)
     assert len(read(path)) == 1

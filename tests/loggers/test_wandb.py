@@ -83,9 +83,7 @@ def table(run_dir: Path, row: dict[str, Any], key: str) -> list[list[Any]]:
     return [content["columns"], *content["data"]]
 
 
-def test_the_offline_run_says_what_the_metrics_file_says(
-    tmp_path: Path, open_logger: Open, read_wandb: Read
-) -> None:
+def test_the_offline_run_says_what_the_metrics_file_says(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
     logger = open_logger()
     rng = np.random.default_rng(1)
     splits: list[Split] = ["meta_train", "meta_validation", "meta_test"]
@@ -121,9 +119,7 @@ def number(value: object) -> float | None:
     return result if math.isfinite(result) else None
 
 
-def test_the_run_carries_its_names_and_the_whole_config(
-    tmp_path: Path, open_logger: Open, read_wandb: Read
-) -> None:
+def test_the_run_carries_its_names_and_the_whole_config(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
     logger = open_logger(project="dialogues", entity="team", group="study", tags=["a", "b c"])
     logger.finish("failed")
     run = read_wandb(tmp_path / "run")
@@ -134,9 +130,7 @@ def test_the_run_carries_its_names_and_the_whole_config(
     assert run.exit_code == 1
 
 
-def test_adaptation_is_a_table_a_chart_and_a_gain(
-    tmp_path: Path, open_logger: Open, read_wandb: Read
-) -> None:
+def test_adaptation_is_a_table_a_chart_and_a_gain(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
     frame = records()
     logger = open_logger()
     logger.log_adaptation(frame)
@@ -288,9 +282,7 @@ def test_auto_follows_wandb_mode_in_silence(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_wrong_wandb_mode_is_refused_in_one_line(
-    open_logger: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_wandb_mode_is_refused_in_one_line(open_logger: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "onlin")
     with pytest.raises(ConfigError, match=r"^WANDB_MODE=onlin: should be online, offline or disabled, or.*$"):
         open_logger(mode="auto")

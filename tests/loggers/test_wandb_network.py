@@ -135,9 +135,7 @@ def test_with_a_key_from_netrc_and_no_server_it_is_offline(
     start = time.monotonic()
     log_and_finish(open_logger(tmp_path / "run", mode))
     assert time.monotonic() - start < 5
-    assert the_line(capfd).startswith(
-        f"W&B is offline: no network, or no server at http://127.0.0.1:{port} ("
-    )
+    assert the_line(capfd).startswith(f"W&B is offline: no network, or no server at http://127.0.0.1:{port} (")
     assert len(read_wandb(tmp_path / "run").history) == 1
 
 
@@ -171,9 +169,7 @@ def run_program(*parts: str, run_dir: Path, mode: str, seconds: float) -> tuple[
     # Files, not pipes: a service that outlives the program would hold a pipe open.
     with out.open("w") as stdout, err.open("w") as stderr:
         command = [sys.executable, "-c", "".join(parts), str(run_dir), mode]
-        subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, timeout=seconds, check=True
-        )
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, timeout=seconds, check=True)
     return out.read_text().splitlines(), err.read_text().splitlines()
 
 
@@ -259,17 +255,13 @@ def test_a_service_that_dies_is_said_once_and_the_run_goes_on(
 
 def test_a_service_that_stands_still_cannot_hold_the_end_of_the_program(tmp_path: Path) -> None:
     try:
-        _, [line] = run_program(
-            PROGRAM, STOP_THE_SERVICE, FINISH, run_dir=tmp_path / "run", mode="offline", seconds=10
-        )
+        _, [line] = run_program(PROGRAM, STOP_THE_SERVICE, FINISH, run_dir=tmp_path / "run", mode="offline", seconds=10)
     finally:
         os.kill(int((tmp_path / "out").read_text()), signal.SIGKILL)
     assert line.startswith("W&B has not uploaded all; `wandb sync ")
 
 
-def test_a_directory_that_cannot_be_written_is_said_once(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "wandb").write_text("a file where the directory should be")
     log_and_finish(open_logger(tmp_path / "run", "offline"))

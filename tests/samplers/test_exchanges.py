@@ -142,9 +142,7 @@ TURNS = st.lists(
 
 
 @given(turns=TURNS, context_turns=st.integers(1, 4), max_tokens=st.integers(4, 40))
-def test_caps_masks_and_words_hold_for_every_dialogue(
-    turns: list[Turn], context_turns: int, max_tokens: int
-) -> None:
+def test_caps_masks_and_words_hold_for_every_dialogue(turns: list[Turn], context_turns: int, max_tokens: int) -> None:
     talk = Dialogue("t", tuple(turns), "t:4")
     exchanges = encoder(context_turns, max_tokens).encode(talk)
     batch = collate(exchanges)

@@ -12,9 +12,7 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 Topics = Mapping[str, Sequence[Dialogue]]
 
 
-def draw(
-    topics: Topics, tokenizer: Tokenizer, shots: Sequence[int] = (0, 1, 3), seed: int = 0
-) -> list[Episode]:
+def draw(topics: Topics, tokenizer: Tokenizer, shots: Sequence[int] = (0, 1, 3), seed: int = 0) -> list[Episode]:
     return held_out_episodes(
         topics,
         tokenizer,

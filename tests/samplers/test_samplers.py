@@ -44,10 +44,7 @@ def build(kind: str, topics: Topics, seed: int = 0, **changes: object) -> Sample
 
 def made_up(sizes: Mapping[str, int]) -> Topics:
     return {
-        topic: [
-            Dialogue(topic, (Turn("a", f"{i}?"), Turn("b", f"{topic} {i}")), f"{topic}:{i}")
-            for i in range(size)
-        ]
+        topic: [Dialogue(topic, (Turn("a", f"{i}?"), Turn("b", f"{topic} {i}")), f"{topic}:{i}") for i in range(size)]
         for topic, size in sizes.items()
     }
 
@@ -174,9 +171,7 @@ def test_topics_are_drawn_by_their_weights(
     sizes = {"a": 4, "b": 16, "c": 36}
     weights = topic_weights(list(sizes.values()), weighting, temperature)
     assert [weight / sum(weights) for weight in weights] == pytest.approx(expected, abs=1e-8)
-    sampler = build(
-        "episodes", made_up(sizes), shots=1, queries=1, topic_weighting=weighting, temperature=temperature
-    )
+    sampler = build("episodes", made_up(sizes), shots=1, queries=1, topic_weighting=weighting, temperature=temperature)
     counts = Counter(sampler.sample().topic for _ in range(1500))
     # Five standard deviations of a count are at most 97.
     assert all(abs(counts[topic] - 1500 * p) < 97 for topic, p in zip(sizes, expected, strict=True))

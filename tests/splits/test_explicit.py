@@ -6,9 +6,7 @@ from metadialog.errors import ConfigError
 from metadialog.splits.explicit import ExplicitSplit
 
 
-def explicit(
-    train: list[str], validation: list[str], test: list[str], min_dialogues: int = 10
-) -> ExplicitSplit:
+def explicit(train: list[str], validation: list[str], test: list[str], min_dialogues: int = 10) -> ExplicitSplit:
     return ExplicitSplit(train=train, validation=validation, test=test, min_dialogues=min_dialogues)
 
 

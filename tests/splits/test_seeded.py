@@ -10,9 +10,7 @@ from metadialog.errors import ConfigError, DataError
 from metadialog.splits.seeded import SeededSplit
 
 
-def seeded(
-    seed: int = 0, validation: float = 0.2, test: float = 0.25, min_dialogues: int = 10
-) -> SeededSplit:
+def seeded(seed: int = 0, validation: float = 0.2, test: float = 0.25, min_dialogues: int = 10) -> SeededSplit:
     return SeededSplit(seed=seed, validation=validation, test=test, min_dialogues=min_dialogues)
 
 
@@ -51,9 +49,7 @@ def test_parts_are_disjoint_filled_and_complete(
 
 @given(st.permutations(range(12)), st.integers(0, 1000))
 def test_the_order_of_the_topics_does_not_matter(order: list[int], seed: int) -> None:
-    assert seeded(seed).split({f"t{n}": 10 for n in order}) == seeded(seed).split(
-        {f"t{n}": 10 for n in range(12)}
-    )
+    assert seeded(seed).split({f"t{n}": 10 for n in order}) == seeded(seed).split({f"t{n}": 10 for n in range(12)})
 
 
 def test_the_global_generator_is_neither_used_nor_moved() -> None:

@@ -22,9 +22,7 @@ MARKUP = ["<end> <pad><self> <0x41> <0x0A>", "say <end>", "<end>", "<begin>x<oth
 
 
 def texts(language: str = "english") -> list[str]:
-    return [
-        turn.text for dialogue in ChatterbotDataset(language=language).dialogues() for turn in dialogue.turns
-    ]
+    return [turn.text for dialogue in ChatterbotDataset(language=language).dialogues() for turn in dialogue.turns]
 
 
 def from_yaml(kind: str) -> TokenizerTrainer:
@@ -69,10 +67,7 @@ def test_real_dialogues_come_back_exactly(tokenizer: Tokenizer, language: str) -
 def test_special_tokens_have_their_ids_and_no_text(tokenizer: Tokenizer) -> None:
     ids = [tokenizer.pad_id, tokenizer.begin_id, tokenizer.end_id, tokenizer.self_id, tokenizer.other_id]
     assert ids == [0, 1, 2, 3, 4]
-    assert (
-        tokenizer.decode([1, 3, *tokenizer.encode("Hello"), 4, *tokenizer.encode(" you"), 2, 0])
-        == "Hello you"
-    )
+    assert tokenizer.decode([1, 3, *tokenizer.encode("Hello"), 4, *tokenizer.encode(" you"), 2, 0]) == "Hello you"
 
 
 def test_a_cut_character_is_shown_as_such(tokenizer: Tokenizer) -> None:

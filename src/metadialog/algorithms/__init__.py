@@ -1,0 +1,1 @@
+"""What is learned in the outer loop, and how a task is adapted to."""

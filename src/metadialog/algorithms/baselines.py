@@ -29,7 +29,12 @@ class FineTuning:
     trains = True
 
     def __init__(
-        self, engine: Engine, *, name: str, inner_lr: Annotated[float, Gt(0)], inner_steps: Annotated[int, Ge(0)]
+        self,
+        engine: Engine,
+        *,
+        name: str,
+        inner_lr: Annotated[float, Gt(0)],
+        inner_steps: Annotated[int, Ge(0)],
     ) -> None:
         self.engine = engine
         self.name = name

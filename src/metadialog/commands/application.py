@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -17,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.commands.composition import explain
@@ -127,6 +126,6 @@ def _sweeper_parameters(config_name: str, parsed: list[Override]) -> dict[str, l
         raise explain(error, config_name, fixed) from error
     if not str(config.hydra.sweeper._target_).endswith(BasicSweeper.__name__):
         return {}
-    parameters: dict[str, Any] = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create())  # type: ignore[assignment]
+    parameters = config.hydra.sweeper.get("params") or {}
     lines = OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in parameters.items()])
     return {o.get_key_element(): _values(o) if o.is_sweep_override() else [o.get_value_string()] for o in lines}

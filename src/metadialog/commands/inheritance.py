@@ -16,12 +16,16 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from metadialog.config import read
 from metadialog.errors import RunError
 
 # command -> the option that names the run, and the config groups that are taken over from it (None: all)
 SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "train": ("resume", None),
-    "evaluate": ("run", ("dataset", "split", "sampler", "algorithm", "engine", "generation", "evaluation")),
+    "evaluate": (
+        "run",
+        ("dataset", "split", "sampler", "algorithm", "engine", "generation", "evaluation", "seed"),
+    ),
 }
 
 
@@ -63,17 +67,12 @@ def _read(directory: Path, option: str) -> tuple[dict[str, str], dict[str, Any]]
         raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
     try:
         hydra = OmegaConf.load(directory / ".hydra" / "hydra.yaml")
-        config = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"))
-        choices = OmegaConf.to_container(hydra.hydra.runtime.choices)
-    except (OSError, YAMLError, AttributeError, ValueError) as error:
+        choices = dict(hydra.hydra.runtime.choices)
+    except (OSError, YAMLError, AttributeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{option}={directory}: not the directory of a run: {reason}") from error
-    if not isinstance(config, dict) or not isinstance(choices, dict):
-        raise RunError(f"{option}={directory}: config.yaml does not hold a run's config")
-    return (
-        {str(group): str(choice) for group, choice in choices.items() if choice is not None},
-        {str(key): value for key, value in config.items()},
-    )
+    made = {str(group): str(choice) for group, choice in choices.items() if choice is not None}
+    return made, read(directory / "config.yaml")
 
 
 def _inherited(

@@ -36,9 +36,7 @@ class ChatterbotDataset:
         if language not in valid:
             close = get_close_matches(language.lower(), valid, n=2, cutoff=0.7)
             hint = f"did you mean {' or '.join(close)}? " if close else ""
-            raise ConfigError(
-                f"dataset.language={language}: no such language; {hint}valid: {', '.join(valid)}"
-            )
+            raise ConfigError(f"dataset.language={language}: no such language; {hint}valid: {', '.join(valid)}")
         self._folder = Path(DATA_DIRECTORY, language)
 
     def dialogues(self) -> Iterator[Dialogue]:

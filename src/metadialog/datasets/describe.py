@@ -151,9 +151,7 @@ def _table(description: Description) -> Table:
         table.add_row(headline, *_cells(part.statistics), style="bold")
         for topic in part.topics:
             table.add_row(Padding(Text(topic.topic), (0, 0, 0, 2)), *_cells(topic.statistics))
-    table.add_row(
-        f"all ({_count(len(description.topics), 'topic')})", *_cells(description.total), style="bold"
-    )
+    table.add_row(f"all ({_count(len(description.topics), 'topic')})", *_cells(description.total), style="bold")
     return table
 
 

@@ -47,9 +47,7 @@ class JsonlDataset:
         try:
             self._path = Path(path).expanduser()
         except RuntimeError as error:
-            raise ConfigError(
-                f"dataset.path={path}: there is no such home folder; write the path in full"
-            ) from error
+            raise ConfigError(f"dataset.path={path}: there is no such home folder; write the path in full") from error
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the dialogues line by line, in the order of the file.
@@ -63,9 +61,7 @@ class JsonlDataset:
                 dialogue = parse(line, f"{self._path.name}:{number}")
                 first = lines_of_ids.setdefault(dialogue.id, number)
                 if first != number:
-                    raise ValueError(
-                        f'"id" {_show(dialogue.id)} is that of line {first}; give each line its own'
-                    )
+                    raise ValueError(f'"id" {_show(dialogue.id)} is that of line {first}; give each line its own')
             except ValueError as error:
                 raise DataError(f"{self._path}:{number}: {error}") from error
             yield dialogue
@@ -88,8 +84,7 @@ class JsonlDataset:
             ) from error
         except OSError as error:
             raise DataError(
-                f"{self._path}: cannot be read: {error.strerror}; "
-                f"dataset.path should name a .jsonl or .jsonl.gz file"
+                f"{self._path}: cannot be read: {error.strerror}; dataset.path should name a .jsonl or .jsonl.gz file"
             ) from error
 
     def _open(self) -> BinaryIO:
@@ -122,9 +117,7 @@ def _load(line: bytes) -> dict[str, object]:
     try:
         record = json.loads(line.rstrip().decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8"
-        ) from error
+        raise ValueError(f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         raise ValueError(
             f"not valid JSON at column {error.colno} ({error.msg}); it should be one object a line: {LAYOUT}"
@@ -141,9 +134,7 @@ def _turn(turn: object, position: int) -> Turn:
     if isinstance(turn, str):
         return Turn(SPEAKERS[position % 2], _encodable(turn, where))
     if not isinstance(turn, dict):
-        raise ValueError(
-            f'{where} is {_kind(turn)}; it should be a text or {{"speaker": "...", "text": "..."}}'
-        )
+        raise ValueError(f'{where} is {_kind(turn)}; it should be a text or {{"speaker": "...", "text": "..."}}')
     for key in ("speaker", "text"):
         if not isinstance(turn.get(key), str):
             raise ValueError(f'{where}: "{key}" {_found(turn, key)}; it should be a text')

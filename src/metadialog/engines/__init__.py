@@ -1,0 +1,1 @@
+"""How the meta-gradient is computed."""

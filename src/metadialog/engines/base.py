@@ -64,9 +64,7 @@ class Engine(Protocol):
         """
         ...
 
-    def adapt(
-        self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop
-    ) -> Iterator[nn.Module]:
+    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after 0, 1, ..., `inner.steps` inner steps, without keeping a graph.
 
         What is yielded is one copy that the next step changes; the model itself stays as it is.

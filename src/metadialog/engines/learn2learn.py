@@ -55,17 +55,14 @@ class Learn2LearnEngine:
                 gradients = torch.autograd.grad(
                     weight * query_loss, parameters, allow_unused=True, materialize_grads=True
                 )
-                for accumulated, gradient in zip(total, gradients, strict=True):
-                    accumulated += gradient
+                torch._foreach_add_(total, gradients)
                 support_losses.append(support_loss.detach())
                 query_losses.append(query_loss.detach())
         queries = torch.stack(query_losses)
         loss = queries.mean() if reduction == "mean" else queries.sum()
         return MetaGradient(loss, torch.stack(support_losses), queries, tuple(total))
 
-    def _two_levels(
-        self, maml: nn.Module, objective: Objective, episode: Episode, steps: int
-    ) -> tuple[Tensor, Tensor]:
+    def _two_levels(self, maml: nn.Module, objective: Objective, episode: Episode, steps: int) -> tuple[Tensor, Tensor]:
         """Return a task's support loss before, and its query loss after, the inner loop."""
         if episode.support is None:
             raise ValueError(f"the episode of topic {episode.topic!r} has no support set to adapt on")
@@ -79,9 +76,7 @@ class Learn2LearnEngine:
                 learner.adapt(loss)
         return before, objective(learner, episode.query)
 
-    def adapt(
-        self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop
-    ) -> Iterator[nn.Module]:
+    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step.
 
         Values alone are wanted here, so this is the same update by `torch.optim.SGD` on a copy: memory does not

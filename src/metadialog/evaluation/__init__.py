@@ -1,0 +1,1 @@
+"""Adapting to held-out topics, and scoring what comes of it."""

@@ -47,8 +47,6 @@ class Sample:
     after: str
 
 
-
-
 def evaluate(
     model: nn.Module,
     algorithm: Algorithm,
@@ -115,9 +113,7 @@ def _score(model: nn.Module, batch: Batch) -> tuple[float, int]:
     return token_losses(model, batch).sum().item() / tokens, tokens
 
 
-def _record(
-    model: nn.Module, episode: Episode, step: int, quality: ReplyQuality | None, labels: Labels
-) -> Record:
+def _record(model: nn.Module, episode: Episode, step: int, quality: ReplyQuality | None, labels: Labels) -> Record:
     loss, tokens = _score(model, episode.query)
     words = int(episode.query.words.sum())
     return Record(

@@ -67,9 +67,7 @@ class WandbLogger:
         if mode == "disabled":
             return
         self._run_id = run_id or _new_run_id()
-        identity = wandb_session.RunIdentity(
-            run_dir, config, name, self._run_id, project, entity, group, tuple(tags)
-        )
+        identity = wandb_session.RunIdentity(run_dir, config, name, self._run_id, project, entity, group, tuple(tags))
         try:
             self._run = wandb_session.open_run(identity, mode, _say)
         except MetadialogError:

@@ -1,0 +1,1 @@
+"""From token ids to logits; models know nothing of tasks."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 Hidden = Tensor | tuple[Tensor, Tensor]
 """State of the recurrent layer, `[layers, batch, hidden]`; for an LSTM the pair of state and cell."""
 
-_CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+_CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class DialogModel(nn.Module):

@@ -43,9 +43,7 @@ class EpisodeSampler(Sampler):
         Raises:
             DataError: a topic has fewer than `shots + queries` dialogues; the message names it.
         """
-        super().__init__(
-            topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries
-        )
+        super().__init__(topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries)
         self._seed = seed
         self._names = list(self.topics)
         sizes = [len(dialogues) for dialogues in self.topics.values()]

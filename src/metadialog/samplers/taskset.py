@@ -42,9 +42,7 @@ class TasksetSampler(Sampler):
         Raises:
             DataError: a topic has fewer than `shots + queries` dialogues; the message names it.
         """
-        super().__init__(
-            topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries
-        )
+        super().__init__(topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries)
         self._seed = seed
         self._names = list(self.topics)
         dataset = learn2learn.data.MetaDataset(DialoguePlaces([len(d) for d in self.topics.values()]))

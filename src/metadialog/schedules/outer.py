@@ -34,9 +34,7 @@ def linear(optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp, final_frac
     return _schedule(optimizer, steps, warmup_steps, lambda done: 1 - (1 - final_fraction) * done)
 
 
-def _schedule(
-    optimizer: Optimizer, steps: int, warmup_steps: int, scale: Callable[[float], float]
-) -> LRScheduler:
+def _schedule(optimizer: Optimizer, steps: int, warmup_steps: int, scale: Callable[[float], float]) -> LRScheduler:
     """Scale the learning rate by `scale` of the fraction of steps done after the warm-up, from 0 to 1."""
     after_warmup = max(1, steps - 1 - warmup_steps)  # the last step has the final rate
 

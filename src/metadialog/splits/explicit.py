@@ -31,9 +31,7 @@ class ExplicitSplit:
                 raise ConfigError(f"split.{part}=[]: is empty; it should name at least one topic")
             for topic in topics:
                 if topic in seen:
-                    raise ConfigError(
-                        f"split.{part}: topic {topic!r} is already in split.{seen[topic]}; list it once"
-                    )
+                    raise ConfigError(f"split.{part}: topic {topic!r} is already in split.{seen[topic]}; list it once")
                 seen[topic] = part
 
     def split(self, sizes: Mapping[str, int]) -> TopicSplit:
@@ -59,9 +57,7 @@ class ExplicitSplit:
         unknown = [topic for topic in topics if topic not in sizes]
         if unknown:
             names = ", ".join(_with_nearest(topic, sizes) for topic in unknown)
-            raise ConfigError(
-                f"split.{part}: no such topic in the data: {names}; topics: {', '.join(sorted(sizes))}"
-            )
+            raise ConfigError(f"split.{part}: no such topic in the data: {names}; topics: {', '.join(sorted(sizes))}")
         small = [f"{topic!r} ({sizes[topic]})" for topic in topics if sizes[topic] < self._min_dialogues]
         if small:
             raise ConfigError(

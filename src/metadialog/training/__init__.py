@@ -1,0 +1,1 @@
+"""The outer loop, checkpoints, and the run directory."""

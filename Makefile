@@ -1,0 +1,46 @@
+# Every tool is a target, and every target sets up what it needs: nothing but Python, git and make has to be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# uv from the PATH; where there is none, one of our own in .uv/.
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## install everything into .venv, from uv.lock
+
+run: $(READY)  ## meta-train on the embedded dialogues and evaluate on held-out topics
+	$(BIN)/metadialog train
+
+test: $(READY)  ## run the tests, but for the slow ones
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
+
+test-all: $(READY)  ## run all tests, the slow ones too (builds the wheel, installs it elsewhere)
+	$(BIN)/pytest -n auto --dist worksteal
+
+lint: $(READY)  ## check style, types and imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## format the code, and mend what can be mended by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## remove the environment and the caches; runs are kept
+	rm -rf $(VENV) .uv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist src/*.egg-info
+
+# The stamp is newer than the lock once everything is installed, so that a second `make` starts at once.
+$(READY): pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked
+	@touch $@
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet uv

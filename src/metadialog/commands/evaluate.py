@@ -1,0 +1,99 @@
+"""`metadialog evaluate run=DIR`: evaluate a finished run again, and leave it as it is."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import hydra
+from annotated_types import Ge, MinLen
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.commands.session import Device, evaluate_and_report, find_device, print_directory
+from metadialog.config import build, plain
+from metadialog.errors import RunError
+from metadialog.evaluation.adaptation import Labels
+from metadialog.loggers.base import Logger
+from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.training.export import load_exported
+from metadialog.training.run_directory import RunDirectory
+from metadialog.training.topics import held_out, load_topics
+from metadialog.training.trainer import Sinks
+
+Node = dict[str, Any]
+
+
+def evaluate(
+    *,
+    run: Annotated[str, MinLen(1)],
+    dataset: Node,
+    split: Node,
+    sampler: Node,
+    algorithm: Node,
+    engine: Node,
+    generation: Node,
+    evaluation: Node,
+    logger: Node,
+    seed: Annotated[int, Ge(0)],
+    device: Device,
+) -> float:
+    """Evaluate a run's exported model; write a directory of its own.
+
+    Args:
+        run: the directory of the finished run.
+        dataset: config node of the data set.
+        split: config node of the split of its topics.
+        sampler: config node of the sampler of episodes.
+        algorithm: config node of the algorithm.
+        engine: config node of the engine.
+        generation: config node of the generation of replies.
+        evaluation: config node of the protocol on held-out topics.
+        logger: config node of the logger.
+        seed: the run's, for the records.
+        device: to compute on.
+
+    Returns:
+        The mean loss after the last inner step, in nats.
+
+    Raises:
+        RunError: the run has not finished, or its model cannot be read.
+    """
+    config = dict(locals())
+    console = Console()
+    source = RunDirectory(Path(run).expanduser())
+    status = source.read_status()
+    if status["status"] != "finished":
+        raise RunError(f"run={run}: the run is {status['status']}, not finished; resume it first")
+    where = find_device(device)
+    target = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
+    model, tokenizer = load_exported(source.model, where)
+    target.write_config(config)
+    with (
+        target.running({"seed": seed, "evaluation": evaluation["seed"]}),
+        MetricsFile(target.metrics) as metrics,
+    ):
+        topics = load_topics(dataset, split)
+        console.print(topics.summary(), highlight=False, markup=False)
+        protocol = build(evaluation)
+        episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)
+        learner: Algorithm = build(algorithm, build(engine))
+        name = f"evaluate-{learner.name}-{topics.corpus.name}-seed{seed}"
+        run_logger: Logger = build(logger, target.path, config, name, None)
+        outcome = "failed"
+        try:
+            labels = Labels(learner.name, build(engine).name, topics.corpus.name, seed, split="meta_test")
+            sinks = Sinks(target, metrics, run_logger)
+            evaluate_and_report(model, learner, episodes, protocol, generation, tokenizer, labels, sinks, 0, console)
+            outcome = "finished"
+        finally:
+            run_logger.finish(outcome)  # type: ignore[arg-type]
+    print_directory(console, target)
+    return 0.0
+
+
+@hydra.main(config_path="pkg://metadialog.conf", config_name="evaluate", version_base="1.3")
+def main(config: DictConfig) -> float:
+    """Run under Hydra."""
+    value: float = build(plain(config))
+    return value

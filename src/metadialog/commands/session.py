@@ -1,0 +1,103 @@
+"""What the commands that compute have in common: device, seeds, console, and the final evaluation."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from torch import nn
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.config import build
+from metadialog.episodes import Episode
+from metadialog.errors import ConfigError
+from metadialog.evaluation.adaptation import Labels, Sample, evaluate
+from metadialog.evaluation.protocol import AdaptationProtocol
+from metadialog.evaluation.records import to_frame
+from metadialog.evaluation.summary import summarize
+from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.progress import progress
+from metadialog.training.run_directory import RunDirectory
+from metadialog.training.trainer import Sinks
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every global generator, for whatever draws from one."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries draw from this one
+    torch.manual_seed(seed)
+
+
+def find_device(device: Device) -> torch.device:
+    """Return the device to compute on.
+
+    Raises:
+        ConfigError: there is no GPU, and one was asked for.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: torch finds no CUDA device here; use device=cpu or device=auto")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def evaluate_and_report(
+    model: nn.Module,
+    algorithm: Algorithm,
+    episodes: Sequence[Episode],
+    protocol: AdaptationProtocol,
+    generation: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    labels: Labels,
+    sinks: Sinks,
+    step: int,
+    console: Console,
+) -> None:
+    """Evaluate on held-out episodes; write records and samples, log them, and print the tables."""
+    device = next(model.parameters()).device
+    on_device = [episode.to(device) for episode in episodes]
+    done = 0
+    with progress(console, "evaluation", len(on_device)) as report:
+
+        def on_episode() -> None:
+            nonlocal done
+            done += 1
+            report(done)
+
+        records, samples = evaluate(
+            model, algorithm, on_device, protocol, build(generation), tokenizer, labels, on_episode
+        )
+    frame = to_frame(records)
+    sinks.run.write_results(frame, samples, episodes)
+    sinks.log(step, "meta_test", _mean_losses(frame))
+    sinks.logger.log_adaptation(frame)
+    sinks.logger.log_samples([_logged(sample) for sample in samples])
+    console.print(summarize(frame, samples, protocol.report_steps))
+
+
+def print_directory(console: Console, run: RunDirectory) -> None:
+    """Say where everything is, on one line that can be copied whole."""
+    console.print(f"run directory: {run.path}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _mean_losses(records: pd.DataFrame) -> dict[str, float]:
+    """Return the mean loss over episodes after each inner step, for each number of shots."""
+    means = records.groupby(["shots", "inner_step"], as_index=False)["loss"].mean()
+    names = (f"loss_{shots}_shots_step_{step}" for shots, step in zip(means["shots"], means["inner_step"], strict=True))
+    return dict(zip(names, means["loss"].tolist(), strict=True))
+
+
+def _logged(sample: Sample) -> dict[str, object]:
+    return {
+        "context": sample.context,
+        "reference": sample.reference,
+        "before": sample.before,
+        "after": sample.after,
+        "topic": sample.topic,
+        "inner_step": sample.inner_step,
+    }

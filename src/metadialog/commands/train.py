@@ -1,0 +1,177 @@
+"""`metadialog train`: from dialogues to a meta-trained model, evaluated on held-out topics."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import hydra
+import torch
+from annotated_types import Ge
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+from torch import nn
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.commands.session import (
+    Device,
+    evaluate_and_report,
+    find_device,
+    print_directory,
+    seed_everything,
+)
+from metadialog.config import build, plain
+from metadialog.evaluation.adaptation import Labels
+from metadialog.loggers.base import Logger
+from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.checkpoint import load_checkpoint
+from metadialog.training.export import export_model
+from metadialog.training.progress import progress
+from metadialog.training.resume import check_same_run
+from metadialog.training.run_directory import RunDirectory
+from metadialog.training.topics import Topics, held_out, load_topics, train_tokenizer, validation_episodes
+from metadialog.training.trainer import Outer, Sinks, Trainer
+
+Node = dict[str, Any]
+
+
+def train(
+    *,
+    dataset: Node,
+    split: Node,
+    tokenizer: Node,
+    sampler: Node,
+    model: Node,
+    algorithm: Node,
+    engine: Node,
+    optimizer: Node,
+    schedule: Node,
+    training: Node,
+    generation: Node,
+    evaluation: Node,
+    logger: Node,
+    seed: Annotated[int, Ge(0)],
+    device: Device,
+    dtype: Literal["float32", "float64"],
+    resume: str | None,
+) -> float:
+    """Meta-train a model and evaluate it; write the run directory.
+
+    Args:
+        dataset: config node of the data set.
+        split: config node of the split of its topics.
+        tokenizer: config node of the tokenizer.
+        sampler: config node of the sampler of episodes.
+        model: config node of the model.
+        algorithm: config node of the algorithm.
+        engine: config node of the engine.
+        optimizer: config node of the outer optimizer.
+        schedule: config node of its schedule.
+        training: config node of the outer loop.
+        generation: config node of the generation of replies.
+        evaluation: config node of the protocol on held-out topics.
+        logger: config node of the logger.
+        seed: of the initialisation, of dropout and of the training episodes.
+        device: to compute on.
+        dtype: of the parameters.
+        resume: the run directory to go on with.
+
+    Returns:
+        The best validation loss after adaptation, in nats: what sweeps minimise.
+    """
+    config = dict(locals())
+    console = Console()
+    run = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
+    where = find_device(device)
+    checkpoint = None
+    if resume is not None:
+        check_same_run(run.read_config(), config)
+        checkpoint = load_checkpoint(run.last, where)
+    run.write_config(config)
+    seeds = {"seed": seed, "split": split.get("seed", 0), "evaluation": evaluation["seed"]}
+    with run.running(seeds), MetricsFile(run.metrics) as metrics:
+        topics = load_topics(dataset, split)
+        console.print(topics.summary(), highlight=False, markup=False)
+        text_to_ids = train_tokenizer(tokenizer, topics)
+        protocol = build(evaluation)
+        episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler)
+        name = f"{algorithm['name']}-{dataset_name(dataset)}-seed{seed}"
+        run_id = checkpoint["logger_run_id"] if checkpoint else None
+        run_logger: Logger = build(logger, run.path, config, name, run_id)
+        sinks = Sinks(run, metrics, run_logger)
+        outcome: Literal["finished", "failed"] = "failed"
+        try:
+            trainer = _trainer(config, topics, text_to_ids, sinks, where)
+            if checkpoint:
+                trainer.load_state_dict(checkpoint)
+            with progress(console, "training", trainer.steps, trainer.standing.step) as report:
+                standing = trainer.run(report)
+            _announce(console, trainer)
+            export_model(run.model, trainer.model, text_to_ids, config)
+            run_logger.log_model(run.model)
+            labels = Labels(trainer.algorithm.name, build(engine).name, topics.corpus.name, seed, split="meta_test")
+            evaluate_and_report(
+                trainer.model,
+                trainer.algorithm,
+                episodes,
+                protocol,
+                generation,
+                text_to_ids,
+                labels,
+                sinks,
+                standing.step,
+                console,
+            )
+            outcome = "finished"
+        finally:
+            run_logger.finish(outcome)
+    print_directory(console, run)
+    return standing.best_loss
+
+
+def dataset_name(dataset: Mapping[str, Any]) -> str:
+    """Return how the data set is called."""
+    return str(build(dataset).name)
+
+
+def _trainer(
+    config: Mapping[str, Any], topics: Topics, tokenizer: Tokenizer, sinks: Sinks, device: torch.device
+) -> Trainer:
+    """Put the parts of training together."""
+    seed = config["seed"]
+    seed_everything(seed)
+    model: nn.Module = build(config["model"], tokenizer.vocab_size)
+    model.to(device, getattr(torch, config["dtype"]))
+    algorithm: Algorithm = build(config["algorithm"], build(config["engine"]))
+    optimizer = build(config["optimizer"], model.parameters())
+    training = config["training"]
+    schedule = build(config["schedule"], optimizer, training["steps"])
+    sampler = build(config["sampler"], topics.of(topics.split.train), tokenizer, seed)
+    validation = validation_episodes(
+        topics,
+        tokenizer,
+        config["sampler"],
+        episodes_per_topic=training["validation_episodes"],
+        seed=config["evaluation"]["seed"],
+    )
+    on_device = [episode.to(device) for episode in validation]
+    trainer: Trainer = build(training, model, algorithm, Outer(optimizer, schedule), sampler, on_device, sinks)
+    return trainer
+
+
+def _announce(console: Console, trainer: Trainer) -> None:
+    standing = trainer.standing
+    early = f" (of {trainer.steps}: no better validation for a while)" if standing.step < trainer.steps else ""
+    console.print(
+        f"trained {standing.step} steps{early}; best validation loss {standing.best_loss:.3f} "
+        f"at step {standing.best_step}, which is the model from here on",
+        highlight=False,
+    )
+
+
+@hydra.main(config_path="pkg://metadialog.conf", config_name="train", version_base="1.3")
+def main(config: DictConfig) -> float:
+    """Run under Hydra."""
+    value: float = build(plain(config))
+    return value

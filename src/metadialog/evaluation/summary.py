@@ -1,0 +1,64 @@
+"""The end of a run in the terminal: perplexity by topic and inner step, and replies before and after."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from metadialog.evaluation.adaptation import Sample, word_perplexity
+
+
+def summarize(records: pd.DataFrame, samples: Sequence[Sample], report_steps: Sequence[int]) -> Group:
+    """Return the tables of an evaluation.
+
+    Args:
+        records: of one algorithm.
+        samples: of the same evaluation.
+        report_steps: the inner steps to show; those that the algorithm did not reach are left out.
+    """
+    shown = [step for step in report_steps if step in set(records["inner_step"])]
+    tables = [_perplexities(part, shown) for _, part in records.groupby("shots")]
+    return Group(*tables, *([_replies(samples)] if samples else []))
+
+
+def perplexity(records: pd.DataFrame) -> float:
+    """Return the word perplexity of several records together, weighted by their tokens and words."""
+    return word_perplexity(float((records["loss"] * records["tokens"]).sum()), int(records["words"].sum()))
+
+
+def _perplexities(records: pd.DataFrame, steps: Sequence[int]) -> Table:
+    algorithm, shots = records[["algorithm", "shots"]].iloc[0]
+    title = f"Word perplexity on held-out topics, {algorithm}, {shots} shots, by inner steps"
+    table = Table(title=title, title_justify="left")
+    table.add_column("topic")
+    for step in steps:
+        table.add_column("before" if step == 0 else f"{step} step{'s' if step > 1 else ''}", justify="right")
+    for topic, part in records.groupby("topic"):
+        table.add_row(str(topic), *_row(part, steps))
+    table.add_section()
+    table.add_row("all topics", *_row(records, steps), style="bold")
+    return table
+
+
+def _row(records: pd.DataFrame, steps: Sequence[int]) -> list[str]:
+    return [f"{perplexity(records[records['inner_step'] == step]):,.1f}" for step in steps]
+
+
+def _replies(samples: Sequence[Sample]) -> Table:
+    """Show the first reply of each topic's first episode, with the most shots."""
+    shots = max(sample.shots for sample in samples)
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        if sample.shots == shots:
+            first.setdefault(sample.topic, sample)
+    steps = next(iter(first.values())).inner_step
+    table = Table(title="Sample replies", title_justify="left", show_lines=True)
+    for column in ("topic", "context", "reference", "before", f"after {steps} steps"):
+        table.add_column(column, overflow="fold")
+    for topic, sample in first.items():
+        # Text: what a model says is not markup.
+        cells = (topic, sample.context, sample.reference, sample.before, sample.after)
+        table.add_row(*map(Text, cells))
+    return table

@@ -1,0 +1,52 @@
+"""The exported model: weights, tokenizer and config, which load without pickle."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from metadialog.config import build, read
+from metadialog.errors import RunError
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+CONFIG = "config.yaml"
+
+
+def export_model(directory: Path, model: nn.Module, tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
+    """Write a model so that it can be used without its run.
+
+    Args:
+        directory: is made; a model that is there is replaced.
+        model: the model.
+        tokenizer: its tokenizer.
+        config: the run's resolved config; what the model and its use need of it is kept.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    save_model(model, str(directory / WEIGHTS))
+    tokenizer.save(directory / TOKENIZER)
+    kept = {key: config[key] for key in ("model", "algorithm", "sampler", "dtype")}
+    OmegaConf.save(OmegaConf.create(kept), directory / CONFIG)
+
+
+def load_exported(directory: Path, device: torch.device) -> tuple[nn.Module, Tokenizer]:
+    """Load an exported model and its tokenizer.
+
+    Raises:
+        RunError: a part is missing or damaged.
+    """
+    try:
+        config = read(directory / CONFIG)
+        tokenizer = Tokenizer.load(directory / TOKENIZER)
+        model: nn.Module = build(config["model"], tokenizer.vocab_size)
+        model.to(device, getattr(torch, config["dtype"]))
+        load_model(model, directory / WEIGHTS, device=str(device))
+    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}") from error
+    return model, tokenizer

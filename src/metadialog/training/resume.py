@@ -1,0 +1,37 @@
+"""What may change when a run goes on, and what may not."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from metadialog.errors import RunError
+
+# How long a run goes on and where it reports to may change; anything else would make it another run.
+FREE = ("resume", "training.steps", "training.patience", "logger", "device", "generation")
+
+
+def check_same_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Check that a run goes on with the config that it began with.
+
+    Raises:
+        RunError: naming what differs.
+    """
+    differences = [
+        f"{path} is {new_value!r} but was {old_value!r}"
+        for path, old_value, new_value in _differences(old, new, "")
+        if not any(path == free or path.startswith(f"{free}.") for free in FREE)
+    ]
+    if differences:
+        raise RunError(
+            f"resume={new.get('resume')}: a run goes on as it began: {'; '.join(differences)}; "
+            f"only {', '.join(FREE[1:])} may change"
+        )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[tuple[str, object, object]]:
+    for key in sorted({*old, *new}):
+        here = f"{path}.{key}" if path else key
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _differences(before, after, here)
+        elif before != after:
+            yield here, before, after

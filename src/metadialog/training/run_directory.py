@@ -1,0 +1,141 @@
+"""The directory that a run leaves behind, and its status."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from metadialog.config import read
+from metadialog.episodes import Episode
+from metadialog.errors import RunError
+from metadialog.evaluation.adaptation import Sample
+from metadialog.evaluation.records import write_records
+
+_LIBRARIES = ("metadialog", "torch", "learn2learn", "hydra-core", "omegaconf", "wandb", "tokenizers", "numpy")
+
+
+class RunDirectory:
+    """Where everything of a run lies; downstream reads nothing else.
+
+    Attributes:
+        path: the directory.
+        metrics: one JSON object a line: step, split, name, value, time.
+        records: the adaptation records (Parquet).
+        samples: one JSON object a line: replies before and after adaptation.
+        last, best: the checkpoints.
+        model: the exported model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.status = path / "status.json"
+        self.metrics = path / "metrics.jsonl"
+        self.records = path / "adaptation.parquet"
+        self.samples = path / "samples.jsonl"
+        self.last = path / "checkpoints" / "last"
+        self.best = path / "checkpoints" / "best"
+        self.model = path / "model"
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the resolved config."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.config, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+
+    def read_config(self) -> dict[str, Any]:
+        """Read the resolved config back.
+
+        Raises:
+            RunError: there is none, or it cannot be read.
+        """
+        return read(self.config)
+
+    def read_status(self) -> dict[str, Any]:
+        """Read `status.json` back.
+
+        Raises:
+            RunError: there is none, or it cannot be read.
+        """
+        try:
+            status: dict[str, Any] = json.loads(self.status.read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.status}: no readable status of a run: {error}") from error
+        return status
+
+    def write_results(self, records: pd.DataFrame, samples: Sequence[Sample], episodes: Sequence[Episode]) -> None:
+        """Write the records, with the episodes they are about, and the samples."""
+        write_records(self.records, records, episodes)
+        lines = (json.dumps(asdict(sample), ensure_ascii=False) for sample in samples)
+        self.samples.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    @contextmanager
+    def running(self, seeds: Mapping[str, int]) -> Iterator[None]:
+        """Keep `status.json`: running, then finished, or failed and why."""
+        started = {
+            "status": "running",
+            "reason": None,
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "started": _now(),
+            "ended": None,
+            "seeds": dict(seeds),
+            "git_revision": _git_revision(),
+            "versions": {"python": platform.python_version(), **{n: metadata.version(n) for n in _LIBRARIES}},
+        }
+        self._write_status(started)
+        try:
+            yield
+        except BaseException as error:
+            # An interrupt is recorded like any other end, and goes on its way.
+            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+            self._write_status({**started, "status": "failed", "reason": reason, "ended": _now()})
+            raise
+        self._write_status({**started, "status": "finished", "ended": _now()})
+
+    def _write_status(self, status: Mapping[str, object]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.status, json.dumps(status, indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is there as it was, or as it shall be, whenever the process dies."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _git_revision() -> str | None:
+    """Return the revision of the checkout that this package runs from, marked if it was changed since."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
+        if tracked.returncode != 0:  # an installed package inside somebody else's checkout
+            return None
+        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision.strip() + ("-dirty" if changed.strip() else "")
