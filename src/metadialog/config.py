@@ -84,8 +84,9 @@ def unknown_option(path: str, siblings: Iterable[str], leaves: Iterable[str]) ->
     prefix = f"{parent}." if parent else ""
     close = difflib.get_close_matches(name, list(siblings), n=2, cutoff=0.6)
     candidates = [f"{prefix}{match}" for match in close]
-    candidates += [leaf for leaf in leaves if leaf.rpartition(".")[2] == name and leaf not in candidates]
-    candidates = candidates or difflib.get_close_matches(path, list(leaves), n=2, cutoff=0.6)
+    candidates += [leaf for leaf in leaves if leaf.rpartition(".")[2] == name and leaf not in (*candidates, path)]
+    others = [leaf for leaf in leaves if leaf != path]
+    candidates = candidates or difflib.get_close_matches(path, others, n=2, cutoff=0.6)
     hint = f"did you mean {' or '.join(candidates[:3])}? " if candidates else ""
     where = parent or "the top level"
     return f"{path}: no such option; {hint}options of {where}: {', '.join(sorted(siblings))}"

@@ -21,10 +21,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.commands.composition import explain
 from metadialog.commands.inheritance import inherit
+from metadialog.commands.job import EXIT_USER_ERROR, TRACEBACK, complain
 from metadialog.config import check, plain
 from metadialog.errors import ConfigError, MetadialogError
 
-EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -36,7 +36,8 @@ def run(main: Callable[[], None], command: str, arguments: list[str]) -> int:
         command: its name, which is also that of its primary config.
         arguments: what followed the command on the command line.
     """
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
+    if os.environ.get("HYDRA_FULL_ERROR", "0") == "1":
+        os.environ[TRACEBACK] = "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are: the user's become one line below
     try:
         arguments = inherit(command, arguments)
@@ -44,10 +45,9 @@ def run(main: Callable[[], None], command: str, arguments: list[str]) -> int:
         sys.argv = [sys.argv[0], *arguments]
         main()
     except (MetadialogError, HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
+        if TRACEBACK in os.environ:
             raise
-        for line in str(error).splitlines() or [type(error).__name__]:
-            print(f"metadialog {command}: {line}", file=sys.stderr)  # noqa: T201
+        complain(command, error)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print(f"metadialog {command}: interrupted", file=sys.stderr)  # noqa: T201

@@ -43,12 +43,9 @@ def _groups() -> list[str]:
 def _choice_problem(override: Override) -> str | None:
     """Name what is wrong with `group=choice`, if that is what the override is."""
     group = override.key_or_group
-    loader = GlobalHydra.instance().config_loader()
-    choices = loader.get_group_options(group, results_filter=ObjectType.CONFIG)
-    if not choices or override.is_delete():
+    choices = GlobalHydra.instance().config_loader().get_group_options(group, results_filter=ObjectType.CONFIG)
+    if not choices or override.is_delete() or override.is_sweep_override():
         return None
-    if override.is_sweep_override():
-        return f"{override.input_line}: several values at once are a sweep; add -m to run one job for each"
     value = override.value()
     wrong = [v for v in (value if isinstance(value, list) else [value]) if v is not None and v not in choices]
     return f"{group}={wrong[0]}: no such choice; {nearest(str(wrong[0]), choices)}" if wrong else None
@@ -58,7 +55,7 @@ def _option_problem(override: Override, config_name: str, overrides: list[str]) 
     """Name what is wrong with `path.to.option=value`, if the option does not exist."""
     key = override.key_or_group
     if override.is_sweep_override():
-        return f"{override.input_line}: several values are a sweep; add -m, or write a list as {key}=[...]"
+        return f"{override.input_line}: several values are a sweep; add -m to run a job for each, or write {key}=[...]"
     if override.is_add() or key.startswith("hydra"):
         return None
     config = OmegaConf.to_container(compose(config_name, _choices_of(overrides)))
@@ -77,7 +74,8 @@ def _choices_of(overrides: list[str]) -> list[str]:
     """Keep the overrides that choose a file in a group: they decide which options there are."""
     loader = GlobalHydra.instance().config_loader()
     parsed = (OverridesParser.create().parse_override(line) for line in overrides)
-    return [o.input_line or "" for o in parsed if loader.get_group_options(o.key_or_group.lstrip("+"))]
+    chosen = (o for o in parsed if loader.get_group_options(o.key_or_group) and not o.is_sweep_override())
+    return [o.input_line or "" for o in chosen]
 
 
 def _paths(node: Mapping[str, Any], path: str = "") -> list[str]:

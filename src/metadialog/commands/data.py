@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
-from metadialog.config import build, plain
+from metadialog.commands.job import run_job
 from metadialog.datasets.describe import describe, render
 from metadialog.training.topics import load_topics
 
@@ -27,4 +27,4 @@ def data(*, dataset: Node, split: Node) -> None:
 @hydra.main(config_path="pkg://metadialog.conf", config_name="data", version_base="1.3")
 def main(config: DictConfig) -> None:
     """Run under Hydra."""
-    build(plain(config))
+    run_job(config)

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from metadialog.algorithms.base import Algorithm
+from metadialog.commands.job import run_job
 from metadialog.commands.session import Device, evaluate_and_report, find_device, print_directory
-from metadialog.config import build, plain
+from metadialog.config import build
 from metadialog.errors import RunError
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger
@@ -95,5 +96,5 @@ def evaluate(
 @hydra.main(config_path="pkg://metadialog.conf", config_name="evaluate", version_base="1.3")
 def main(config: DictConfig) -> float:
     """Run under Hydra."""
-    value: float = build(plain(config))
+    value: float = run_job(config)
     return value

@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
+from metadialog.commands.job import run_job
 from metadialog.commands.session import (
     Device,
     evaluate_and_report,
@@ -20,7 +21,7 @@ from metadialog.commands.session import (
     print_directory,
     seed_everything,
 )
-from metadialog.config import build, plain
+from metadialog.config import build
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger
 from metadialog.loggers.metrics_file import MetricsFile
@@ -173,5 +174,5 @@ def _announce(console: Console, trainer: Trainer) -> None:
 @hydra.main(config_path="pkg://metadialog.conf", config_name="train", version_base="1.3")
 def main(config: DictConfig) -> float:
     """Run under Hydra."""
-    value: float = build(plain(config))
+    value: float = run_job(config)
     return value

@@ -1,0 +1,38 @@
+"""One job of a Hydra application: what is composed is built, and a user's mistake stays one line."""
+
+import os
+import sys
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from metadialog.config import build, plain
+from metadialog.errors import MetadialogError
+
+EXIT_USER_ERROR = 2
+TRACEBACK = "METADIALOG_TRACEBACK"
+"""Set in the environment where the user asked Hydra for full errors."""
+
+
+def complain(command: str, error: BaseException) -> None:
+    """Tell the user what is wrong: a line for each mistake."""
+    for line in str(error).splitlines() or [type(error).__name__]:
+        print(f"metadialog {command}: {line}", file=sys.stderr)  # noqa: T201
+
+
+def run_job(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns what it returns
+    """Build what the config describes.
+
+    In a single run a user's mistake ends the process here, as Hydra would add lines of its own to it. In a sweep
+    it goes up to Hydra, which goes on with the other jobs.
+    """
+    try:
+        return build(plain(config))
+    except MetadialogError as error:
+        hydra = HydraConfig.get()
+        if hydra.mode != RunMode.RUN or TRACEBACK in os.environ:
+            raise
+        complain(str(hydra.job.name), error)
+        raise SystemExit(EXIT_USER_ERROR) from error
