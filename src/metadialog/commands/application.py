@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.commands.composition import explain
 from metadialog.commands.inheritance import inherit
-from metadialog.commands.job import EXIT_USER_ERROR, TRACEBACK, complain
+from metadialog.commands.job import EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
 from metadialog.config import check, plain
 from metadialog.errors import ConfigError, MetadialogError
 
@@ -36,16 +36,14 @@ def run(main: Callable[[], None], command: str, arguments: list[str]) -> int:
         command: its name, which is also that of its primary config.
         arguments: what followed the command on the command line.
     """
-    if os.environ.get("HYDRA_FULL_ERROR", "0") == "1":
-        os.environ[TRACEBACK] = "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are: the user's become one line below
     try:
+        _take_over_errors()
         arguments = inherit(command, arguments)
         _preflight(command, arguments)
         sys.argv = [sys.argv[0], *arguments]
         main()
     except (MetadialogError, HydraException, OmegaConfBaseException) as error:
-        if TRACEBACK in os.environ:
+        if wants_traceback():
             raise
         complain(command, error)
         return EXIT_USER_ERROR
@@ -53,6 +51,16 @@ def run(main: Callable[[], None], command: str, arguments: list[str]) -> int:
         print(f"metadialog {command}: interrupted", file=sys.stderr)  # noqa: T201
         return EXIT_INTERRUPTED
     return 0
+
+
+def _take_over_errors() -> None:
+    """Let Hydra pass errors on as they are: the user's become one line here.
+
+    What the user asked of Hydra is kept in a variable of our own, which child processes see as well.
+    """
+    if TRACEBACK not in os.environ:
+        os.environ[TRACEBACK] = os.environ.get("HYDRA_FULL_ERROR", "0")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
 
 
 def _preflight(command: str, arguments: list[str]) -> None:

@@ -13,7 +13,12 @@ from metadialog.errors import MetadialogError
 
 EXIT_USER_ERROR = 2
 TRACEBACK = "METADIALOG_TRACEBACK"
-"""Set in the environment where the user asked Hydra for full errors."""
+"""The environment variable that holds what the user asked of Hydra in HYDRA_FULL_ERROR."""
+
+
+def wants_traceback() -> bool:
+    """Say whether the user asked for full errors."""
+    return os.environ.get(TRACEBACK) == "1"
 
 
 def complain(command: str, error: BaseException) -> None:
@@ -32,7 +37,7 @@ def run_job(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns w
         return build(plain(config))
     except MetadialogError as error:
         hydra = HydraConfig.get()
-        if hydra.mode != RunMode.RUN or TRACEBACK in os.environ:
+        if hydra.mode != RunMode.RUN or wants_traceback():
             raise
         complain(str(hydra.job.name), error)
         raise SystemExit(EXIT_USER_ERROR) from error

@@ -1,0 +1,84 @@
+"""How near generated replies come to the references, and how varied they are."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import Tokenizer as RougeTokenizer
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from metadialog.text import words
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyQuality:
+    """Scores of several replies together.
+
+    Attributes:
+        bleu: corpus BLEU (Papineni et al. 2002), 0 to 100, by sacrebleu.
+        chrf: corpus chrF (Popovic 2015), 0 to 100, by sacrebleu.
+        rouge_l: mean ROUGE-L F1 (Lin 2004), 0 to 1.
+        distinct_1, distinct_2: distinct n-grams over all n-grams of the replies (Li et al. 2016), 0 to 1.
+        signatures: how sacrebleu computed BLEU and chrF, for whoever compares.
+    """
+
+    bleu: float
+    chrf: float
+    rouge_l: float
+    distinct_1: float
+    distinct_2: float
+    signatures: tuple[str, str]
+
+
+class _Words(RougeTokenizer):  # type: ignore[misc]
+    """Our words, lower-cased: rouge-score's own tokenizer drops whatever is not ASCII."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return words(text.lower())
+
+
+_ROUGE = RougeScorer(["rougeL"], tokenizer=_Words())
+
+
+def reply_quality(replies: Sequence[str], references: Sequence[str]) -> ReplyQuality:
+    """Score replies against their references.
+
+    Args:
+        replies: what the model said; may be empty texts.
+        references: one for each reply, at least one.
+    """
+    # sacrebleu warns of tokenised input where every text ends in a full stop; ours is as people wrote it.
+    bleu = BLEU(tokenize="zh" if is_chinese(references) else "13a", effective_order=False, force=True)
+    chrf = CHRF()
+    bleu_score = bleu.corpus_score(list(replies), [list(references)]).score
+    chrf_score = chrf.corpus_score(list(replies), [list(references)]).score
+    rouge = [
+        _ROUGE.score(reference, reply)["rougeL"].fmeasure for reply, reference in zip(replies, references, strict=True)
+    ]
+    return ReplyQuality(
+        bleu=bleu_score,
+        chrf=chrf_score,
+        rouge_l=sum(rouge) / len(rouge),
+        distinct_1=distinct(replies, 1),
+        distinct_2=distinct(replies, 2),
+        signatures=(str(bleu.get_signature()), str(chrf.get_signature())),
+    )
+
+
+def distinct(replies: Sequence[str], n: int) -> float:
+    """Return distinct n-grams over all n-grams (n is 1 or 2) of the replies; 0 where there are none."""
+    grams = [gram for reply in replies for gram in _grams(words(reply), n)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def is_chinese(texts: Sequence[str]) -> bool:
+    """Say whether more than half of the letters are Chinese characters."""
+    letters = [character for text in texts for character in text if character.isalpha()]
+    chinese = sum("\u4e00" <= character <= "\u9fff" for character in letters)
+    return chinese > len(letters) / 2
+
+
+def _grams(tokens: list[str], n: int) -> Iterator[tuple[str, ...]]:
+    return iter(pairwise(tokens)) if n > 1 else ((token,) for token in tokens)

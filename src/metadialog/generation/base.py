@@ -1,0 +1,134 @@
+"""From prompts to replies: what every way of generating shares."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from metadialog.models.rnn import Hidden
+
+
+class Generation(Protocol):
+    """What `conf/generation/*.yaml` names."""
+
+    def generate(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        end_id: int,
+        forbidden: Sequence[int],
+        generator: torch.Generator | None = None,
+    ) -> list[list[int]]:
+        """Generate a reply to each prompt.
+
+        Args:
+            model: maps tokens `[batch, time]` and a hidden state to logits `[batch, time, vocab]` and the next one.
+            prompts: token ids, of any lengths; each at least one.
+            end_id: the token that ends a reply; it is not part of what is returned.
+            forbidden: tokens that are never generated.
+            generator: where random numbers come from; only sampling needs one.
+
+        Returns:
+            The token ids of each reply.
+
+        Raises:
+            ValueError: a prompt is empty.
+        """
+        ...
+
+
+def map_hidden(change: Callable[..., Tensor], *hidden: Hidden) -> Hidden:
+    """Apply a function to hidden states: tensors, or (in an LSTM) pairs of tensors."""
+    first = hidden[0]
+    if isinstance(first, Tensor):
+        return change(*hidden)
+    states, cells = zip(*hidden, strict=True)
+    return change(*states), change(*cells)
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off and keep no graph; leave the model as it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Hidden]:
+    """Feed prompts of any lengths to the model.
+
+    A recurrent state must be the one after a row's own last token, not after padding: so the prompts go in token
+    by token, and a row whose prompt is over keeps its state.
+
+    Returns:
+        The logits of each prompt's next token, `[batch, vocab]`, and the states, `[layers, batch, hidden]`.
+    """
+    if not all(prompts):
+        raise ValueError("a prompt is empty; it needs at least one token")
+    device = next(model.parameters()).device
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    time = int(lengths.max())
+    tokens = torch.tensor([[*prompt, *[0] * (time - len(prompt))] for prompt in prompts], device=device)
+    logits, hidden = next_logits(model, tokens[:, 0], None)
+    for position in range(1, time):
+        on = lengths > position  # [batch]
+        new_logits, new_hidden = next_logits(model, tokens[:, position], hidden)
+        logits = torch.where(on[:, None], new_logits, logits)
+        hidden = map_hidden(lambda new, old, on=on: torch.where(on[None, :, None], new, old), new_hidden, hidden)
+    return logits, hidden
+
+
+def next_logits(model: nn.Module, tokens: Tensor, hidden: Hidden | None) -> tuple[Tensor, Hidden]:
+    """Feed one token a row, `[batch]`; return the logits of the next, `[batch, vocab]`, and the states."""
+    logits, hidden = model(tokens[:, None], hidden)
+    return logits[:, -1], hidden
+
+
+def forbid(logits: Tensor, forbidden: Sequence[int]) -> Tensor:
+    """Make tokens impossible."""
+    logits = logits.clone()
+    logits[..., list(forbidden)] = -torch.inf
+    return logits
+
+
+def extend(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    end_id: int,
+    forbidden: Sequence[int],
+    max_tokens: int,
+    choose: Callable[[Tensor], Tensor],
+) -> list[list[int]]:
+    """Extend each prompt token by token until it ends.
+
+    Args:
+        model: as in `Generation.generate`, like what follows.
+        prompts: token ids.
+        end_id: ends a reply.
+        forbidden: tokens that are never generated.
+        max_tokens: longest reply.
+        choose: from logits `[batch, vocab]` to tokens `[batch]`.
+    """
+    replies: list[list[int]] = [[] for _ in prompts]
+    if not prompts:
+        return replies
+    with inference(model):
+        logits, hidden = read_prompts(model, prompts)
+        open_rows = set(range(len(prompts)))
+        for _ in range(max_tokens):
+            tokens = choose(forbid(logits, forbidden))
+            for row, token in enumerate(tokens.tolist()):
+                if token == end_id:
+                    open_rows.discard(row)
+                elif row in open_rows:
+                    replies[row].append(token)
+            if not open_rows:
+                break
+            logits, hidden = next_logits(model, tokens, hidden)
+    return replies

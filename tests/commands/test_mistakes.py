@@ -1,0 +1,67 @@
+"""Every mistake costs one line, exit code 2, and nothing is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+MISTAKES = [
+    (["train", "model=lsttm"], "model=lsttm: no such choice; did you mean lstm? valid: gru, lstm, rnn"),
+    (["train", "algorithm.inner_ler=1"], "algorithm.inner_ler: no such option; did you mean algorithm.inner_lr"),
+    (["train", "+algorithm.lrr=3"], "algorithm.lrr: no such option"),
+    (["train", "lr=0.1"], "lr: no such option; did you mean optimizer.lr?"),
+    (["train", "algorithm.inner_lr=0"], "algorithm.inner_lr=0: should be greater than 0"),
+    (["train", "algorithm.inner_lr=fast"], "algorithm.inner_lr=fast: should be a valid number"),
+    (["train", "sampler.shots=2.5"], "sampler.shots=2.5: should be a valid integer"),
+    (["train", "sampler.loss_on=everything"], "sampler.loss_on=everything: should be 'response' or 'all'"),
+    (["train", "dataset.language=klingon"], "dataset.language=klingon: no such language"),
+    (["train", "dataset=jsonl"], "dataset.path: must be given (string), as dataset.path=..."),
+    (["train", "algorithm=maml,fomaml"], "algorithm=maml,fomaml: several values are a sweep; add -m"),
+    (["train", "-m", "seed=0,1,x"], "seed=x: should be a valid integer"),
+    (["train", "-m", "model=gru,lsttm"], "model=lsttm: no such choice; did you mean lstm?"),
+    (["train", "modle=gru"], "modle: no such option; did you mean model?"),
+    (["train", "seed"], "'seed' cannot be read as key=value"),
+    (["train", "evaluation.report_steps=[0,20]"], "evaluation.report_steps: [20] is beyond evaluation.steps=10"),
+    (["train", "split.test=0.9"], "split.validation=0.2 and split.test=0.9: leave no topic for meta-train"),
+    (["train", "resume=nowhere"], "resume=nowhere: there is no such directory"),
+    (["train", "--config-dir", "nowhere"], "--config-dir nowhere: there is no such directory"),
+    (["train", "model._target_=os.nothing"], "model._target_: 'os.nothing' cannot be imported"),
+    (["evaluate"], "run: must be given (string), as run=..."),
+    (["evaluate", "run=nowhere"], "run=nowhere: there is no such directory"),
+    (["data", "dataset.langage=chinese"], "dataset.langage: no such option; did you mean dataset.language?"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_costs_one_line(run: Run, arguments: list[str], message: str) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"metadialog {arguments[0]}: {message}")
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_all_mistakes_are_named_at_once(run: Run) -> None:
+    outcome = run("train", "seed=-1", "+model.depth=3", "optimizer.lr=0", "training.steps=many")
+    assert outcome.code == 2
+    lines = outcome.err.splitlines()
+    assert len(lines) == 4
+    for name in ("seed=-1", "model.depth", "optimizer.lr=0", "training.steps=many"):
+        assert sum(f"metadialog train: {name}" in line for line in lines) == 1
+
+
+def test_a_missing_file_costs_one_line(run: Run) -> None:
+    outcome = run("data", "dataset=jsonl", "dataset.path=nowhere.jsonl")
+    assert outcome.code == 2
+    assert outcome.err.startswith("metadialog data: nowhere.jsonl: cannot be read")
+    assert outcome.err.count("\n") == 1
+
+
+def test_full_errors_can_be_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(Exception, match="no such choice"):
+        run("train", "model=lsttm")

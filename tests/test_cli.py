@@ -1,0 +1,61 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from metadialog import cli
+
+Run = Callable[..., Any]
+
+
+def test_help_lists_every_command_with_one_line(run: Run) -> None:
+    outcome = run("--help")
+    assert outcome.code == 0
+    for command, summary in cli.COMMANDS.items():
+        assert f"  {command}" in outcome.out
+        assert summary in outcome.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = "import sys; from metadialog import cli; cli.main(['--help']); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    modules = set(out.splitlines()[-1].split())
+    assert modules.isdisjoint({"torch", "hydra", "omegaconf", "numpy", "pandas", "wandb", "pydantic"})
+
+
+def test_an_unknown_command_names_the_nearest(run: Run) -> None:
+    outcome = run("trian")
+    assert outcome.code == 2
+    assert outcome.err == (
+        "metadialog: 'trian' is not a command; did you mean 'train'? the commands are train, evaluate, data\n"
+    )
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").out.startswith("metadialog 0.")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("metadialog ", ["train", "evaluate", "data"]),
+        ("metadialog ev", ["evaluate"]),
+        ("metadialog train model=", ["model=gru", "model=lstm", "model=rnn"]),
+        ("metadialog train algorithm.inner_l", ["algorithm.inner_lr="]),
+        ("metadialog data spl", ["split=", "split."]),
+        ("metadialog nothing mod", []),
+    ],
+)
+def test_tab_completion(run: Run, monkeypatch: pytest.MonkeyPatch, line: str, expected: list[str]) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    outcome = run("-sc", "query=bash")
+    assert outcome.code == 0
+    assert sorted(outcome.out.split()) == sorted(expected)
+
+
+def test_the_completion_script_registers_the_program(run: Run) -> None:
+    outcome = run("--shell-completion", "install=bash")
+    assert outcome.code == 0
+    assert outcome.out.rstrip().endswith("-F hydra_bash_completion metadialog")
