@@ -48,7 +48,12 @@ def reply_quality(replies: Sequence[str], references: Sequence[str]) -> ReplyQua
     Args:
         replies: what the model said; may be empty texts.
         references: one for each reply, at least one.
+
+    Raises:
+        ValueError: there are no replies, or not as many as references.
     """
+    if not replies or len(replies) != len(references):
+        raise ValueError(f"{len(replies)} replies, {len(references)} references; there should be as many, at least 1")
     # sacrebleu warns of tokenised input where every text ends in a full stop; ours is as people wrote it.
     bleu = BLEU(tokenize="zh" if is_chinese(references) else "13a", effective_order=False, force=True)
     chrf = CHRF()

@@ -19,7 +19,7 @@ class Generation(Protocol):
         prompts: Sequence[Sequence[int]],
         end_id: int,
         forbidden: Sequence[int],
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | None,
     ) -> list[list[int]]:
         """Generate a reply to each prompt.
 
@@ -28,10 +28,10 @@ class Generation(Protocol):
             prompts: token ids, of any lengths; each at least one.
             end_id: the token that ends a reply; it is not part of what is returned.
             forbidden: tokens that are never generated.
-            generator: where random numbers come from; only sampling needs one.
+            generator: where random numbers come from; None for torch's own. Only sampling needs one.
 
         Returns:
-            The token ids of each reply.
+            The token ids of each reply: as if its prompt had been the only one, up to rounding.
 
         Raises:
             ValueError: a prompt is empty.
@@ -51,13 +51,14 @@ def map_hidden(change: Callable[..., Tensor], *hidden: Hidden) -> Hidden:
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
     """Switch dropout off and keep no graph; leave the model as it was."""
-    was_training = model.training
+    was_training = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        for module, training in was_training:
+            module.training = training
 
 
 def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Hidden]:
@@ -91,8 +92,11 @@ def next_logits(model: nn.Module, tokens: Tensor, hidden: Hidden | None) -> tupl
 
 
 def forbid(logits: Tensor, forbidden: Sequence[int]) -> Tensor:
-    """Make tokens impossible."""
-    logits = logits.clone()
+    """Make tokens impossible, and whatever is not a number an even chance.
+
+    A model that diverged in adaptation has bad replies; it shall not break off the evaluation of all others.
+    """
+    logits = logits.nan_to_num()
     logits[..., list(forbidden)] = -torch.inf
     return logits
 
@@ -121,14 +125,14 @@ def extend(
     with inference(model):
         logits, hidden = read_prompts(model, prompts)
         open_rows = set(range(len(prompts)))
-        for _ in range(max_tokens):
+        for length in range(1, max_tokens + 1):
             tokens = choose(forbid(logits, forbidden))
             for row, token in enumerate(tokens.tolist()):
                 if token == end_id:
                     open_rows.discard(row)
                 elif row in open_rows:
                     replies[row].append(token)
-            if not open_rows:
+            if not open_rows or length == max_tokens:
                 break
             logits, hidden = next_logits(model, tokens, hidden)
     return replies

@@ -38,7 +38,7 @@ class Beam:
         prompts: Sequence[Sequence[int]],
         end_id: int,
         forbidden: Sequence[int],
-        generator: torch.Generator | None = None,  # noqa: ARG002 - nothing is drawn
+        generator: torch.Generator | None,  # noqa: ARG002 - nothing is drawn
     ) -> list[list[int]]:
         """Generate a reply to each prompt; see `Generation.generate`."""
         with inference(model):
@@ -50,15 +50,17 @@ class Beam:
         ended: list[tuple[float, list[int]]] = []  # normalised score, tokens
         for length in range(1, self.max_tokens + 1):
             log_p = forbid(logits, forbidden).log_softmax(-1)  # [alive, vocab]
-            totals = log_p + torch.tensor([total for total, _ in alive], device=log_p.device)[:, None].to(log_p)
-            room = min(self.beams - len(ended), int(totals.isfinite().sum()))
+            totals = log_p + log_p.new_tensor([total for total, _ in alive])[:, None]  # [alive, vocab]
+            possible = int(totals.isfinite().sum())  # a small vocabulary may have fewer than there is room for
+            room = min(self.beams - len(ended), possible)
             best = totals.flatten().topk(room)
-            parents, going_on = [], []
+            parents: list[int] = []
+            going_on: list[tuple[float, list[int]]] = []
             for total, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
                 parent, token = divmod(place, log_p.shape[-1])
                 tokens = alive[parent][1]
                 if token == end_id:
-                    ended.append((total / length**self.length_penalty, tokens))
+                    ended.append((self._normalised(total, length), tokens))
                 else:
                     parents.append(parent)
                     going_on.append((total, [*tokens, token]))
@@ -69,6 +71,9 @@ class Beam:
             last = torch.tensor([tokens[-1] for _, tokens in alive], device=log_p.device)
             hidden = map_hidden(lambda state, rows=rows: state.index_select(1, rows), hidden)
             logits, hidden = next_logits(model, last, hidden)
-        cut = [(total / self.max_tokens**self.length_penalty, tokens) for total, tokens in alive]
+        cut = [(self._normalised(total, self.max_tokens), tokens) for total, tokens in alive]
         _, tokens = max(ended + cut, key=lambda hypothesis: hypothesis[0])
         return tokens
+
+    def _normalised(self, total: float, length: int) -> float:
+        return float(total / length**self.length_penalty)

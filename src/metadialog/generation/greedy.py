@@ -26,7 +26,7 @@ class Greedy:
         prompts: Sequence[Sequence[int]],
         end_id: int,
         forbidden: Sequence[int],
-        generator: torch.Generator | None = None,  # noqa: ARG002 - nothing is drawn
+        generator: torch.Generator | None,  # noqa: ARG002 - nothing is drawn
     ) -> list[list[int]]:
         """Generate a reply to each prompt; see `Generation.generate`."""
         return extend(model, prompts, end_id, forbidden, self.max_tokens, lambda logits: logits.argmax(-1))
