@@ -16,14 +16,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.commands.composition import explain
 from metadialog.commands.inheritance import inherit
 from metadialog.commands.job import EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
 from metadialog.config import check, plain
-from metadialog.errors import ConfigError, MetadialogError
+from metadialog.errors import ConfigError, MetadialogError, RunError
 
 EXIT_INTERRUPTED = 130
 
@@ -81,6 +81,24 @@ def _preflight(command: str, arguments: list[str]) -> None:
             config = _compose(config_name, overrides)
             if not options.cfg:
                 check(plain(config))
+        if not options.cfg and not options.multirun:
+            _check_directory(config_name, options.overrides)
+
+
+def _check_directory(config_name: str, overrides: list[str]) -> None:
+    """Check that a single run does not write over another one.
+
+    Raises:
+        RunError: the directory that was asked for holds a run.
+    """
+    config = compose(config_name, overrides, return_hydra_config=True)
+    directory = Path(OmegaConf.select(config, "hydra").run.dir) if _names_directory(overrides) else None
+    if directory and (directory / "status.json").exists() and config.get("resume") is None:
+        raise RunError(f"{directory}: holds a run already; name another hydra.run.dir, or resume={directory}")
+
+
+def _names_directory(overrides: list[str]) -> bool:
+    return any(override.startswith("hydra.run.dir=") for override in overrides)
 
 
 def _add_config_dir(folder: str) -> None:

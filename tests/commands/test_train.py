@@ -1,0 +1,259 @@
+"""The whole path, from dialogues to a run directory, on the embedded data and a tiny model."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from metadialog.evaluation.records import EPISODES_KEY
+from metadialog.training.export import load_exported
+
+Run = Callable[..., Any]
+SMOKE = ("debug=smoke", "logger=local")
+
+
+def files(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def metrics(directory: Path) -> list[tuple[int, str, str, float]]:
+    """Return everything but the clock and what it measures."""
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [(m["step"], m["split"], m["name"], m["value"]) for m in lines if m["name"] != "tasks_per_second"]
+
+
+def test_the_run_directory_is_the_contract(run: Run) -> None:
+    outcome = run("train", *SMOKE)
+    assert outcome.code == 0, outcome.err
+    directory = outcome.run_directory
+    assert files(directory) == {
+        ".hydra/config.yaml",
+        ".hydra/hydra.yaml",
+        ".hydra/overrides.yaml",
+        "config.yaml",
+        "status.json",
+        "metrics.jsonl",
+        "adaptation.parquet",
+        "samples.jsonl",
+        "checkpoints/last",
+        "checkpoints/best",
+        "model/model.safetensors",
+        "model/tokenizer.json",
+        "model/config.yaml",
+    }
+    assert "${" not in (directory / "config.yaml").read_text()
+    status = json.loads((directory / "status.json").read_text())
+    assert status["status"] == "finished"
+    assert status["seeds"] == {"seed": 0, "split": 0, "evaluation": 0}
+    assert status["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert {name for _, split, name, _ in metrics(directory) if split == "meta_train"} == {
+        "meta_loss",
+        "support_loss",
+        "query_loss",
+        "gradient_norm",
+        "lr",
+    }
+
+
+def test_the_records_hold_every_inner_step_of_every_episode(run: Run) -> None:
+    directory = run("train", *SMOKE, "evaluation.shots=[0,2,5]").run_directory
+    records = pd.read_parquet(directory / "adaptation.parquet")
+    assert list(records.columns) == [
+        "algorithm",
+        "engine",
+        "dataset",
+        "seed",
+        "split",
+        "topic",
+        "episode",
+        "shots",
+        "inner_step",
+        "loss",
+        "tokens",
+        "words",
+        "word_perplexity",
+        "bleu",
+        "rouge_l",
+        "chrf",
+        "distinct_1",
+        "distinct_2",
+    ]
+    assert set(records["topic"]) == {"computers", "emotion", "gossip", "movies", "science"}
+    steps = records.groupby("shots")["inner_step"].agg(set).to_dict()
+    assert steps == {0: {0}, 2: {0, 1}, 5: {0, 1}}
+    perplexity = [math.exp(row.loss * row.tokens / row.words) for row in records.itertuples()]
+    assert records["word_perplexity"].tolist() == pytest.approx(perplexity)
+    # Before adaptation the shots make no difference, as the query sets are the same.
+    before = records[records["inner_step"] == 0].groupby("topic")["loss"].nunique()
+    assert set(before) == {1}
+    drawn = json.loads(pq.read_metadata(directory / "adaptation.parquet").metadata[EPISODES_KEY])
+    assert len(drawn) == 15
+    assert all(set(episode["support"]).isdisjoint(episode["query"]) for episode in drawn)
+
+
+def test_samples_show_replies_before_and_after(run: Run) -> None:
+    directory = run("train", *SMOKE).run_directory
+    samples = [json.loads(line) for line in (directory / "samples.jsonl").read_text().splitlines()]
+    assert {sample["topic"] for sample in samples} == {"computers", "emotion", "gossip", "movies", "science"}
+    assert all(sample["reference"] and sample["context"] for sample in samples)
+    assert {sample["inner_step"] for sample in samples} == {1}
+
+
+def test_the_exported_model_is_the_best_checkpoint(run: Run) -> None:
+    directory = run("train", *SMOKE).run_directory
+    model, tokenizer = load_exported(directory / "model", torch.device("cpu"))
+    best = torch.load(directory / "checkpoints" / "best", weights_only=True)["model"]
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, best[name])
+    assert tokenizer.decode(tokenizer.encode("What is AI?")) == "What is AI?"
+
+
+def test_two_runs_are_the_same_to_the_last_bit(run: Run) -> None:
+    first, second = (run("train", *SMOKE, "model.dropout=0.3").run_directory for _ in range(2))
+    assert metrics(first) == metrics(second)
+    assert metrics(run("train", *SMOKE, "model.dropout=0.3", "seed=1").run_directory) != metrics(first)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_resume_gives_the_same_numbers_to_the_last_bit(run: Run, optimizer: str) -> None:
+    options = (*SMOKE, f"optimizer={optimizer}", "schedule=cosine", "model=lstm", "model.dropout=0.2")
+    whole = run("train", *options, "training.steps=4").run_directory
+    broken = whole.with_name("broken")
+    outcome = run("train", *options, "training.steps=4", f"hydra.run.dir={broken}")
+    assert outcome.code == 0, outcome.err
+    # As if it had been killed after the second step, in the middle of writing the third's metrics.
+    checkpoint = torch.load(_at_step(run, options, 2), weights_only=True)
+    torch.save(checkpoint, broken / "checkpoints" / "last")
+    for name in ("adaptation.parquet", "samples.jsonl"):
+        (broken / name).unlink()
+    shutil.rmtree(broken / "model")
+    resumed = run("train", f"resume={broken}")
+    assert resumed.code == 0, resumed.err
+    assert resumed.run_directory == broken.resolve() or resumed.run_directory.samefile(broken)
+    assert metrics(broken) == metrics(whole)
+    expected, found = (pd.read_parquet(directory / "adaptation.parquet") for directory in (whole, broken))
+    pd.testing.assert_frame_equal(expected, found, check_exact=True)
+    assert (whole / "samples.jsonl").read_text() == (broken / "samples.jsonl").read_text()
+    assert (whole / "model" / "model.safetensors").read_bytes() == (broken / "model" / "model.safetensors").read_bytes()
+
+
+def _at_step(run: Run, options: tuple[str, ...], step: int) -> Path:
+    """Return the last checkpoint of a run whose outer loop was interrupted after a step."""
+    from metadialog.training import trainer
+
+    interrupted = trainer.Trainer._step
+
+    def stop(self: Any) -> Any:
+        if self.standing.step == step:
+            raise KeyboardInterrupt
+        return interrupted(self)
+
+    directory = Path("interrupted").absolute()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_step", stop)
+        outcome = run("train", *options, "training.steps=4", f"hydra.run.dir={directory}")
+    assert outcome.code == 130
+    status = json.loads((directory / "status.json").read_text())
+    assert (status["status"], status["reason"]) == ("failed", "KeyboardInterrupt")
+    return directory / "checkpoints" / "last"
+
+
+def test_a_run_resumes_with_its_own_config_or_not_at_all(run: Run) -> None:
+    directory = run("train", *SMOKE, "sampler.shots=3").run_directory
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    refused = run("train", f"resume={directory}", "sampler.shots=4")
+    assert refused.code == 2
+    assert "sampler.shots is 4 but was 3" in refused.err
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
+    longer = run("train", f"resume={directory}", "training.steps=3")
+    assert longer.code == 0, longer.err
+    assert max(step for step, *_ in metrics(directory)) == 3
+
+
+def test_a_directory_that_holds_a_run_is_not_overwritten(run: Run) -> None:
+    directory = run("train", *SMOKE).run_directory
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    refused = run("train", *SMOKE, f"hydra.run.dir={directory}")
+    assert refused.code == 2
+    assert f"{directory}: holds a run already" in refused.err
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("algorithm", ["fomaml", "finetune", "scratch", "zero_shot"])
+def test_every_algorithm_runs(run: Run, algorithm: str) -> None:
+    outcome = run("train", *SMOKE, f"algorithm={algorithm}")
+    assert outcome.code == 0, outcome.err
+    records = pd.read_parquet(outcome.run_directory / "adaptation.parquet")
+    assert set(records["algorithm"]) == {algorithm}
+    assert set(records["inner_step"]) == ({0} if algorithm == "zero_shot" else {0, 1})
+
+
+def test_held_out_episodes_are_the_same_for_every_algorithm_and_seed(run: Run) -> None:
+    runs = [
+        run("train", *SMOKE, "algorithm=maml", "seed=0"),
+        run("train", *SMOKE, "algorithm=finetune", "seed=5"),
+    ]
+    drawn = [
+        pq.read_metadata(outcome.run_directory / "adaptation.parquet").metadata[EPISODES_KEY] for outcome in runs
+    ]
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "character"])
+def test_chinese_runs(run: Run, tokenizer: str) -> None:
+    outcome = run(
+        "train",
+        *SMOKE,
+        "dataset.language=chinese",
+        f"tokenizer={tokenizer}",
+        "tokenizer.vocab_size=600",
+        "sampler=taskset",
+    )
+    assert outcome.code == 0, outcome.err
+
+
+def test_own_dialogues(run: Run) -> None:
+    with Path("my.jsonl").open("w") as file:
+        for topic in range(3):
+            for number in range(6):
+                turns = [f"Question {number} about {topic}?", f"Answer {number}.", "Thanks."]
+                file.write(json.dumps({"topic": f"topic {topic}", "turns": turns}) + "\n")
+    outcome = run(
+        "train",
+        *SMOKE,
+        "model=lstm",
+        "algorithm=fomaml",
+        "sampler.shots=3",
+        "sampler.queries=3",
+        "evaluation.queries=3",
+        "dataset=jsonl",
+        "dataset.path=my.jsonl",
+        "split.min_dialogues=6",
+        "seed=1",
+    )
+    assert outcome.code == 0, outcome.err
+
+
+def test_divergence_is_said_and_recorded(run: Run) -> None:
+    outcome = run("train", *SMOKE, "algorithm.inner_lr=1e30", "training.steps=5", "hydra.run.dir=diverged")
+    assert outcome.code == 2
+    assert "training diverged at step" in outcome.err
+    assert outcome.err.count("\n") == 1
+    status = json.loads(Path("diverged/status.json").read_text())
+    assert status["status"] == "failed"
+    assert "training diverged" in status["reason"]
+
+
+def test_a_sweep_makes_a_run_directory_each(run: Run) -> None:
+    outcome = run("train", "-m", *SMOKE, "algorithm=maml,fomaml", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert outcome.code == 0, outcome.err
+    runs = sorted(path.parent for path in Path("sweep").glob("*/status.json"))
+    assert len(runs) == 4
+    assert {json.loads((path / "status.json").read_text())["status"] for path in runs} == {"finished"}
