@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from absl import logging as absl_logging
 
 from metadialog import cli
+
+# Several test processes share the cores: one thread each is faster than all of them fighting for all.
+torch.set_num_threads(1)
+
+# rouge-score brings absl, whose handler closes the stream that it was made with whenever logging is configured
+# anew, as Hydra does. Here that stream would be pytest's own.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 # These would be the developer's own settings, and not what a test is about.
 _FOREIGN = ("HYDRA_FULL_ERROR", "METADIALOG_TRACEBACK", "WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL")

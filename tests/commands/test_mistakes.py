@@ -15,7 +15,7 @@ MISTAKES = [
     (["train", "lr=0.1"], "lr: no such option; did you mean optimizer.lr?"),
     (["train", "algorithm.inner_lr=0"], "algorithm.inner_lr=0: should be greater than 0"),
     (["train", "algorithm.inner_lr=fast"], "algorithm.inner_lr=fast: should be a valid number"),
-    (["train", "sampler.shots=2.5"], "sampler.shots=2.5: should be a valid integer"),
+    (["train", "sampler.queries=2.5"], "sampler.queries=2.5: should be a valid integer"),
     (["train", "sampler.loss_on=everything"], "sampler.loss_on=everything: should be 'response' or 'all'"),
     (["train", "dataset.language=klingon"], "dataset.language=klingon: no such language"),
     (["train", "dataset=jsonl"], "dataset.path: must be given (string), as dataset.path=..."),
