@@ -1,7 +1,7 @@
 """`metadialog evaluate run=DIR`: evaluate a finished run again, and leave it as it is."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import hydra
 from annotated_types import Ge, MinLen
@@ -13,8 +13,8 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.commands.job import run_job
 from metadialog.commands.session import Device, evaluate_and_report, find_device, print_directory
 from metadialog.config import build
-from metadialog.errors import RunError
 from metadialog.evaluation.adaptation import Labels
+from metadialog.loggers.adaptation import adaptation_gain
 from metadialog.loggers.base import Logger
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.training.export import load_exported
@@ -55,17 +55,14 @@ def evaluate(
         device: to compute on.
 
     Returns:
-        The mean loss after the last inner step, in nats.
+        The mean loss after the last inner step, with the most shots, in nats.
 
     Raises:
-        RunError: the run has not finished, or its model cannot be read.
+        RunError: the run's model cannot be read.
     """
     config = dict(locals())
     console = Console()
     source = RunDirectory(Path(run).expanduser())
-    status = source.read_status()
-    if status["status"] != "finished":
-        raise RunError(f"run={run}: the run is {status['status']}, not finished; resume it first")
     where = find_device(device)
     target = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     model, tokenizer = load_exported(source.model, where)
@@ -81,16 +78,18 @@ def evaluate(
         learner: Algorithm = build(algorithm, build(engine))
         name = f"evaluate-{learner.name}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)
-        outcome = "failed"
+        outcome: Literal["finished", "failed"] = "failed"
         try:
             labels = Labels(learner.name, build(engine).name, topics.corpus.name, seed, split="meta_test")
             sinks = Sinks(target, metrics, run_logger)
-            evaluate_and_report(model, learner, episodes, protocol, generation, tokenizer, labels, sinks, 0, console)
+            records = evaluate_and_report(
+                model, learner, episodes, protocol, generation, tokenizer, labels, sinks, 0, console
+            )
             outcome = "finished"
         finally:
-            run_logger.finish(outcome)  # type: ignore[arg-type]
+            run_logger.finish(outcome)
     print_directory(console, target)
-    return 0.0
+    return adaptation_gain(records)["loss_after"]
 
 
 @hydra.main(config_path="pkg://metadialog.conf", config_name="evaluate", version_base="1.3")

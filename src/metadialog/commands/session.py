@@ -57,8 +57,12 @@ def evaluate_and_report(
     sinks: Sinks,
     step: int,
     console: Console,
-) -> None:
-    """Evaluate on held-out episodes; write records and samples, log them, and print the tables."""
+) -> pd.DataFrame:
+    """Evaluate on held-out episodes; write records and samples, log them, and print the tables.
+
+    Returns:
+        The records.
+    """
     device = next(model.parameters()).device
     on_device = [episode.to(device) for episode in episodes]
     done = 0
@@ -78,6 +82,7 @@ def evaluate_and_report(
     sinks.logger.log_adaptation(frame)
     sinks.logger.log_samples([_logged(sample) for sample in samples])
     console.print(summarize(frame, samples, protocol.report_steps))
+    return frame
 
 
 def print_directory(console: Console, run: RunDirectory) -> None:

@@ -29,7 +29,6 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.checkpoint import load_checkpoint
 from metadialog.training.export import export_model
 from metadialog.training.progress import progress
-from metadialog.training.resume import check_same_run
 from metadialog.training.run_directory import RunDirectory
 from metadialog.training.topics import Topics, held_out, load_topics, train_tokenizer, validation_episodes
 from metadialog.training.trainer import Outer, Sinks, Trainer
@@ -85,10 +84,7 @@ def train(
     console = Console()
     run = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     where = find_device(device)
-    checkpoint = None
-    if resume is not None:
-        check_same_run(run.read_config(), config)
-        checkpoint = load_checkpoint(run.last, where)
+    checkpoint = None if resume is None else load_checkpoint(run.last, where)
     run.write_config(config)
     seeds = {"seed": seed, "split": split.get("seed", 0), "evaluation": evaluation["seed"]}
     with run.running(seeds), MetricsFile(run.metrics) as metrics:

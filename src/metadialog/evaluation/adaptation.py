@@ -139,7 +139,13 @@ def _record(model: nn.Module, episode: Episode, step: int, quality: ReplyQuality
 
 
 def word_perplexity(nats: float, words: int) -> float:
-    """Return `exp(total negative log-likelihood / words)`, infinite where that is beyond a float's range."""
+    """Return `exp(total negative log-likelihood / words)`.
+
+    It is infinite where that is beyond a float's range, and NaN where there are no words (a reference may be all
+    punctuation).
+    """
+    if words == 0:
+        return math.nan
     try:
         return math.exp(nats / words)
     except OverflowError:

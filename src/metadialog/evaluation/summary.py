@@ -43,7 +43,8 @@ def _perplexities(records: pd.DataFrame, steps: Sequence[int]) -> Table:
 
 
 def _row(records: pd.DataFrame, steps: Sequence[int]) -> list[str]:
-    return [f"{perplexity(records[records['inner_step'] == step]):,.1f}" for step in steps]
+    reached = set(records["inner_step"])  # without shots there is nothing to adapt to, and step 0 is all there is
+    return [f"{perplexity(records[records['inner_step'] == step]):,.1f}" if step in reached else "-" for step in steps]
 
 
 def _replies(samples: Sequence[Sample]) -> Table:

@@ -6,7 +6,8 @@ from typing import Any
 from metadialog.errors import RunError
 
 # How long a run goes on and where it reports to may change; anything else would make it another run.
-FREE = ("resume", "training.steps", "training.patience", "logger", "device", "generation")
+# (`_target_` names the command itself, which the run's own config does not hold.)
+FREE = ("_target_", "resume", "training.steps", "training.patience", "logger", "device", "generation")
 
 
 def check_same_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -23,7 +24,7 @@ def check_same_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     if differences:
         raise RunError(
             f"resume={new.get('resume')}: a run goes on as it began: {'; '.join(differences)}; "
-            f"only {', '.join(FREE[1:])} may change"
+            f"only {', '.join(FREE[2:])} may change"
         )
 
 

@@ -74,6 +74,16 @@ class RunDirectory:
             raise RunError(f"{self.status}: no readable status of a run: {error}") from error
         return status
 
+    def check_finished(self) -> None:
+        """Check that the run came to its end.
+
+        Raises:
+            RunError: it did not, or this is not the directory of a run.
+        """
+        status = self.read_status()["status"]
+        if status != "finished":
+            raise RunError(f"{self.path}: the run is {status}, not finished; go on with it by resume={self.path}")
+
     def write_results(self, records: pd.DataFrame, samples: Sequence[Sample], episodes: Sequence[Episode]) -> None:
         """Write the records, with the episodes they are about, and the samples."""
         write_records(self.records, records, episodes)
