@@ -1,10 +1,13 @@
-"""What all tests share: real dialogues, and a command line run in a folder of its own."""
+"""What all tests share: a command line run in a folder of its own, and a reader of wandb's own files."""
 
+import importlib
+import json
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -66,3 +69,90 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         return Outcome(code, captured.out, captured.err)
 
     return command
+
+
+BLOCK = 32 * 1024
+HEADER = 7
+FULL, LAST = 1, 4
+
+
+@dataclass
+class WandbRecords:
+    """What a `.wandb` file says of its run."""
+
+    run: Any = None  # wandb_internal_pb2.RunRecord
+    history: list[dict[str, Any]] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    artifacts: list[Any] = field(default_factory=list)  # wandb_internal_pb2.ArtifactRecord
+    metrics: list[Any] = field(default_factory=list)  # wandb_internal_pb2.MetricRecord
+    exit_code: int | None = None
+
+
+def payloads(data: bytes) -> Iterator[bytes]:
+    """Yield the records of a LevelDB log whose first block begins with wandb's own header of 7 bytes."""
+    offset, parts = HEADER, b""
+    while offset + HEADER <= len(data):
+        if BLOCK - offset % BLOCK < HEADER:  # the rest of the block is padding
+            offset += BLOCK - offset % BLOCK
+            continue
+        length = int.from_bytes(data[offset + 4 : offset + 6], "little")
+        kind = data[offset + 6]
+        assert 1 <= kind <= 4, f"no record at byte {offset}"
+        offset += HEADER
+        parts += data[offset : offset + length]
+        offset += length
+        if kind in {FULL, LAST}:
+            yield parts
+            parts = b""
+    assert not parts, "the last record is cut off"
+
+
+def assign(target: dict[str, Any], items: Iterable[Any]) -> None:
+    for item in items:
+        *path, last = list(item.nested_key) or [item.key]
+        place = target
+        for key in path:
+            place = place.setdefault(key, {})
+        place[last] = json.loads(item.value_json)
+
+
+def read_records(path: Path) -> WandbRecords:
+    data = path.read_bytes()
+    assert data[:4] == b":W&B", f"{path} is no wandb file"
+    result = WandbRecords()
+    # wandb chooses among several generated modules by the version of protobuf, so types are not to be had.
+    record_type: Any = importlib.import_module("wandb.proto.wandb_internal_pb2").Record
+    for payload in payloads(data):
+        record = record_type.FromString(payload)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            result.run = record.run
+            assign(result.config, record.run.config.update)
+        elif kind == "config":
+            assign(result.config, record.config.update)
+        elif kind == "summary":
+            assign(result.summary, record.summary.update)
+        elif kind == "history":
+            row: dict[str, Any] = {}
+            assign(row, record.history.item)
+            result.history.append(row)
+        elif kind == "artifact":
+            result.artifacts.append(record.artifact)
+        elif kind == "metric":
+            result.metrics.append(record.metric)
+        elif kind == "exit":
+            result.exit_code = record.exit.exit_code
+    return result
+
+
+@pytest.fixture
+def read_wandb() -> Callable[[Path], WandbRecords]:
+    """A function that reads a `.wandb` file, or the only one of a run directory."""
+
+    def read(path: Path) -> WandbRecords:
+        if path.is_dir():
+            [path] = path.glob("wandb/*run-*/*.wandb")
+        return read_records(path)
+
+    return read

@@ -16,6 +16,7 @@ COMMANDS = {
 }
 
 _COMPLETION_FLAGS = ("-sc", "--shell-completion")
+_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 
 
 def _help() -> str:
@@ -66,7 +67,15 @@ def _complete(arguments: list[str]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code (2 where the user has to change something)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _dispatch(sys.argv[1:] if arguments is None else arguments)
+    except BrokenPipeError:
+        # The reader has gone, as in `metadialog train --help | head`. Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+
+
+def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())  # noqa: T201
         return 0

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -47,7 +48,9 @@ def inherit(command: str, arguments: list[str]) -> list[str]:
     taken = [*_inherited(choices, values, given, groups)]
     if command == "train":
         taken.append(f"hydra.run.dir={_quote(str(directory))}")
-    return [*taken, *arguments]
+    # Before the user's own, and beside them: a flag between overrides is one that Hydra's parser stumbles over.
+    first = arguments.index(get_args_parser().parse_args(arguments).overrides[0])
+    return [*arguments[:first], *taken, *arguments[first:]]
 
 
 def _given(arguments: list[str]) -> list[Override]:

@@ -24,8 +24,6 @@ class ChatterbotDataset:
     text: where one ends and the other begins is not certain, and they come as dialogues of one turn.
     """
 
-    name = "chatterbot"
-
     def __init__(self, *, language: str) -> None:
         """Choose the language.
 
@@ -37,6 +35,7 @@ class ChatterbotDataset:
             close = get_close_matches(language.lower(), valid, n=2, cutoff=0.7)
             hint = f"did you mean {' or '.join(close)}? " if close else ""
             raise ConfigError(f"dataset.language={language}: no such language; {hint}valid: {', '.join(valid)}")
+        self.name = f"chatterbot-{language}"
         self._folder = Path(DATA_DIRECTORY, language)
 
     def dialogues(self) -> Iterator[Dialogue]:

@@ -34,9 +34,10 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class JsonlDataset:
-    """Dialogues of one JSON Lines file; the module's docstring describes the format."""
+    """Dialogues of one JSON Lines file, after which the data set is called.
 
-    name = "jsonl"
+    The module's docstring describes the format.
+    """
 
     def __init__(self, *, path: Annotated[str, MinLen(1)]) -> None:
         """Name the file; it is opened when the dialogues are read.
@@ -48,6 +49,7 @@ class JsonlDataset:
             self._path = Path(path).expanduser()
         except RuntimeError as error:
             raise ConfigError(f"dataset.path={path}: there is no such home folder; write the path in full") from error
+        self.name = self._path.name.removesuffix(".gz").removesuffix(".jsonl")
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the dialogues line by line, in the order of the file.

@@ -1,0 +1,95 @@
+"""Evaluating a finished run again, on the same and on other options and data."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+Run = Callable[..., Any]
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def trained(run: Run) -> Path:
+    """The directory of a run whose options are not the defaults."""
+    outcome = run("train", "debug=smoke", "logger=local", "sampler.shots=3", "split.seed=2", "model=lstm", "seed=4")
+    assert outcome.code == 0, outcome.err
+    return Path(outcome.run_directory).absolute()
+
+
+def test_the_same_options_give_the_same_records(run: Run, trained: Path) -> None:
+    before = contents(trained)
+    outcome = run("evaluate", f"run={trained}")
+    assert outcome.code == 0, outcome.err
+    assert not outcome.run_directory.is_relative_to(trained)
+    expected, found = (pd.read_parquet(path / "adaptation.parquet") for path in (trained, outcome.run_directory))
+    pd.testing.assert_frame_equal(expected, found, check_exact=True)
+    assert (trained / "samples.jsonl").read_text() == (outcome.run_directory / "samples.jsonl").read_text()
+    assert contents(trained) == before
+    status = json.loads((outcome.run_directory / "status.json").read_text())
+    assert status["status"] == "finished"
+
+
+def test_other_options_have_the_last_word(run: Run, trained: Path) -> None:
+    outcome = run("evaluate", f"run={trained}", "evaluation.shots=[1,3]", "evaluation.episodes_per_topic=2")
+    assert outcome.code == 0, outcome.err
+    expected, found = (pd.read_parquet(path / "adaptation.parquet") for path in (trained, outcome.run_directory))
+    assert set(found["shots"]) == {1, 3}
+    # The episodes that both have are the same ones.
+    same = found[(found["shots"] == 3) & (found["episode"] == 0)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(expected, same, check_exact=True)
+
+
+def test_other_data(run: Run, trained: Path) -> None:
+    with Path("my.jsonl").open("w") as file:
+        for topic in ("bread", "tea", "salt", "rice"):
+            for number in range(8):
+                turns = [f"Do you have {topic} number {number}?", f"Yes, {topic} is here.", "Thank you."]
+                file.write(json.dumps({"topic": topic, "turns": turns}) + "\n")
+    data = ("dataset=jsonl", "dataset.path=my.jsonl", "split.min_dialogues=8")
+    outcome = run("evaluate", f"run={trained}", *data)
+    assert outcome.code == 0, outcome.err
+    records = pd.read_parquet(outcome.run_directory / "adaptation.parquet")
+    assert set(records["dataset"]) == {"my"}
+    assert set(records["topic"]) < {"bread", "tea", "salt", "rice"}
+
+
+def test_another_way_to_adapt(run: Run, trained: Path) -> None:
+    outcome = run("evaluate", f"run={trained}", "algorithm=zero_shot")
+    assert outcome.code == 0, outcome.err
+    records = pd.read_parquet(outcome.run_directory / "adaptation.parquet")
+    assert set(records["algorithm"]) == {"zero_shot"}
+    assert set(records["inner_step"]) == {0}
+
+
+def test_a_run_that_has_not_finished_is_refused(run: Run, trained: Path) -> None:
+    status = json.loads((trained / "status.json").read_text())
+    (trained / "status.json").write_text(json.dumps({**status, "status": "running"}))
+    refused = run("evaluate", f"run={trained}", "hydra.run.dir=again")
+    assert refused.code == 2
+    assert refused.err == (
+        f"metadialog evaluate: {trained}: the run is running, not finished; go on with it by resume={trained}\n"
+    )
+    assert not Path("again").exists()
+
+
+def test_damaged_weights_cost_one_line(run: Run, trained: Path) -> None:
+    weights = trained / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    refused = run("evaluate", f"run={trained}")
+    assert refused.code == 2
+    assert refused.err.startswith(f"metadialog evaluate: {trained / 'model'}: no readable exported model")
+    assert refused.err.count("\n") == 1
+
+
+def test_sweeps(run: Run, trained: Path) -> None:
+    outcome = run("evaluate", "-m", f"run={trained}", "evaluation.seed=0,1", "hydra.sweep.dir=sweep")
+    assert outcome.code == 0, outcome.err
+    frames = [pd.read_parquet(f"sweep/{number}/adaptation.parquet") for number in (0, 1)]
+    assert not frames[0].equals(frames[1])
