@@ -44,7 +44,11 @@ def _perplexities(records: pd.DataFrame, steps: Sequence[int]) -> Table:
 
 def _row(records: pd.DataFrame, steps: Sequence[int]) -> list[str]:
     reached = set(records["inner_step"])  # without shots there is nothing to adapt to, and step 0 is all there is
-    return [f"{perplexity(records[records['inner_step'] == step]):,.1f}" if step in reached else "-" for step in steps]
+    return [_short(perplexity(records[records["inner_step"] == step])) if step in reached else "-" for step in steps]
+
+
+def _short(number: float) -> str:
+    return f"{number:,.1f}" if number < 1000 else f"{number:,.0f}"
 
 
 def _replies(samples: Sequence[Sample]) -> Table:

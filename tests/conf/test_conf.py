@@ -1,0 +1,62 @@
+"""Every choice in `conf/` composes, passes the check, and says in a comment what each option is."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from metadialog import conf, config
+from metadialog.cli import COMMANDS
+
+FOLDER = Path(str(conf.__file__)).parent
+FILES = sorted(FOLDER.rglob("*.yaml"))
+# What has no default, and has to be given wherever its choice is composed.
+GIVEN = {
+    "dataset=jsonl": ["dataset.path=my.jsonl"],
+    "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
+}
+RUN = {"evaluate": ["run=DIR"]}
+
+
+def choices() -> Iterator[tuple[str, str]]:
+    """Yield each command with each choice of the groups that it composes."""
+    with initialize_config_module("metadialog.conf", version_base="1.3"):
+        for command in COMMANDS:
+            composed = compose(command)
+            for file in FILES:
+                group = file.relative_to(FOLDER).parent.as_posix()
+                if group in composed or (group == "debug" and command == "train"):
+                    yield command, f"{group}={file.stem}"
+
+
+@pytest.mark.parametrize(("command", "choice"), list(choices()))
+def test_every_choice_composes_and_passes_the_check(command: str, choice: str) -> None:
+    with initialize_config_module("metadialog.conf", version_base="1.3"):
+        composed = compose(command, [choice, *GIVEN.get(choice, []), *RUN.get(command, [])])
+    config.check(config.plain(composed))
+
+
+def test_every_file_is_reached() -> None:
+    reached = {choice for _, choice in choices()}
+    for file in FILES:
+        group = file.relative_to(FOLDER).parent.as_posix()
+        assert group == "." or f"{group}={file.stem}" in reached
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(FOLDER)))
+def test_every_option_has_a_comment(file: Path) -> None:
+    lines = file.read_text().splitlines()
+    for number, line in enumerate(lines):
+        option = re.match(r"(\w+): .", line)
+        if option and option[1] not in ("_target_", "defaults"):
+            assert "  # " in line or lines[number - 1].startswith("# "), f"{file}:{number + 1}: no comment"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(FOLDER)))
+def test_a_defaults_list_says_where_the_file_itself_stands(file: Path) -> None:
+    defaults = OmegaConf.load(file).get("defaults")
+    if defaults is not None and file.parent != FOLDER:
+        assert defaults[-1] == "_self_"
