@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from metadialog import conf, config
+from metadialog import config
 from metadialog.cli import COMMANDS
 
-FOLDER = Path(str(conf.__file__)).parent
+FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))
 # What has no default, and has to be given wherever its choice is composed.
 GIVEN = {
@@ -57,6 +58,8 @@ def test_every_option_has_a_comment(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(FOLDER)))
 def test_a_defaults_list_says_where_the_file_itself_stands(file: Path) -> None:
-    defaults = OmegaConf.load(file).get("defaults")
+    content = OmegaConf.load(file)
+    assert isinstance(content, DictConfig)
+    defaults = content.get("defaults")
     if defaults is not None and file.parent != FOLDER:
         assert defaults[-1] == "_self_"

@@ -32,7 +32,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise RunError(f"{path}: there is no checkpoint; the run stopped before it wrote one") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunError(f"{path}: not a readable checkpoint: {reason}") from error
     if not isinstance(state, dict):
         raise RunError(f"{path}: not a checkpoint of a run")

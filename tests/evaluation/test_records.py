@@ -1,0 +1,77 @@
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from metadialog.episodes import Batch, Episode
+from metadialog.errors import RunError
+from metadialog.evaluation.adaptation import word_perplexity
+from metadialog.evaluation.records import EPISODES_KEY, Record, read_records, to_frame, write_records
+from metadialog.loggers.base import RECORD_COLUMNS
+
+
+def record(inner_step: int, loss: float, bleu: float | None = None) -> Record:
+    return Record(
+        algorithm="maml",
+        engine="learn2learn",
+        dataset="chatterbot-english",
+        seed=0,
+        split="meta_test",
+        topic="food",
+        episode=0,
+        shots=2,
+        inner_step=inner_step,
+        loss=loss,
+        tokens=10,
+        words=5,
+        word_perplexity=word_perplexity(loss * 10, 5),
+        bleu=bleu,
+        rouge_l=None,
+        chrf=None,
+        distinct_1=None,
+        distinct_2=None,
+    )
+
+
+def episode() -> Episode:
+    ids = torch.ones(1, 3, dtype=torch.long)
+    batch = Batch(ids, ids, ids.bool(), torch.tensor([2]))
+    return Episode("food", 0, batch, batch, (), ("food:1", "food:2"), ("food:9",))
+
+
+def test_records_are_written_and_read_with_their_episodes(tmp_path: Path) -> None:
+    path = tmp_path / "adaptation.parquet"
+    frame = to_frame([record(0, 2.0, bleu=12.5), record(1, 1 / 3)])
+    write_records(path, frame, [episode()])
+    pd.testing.assert_frame_equal(read_records(path), frame, check_exact=True)
+    drawn = json.loads(pq.read_metadata(path).metadata[EPISODES_KEY])
+    assert drawn == [
+        {"topic": "food", "episode": 0, "shots": 2, "support": ["food:1", "food:2"], "query": ["food:9"]},
+    ]
+
+
+def test_the_columns_are_those_that_loggers_expect() -> None:
+    frame = to_frame([record(0, 2.0)])
+    assert tuple(frame.columns) == RECORD_COLUMNS
+    assert frame["bleu"].isna().all()
+    assert frame["bleu"].dtype == "float64"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no parquet at all"])
+def test_what_is_no_file_of_records_costs_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "adaptation.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RunError, match="no readable records of a run") as caught:
+        read_records(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_word_perplexity_is_of_totals() -> None:
+    assert word_perplexity(2.0 * 10, 5) == pytest.approx(math.exp(4.0))
+    assert word_perplexity(1e6, 1) == math.inf
+    assert math.isnan(word_perplexity(3.0, 0))
