@@ -249,3 +249,21 @@ def test_a_sweep_makes_a_run_directory_each(run: Run) -> None:
     runs = sorted(path.parent for path in Path("sweep").glob("*/status.json"))
     assert len(runs) == 4
     assert {json.loads((path / "status.json").read_text())["status"] for path in runs} == {"finished"}
+
+
+def test_patience_ends_training_early_with_the_best_model(run: Run) -> None:
+    patience = (
+        "training.steps=40",
+        "training.patience=2",
+        "optimizer=sgd",
+        "optimizer.lr=30",
+        "training.clip_norm=null",
+    )
+    outcome = run("train", *SMOKE, *patience)
+    assert outcome.code == 0, outcome.err
+    after = {step: value for step, _, name, value in metrics(outcome.run_directory) if name == "loss_after"}
+    best = min(after, key=lambda step: after[step])
+    assert max(after) == best + 2 < 40
+    assert f"trained {best + 2} steps (of 40: no better validation for a while)" in outcome.out
+    weights = [torch.load(outcome.run_directory / "checkpoints" / name, weights_only=True) for name in ("best", "last")]
+    assert [state["standing"]["step"] for state in weights] == [best, best + 2]
