@@ -1,0 +1,83 @@
+"""Real topics as tasks, the algorithms from their yaml files, and a small model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.config import build, plain
+from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.datasets.corpus import build_corpus
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.engines.learn2learn import Learn2LearnEngine
+from metadialog.models.rnn import DialogModel
+from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.tokenizers.byte_pair import BytePairTokenizer
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+CHOICES = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "algorithm").glob("*.yaml"))
+TRAIN, HELD_OUT = ("ai", "botprofile", "food", "humor", "trivia"), ("emotion", "movies")
+
+
+@pytest.fixture(params=CHOICES)
+def choice(request: pytest.FixtureRequest) -> str:
+    """Each algorithm that can be chosen."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_algorithm() -> Callable[..., Algorithm]:
+    """A function that makes an algorithm as its yaml says, with other options where they are given."""
+
+    def make(choice: str, **options: object) -> Algorithm:
+        with initialize_config_module("metadialog.conf", version_base="1.3"):
+            config: dict[str, Any] = plain(compose("train", [f"algorithm={choice}"]))["algorithm"]
+        algorithm: Algorithm = build({**config, **options}, Learn2LearnEngine())
+        return algorithm
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def topics() -> Mapping[str, Sequence[Dialogue]]:
+    return build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot").topics
+
+
+@pytest.fixture(scope="session")
+def tokenizer(topics: Mapping[str, Sequence[Dialogue]]) -> Tokenizer:
+    texts = (turn.text for topic in TRAIN for dialogue in topics[topic] for turn in dialogue.turns)
+    return BytePairTokenizer(vocab_size=300).train(texts)
+
+
+@pytest.fixture
+def sampler(topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer) -> EpisodeSampler:
+    return EpisodeSampler(
+        {topic: topics[topic] for topic in TRAIN},
+        tokenizer,
+        0,
+        shots=3,
+        queries=3,
+        context_turns=1,
+        max_tokens=32,
+        loss_on="response",
+        topic_weighting="uniform",
+        temperature=1.0,
+    )
+
+
+@pytest.fixture
+def model(tokenizer: Tokenizer) -> DialogModel:
+    torch.manual_seed(0)
+    return DialogModel(
+        tokenizer.vocab_size,
+        cell="gru",
+        embedding_size=16,
+        hidden_size=32,
+        layers=1,
+        dropout=0.0,
+        tied_embedding=False,
+    )

@@ -1,0 +1,43 @@
+"""What holds for every algorithm that can be chosen; a new yaml is tested by being there."""
+
+from collections.abc import Callable
+
+import torch
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.models.rnn import DialogModel
+from metadialog.samplers.episodes import EpisodeSampler
+
+Make = Callable[..., Algorithm]
+
+
+def test_it_is_called_as_its_file(make_algorithm: Make, choice: str) -> None:
+    assert make_algorithm(choice).name == choice
+
+
+def test_it_comes_from_the_model_that_was_learned(
+    make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler, choice: str
+) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    adapted = make_algorithm(choice).adapt(model, sampler.sample().support, 3)
+    first = next(adapted)
+    assert all(torch.equal(value, before[name]) for name, value in first.state_dict().items())
+    assert len(list(adapted)) == (0 if choice == "zero_shot" else 3)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_without_support_step_0_is_all(make_algorithm: Make, model: DialogModel, choice: str) -> None:
+    assert len(list(make_algorithm(choice).adapt(model, None, 5))) == 1
+
+
+def test_an_outer_step_gives_every_parameter_a_finite_gradient(
+    make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler, choice: str
+) -> None:
+    algorithm = make_algorithm(choice)
+    if not algorithm.trains:
+        return
+    algorithm.outer_step(model, sampler.batch(2))
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name

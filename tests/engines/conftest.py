@@ -1,0 +1,101 @@
+"""Real dialogues in a vocabulary so small that every parameter can be checked by itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.datasets.corpus import build_corpus
+from metadialog.engines.base import InnerLoop, Reduction
+from metadialog.episodes import Batch, Episode
+from metadialog.models.rnn import DialogModel
+from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.tokenizers.character import CharacterTokenizer
+
+VOCABULARY = 11
+TwoLevels = Callable[[nn.Module, dict[str, Tensor], Sequence[Episode], InnerLoop, Reduction], Tensor]
+
+
+def folded(batch: Batch | None) -> Batch:
+    """Fold the token ids into the small vocabulary; lengths, padding and mask stay those of the dialogues."""
+    assert batch is not None
+    return replace(batch, inputs=batch.inputs % VOCABULARY, targets=batch.targets % VOCABULARY)
+
+
+@pytest.fixture(scope="session")
+def episodes() -> list[Episode]:
+    """Two tasks of real dialogues, with exchanges of different lengths."""
+    corpus = build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot")
+    sampler = EpisodeSampler(
+        {topic: corpus.topics[topic] for topic in ("ai", "food", "movies")},
+        CharacterTokenizer(vocab_size=261).train([]),
+        0,
+        shots=2,
+        queries=1,
+        context_turns=1,
+        max_tokens=10,
+        loss_on="all",
+        topic_weighting="uniform",
+        temperature=1.0,
+    )
+    drawn = sampler.batch(2)
+    assert drawn[0].topic != drawn[1].topic
+    return [replace(e, support=folded(e.support), query=folded(e.query)) for e in drawn]
+
+
+@pytest.fixture
+def make_model() -> Callable[..., DialogModel]:
+    """A function that makes a small model in float64."""
+
+    def make(cell: str = "gru", *, layers: int = 1, dropout: float = 0.0, tied: bool = False) -> DialogModel:
+        torch.manual_seed(3)
+        return DialogModel(
+            VOCABULARY,
+            cell=cell,  # type: ignore[arg-type]
+            embedding_size=2,
+            hidden_size=3,
+            layers=layers,
+            dropout=dropout,
+            tied_embedding=tied,
+        ).double()
+
+    return make
+
+
+def cross_entropy(model: nn.Module, parameters: dict[str, Tensor], batch: Batch) -> Tensor:
+    """The mean token loss, written out."""
+    logits: Tensor = functional_call(model, parameters, (batch.inputs,))[0]
+    chosen = logits.log_softmax(-1).gather(-1, batch.targets[..., None]).squeeze(-1)
+    return -(chosen * batch.mask).sum() / batch.mask.sum()
+
+
+@pytest.fixture
+def two_levels() -> TwoLevels:
+    """The outer objective as a function of the parameters, by plain autograd and without learn2learn."""
+
+    def objective(
+        model: nn.Module,
+        parameters: dict[str, Tensor],
+        episodes: Sequence[Episode],
+        inner: InnerLoop,
+        reduction: Reduction,
+    ) -> Tensor:
+        losses = []
+        for episode in episodes:
+            assert episode.support is not None
+            adapted = dict(parameters)
+            for _ in range(inner.steps):
+                loss = cross_entropy(model, adapted, episode.support)
+                trainable = {name: value for name, value in adapted.items() if value.requires_grad}
+                gradients = torch.autograd.grad(loss, list(trainable.values()), create_graph=True)
+                for (name, value), gradient in zip(trainable.items(), gradients, strict=True):
+                    adapted[name] = value - inner.lr * (gradient.detach() if inner.first_order else gradient)
+            losses.append(cross_entropy(model, adapted, episode.query))
+        total = torch.stack(losses)
+        return total.mean() if reduction == "mean" else total.sum()
+
+    return objective
