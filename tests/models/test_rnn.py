@@ -88,7 +88,7 @@ def test_the_cell_is_that_of_its_equations(
     tokens: Tensor, cell: str, step: Callable[[Tensor, list[Tensor], Weights], list[Tensor]]
 ) -> None:
     model = make(cell)
-    weights = dict(model.rnn.named_parameters())
+    weights: Weights = {**dict(model.rnn.named_parameters())}
     logits, _ = model(tokens)
     for row in range(BATCH):
         state = [torch.zeros(HIDDEN, dtype=torch.float64)] * (2 if cell == "lstm" else 1)
