@@ -10,9 +10,9 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, cast, get_type_hints
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -116,7 +116,7 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
     if not isinstance(name, str):
         return f"{where}: has no _target_, the class or function that it configures"
     try:
-        target = get_object(name)
+        target = resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
         return f"{where}._target_: {name!r} cannot be imported: {' '.join(str(error).split())}"
     return target if callable(target) else f"{where}._target_: {name!r} is not a class or a function"
@@ -198,4 +198,4 @@ def build(node: Mapping[str, Any], *supplied: object) -> Any:
         supplied: the positional arguments, which come from the program.
     """
     options = {name: value for name, value in node.items() if name != "_target_"}
-    return get_object(node["_target_"])(*supplied, **options)
+    return resolve_name(node["_target_"])(*supplied, **options)
