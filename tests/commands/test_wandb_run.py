@@ -35,7 +35,7 @@ def test_the_offline_run_holds_what_the_run_directory_holds(run: Run, read_wandb
         "meta_validation/loss_after",
     }
 
-    assert wandb_run.config["algorithm"]["inner_lr"] == 0.1
+    assert wandb_run.config["algorithm"]["inner_lr"] == 0.3
     assert wandb_run.config["model"]["hidden_size"] == 8  # as resolved: debug=smoke has the last word
     assert list(wandb_run.run.tags) == ["trial"]
     assert wandb_run.run.display_name == "maml-chatterbot-english-seed0"
