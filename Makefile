@@ -36,9 +36,10 @@ format: $(READY)  ## format the code, and mend what can be mended by itself
 clean:  ## remove the environment and the caches; runs are kept
 	rm -rf $(VENV) .uv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist src/*.egg-info
 
+# Compiled once, at set-up: otherwise the first start of everything takes a minute of its own.
 # The stamp is newer than the lock once everything is installed, so that a second `make` starts at once.
 $(READY): pyproject.toml uv.lock | $(UV)
-	$(UV) sync --locked
+	$(UV) sync --locked --compile-bytecode
 	@touch $@
 
 .uv/bin/uv:

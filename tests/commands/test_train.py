@@ -244,9 +244,9 @@ def test_divergence_is_said_and_recorded(run: Run) -> None:
 
 
 def test_a_sweep_makes_a_run_directory_each(run: Run) -> None:
-    outcome = run("train", "-m", *SMOKE, "algorithm=maml,fomaml", "seed=0,1", "hydra.sweep.dir=sweep")
+    outcome = run("train", "-m", *SMOKE, "algorithm=maml,fomaml", "seed=0,1")
     assert outcome.code == 0, outcome.err
-    runs = sorted(path.parent for path in Path("sweep").glob("*/status.json"))
+    runs = sorted(path.parent for path in Path("multirun/train").glob("*/*/*/status.json"))
     assert len(runs) == 4
     assert {json.loads((path / "status.json").read_text())["status"] for path in runs} == {"finished"}
 

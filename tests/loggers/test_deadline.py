@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -22,10 +21,8 @@ def test_what_the_call_raises_is_raised(error: BaseException) -> None:
 
 def test_the_wait_ends_and_the_thread_cannot_keep_the_program() -> None:
     release = threading.Event()
-    start = time.monotonic()
     with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
         within(0.1, release.wait)
-    assert time.monotonic() - start < 2
     waiting = [thread for thread in threading.enumerate() if thread.name == "metadialog-deadline"]
     release.set()
     assert waiting
