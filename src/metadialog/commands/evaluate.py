@@ -11,7 +11,7 @@ from rich.console import Console
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.commands.job import run_job
-from metadialog.commands.session import Device, evaluate_and_report, find_device, print_directory
+from metadialog.commands.session import Device, evaluate_and_report, find_device, print_directory, use_threads
 from metadialog.config import build
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.adaptation import adaptation_gain
@@ -38,6 +38,7 @@ def evaluate(
     logger: Node,
     seed: Annotated[int, Ge(0)],
     device: Device,
+    threads: Annotated[int, Ge(1)] | None,
 ) -> float:
     """Evaluate a run's exported model; write a directory of its own.
 
@@ -53,6 +54,7 @@ def evaluate(
         logger: config node of the logger.
         seed: the run's, for the records.
         device: to compute on.
+        threads: CPU threads; None for one a core.
 
     Returns:
         The mean loss after the last inner step, with the most shots, in nats.
@@ -64,6 +66,7 @@ def evaluate(
     console = Console()
     source = RunDirectory(Path(run).expanduser())
     where = find_device(device)
+    use_threads(threads)
     target = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     model, tokenizer = load_exported(source.model, where)
     target.write_config(config)

@@ -33,6 +33,12 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def use_threads(threads: int | None) -> None:
+    """Compute with this many CPU threads; None leaves it to torch: one a core."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
 def find_device(device: Device) -> torch.device:
     """Return the device to compute on.
 

@@ -20,6 +20,7 @@ from metadialog.commands.session import (
     find_device,
     print_directory,
     seed_everything,
+    use_threads,
 )
 from metadialog.config import build
 from metadialog.evaluation.adaptation import Labels
@@ -53,6 +54,7 @@ def train(
     logger: Node,
     seed: Annotated[int, Ge(0)],
     device: Device,
+    threads: Annotated[int, Ge(1)] | None,
     dtype: Literal["float32", "float64"],
     resume: str | None,
 ) -> float:
@@ -74,6 +76,7 @@ def train(
         logger: config node of the logger.
         seed: of the initialisation, of dropout and of the training episodes.
         device: to compute on.
+        threads: CPU threads; None for one a core.
         dtype: of the parameters.
         resume: the run directory to go on with.
 
@@ -84,6 +87,7 @@ def train(
     console = Console()
     run = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     where = find_device(device)
+    use_threads(threads)
     checkpoint = None if resume is None else load_checkpoint(run.last, where)
     run.write_config(config)
     seeds = {"seed": seed, "split": split.get("seed", 0), "evaluation": evaluation["seed"]}

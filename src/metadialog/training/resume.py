@@ -7,7 +7,7 @@ from metadialog.errors import RunError
 
 # How long a run goes on and where it reports to may change; anything else would make it another run.
 # (`_target_` names the command itself, which the run's own config does not hold.)
-FREE = ("_target_", "resume", "training.steps", "training.patience", "logger", "device", "generation")
+FREE = ("_target_", "resume", "training.steps", "training.patience", "logger", "device", "threads", "generation")
 
 
 def check_same_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
