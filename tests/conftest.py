@@ -43,6 +43,23 @@ class Outcome:
 
 Run = Callable[..., Outcome]
 
+# Where data sets in their publishers' formats may lie; none of them is part of this repository.
+_DATA = Path(os.environ.get("METADIALOG_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def published() -> Callable[[str], Path]:
+    """Return a function that gives the local copy of a published data set, or skips the test."""
+
+    def local_copy(name: str) -> Path:
+        if not (_DATA / name).is_dir():
+            pytest.skip(
+                f"there is no copy of {name} at {_DATA / name}; METADIALOG_DATA names the folder of such copies"
+            )
+        return _DATA / name
+
+    return local_copy
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:

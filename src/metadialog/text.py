@@ -11,6 +11,14 @@ _IDEOGRAPH = (
 _WORD = re.compile(rf"{_IDEOGRAPH}|(?:(?!{_IDEOGRAPH})\S)+")
 
 
+_UNSPACED = ("zh", "ja", "th")
+
+
+def word_unit(language: str) -> str:
+    """Return what a word mostly is in a language (ISO 639 code): "character" where there are no spaces."""
+    return "character" if language in _UNSPACED else "word"
+
+
 def words(text: str) -> list[str]:
     """Split text into words: runs without white space, and single characters of scripts without spaces.
 

@@ -60,6 +60,19 @@ def test_other_data(run: Run, trained: Path) -> None:
     assert set(records["topic"]) < {"bread", "tea", "salt", "rice"}
 
 
+def test_all_topics_of_other_data(run: Run, trained: Path) -> None:
+    data = ("dataset=chatterbot", "dataset.language=chinese", "split=all_held_out", "split.min_dialogues=9")
+    outcome = run("evaluate", f"run={trained}", *data)
+    assert outcome.code == 0, outcome.err
+    assert "0 meta-train, 0 meta-validation, " in outcome.out
+    assert "Word perplexity (per character)" in " ".join(outcome.out.split())
+    records = pd.read_parquet(outcome.run_directory / "adaptation.parquet")
+    described = run("data", *data)
+    assert described.code == 0, described.err
+    assert f"meta-test ({records['topic'].nunique()} topics)" in described.out
+    assert "meta-train" not in described.out
+
+
 def test_another_way_to_adapt(run: Run, trained: Path) -> None:
     outcome = run("evaluate", f"run={trained}", "algorithm=zero_shot")
     assert outcome.code == 0, outcome.err

@@ -16,7 +16,9 @@ FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))
 # What has no default, and has to be given wherever its choice is composed.
 GIVEN = {
+    "dataset=dailydialog": ["dataset.root=dailydialog"],
     "dataset=jsonl": ["dataset.path=my.jsonl"],
+    "dataset=sgd": ["dataset.root=sgd"],
     "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
 }
 RUN = {"evaluate": ["run=DIR"]}

@@ -29,7 +29,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def read(path: Path) -> list[Dialogue]:
-    return list(JsonlDataset(path=str(path)).dialogues())
+    return list(JsonlDataset(path=str(path), language="en").dialogues())
 
 
 def as_line(dialogue: Dialogue) -> bytes:
@@ -101,16 +101,16 @@ def test_gzip_is_seen_from_the_first_bytes(write: Write) -> None:
 def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my.jsonl").write_bytes(GOOD)
-    assert len(list(JsonlDataset(path="~/my.jsonl").dialogues())) == 1
+    assert len(list(JsonlDataset(path="~/my.jsonl", language="en").dialogues())) == 1
 
 
 def test_a_home_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^dataset\.path=~nobody-at-all/x: "):
-        JsonlDataset(path="~nobody-at-all/x")
+        JsonlDataset(path="~nobody-at-all/x", language="en")
 
 
 def test_reading_twice_gives_the_same(write: Write) -> None:
-    dataset = JsonlDataset(path=str(write(GOOD * 3)))
+    dataset = JsonlDataset(path=str(write(GOOD * 3)), language="en")
     assert list(dataset.dialogues()) == list(dataset.dialogues())
 
 
@@ -174,7 +174,7 @@ def test_a_truncated_gzip_is_named_with_its_line(write: Write) -> None:
     path = write(gzip.compress(lines)[:-20_000])
     dialogues: list[Dialogue] = []
     with pytest.raises(DataError, match="the gzip data are broken from here on") as caught:
-        dialogues.extend(JsonlDataset(path=str(path)).dialogues())
+        dialogues.extend(JsonlDataset(path=str(path), language="en").dialogues())
     assert len(dialogues) > 100
     assert str(caught.value).startswith(f"{path}:{len(dialogues) + 1}: ")
 

@@ -10,7 +10,7 @@ import torch
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import RunError
 from metadialog.evaluation.adaptation import word_perplexity
-from metadialog.evaluation.records import EPISODES_KEY, Record, read_records, to_frame, write_records
+from metadialog.evaluation.records import EPISODES_KEY, LANGUAGE_KEY, Record, read_records, to_frame, write_records
 from metadialog.loggers.base import RECORD_COLUMNS
 
 
@@ -46,12 +46,13 @@ def episode() -> Episode:
 def test_records_are_written_and_read_with_their_episodes(tmp_path: Path) -> None:
     path = tmp_path / "adaptation.parquet"
     frame = to_frame([record(0, 2.0, bleu=12.5), record(1, 1 / 3)])
-    write_records(path, frame, [episode()])
+    write_records(path, frame, [episode()], "zh")
     pd.testing.assert_frame_equal(read_records(path), frame, check_exact=True)
     drawn = json.loads(pq.read_metadata(path).metadata[EPISODES_KEY])
     assert drawn == [
         {"topic": "food", "episode": 0, "shots": 2, "support": ["food:1", "food:2"], "query": ["food:9"]},
     ]
+    assert pq.read_metadata(path).metadata[LANGUAGE_KEY] == b"zh"
 
 
 def test_the_columns_are_those_that_loggers_expect() -> None:

@@ -49,3 +49,11 @@ def test_replies_are_shown_as_they_are() -> None:
     sample = Sample("art", 0, 2, 5, "Hi [bold]you[/bold]", "[/red]", "before", "after")
     rows = shown(frame, [sample], [0])
     assert ["art", "Hi [bold]you[/bold]", "[/red]", "before", "after"] in rows
+
+
+def test_word_perplexity_of_chinese_is_labelled_per_character() -> None:
+    frame = records(("art", 2, 0, 3.0, 10, 10))
+    for language, name in (("zh", "Word perplexity (per character) on"), ("en", "Word perplexity on")):
+        out = io.StringIO()
+        Console(file=out, width=120).print(summarize(frame, [], [0], language))
+        assert name in " ".join(out.getvalue().split())

@@ -83,7 +83,14 @@ def evaluate(
         run_logger: Logger = build(logger, target.path, config, name, None)
         outcome: Literal["finished", "failed"] = "failed"
         try:
-            labels = Labels(learner.name, build(engine).name, topics.corpus.name, seed, split="meta_test")
+            labels = Labels(
+                learner.name,
+                build(engine).name,
+                topics.corpus.name,
+                seed,
+                split="meta_test",
+                language=topics.language,
+            )
             sinks = Sinks(target, metrics, run_logger)
             records = evaluate_and_report(
                 model, learner, episodes, protocol, generation, tokenizer, labels, sinks, 0, console

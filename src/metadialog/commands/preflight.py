@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.commands.composition import explain
-from metadialog.config import check, plain
+from metadialog.config import build, check, plain
 from metadialog.errors import ConfigError, RunError
 
 
@@ -54,6 +54,8 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     from metadialog.training.resume import check_same_run
     from metadialog.training.run_directory import RunDirectory
 
+    if "training" in config and not build(config["split"]).trains:
+        raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
     if "device" in config:
         find_device(config["device"])
     if config.get("resume") is not None:

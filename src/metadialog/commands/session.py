@@ -83,11 +83,11 @@ def evaluate_and_report(
             model, algorithm, on_device, protocol, build(generation), tokenizer, labels, on_episode
         )
     frame = to_frame(records)
-    sinks.run.write_results(frame, samples, episodes)
+    sinks.run.write_results(frame, samples, episodes, labels.language)
     sinks.log(step, "meta_test", _mean_losses(frame))
     sinks.logger.log_adaptation(frame)
     sinks.logger.log_samples([_logged(sample) for sample in samples])
-    console.print(summarize(frame, samples, protocol.report_steps))
+    console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     return frame
 
 

@@ -111,7 +111,14 @@ def train(
             _announce(console, trainer)
             export_model(run.model, trainer.model, text_to_ids, config)
             run_logger.log_model(run.model)
-            labels = Labels(trainer.algorithm.name, build(engine).name, topics.corpus.name, seed, split="meta_test")
+            labels = Labels(
+                trainer.algorithm.name,
+                build(engine).name,
+                topics.corpus.name,
+                seed,
+                split="meta_test",
+                language=topics.language,
+            )
             evaluate_and_report(
                 trainer.model,
                 trainer.algorithm,

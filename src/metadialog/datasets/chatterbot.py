@@ -12,6 +12,38 @@ from metadialog.errors import ConfigError, DataError
 
 SPEAKERS = ("user", "bot")
 
+# The ISO 639 codes of the folders; Hinglish is Hindi and English in Latin letters.
+_CODES = {
+    "bengali": "bn",
+    "chinese": "zh",
+    "dutch": "nl",
+    "english": "en",
+    "french": "fr",
+    "german": "de",
+    "hebrew": "he",
+    "hindi": "hi",
+    "hinglish": "hi",
+    "indonesian": "id",
+    "italian": "it",
+    "japanese": "ja",
+    "korean": "ko",
+    "marathi": "mr",
+    "oriya": "or",
+    "persian": "fa",
+    "portuguese": "pt",
+    "russian": "ru",
+    "spanish": "es",
+    "swedish": "sv",
+    "tamil": "ta",
+    "telugu": "te",
+    "thai": "th",
+    "traditionalchinese": "zh",
+    "turkish": "tr",
+    "ukrainian": "uk",
+    "urdu": "ur",
+    "yoruba": "yo",
+}
+
 # The base loaders keep every scalar as the text in the file: `Yes` and `1984` are replies here, not values.
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -36,6 +68,8 @@ class ChatterbotDataset:
             hint = f"did you mean {' or '.join(close)}? " if close else ""
             raise ConfigError(f"dataset.language={language}: no such language; {hint}valid: {', '.join(valid)}")
         self.name = f"chatterbot-{language}"
+        self.language = _CODES.get(language, "und")  # ISO 639 for a language that is not known
+        self.paper_split: str | None = None
         self._folder = Path(DATA_DIRECTORY, language)
 
     def dialogues(self) -> Iterator[Dialogue]:

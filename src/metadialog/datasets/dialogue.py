@@ -29,9 +29,18 @@ class Dialogue:
 
 
 class Dataset(Protocol):
-    """What `conf/dataset/*.yaml` names: files in, dialogues out."""
+    """What `conf/dataset/*.yaml` names: files in, dialogues out.
+
+    Attributes:
+        name: what the data set is called in records and messages.
+        language: the ISO 639 code of its texts (`en`, `zh`), by which metrics tokenise.
+        paper_split: name of the split of its topics that papers use (`metadialog.splits.paper`); None if
+            they use none.
+    """
 
     name: str
+    language: str
+    paper_split: str | None
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the dialogues in a fixed order.

@@ -18,13 +18,14 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, BinaryIO, cast
 
 from annotated_types import MinLen
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.errors import ConfigError, DataError
+from metadialog.datasets.language import check_language
+from metadialog.datasets.local import expand
+from metadialog.errors import DataError
 
 SPEAKERS = ("user", "bot")
 LAYOUT = '{"topic": "...", "turns": ["...", "..."]}'
@@ -39,16 +40,16 @@ class JsonlDataset:
     The module's docstring describes the format.
     """
 
-    def __init__(self, *, path: Annotated[str, MinLen(1)]) -> None:
-        """Name the file; it is opened when the dialogues are read.
+    paper_split: str | None = None
+
+    def __init__(self, *, path: Annotated[str, MinLen(1)], language: str) -> None:
+        """Name the file and its language; it is opened when the dialogues are read.
 
         Raises:
-            ConfigError: the path begins with the home of a user who has none.
+            ConfigError: the path begins with the home of a user who has none; the language is no code.
         """
-        try:
-            self._path = Path(path).expanduser()
-        except RuntimeError as error:
-            raise ConfigError(f"dataset.path={path}: there is no such home folder; write the path in full") from error
+        self._path = expand(path, "dataset.path")
+        self.language = check_language(language)
         self.name = self._path.name.removesuffix(".gz").removesuffix(".jsonl")
 
     def dialogues(self) -> Iterator[Dialogue]:

@@ -20,13 +20,18 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What every record of an evaluation has in common."""
+    """What every record of an evaluation has in common.
+
+    Attributes:
+        language: ISO 639 code of the texts, by which metrics tokenise; stands beside the records.
+    """
 
     algorithm: str
     engine: str
     dataset: str
     seed: int
     split: str
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ def evaluate(
                 if step in protocol.report_steps:
                     replies[step] = _replies(adapted, episode.exchanges, generation, tokenizer)
                     references = [exchange.response for exchange in episode.exchanges]
-                    quality = reply_quality(replies[step], references)
+                    quality = reply_quality(replies[step], references, labels.language)
                 records.append(_record(adapted, episode, step, quality, labels))
             samples += _samples(episode, replies)
             on_episode()

@@ -39,15 +39,19 @@ class _Words(RougeTokenizer):  # type: ignore[misc]
         return words(text.lower())
 
 
+# Languages without spaces between words; sacrebleu has a tokenizer of its own for Chinese.
+_BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char"}
+
 _ROUGE = RougeScorer(["rougeL"], tokenizer=_Words())
 
 
-def reply_quality(replies: Sequence[str], references: Sequence[str]) -> ReplyQuality:
+def reply_quality(replies: Sequence[str], references: Sequence[str], language: str) -> ReplyQuality:
     """Score replies against their references.
 
     Args:
         replies: what the model said; may be empty texts.
         references: one for each reply, at least one.
+        language: ISO 639 code of the texts; BLEU tokenises by it.
 
     Raises:
         ValueError: there are no replies, or not as many as references.
@@ -55,7 +59,7 @@ def reply_quality(replies: Sequence[str], references: Sequence[str]) -> ReplyQua
     if not replies or len(replies) != len(references):
         raise ValueError(f"{len(replies)} replies, {len(references)} references; there should be as many, at least 1")
     # sacrebleu warns of tokenised input where every text ends in a full stop; ours is as people wrote it.
-    bleu = BLEU(tokenize="zh" if is_chinese(references) else "13a", effective_order=False, force=True)
+    bleu = BLEU(tokenize=_BLEU_TOKENIZERS.get(language, "13a"), effective_order=False, force=True)
     chrf = CHRF()
     bleu_score = bleu.corpus_score(list(replies), [list(references)]).score
     chrf_score = chrf.corpus_score(list(replies), [list(references)]).score
@@ -76,13 +80,6 @@ def distinct(replies: Sequence[str], n: int) -> float:
     """Return distinct n-grams over all n-grams (n is 1 or 2) of the replies; 0 where there are none."""
     grams = [gram for reply in replies for gram in _grams(words(reply), n)]
     return len(set(grams)) / len(grams) if grams else 0.0
-
-
-def is_chinese(texts: Sequence[str]) -> bool:
-    """Say whether more than half of the letters are Chinese characters."""
-    letters = [character for text in texts for character in text if character.isalpha()]
-    chinese = sum("\u4e00" <= character <= "\u9fff" for character in letters)
-    return chinese > len(letters) / 2
 
 
 def _grams(tokens: list[str], n: int) -> Iterator[tuple[str, ...]]:

@@ -13,6 +13,7 @@ from metadialog.episodes import Episode
 from metadialog.errors import RunError
 
 EPISODES_KEY = b"metadialog.episodes"
+LANGUAGE_KEY = b"metadialog.language"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,11 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(_QUALITIES, "float64"))
 
 
-def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode]) -> None:
-    """Write the records, and beside them, in the file's metadata, which dialogues made each episode."""
+def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode], language: str) -> None:
+    """Write the records, and beside them, in the file's metadata, which dialogues made each episode.
+
+    The language (ISO 639 code) stands there too: it says what the words of word perplexity are.
+    """
     drawn = [
         {
             "topic": episode.topic,
@@ -71,7 +75,11 @@ def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode]
         for episode in episodes
     ]
     table = pa.Table.from_pandas(records, preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), EPISODES_KEY: json.dumps(drawn).encode()}
+    metadata = {
+        **(table.schema.metadata or {}),
+        EPISODES_KEY: json.dumps(drawn).encode(),
+        LANGUAGE_KEY: language.encode(),
+    }
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
 

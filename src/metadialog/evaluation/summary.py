@@ -8,18 +8,22 @@ from rich.table import Table
 from rich.text import Text
 
 from metadialog.evaluation.adaptation import Sample, word_perplexity
+from metadialog.text import word_unit
 
 
-def summarize(records: pd.DataFrame, samples: Sequence[Sample], report_steps: Sequence[int]) -> Group:
+def summarize(
+    records: pd.DataFrame, samples: Sequence[Sample], report_steps: Sequence[int], language: str = "en"
+) -> Group:
     """Return the tables of an evaluation.
 
     Args:
         records: of one algorithm.
         samples: of the same evaluation.
         report_steps: the inner steps to show; those that the algorithm did not reach are left out.
+        language: ISO 639 code of the texts: it decides what word perplexity counts, and how it is labelled.
     """
     shown = [step for step in report_steps if step in set(records["inner_step"])]
-    tables = [_perplexities(part, shown) for _, part in records.groupby("shots")]
+    tables = [_perplexities(part, shown, word_unit(language)) for _, part in records.groupby("shots")]
     return Group(*tables, *([_replies(samples)] if samples else []))
 
 
@@ -28,9 +32,10 @@ def perplexity(records: pd.DataFrame) -> float:
     return word_perplexity(float((records["loss"] * records["tokens"]).sum()), int(records["words"].sum()))
 
 
-def _perplexities(records: pd.DataFrame, steps: Sequence[int]) -> Table:
+def _perplexities(records: pd.DataFrame, steps: Sequence[int], unit: str) -> Table:
     algorithm, shots = records[["algorithm", "shots"]].iloc[0]
-    title = f"Word perplexity on held-out topics, {algorithm}, {shots} shots, by inner steps"
+    name = "Word perplexity" if unit == "word" else f"Word perplexity (per {unit})"
+    title = f"{name} on held-out topics, {algorithm}, {shots} shots, by inner steps"
     table = Table(title=title, title_justify="left")
     table.add_column("topic")
     for step in steps:

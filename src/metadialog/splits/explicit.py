@@ -15,6 +15,8 @@ Topics = Annotated[list[str], MinLen(1)]
 class ExplicitSplit:
     """A split by three lists of topics; topics in no list are left out."""
 
+    trains = True
+
     def __init__(
         self, *, train: Topics, validation: Topics, test: Topics, min_dialogues: Annotated[int, Ge(1)]
     ) -> None:
@@ -34,11 +36,12 @@ class ExplicitSplit:
                     raise ConfigError(f"split.{part}: topic {topic!r} is already in split.{seen[topic]}; list it once")
                 seen[topic] = part
 
-    def split(self, sizes: Mapping[str, int]) -> TopicSplit:
+    def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:  # noqa: ARG002 - not needed
         """Split the topics by the lists, each part in its list's order.
 
         Args:
             sizes: number of dialogues of each topic.
+            paper: is not used.
 
         Raises:
             ConfigError: a listed topic does not exist, or has fewer than `min_dialogues` dialogues.

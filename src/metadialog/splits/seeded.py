@@ -20,6 +20,8 @@ class SeededSplit:
     order, the platform or the Python version.
     """
 
+    trains = True
+
     def __init__(
         self,
         *,
@@ -43,13 +45,14 @@ class SeededSplit:
         self._test = test
         self._min_dialogues = min_dialogues
 
-    def split(self, sizes: Mapping[str, int]) -> TopicSplit:
+    def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:  # noqa: ARG002 - not needed
         """Split the topics that have at least `min_dialogues` dialogues; the others are dropped.
 
         Each held-out part has its fraction of the topics, rounded (halves up), but at least one topic.
 
         Args:
             sizes: number of dialogues of each topic.
+            paper: is not used.
 
         Raises:
             DataError: fewer than three topics have enough dialogues.

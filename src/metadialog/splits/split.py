@@ -55,10 +55,20 @@ class TopicSplit:
 
 
 class Split(Protocol):
-    """What `conf/split/*.yaml` names: numbers of dialogues by topic in, a split of the topics out."""
+    """What `conf/split/*.yaml` names: numbers of dialogues by topic in, a split of the topics out.
 
-    def split(self, sizes: Mapping[str, int]) -> TopicSplit:
+    Attributes:
+        trains: whether it leaves topics to train on, and to validate.
+    """
+
+    trains: bool
+
+    def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:
         """Split the topics.
+
+        Args:
+            sizes: number of dialogues of each topic.
+            paper: name of the split that papers on this data set use, if they do; most splits ignore it.
 
         Raises:
             ConfigError: the options do not fit the topics.

@@ -84,9 +84,11 @@ class RunDirectory:
         if status != "finished":
             raise RunError(f"{self.path}: the run is {status}, not finished; go on with it by resume={self.path}")
 
-    def write_results(self, records: pd.DataFrame, samples: Sequence[Sample], episodes: Sequence[Episode]) -> None:
-        """Write the records, with the episodes they are about, and the samples."""
-        write_records(self.records, records, episodes)
+    def write_results(
+        self, records: pd.DataFrame, samples: Sequence[Sample], episodes: Sequence[Episode], language: str
+    ) -> None:
+        """Write the records, with the episodes they are about and the texts' language, and the samples."""
+        write_records(self.records, records, episodes, language)
         lines = (json.dumps(asdict(sample), ensure_ascii=False) for sample in samples)
         self.samples.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

@@ -16,10 +16,11 @@ from metadialog.tokenizers.tokenizer import Tokenizer, TokenizerTrainer
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The dialogues of a data set, and which topics are for what."""
+    """The dialogues of a data set, which topics are for what, and the texts' language (ISO 639 code)."""
 
     corpus: Corpus
     split: TopicSplit
+    language: str
 
     def of(self, names: Iterable[str]) -> dict[str, Sequence[Dialogue]]:
         """Return the dialogues of some topics."""
@@ -46,7 +47,7 @@ def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any]) -> Topics:
     source: Dataset = build(dataset)
     splitter: Split = build(split)
     corpus = build_corpus(source.dialogues(), source.name)
-    return Topics(corpus, splitter.split(corpus.sizes))
+    return Topics(corpus, splitter.split(corpus.sizes, source.paper_split), source.language)
 
 
 def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:

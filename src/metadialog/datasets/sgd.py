@@ -1,0 +1,128 @@
+"""Schema-Guided Dialogue (Rastogi et al. 2020), as published for DSTC8.
+
+Folders `train`, `dev` and `test`, each with `dialogues_*.json` and `schema.json`:
+
+    [{"dialogue_id": "1_00000", "services": ["Restaurants_1"],
+      "turns": [{"speaker": "USER", "utterance": "...", "frames": [...]}, ...]}, ...]
+
+A service is called `Domain_number`. https://github.com/google-research-datasets/dstc8-schema-guided-dialogue
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from typing import Literal
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.local import LocalCopy, Root, listing
+from metadialog.datasets.records import Records
+from metadialog.errors import DataError
+
+FOLDERS = ("train", "dev", "test")
+SPEAKERS = {"USER": "user", "SYSTEM": "system"}
+PUBLICATION = "Schema-Guided Dialogue, with the folders train, dev and test of dialogues_*.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Utterance:
+    speaker: str
+    utterance: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    dialogue_id: str
+    services: list[str]
+    turns: list[_Utterance]
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    service_name: str
+
+
+class SgdDataset:
+    """Dialogues of the folders `train`, `dev` and `test`, of those that are there.
+
+    Dialogues of one domain have that domain for a topic, such as `Hotels`, or their service, such as
+    `Hotels_2`. With `multi_domain` those of several are taken as well, with all of them for a topic, sorted,
+    such as `Hotels+Travel`: they are tasks of their own. The speakers are "user" and "system".
+
+    Ids are `folder/dialogue_id`, as the publisher gives an id in several folders.
+    """
+
+    name = "sgd"
+    language = "en"
+
+    def __init__(self, *, root: Root, topic: Literal["domain", "service"], multi_domain: bool) -> None:
+        """Name the local copy and what a topic is.
+
+        Raises:
+            ConfigError: the root begins with the home of a user who has none.
+        """
+        self._copy = LocalCopy(root, PUBLICATION)
+        self._topic = topic
+        self._multi_domain = multi_domain
+        self.paper_split: str | None = f"sgd-{topic}"
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Read the folders in the order train, dev, test, and their files by name.
+
+        Raises:
+            DataError: a file is missing or malformed; the message names it and the place.
+        """
+        records = Records(list[_Record])
+        for folder in self._folders():
+            services = _services(folder / "schema.json")
+            for file in _files(folder):
+                for place, record in enumerate(records.read(file)):
+                    yield from self._dialogue(record, services, f"{file}: [{place}]", folder.name)
+
+    def _folders(self) -> list[Traversable]:
+        found = [folder for name in FOLDERS if (folder := self._copy.find(name)) is not None and folder.is_dir()]
+        if not found:
+            self._copy.need(*FOLDERS)
+            raise DataError(f"{self._copy.path}: {FOLDERS[0]} is not a folder; dataset.root should name {PUBLICATION}")
+        return found
+
+    def _dialogue(self, record: _Record, services: set[str], where: str, folder: str) -> Iterator[Dialogue]:
+        """Yield the dialogue of a record, if it is to be taken.
+
+        Raises:
+            DataError: it names no service, one that the schema has not, or an unknown speaker.
+        """
+        if not record.services:
+            raise DataError(f"{where}.services is empty; it should name at least one service")
+        unknown = [service for service in record.services if service not in services]
+        if unknown:
+            raise DataError(f"{where}.services: {unknown[0]!r} is not in schema.json; it should be a service of it")
+        domains = {service.split("_")[0] for service in record.services}
+        if len(domains) > 1 and not self._multi_domain:
+            return
+        parts = domains if self._topic == "domain" else set(record.services)
+        turns = tuple(Turn(_speaker(turn, where, i), turn.utterance) for i, turn in enumerate(record.turns))
+        yield Dialogue("+".join(sorted(parts)), turns, f"{folder}/{record.dialogue_id}")
+
+
+def _services(schema: Traversable) -> set[str]:
+    """Return the services of a folder.
+
+    Raises:
+        DataError: the schema is missing or malformed.
+    """
+    names = (service.service_name for service in Records(list[_Service]).read(schema))
+    return {name for name in names if name.strip()}
+
+
+def _files(folder: Traversable) -> list[Traversable]:
+    files = [f for f in listing(folder) if f.name.startswith("dialogues_") and f.name.endswith(".json")]
+    if not files:
+        raise DataError(f"{folder}: holds no dialogues_*.json; dataset.root should name a copy of {PUBLICATION}")
+    return files
+
+
+def _speaker(turn: _Utterance, where: str, place: int) -> str:
+    try:
+        return SPEAKERS[turn.speaker]
+    except KeyError as error:
+        raise DataError(f"{where}.turns[{place}].speaker is {turn.speaker!r}; it should be USER or SYSTEM") from error

@@ -1,0 +1,38 @@
+"""Every topic is reported on: for models that were trained on other data."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from annotated_types import Ge
+
+from metadialog.errors import DataError
+from metadialog.splits.split import TopicSplit
+
+
+class AllHeldOutSplit:
+    """All topics with enough dialogues are meta-test, and none is trained on."""
+
+    trains = False
+
+    def __init__(self, *, min_dialogues: Annotated[int, Ge(1)]) -> None:
+        """Set how many dialogues a topic needs."""
+        self._min_dialogues = min_dialogues
+
+    def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:  # noqa: ARG002 - not needed
+        """Put every topic that has at least `min_dialogues` dialogues into meta-test, and drop the others.
+
+        Args:
+            sizes: number of dialogues of each topic.
+            paper: is not used.
+
+        Raises:
+            DataError: no topic has enough dialogues.
+        """
+        dropped = {topic: sizes[topic] for topic in sorted(sizes) if sizes[topic] < self._min_dialogues}
+        if len(dropped) == len(sizes):
+            raise DataError(
+                f"none of {len(sizes)} topics has {self._min_dialogues} dialogues or more; at least one should: "
+                f"lower split.min_dialogues"
+            )
+        test = tuple(topic for topic in sorted(sizes) if topic not in dropped)
+        return TopicSplit(train=(), validation=(), test=test, dropped=dropped)
