@@ -27,7 +27,7 @@ def test_sgd_with_the_domains_of_the_paper_held_out(run: Run, published: Publish
     assert set(records["dataset"]) == {"sgd"}
 
 
-@pytest.mark.parametrize("tokenizer", ["bpe", "character"])
+@pytest.mark.parametrize("tokenizer", ["bpe", "character", "jieba"])
 def test_dailydialog_in_chinese(run: Run, published: Published, tokenizer: str) -> None:
     data = ("dataset=dailydialog", f"dataset.root={published('dailydialog')}", "dataset.language=zh")
     outcome = run("train", *SMOKE, *data, f"tokenizer={tokenizer}")

@@ -8,6 +8,9 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from metadialog.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
 
+RESERVED = (*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256)))
+"""What every vocabulary begins with; the bytes are called as `tokenizers` expects them for spelling."""
+
 MIN_COUNT = 2
 """What training texts hold only once is spelled there: otherwise a model would meet spelling in new texts
 alone, without ever having seen it."""
@@ -23,8 +26,7 @@ def spelling_tokenizer(entries: Iterable[str], splitter: pre_tokenizers.PreToken
         splitter: cuts text into the pieces that may be entries as a whole, and never makes a piece that looks
             like a special token or like `<0x41>`; None if all entries are single characters.
     """
-    reserved = [*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256))]
-    vocabulary = {entry: i for i, entry in enumerate(dict.fromkeys([*reserved, *entries]))}
+    vocabulary = {entry: i for i, entry in enumerate(dict.fromkeys([*RESERVED, *entries]))}
     # A byte-pair model without a single merge: a piece is looked up as a whole if there is a splitter, then
     # its characters, then their bytes.
     model = models.BPE(vocabulary, [], byte_fallback=True, ignore_merges=splitter is not None)

@@ -14,9 +14,9 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"  # scripts without spaces
 _LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}&&[^{_UNSPACED}]]"
 # A word takes the space before it and an apostrophe inside it; punctuation never sticks to letters, so that
 # no piece can look like `<end>` or `<0x41>`.
-_PIECE = rf"[{_UNSPACED}]| ?{_LETTER}+(?:['\u2019]{_LETTER}+)*| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+|\s"
+PIECE = rf"[{_UNSPACED}]| ?{_LETTER}+(?:['\u2019]{_LETTER}+)*| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+|\s"
 
-_CHARACTER_SHARE = 4
+CHARACTER_SHARE = 4
 """Characters get at most this part (a quarter) of the free vocabulary, for spelling; words get the rest."""
 
 
@@ -36,14 +36,14 @@ class WordTokenizer:
 
     def train(self, texts: Iterable[str]) -> Tokenizer:
         """Count the words of texts, read once; their order does not matter."""
-        splitter = pre_tokenizers.Split(Regex(_PIECE), "isolated")
+        splitter = pre_tokenizers.Split(Regex(PIECE), "isolated")
         words = Counter(piece for text in texts for piece, _ in splitter.pre_tokenize_str(text))
         characters: Counter[str] = Counter()
         for word, count in words.items():
             for character in word:
                 characters[character] += count
         room = self._vocab_size - MIN_VOCAB_SIZE
-        entries = most_frequent(characters, room // _CHARACTER_SHARE)
+        entries = most_frequent(characters, room // CHARACTER_SHARE)
         known = set(entries)
         entries += [word for word in most_frequent(words, room) if word not in known]
         return spelling_tokenizer(entries[:room], splitter)
