@@ -10,14 +10,11 @@
 
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
-from io import BytesIO
 from typing import Literal
-from zipfile import BadZipFile, ZipFile
-from zipfile import Path as ZipPath
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
-from metadialog.datasets.local import LocalCopy, Root, read_bytes, read_lines
+from metadialog.datasets.local import LocalCopy, Root, inside, read_lines
 from metadialog.errors import DataError
 
 TOPICS = {
@@ -85,7 +82,7 @@ class DailyDialogDataset:
         name = f"dialogues_{self._part}.txt"
         found = self._copy.find(self._part, f"{self._part}.zip", name)
         if found is not None and found.name.endswith(".zip"):
-            found = _inside(found) / self._part
+            found = inside(found) / self._part
         if found is not None and found.is_dir():
             found = found / name
         if found is None or not found.is_file():
@@ -94,16 +91,6 @@ class DailyDialogDataset:
                 f"it should, for dataset.part={self._part}"
             )
         return found
-
-
-def _inside(archive: Traversable) -> Traversable:
-    """Return the top of a zip file, which may lie in another one."""
-    try:
-        inner = ZipFile(BytesIO(read_bytes(archive)))
-        inner.filename = str(archive)  # for the messages
-        return ZipPath(inner)
-    except (BadZipFile, ValueError, OSError, RuntimeError) as error:
-        raise DataError(f"{archive}: is not a whole zip file: {error}; it should be as published") from error
 
 
 def _topics(file: Traversable, dialogues: int, text: Traversable) -> list[str]:

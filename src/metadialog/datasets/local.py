@@ -4,6 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -97,6 +98,20 @@ def open_folder(path: Path, remedy: str) -> Traversable:
         raise DataError(f"{path}: is neither a folder nor a whole zip file ({error}); {remedy}") from error
     except (OSError, ValueError, RuntimeError) as error:  # a name with a null byte, an archive of a newer kind
         raise DataError(f"{path}: cannot be read: {error}; {remedy}") from error
+
+
+def inside(archive: Traversable) -> Traversable:
+    """Return the top of a zip file, which may lie in another one.
+
+    Raises:
+        DataError: it cannot be read, or is no whole zip file.
+    """
+    try:
+        file = zipfile.ZipFile(BytesIO(read_bytes(archive)))
+        file.filename = str(archive)  # for the messages
+        return zipfile.Path(file)
+    except (zipfile.BadZipFile, ValueError, OSError, RuntimeError) as error:
+        raise DataError(f"{archive}: is not a whole zip file: {error}; it should be as published") from error
 
 
 def listing(folder: Traversable) -> list[Traversable]:

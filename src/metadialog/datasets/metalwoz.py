@@ -1,0 +1,118 @@
+"""MetaLWOz (Lee et al. 2019, Li et al. 2020), the data of DSTC8's fast adaptation task.
+
+`metalwoz-v1.zip` (and `dstc8_metalwoz_heldout.zip`, inside `metalwoz-test-v1.zip`) holds
+
+- `dialogues/DOMAIN.txt`: a dialogue a line, the bot first and then user and bot in alternation,
+  `{"id": "...", "user_id": "...", "bot_id": "...", "domain": "ALARM_SET", "task_id": "...", "turns": ["...", ...]}`
+- `tasks.txt`: a task a line, `{"task_id": "...", "domain": "...", "bot_prompt": "...", "user_prompt": "...", ...}`
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from typing import Literal
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.local import LocalCopy, Root, inside, listing
+from metadialog.datasets.records import Records
+from metadialog.errors import DataError
+
+SPEAKERS = ("bot", "user")
+PUBLICATION = "MetaLWOz, with dialogues/*.txt and tasks.txt, or with metalwoz-v1.zip"
+ARCHIVES = ("metalwoz-v1.zip", "dstc8_metalwoz_heldout.zip")
+EVALUATION = "metalwoz-test-v1.zip"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    id: str
+    domain: str
+    task_id: str
+    turns: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    task_id: str
+    domain: str
+
+
+class MetaLwozDataset:
+    """Dialogues of two people, one of whom plays a bot ("bot") and begins, the other its user ("user").
+
+    The topic is the domain, such as `ALARM_SET`, or the task with its domain, such as `ALARM_SET 29499a5b`.
+    """
+
+    name = "metalwoz"
+    language = "en"
+
+    def __init__(self, *, root: Root, topic: Literal["domain", "task"]) -> None:
+        """Name the local copy and what a topic is.
+
+        Raises:
+            ConfigError: the root begins with the home of a user who has none.
+        """
+        self._copy = LocalCopy(root, PUBLICATION)
+        self._topic = topic
+        self.paper_split: str | None = f"metalwoz-{topic}"
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Read archive after archive, domain after domain, by name.
+
+        Raises:
+            DataError: a file is missing or malformed; the message names it and the line.
+        """
+        seen: dict[str, str] = {}
+        for top in _tops(self._copy):
+            tasks = _tasks(top / "tasks.txt")
+            for where, record in _records(top):
+                if record.task_id not in tasks:
+                    raise DataError(f"{where}: task_id {record.task_id!r} is not in tasks.txt; it should be")
+                if record.id in seen:
+                    raise DataError(f"{where}: id {record.id!r} is that of {seen[record.id]}; each should be its own")
+                seen[record.id] = where
+                topic = record.domain if self._topic == "domain" else f"{record.domain} {record.task_id}"
+                yield Dialogue(" ".join(topic.split()), _turns(record), record.id)
+
+
+def _records(top: Traversable) -> Iterator[tuple[str, _Record]]:
+    """Yield each dialogue of a folder `dialogues`, with its file and line.
+
+    Raises:
+        DataError: a file is malformed, or a dialogue without id or domain.
+    """
+    records = Records(_Record)
+    for file in listing(top / "dialogues"):
+        if file.name.endswith(".txt"):
+            for number, record in records.read_lines(file):
+                where = f"{file}:{number}"
+                for name in ("id", "domain"):
+                    if not getattr(record, name).strip():
+                        raise DataError(f"{where}: {name} is empty; it should be a text that is not")
+                yield where, record
+
+
+def _turns(record: _Record) -> tuple[Turn, ...]:
+    """Return the turns of a dialogue; the bot speaks first."""
+    return tuple(Turn(SPEAKERS[i % 2], text) for i, text in enumerate(record.turns))
+
+
+def _tops(copy: LocalCopy) -> list[Traversable]:
+    """Return what holds `dialogues` and `tasks.txt`: folders, then zip files, then the one in the evaluation's.
+
+    Raises:
+        DataError: there is none, or a zip file is damaged.
+    """
+    tops = [folder for folder in copy.folders() if (folder / "dialogues").is_dir()]
+    archives = [found for name in ARCHIVES if (found := copy.find(name)) is not None]
+    evaluation = copy.find(EVALUATION)
+    if evaluation is not None and ARCHIVES[-1] not in {archive.name for archive in archives}:
+        archives.append(inside(evaluation) / ARCHIVES[-1])
+    tops += [inside(archive) for archive in archives]
+    if not tops:
+        copy.need("dialogues", *ARCHIVES)
+    return tops
+
+
+def _tasks(file: Traversable) -> set[str]:
+    return {task.task_id for _, task in Records(_Task).read_lines(file)}
