@@ -1,0 +1,135 @@
+"""PersonaChat (Zhang et al. 2018) in the format of ConvAI2, with personas for topics as in PAML.
+
+`train_self_original.txt`, `valid_self_original.txt` and `test_self_original.txt`:
+
+    1 your persona: i like to remodel homes.
+    2 your persona: i like to go hunting.
+    3 hi , how are you today ?<TAB>i am spending time with my 4 sisters , what are you up to<TAB><TAB>one|two|...
+
+The numbers begin anew with each dialogue. A line holds what the other one says, the reply of the one with the
+persona, nothing or a reward, and candidates of the reply.
+"""
+
+import re
+from collections.abc import Iterator
+from importlib.resources.abc import Traversable
+from typing import Literal
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.local import LocalCopy, Root, read_lines
+from metadialog.datasets.persona_groups import Persona, exact_groups, paml_groups, shared_groups
+from metadialog.errors import DataError
+
+FILES = {part: f"{part}_self_original.txt" for part in ("train", "valid", "test")}
+SPEAKERS = ("partner", "persona")
+PUBLICATION = "ConvAI2, with train_self_original.txt, valid_self_original.txt or test_self_original.txt"
+
+_LINE = re.compile(r"(\d{1,9}) (.*)", re.DOTALL)
+_PERSONA = "your persona: "
+_SILENCE = re.compile(r"__ ?SILENCE ?__")
+_LAYOUT = "it should be 'NUMBER your persona: SENTENCE', or 'NUMBER TEXT<TAB>REPLY' and candidates"
+
+
+class PersonaChatDataset:
+    """Dialogues with one who has a persona ("persona"), under that persona.
+
+    A dialogue shows three to five sentences of a persona. Which dialogues are of the same one is up to `personas`:
+
+    - `shared`: those whose personas share two sentences or more, directly or by way of others;
+    - `exact`: those with the same sentences;
+    - `paml`: as in the files `train_persona_map` and so on of PAML's repository, which lie beside the texts;
+      with them there are 1,137, 99 and 100 personas of two dialogues or more.
+
+    A topic is called by the file, a number and a sentence, such as `train 0007 i like to go hunting`.
+    """
+
+    name = "personachat"
+    language = "en"
+    paper_split: str | None = "personachat"
+
+    def __init__(self, *, root: Root, personas: Literal["shared", "exact", "paml"]) -> None:
+        """Name the local copy, and what counts as one persona.
+
+        Raises:
+            ConfigError: the root begins with the home of a user who has none.
+        """
+        self._copy = LocalCopy(root, PUBLICATION)
+        self._personas = personas
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Read the files in the order train, valid, test, of those that are there.
+
+        Raises:
+            DataError: a file is missing or malformed; the message names it and the line.
+        """
+        if self._copy.find(*FILES.values()) is None:
+            self._copy.need(*FILES.values())
+        for part, name in FILES.items():
+            file = self._copy.find(name)
+            if file is not None:
+                yield from self._part(part, file)
+
+    def _part(self, part: str, file: Traversable) -> Iterator[Dialogue]:
+        read = list(_read(file))
+        groups = self._groups(part, [persona for _, persona, _ in read])
+        sentences: dict[int, str] = {}
+        for (line, persona, turns), group in zip(read, groups, strict=True):
+            sentence = sentences.setdefault(group, persona[0])
+            yield Dialogue(f"{part} {group:04} {sentence}", turns, f"{file.name}:{line}")
+
+    def _groups(self, part: str, personas: list[Persona]) -> list[int]:
+        if self._personas == "paml":
+            return paml_groups(personas, self._copy.need(f"{part}_persona_map"))
+        return (exact_groups if self._personas == "exact" else shared_groups)(personas)
+
+
+def _read(file: Traversable) -> Iterator[tuple[int, Persona, tuple[Turn, ...]]]:
+    """Yield the dialogues of a file: number of the first line, persona, turns."""
+    first, expected = 1, 1
+    persona: list[str] = []
+    turns: list[Turn] = []
+    for number, line in enumerate(read_lines(file), start=1):
+        where = f"{file}:{number}"
+        place, content = _parse(line, where)
+        if place == 1 and number > 1:
+            yield first, _complete(persona, f"{file}:{first}"), tuple(turns)
+            first, expected, persona, turns = number, 1, [], []
+        if place != expected:
+            raise DataError(f"{where}: has the number {place}; it should be {expected}, or 1 for a new dialogue")
+        expected += 1
+        if content.startswith(_PERSONA):
+            persona.append(_sentence(content, where))
+        else:
+            turns += _exchange(content, where)
+    if expected > 1:
+        yield first, _complete(persona, f"{file}:{first}"), tuple(turns)
+
+
+def _parse(line: str, where: str) -> tuple[int, str]:
+    found = _LINE.fullmatch(line)
+    if not found:
+        raise DataError(f"{where}: {line[:40]!r} has no number; {_LAYOUT}")
+    return int(found[1]), found[2]
+
+
+def _complete(persona: list[str], where: str) -> Persona:
+    if not persona:
+        raise DataError(f"{where}: the dialogue has no line 'your persona: ...'; it should begin with some")
+    return tuple(persona)
+
+
+def _sentence(content: str, where: str) -> str:
+    """Return a sentence of a persona without its full stop, as PAML has it."""
+    sentence = " ".join(content.removeprefix(_PERSONA).removesuffix(".").split())
+    if not sentence:
+        raise DataError(f"{where}: the persona's sentence is empty; {_LAYOUT}")
+    return sentence
+
+
+def _exchange(content: str, where: str) -> Iterator[Turn]:
+    fields = content.split("\t")
+    if len(fields) < 2:
+        raise DataError(f"{where}: has no reply after a tab; {_LAYOUT}")
+    for speaker, text in zip(SPEAKERS, fields, strict=False):
+        if not _SILENCE.fullmatch(text.strip()):
+            yield Turn(speaker, text)
