@@ -4,9 +4,12 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -42,6 +45,35 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+
+class Without(MetaPathFinder):
+    """Makes Python believe that a package is not installed."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002 - so it is called
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        if fullname == self.package:
+            raise ModuleNotFoundError(fullname)
+        return None
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that makes a package as good as not installed."""
+
+    def hide(package: str) -> None:
+        monkeypatch.delitem(sys.modules, package, raising=False)
+        monkeypatch.setattr(sys, "meta_path", [Without(package), *sys.meta_path])
+
+    return hide
+
 
 # Where data sets in their publishers' formats may lie; none of them is part of this repository.
 _DATA = Path(os.environ.get("METADIALOG_DATA") or Path(__file__).parents[2] / "shared" / "data")

@@ -17,8 +17,14 @@ FILES = sorted(FOLDER.rglob("*.yaml"))
 # What has no default, and has to be given wherever its choice is composed.
 GIVEN = {
     "dataset=dailydialog": ["dataset.root=dailydialog"],
+    "dataset=huggingface": ["dataset.path=owner/name"],
     "dataset=jsonl": ["dataset.path=my.jsonl"],
+    "dataset=metalwoz": ["dataset.root=metalwoz-v1.zip"],
+    "dataset=multiwoz": ["dataset.root=multiwoz"],
+    "dataset=personachat": ["dataset.root=personachat"],
     "dataset=sgd": ["dataset.root=sgd"],
+    "dataset=table": ["dataset.path=my.csv"],
+    "dataset=taskmaster": ["dataset.root=TM-1-2019"],
     "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
 }
 RUN = {"evaluate": ["run=DIR"]}

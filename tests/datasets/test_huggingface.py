@@ -1,0 +1,111 @@
+"""The library loads from this machine here, and never asks the hub."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.huggingface import HuggingFaceDataset
+from metadialog.errors import ConfigError, DataError
+
+ROWS: list[dict[str, Any]] = [
+    {"topic": "tea", "turns": ["Tea?", "Yes."], "who": ["guest", "host"]},
+    {"topic": "salt", "turns": ["Salt?", "No.", "Why?"], "who": ["guest", "host", "guest"]},
+]
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+
+
+def dataset(path: Path | str, **options: str) -> HuggingFaceDataset:
+    defaults: dict[str, Any] = {
+        "subset": None, "part": "train", "topic": "topic", "turns": "turns", "text": None, "speaker": None,
+        "language": "en",
+    }  # fmt: skip
+    return HuggingFaceDataset(path=str(path), **(defaults | options))
+
+
+def saved(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    from datasets import Dataset
+
+    Dataset.from_list(rows).save_to_disk(str(folder / "saved"))
+    return folder / "saved"
+
+
+def test_lists_of_texts(tmp_path: Path) -> None:
+    source = dataset(saved(tmp_path, ROWS))
+    assert list(source.dialogues()) == [
+        Dialogue("tea", (Turn("user", "Tea?"), Turn("bot", "Yes.")), "train:0"),
+        Dialogue("salt", (Turn("user", "Salt?"), Turn("bot", "No."), Turn("user", "Why?")), "train:1"),
+    ]
+    assert source.name == "saved"
+
+
+def test_speakers_of_a_column_of_their_own(tmp_path: Path) -> None:
+    first, _ = dataset(saved(tmp_path, ROWS), speaker="who").dialogues()
+    assert [turn.speaker for turn in first.turns] == ["guest", "host"]
+
+
+def test_turns_that_are_objects(tmp_path: Path) -> None:
+    rows = [{"domain": "tea", "log": [{"by": "guest", "says": "Tea?"}, {"by": "host", "says": "Yes."}]}]
+    options = {"topic": "domain", "turns": "log", "text": "says", "speaker": "by"}
+    expected = [Dialogue("tea", (Turn("guest", "Tea?"), Turn("host", "Yes.")), "train:0")]
+    assert list(dataset(saved(tmp_path, rows), **options).dialogues()) == expected
+
+
+def test_labels_are_called_by_their_names(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
+
+    features = Features({"topic": ClassLabel(names=["tea", "salt"]), "turns": Sequence(Value("string"))})
+    rows = Dataset.from_list([{"topic": 1, "turns": ["Salt?", "No."]}], features=features)
+    DatasetDict({"test": rows}).save_to_disk(str(tmp_path / "saved"))
+    (dialogue,) = dataset(tmp_path / "saved", part="test").dialogues()
+    assert (dialogue.topic, dialogue.id) == ("salt", "test:0")
+
+
+def test_a_folder_of_data_files(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert [d.topic for d in dataset(tmp_path / "mine").dialogues()] == ["tea", "salt"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "problem"),
+    [
+        (ROWS, {"topic": "theme"}, r"^dataset\.topic=theme: no such column; valid: topic, turns, who$"),
+        (ROWS, {"turns": "topic"}, r"train\[0\]: topic is no list; it should be the list of turns"),
+        (ROWS, {"speaker": "by"}, r"train\[0\]\.turns\[0\]: has no by; dataset\.speaker should name a column"),
+        ([ROWS[0] | {"who": ["guest"]}], {"speaker": "who"}, r"train\[0\]: who has 1 entries, but turns has 2"),
+        ([ROWS[0] | {"turns": [1, 2]}], {}, r"train\[0\]\.turns\[0\] is 1; it should be a text"),
+        ([ROWS[0] | {"topic": None}], {}, r"train\[0\]: topic is None; it should be a text or a number"),
+    ],
+)
+def test_a_row_that_is_not_as_the_options_say(
+    tmp_path: Path, rows: list[dict[str, Any]], options: dict[str, str], problem: str
+) -> None:
+    with pytest.raises((DataError, ConfigError), match=problem) as caught:
+        list(dataset(saved(tmp_path, rows), **options).dialogues())
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_there_costs_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere: train cannot be loaded: ") as caught:
+        list(dataset(tmp_path / "nowhere").dialogues())
+    assert "\n" not in str(caught.value)
+
+
+def test_the_library_may_be_missing(without: Callable[[str], None]) -> None:
+    without("datasets")
+    assert "datasets" not in sys.modules
+    with pytest.raises(ConfigError, match=r"^dataset=huggingface: the package datasets is not installed; pip install"):
+        dataset("owner/name")
