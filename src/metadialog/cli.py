@@ -12,6 +12,7 @@ from importlib import import_module, metadata
 COMMANDS = {
     "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
     "evaluate": "evaluate a finished run again, on the same or on other data and options",
+    "predict": "answer a test specification of DSTC8's fast adaptation task with a finished run",
     "data": "check a data set, and describe its topics, their split, and what was dropped",
 }
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+
+from metadialog.evaluation.records import EPISODES_KEY
 
 Run = Callable[..., Any]
 
@@ -106,3 +109,14 @@ def test_sweeps(run: Run, trained: Path) -> None:
     assert outcome.code == 0, outcome.err
     frames = [pd.read_parquet(f"sweep/{number}/adaptation.parquet") for number in (0, 1)]
     assert not frames[0].equals(frames[1])
+
+
+def test_leaving_one_dialogue_out(run: Run, trained: Path) -> None:
+    one_out = ("evaluation.leave_one_out=true", "evaluation.queries=1", "evaluation.report_steps=[0]")
+    outcome = run("evaluate", f"run={trained}", *one_out)
+    assert outcome.code == 0, outcome.err
+    records = pd.read_parquet(outcome.run_directory / "adaptation.parquet")
+    assert records.groupby("topic")["episode"].nunique().min() >= 10
+    drawn = json.loads(pq.read_metadata(outcome.run_directory / "adaptation.parquet").metadata[EPISODES_KEY])
+    queries = [query for episode in drawn for query in episode["query"]]
+    assert len(queries) == len(set(queries)) == len(drawn)

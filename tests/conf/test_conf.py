@@ -27,7 +27,7 @@ GIVEN = {
     "dataset=taskmaster": ["dataset.root=TM-1-2019"],
     "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
 }
-RUN = {"evaluate": ["run=DIR"]}
+RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"]}
 
 
 def choices() -> Iterator[tuple[str, str]]:

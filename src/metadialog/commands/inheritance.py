@@ -27,6 +27,7 @@ SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
         "run",
         ("dataset", "split", "sampler", "algorithm", "engine", "generation", "evaluation", "seed"),
     ),
+    "predict": ("run", ("sampler", "algorithm", "engine", "generation")),
 }
 
 

@@ -71,13 +71,13 @@ def evaluate(
     """
     records: list[Record] = []
     samples: list[Sample] = []
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for episode in episodes:
             replies: dict[int, list[str]] = {}
             for step, adapted in enumerate(algorithm.adapt(model, episode.support, protocol.steps)):
                 quality = None
                 if step in protocol.report_steps:
-                    replies[step] = _replies(adapted, episode.exchanges, generation, tokenizer)
+                    replies[step] = generate_replies(adapted, episode.exchanges, generation, tokenizer)
                     references = [exchange.response for exchange in episode.exchanges]
                     quality = reply_quality(replies[step], references, labels.language)
                 records.append(_record(adapted, episode, step, quality, labels))
@@ -89,7 +89,7 @@ def evaluate(
 def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> tuple[float, float]:
     """Return the mean query loss over episodes before and after the algorithm's own inner steps, in nats."""
     before, after = [], []
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for episode in episodes:
             losses = [
                 _score(adapted, episode.query)[0]
@@ -101,7 +101,8 @@ def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]
 
 
 @contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off, keep no graph and do without cuDNN; leave the model in the mode that it was in."""
     was_training = model.training
     model.eval()
     try:
@@ -157,9 +158,10 @@ def word_perplexity(nats: float, words: int) -> float:
         return math.inf
 
 
-def _replies(
+def generate_replies(
     model: nn.Module, exchanges: Sequence[Exchange], generation: Generation, tokenizer: Tokenizer
 ) -> list[str]:
+    """Generate a reply to each exchange's prompt, as text."""
     prompts = [exchange.prompt for exchange in exchanges]
     # Sampling starts from the same state for every algorithm, step and episode.
     generator = torch.Generator(device=next(model.parameters()).device).manual_seed(0)

@@ -19,6 +19,8 @@ class AdaptationProtocol:
         report_steps: inner steps at which replies are generated and compared with the references.
         episodes_per_topic: episodes drawn from each held-out topic.
         seed: of the draw; another seed gives other episodes, so keep it within a comparison.
+        leave_one_out: draw no queries, but make an episode for each dialogue of a topic, with that one as its
+            query and support dialogues from the others (Madotto et al. 2019).
     """
 
     def __init__(
@@ -30,7 +32,13 @@ class AdaptationProtocol:
         report_steps: Annotated[list[Count], Len(1)],
         episodes_per_topic: Annotated[int, Ge(1)],
         seed: Count,
+        leave_one_out: bool,
     ) -> None:
+        if leave_one_out and (queries, episodes_per_topic) != (1, 1):
+            raise ConfigError(
+                f"evaluation.leave_one_out=true: every dialogue is the one query of one episode; evaluation.queries="
+                f"{queries} and evaluation.episodes_per_topic={episodes_per_topic} should both be 1"
+            )
         late = [step for step in report_steps if step > steps]
         if late:
             raise ConfigError(
@@ -43,3 +51,4 @@ class AdaptationProtocol:
         self.report_steps = sorted(set(report_steps))
         self.episodes_per_topic = episodes_per_topic
         self.seed = seed
+        self.leave_one_out = leave_one_out

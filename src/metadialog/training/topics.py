@@ -10,6 +10,7 @@ from metadialog.datasets.dialogue import Dataset, Dialogue
 from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.samplers.held_out import held_out_episodes
+from metadialog.samplers.leave_one_out import leave_one_out_episodes
 from metadialog.splits.split import Split, TopicSplit
 from metadialog.tokenizers.tokenizer import Tokenizer, TokenizerTrainer
 
@@ -69,6 +70,16 @@ def held_out(
     sampler: Mapping[str, Any],
 ) -> list[Episode]:
     """Draw the episodes of held-out topics, with exchanges made as in training."""
+    if protocol.leave_one_out:
+        return leave_one_out_episodes(
+            topics,
+            tokenizer,
+            shots=protocol.shots,
+            seed=protocol.seed,
+            context_turns=sampler["context_turns"],
+            max_tokens=sampler["max_tokens"],
+            loss_on=sampler["loss_on"],
+        )
     return held_out_episodes(
         topics,
         tokenizer,

@@ -1,0 +1,81 @@
+"""`metadialog predict run=DIR specification=FILE`: answer a test specification of DSTC8's fast adaptation task."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import hydra
+from annotated_types import MinLen
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.commands.job import run_job
+from metadialog.commands.session import Device, find_device
+from metadialog.config import build
+from metadialog.datasets.dialogue import Dataset
+from metadialog.datasets.local import expand
+from metadialog.datasets.specification import read_specification, write_predictions
+from metadialog.evaluation.prediction import predict_response
+from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.training.export import load_exported
+from metadialog.training.progress import progress
+from metadialog.training.run_directory import RunDirectory
+
+Node = dict[str, Any]
+PREDICTIONS = "predictions.jsonl"
+
+
+def predict(
+    *,
+    run: Annotated[str, MinLen(1)],
+    specification: Annotated[str, MinLen(1)],
+    dataset: Node,
+    sampler: Node,
+    algorithm: Node,
+    engine: Node,
+    generation: Node,
+    device: Device,
+) -> None:
+    """Predict each turn that a specification asks for; write them in the competition's format.
+
+    Every prediction starts from the run's model anew, is adapted to its support dialogues by the algorithm's own
+    number of inner steps, and sees the dialogue up to the turn before.
+
+    Args:
+        run: the directory of the finished run.
+        specification: path of the test specification.
+        dataset: config node of the data set that holds its dialogues.
+        sampler: config node of the sampler, for how exchanges are made.
+        algorithm: config node of the algorithm.
+        engine: config node of the engine.
+        generation: config node of the generation of replies.
+        device: to compute on.
+
+    Raises:
+        RunError: the run's model cannot be read.
+        DataError: the specification is malformed, or does not fit the data set.
+    """
+    console = Console()
+    where = find_device(device)
+    model, tokenizer = load_exported(RunDirectory(Path(run).expanduser()).model, where)
+    source: Dataset = build(dataset)
+    requests = read_specification(expand(specification, "specification"), source.dialogues())
+    encoder = ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"])
+    learner: Algorithm = build(algorithm, build(engine))
+    generate = build(generation)
+    responses = []
+    with progress(console, "prediction", len(requests)) as report:
+        for request in requests:
+            responses.append(predict_response(model, learner, request, encoder, generate, tokenizer))
+            report(len(responses))
+    path = Path(HydraConfig.get().runtime.output_dir) / PREDICTIONS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_predictions(path, requests, responses)
+    console.print(f"predictions: {path}", soft_wrap=True, highlight=False, markup=False)
+
+
+@hydra.main(config_path="pkg://metadialog.conf", config_name="predict", version_base="1.3")
+def main(config: DictConfig) -> None:
+    """Run under Hydra."""
+    run_job(config)

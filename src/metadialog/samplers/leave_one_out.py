@@ -1,0 +1,51 @@
+"""Held-out episodes of which each dialogue of a topic is the query once."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.episodes import Episode
+from metadialog.samplers.base import check_topics, make_episode
+from metadialog.samplers.draws import draw_distinct
+from metadialog.samplers.exchanges import ExchangeEncoder, LossOn
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+
+def leave_one_out_episodes(
+    topics: Mapping[str, Sequence[Dialogue]],
+    tokenizer: Tokenizer,
+    *,
+    shots: Sequence[int],
+    seed: int,
+    context_turns: int,
+    max_tokens: int,
+    loss_on: LossOn,
+) -> list[Episode]:
+    """Make an episode for each dialogue, with support dialogues drawn from the others of its topic.
+
+    So are personas tested in Madotto et al. 2019, section 3. Order and nesting of the support sets are those of
+    `held_out_episodes`; an episode's number is the place of its query in the topic.
+
+    Args:
+        topics: the dialogues of each held-out topic.
+        tokenizer: text to ids.
+        shots: the numbers of support dialogues; 0 makes an episode without a support set.
+        seed: of the draw of support dialogues.
+        context_turns: most turns of a context.
+        max_tokens: most input tokens of an exchange.
+        loss_on: which tokens count.
+
+    Raises:
+        DataError: a topic has fewer than `max(shots) + 1` dialogues; the message names it.
+    """
+    most = max(shots)
+    check_topics(topics, {"evaluation.shots": most, "evaluation.queries": 1})
+    encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
+    episodes = []
+    for topic in sorted(topics):
+        for place, query in enumerate(topics[topic]):
+            others = [dialogue for other, dialogue in enumerate(topics[topic]) if other != place]
+            drawn = draw_distinct(Random(f"{seed}:{topic}:{place}"), len(others), most)
+            support = [others[chosen] for chosen in drawn]
+            episodes += [make_episode(encoder, topic, place, support[:count], [query]) for count in shots]
+    return episodes
