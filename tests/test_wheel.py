@@ -41,6 +41,11 @@ def test_the_wheel_runs_elsewhere(tmp_path: Path) -> None:
     where = run(python, "-c", "import metadialog.conf; print(metadialog.conf.__file__)", cwd=work, env=env)
     assert Path(where.strip()).is_relative_to(environment)
     assert "english" in run(command, "data", cwd=work, env=env)
+    shipped = run(python, "-c", "from metadialog.splits.paper import *; print(paper_splits())", cwd=work, env=env)
+    assert "sgd-domain" in shipped
+    lacking = subprocess.run([command, "train", "tokenizer=jieba"], cwd=work, env=env, capture_output=True, check=False)
+    assert lacking.returncode == 2
+    assert b"tokenizer=jieba: the package jieba is not installed; pip install 'metadialog[chinese]'" in lacking.stderr
     out = run(command, "train", "debug=smoke", "logger.mode=offline", cwd=work, env=env)
     assert "Word perplexity on held-out topics" in out
     [status] = work.glob("outputs/train/*/*/status.json")

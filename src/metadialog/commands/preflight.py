@@ -49,15 +49,16 @@ def preflight(command: str, arguments: list[str]) -> None:
 
 def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     """Check what a valid config says of the machine and of earlier runs."""
-    # These import torch, which a mistake in the config need not wait for.
+    if "training" in config and not build(config["split"]).trains:
+        raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
+    if "device" not in config:  # nothing is computed, and there is no run to go back to
+        return
+    # These import torch, which neither a mistake in the config nor the description of data need wait for.
     from metadialog.commands.session import find_device
     from metadialog.training.resume import check_same_run
     from metadialog.training.run_directory import RunDirectory
 
-    if "training" in config and not build(config["split"]).trains:
-        raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
-    if "device" in config:
-        find_device(config["device"])
+    find_device(config["device"])
     if config.get("resume") is not None:
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
