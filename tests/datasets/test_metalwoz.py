@@ -74,7 +74,9 @@ def test_the_archives_are_read_as_published(tmp_path: Path) -> None:
     inner = zipped(tmp_path / "heldout", tmp_path / "dstc8_metalwoz_heldout.zip")
     with zipfile.ZipFile(copy / "metalwoz-test-v1.zip", "w") as file:
         file.write(inner, inner.name)
-    assert [d.topic for d in read(copy)] == ["SKI", "TOURISM"]
+    assert [d.topic for d in read(copy)] == ["SKI", "heldout TOURISM"]
+    assert [d.topic for d in read(inner)] == ["heldout TOURISM"]
+    assert [d.topic for d in read(copy, "task")] == ["SKI t1", "heldout TOURISM t1"]
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ def test_topics_that_are_not_here_or_not_placed() -> None:
 
 
 def test_patterns_place_topics_and_the_held_out_parts_come_first() -> None:
-    sizes = {"ALARM_SET 1": 9, "ALARM_SET 2": 9, "TOURISM 7": 9, "SKI 3": 9, "APARTMENT_FINDER 4": 9}
+    sizes = {"ALARM_SET 1": 9, "ALARM_SET 2": 9, "heldout TOURISM 7": 9, "SKI 3": 9, "APARTMENT_FINDER 4": 9}
     split = PaperSplit(min_dialogues=9).split(sizes, "metalwoz-task")
     assert split.validation == ("ALARM_SET 1", "ALARM_SET 2")
-    assert split.test == ("TOURISM 7",)
+    assert split.test == ("heldout TOURISM 7",)
     assert split.train == ("APARTMENT_FINDER 4", "SKI 3")
 
 

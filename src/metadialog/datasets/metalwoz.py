@@ -21,6 +21,7 @@ SPEAKERS = ("bot", "user")
 PUBLICATION = "MetaLWOz, with dialogues/*.txt and tasks.txt, or with metalwoz-v1.zip"
 ARCHIVES = ("metalwoz-v1.zip", "dstc8_metalwoz_heldout.zip")
 EVALUATION = "metalwoz-test-v1.zip"
+HELD_OUT = "heldout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class _Task:
 class MetaLwozDataset:
     """Dialogues of two people, one of whom plays a bot ("bot") and begins, the other its user ("user").
 
-    The topic is the domain, such as `ALARM_SET`, or the task with its domain, such as `ALARM_SET 29499a5b`.
+    The topic is the domain, such as `ALARM_SET`, or the task with its domain, such as `ALARM_SET 29499a5b`. Those
+    of the competition's evaluation (`dstc8_metalwoz_heldout.zip`) have `heldout ` before them.
     """
 
     name = "metalwoz"
@@ -65,13 +67,14 @@ class MetaLwozDataset:
         seen: dict[str, str] = {}
         for top in _tops(self._copy):
             tasks = _tasks(top / "tasks.txt")
+            part = f"{HELD_OUT} " if ARCHIVES[-1].removesuffix(".zip") in str(top) else ""
             for where, record in _records(top):
                 if record.task_id not in tasks:
                     raise DataError(f"{where}: task_id {record.task_id!r} is not in tasks.txt; it should be")
                 if record.id in seen:
                     raise DataError(f"{where}: id {record.id!r} is that of {seen[record.id]}; each should be its own")
                 seen[record.id] = where
-                topic = record.domain if self._topic == "domain" else f"{record.domain} {record.task_id}"
+                topic = part + (record.domain if self._topic == "domain" else f"{record.domain} {record.task_id}")
                 yield Dialogue(" ".join(topic.split()), _turns(record), record.id)
 
 
