@@ -10,7 +10,11 @@ from torch.func import functional_call
 
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
-from metadialog.engines.base import InnerLoop, Reduction
+from metadialog.engines.auto import AutoEngine
+from metadialog.engines.base import Engine, InnerLoop, Reduction
+from metadialog.engines.lean import LeanEngine
+from metadialog.engines.learn2learn import Learn2LearnEngine
+from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
 from metadialog.samplers.episodes import EpisodeSampler
@@ -66,6 +70,26 @@ def make_model() -> Callable[..., DialogModel]:
     return make
 
 
+ENGINES: dict[str, Engine] = {
+    "learn2learn": Learn2LearnEngine(),
+    "vectorized": VectorizedEngine(),
+    "lean": LeanEngine(memory=1e-6),  # one task at a time, and no weights kept
+    "auto": AutoEngine(memory=1024),
+}
+
+
+@pytest.fixture
+def engines() -> dict[str, Engine]:
+    """All engines."""
+    return ENGINES
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn."""
+    return ENGINES[request.param]
+
+
 def cross_entropy(model: nn.Module, parameters: dict[str, Tensor], batch: Batch) -> Tensor:
     """The mean token loss, written out."""
     logits: Tensor = functional_call(model, parameters, (batch.inputs,))[0]
@@ -90,10 +114,10 @@ def two_levels() -> TwoLevels:
             adapted = dict(parameters)
             for _ in range(inner.steps):
                 loss = cross_entropy(model, adapted, episode.support)
-                trainable = {name: value for name, value in adapted.items() if value.requires_grad}
-                gradients = torch.autograd.grad(loss, list(trainable.values()), create_graph=True)
-                for (name, value), gradient in zip(trainable.items(), gradients, strict=True):
-                    adapted[name] = value - inner.lr * (gradient.detach() if inner.first_order else gradient)
+                changed = {n: value for n, value in adapted.items() if value.requires_grad and inner.adapts(n)}
+                gradients = torch.autograd.grad(loss, list(changed.values()), create_graph=True)
+                for (name, value), gradient in zip(changed.items(), gradients, strict=True):
+                    adapted[name] = value - inner.rate(name) * (gradient.detach() if inner.first_order else gradient)
             losses.append(cross_entropy(model, adapted, episode.query))
         total = torch.stack(losses)
         return total.mean() if reduction == "mean" else total.sum()

@@ -3,12 +3,14 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Protocol
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from metadialog.engines.base import InnerLoop, MetaGradient, Reduction
+from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Reduction
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.episodes import Batch, Episode
 from metadialog.models.loss import mean_token_loss
@@ -21,11 +23,24 @@ SEED = 5
 STEP = 1e-5
 
 
-def meta_gradient(
-    model: nn.Module, episodes: Sequence[Episode], inner: InnerLoop, reduction: Reduction = "mean"
+class Compute(Protocol):
+    """Computes a meta-gradient with one of the engines."""
+
+    def __call__(
+        self, model: nn.Module, episodes: Sequence[Episode], inner: InnerLoop, reduction: Reduction = "mean"
+    ) -> MetaGradient: ...
+
+
+def compute(
+    engine: Engine, model: nn.Module, episodes: Sequence[Episode], inner: InnerLoop, reduction: Reduction = "mean"
 ) -> MetaGradient:
     torch.manual_seed(SEED)  # the dropout masks
-    return Learn2LearnEngine().meta_gradient(model, mean_token_loss, episodes, inner, reduction)
+    return engine.meta_gradient(model, mean_token_loss, episodes, inner, reduction)
+
+
+@pytest.fixture
+def meta_gradient(engine: Engine) -> Compute:
+    return partial(compute, engine)
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
@@ -74,27 +89,39 @@ def autograd(
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_it_equals_finite_differences(
-    make_model: MakeModel, two_levels: TwoLevels, episodes: list[Episode], cell: str, steps: int, reduction: Reduction
+    engines: dict[str, Engine],
+    make_model: MakeModel,
+    two_levels: TwoLevels,
+    episodes: list[Episode],
+    cell: str,
+    steps: int,
+    reduction: Reduction,
 ) -> None:
     model, inner = make_model(cell), InnerLoop(lr=0.5, steps=steps)
     expected = finite_differences(two_levels, model, episodes, inner, reduction)
-    result = meta_gradient(model, episodes, inner, reduction)
-    assert relative_error(flat(result.gradients), expected) < 1e-6
+    for engine in engines.values():  # the differences take longer than all engines together
+        result = compute(engine, model, episodes, inner, reduction)
+        assert relative_error(flat(result.gradients), expected) < 1e-6, engine.name
 
 
 @pytest.mark.parametrize(
     "options", [{"tied": True}, {"layers": 2, "dropout": 0.4}], ids=["tied", "two layers and dropout"]
 )
 def test_it_equals_finite_differences_for_other_models(
-    make_model: MakeModel, two_levels: TwoLevels, episodes: list[Episode], options: dict[str, float]
+    engines: dict[str, Engine],
+    make_model: MakeModel,
+    two_levels: TwoLevels,
+    episodes: list[Episode],
+    options: dict[str, float],
 ) -> None:
     model, inner = make_model("gru", **options).train(), InnerLoop(lr=0.5, steps=2)
     expected = finite_differences(two_levels, model, episodes, inner, "mean")
-    result = meta_gradient(model, episodes, inner)
-    assert relative_error(flat(result.gradients), expected) < 1e-6
+    for engine in engines.values():  # the differences take longer than all engines together
+        result = compute(engine, model, episodes, inner)
+        assert relative_error(flat(result.gradients), expected) < 1e-6, engine.name
 
 
-def test_dropout_is_really_on(make_model: MakeModel, episodes: list[Episode]) -> None:
+def test_dropout_is_really_on(meta_gradient: Compute, make_model: MakeModel, episodes: list[Episode]) -> None:
     model, inner = make_model(layers=2, dropout=0.4), InnerLoop(lr=0.5, steps=2)
     with_masks = meta_gradient(model.train(), episodes, inner)
     without = meta_gradient(model.eval(), episodes, inner)
@@ -105,7 +132,14 @@ def test_dropout_is_really_on(make_model: MakeModel, episodes: list[Episode]) ->
 @pytest.mark.parametrize("steps", [1, 2, 5])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_it_equals_plain_autograd(
-    make_model: MakeModel, two_levels: TwoLevels, episodes: list[Episode], cell: str, steps: int, *, first_order: bool
+    meta_gradient: Compute,
+    make_model: MakeModel,
+    two_levels: TwoLevels,
+    episodes: list[Episode],
+    cell: str,
+    steps: int,
+    *,
+    first_order: bool,
 ) -> None:
     model, inner = make_model(cell), InnerLoop(0.5, steps, first_order)
     result = meta_gradient(model, episodes, inner)
@@ -113,7 +147,7 @@ def test_it_equals_plain_autograd(
 
 
 def test_first_order_is_the_query_gradient_at_the_adapted_parameters(
-    make_model: MakeModel, episodes: list[Episode]
+    meta_gradient: Compute, make_model: MakeModel, episodes: list[Episode]
 ) -> None:
     model, inner = make_model(), InnerLoop(0.5, 3, first_order=True)
     expected = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=torch.float64)
@@ -125,7 +159,7 @@ def test_first_order_is_the_query_gradient_at_the_adapted_parameters(
     assert relative_error(flat(meta_gradient(model, episodes, inner).gradients), expected) < 1e-10
 
 
-def test_first_and_second_order_differ(make_model: MakeModel, episodes: list[Episode]) -> None:
+def test_first_and_second_order_differ(meta_gradient: Compute, make_model: MakeModel, episodes: list[Episode]) -> None:
     model = make_model()
     exact, first = (meta_gradient(model, episodes, InnerLoop(0.5, 3, order)) for order in (False, True))
     assert relative_error(flat(first.gradients), flat(exact.gradients)) > 0.01
@@ -133,7 +167,7 @@ def test_first_and_second_order_differ(make_model: MakeModel, episodes: list[Epi
 
 
 def test_the_losses_are_those_of_the_two_levels(
-    make_model: MakeModel, two_levels: TwoLevels, episodes: list[Episode]
+    meta_gradient: Compute, make_model: MakeModel, two_levels: TwoLevels, episodes: list[Episode]
 ) -> None:
     model, inner = make_model(), InnerLoop(0.5, 3)
     parameters = dict(model.named_parameters())
@@ -147,14 +181,14 @@ def test_the_losses_are_those_of_the_two_levels(
         assert result.query_losses[place].item() == pytest.approx(alone)
 
 
-def test_no_steps_is_the_plain_gradient(make_model: MakeModel, episodes: list[Episode]) -> None:
+def test_no_steps_is_the_plain_gradient(meta_gradient: Compute, make_model: MakeModel, episodes: list[Episode]) -> None:
     model = make_model()
     loss = torch.stack([mean_token_loss(model, episode.query) for episode in episodes]).mean()
     expected = flat(torch.autograd.grad(loss, list(model.parameters())))
     assert relative_error(flat(meta_gradient(model, episodes, InnerLoop(0.5, 0)).gradients), expected) < 1e-10
 
 
-def test_the_model_stays_as_it_was(make_model: MakeModel, episodes: list[Episode]) -> None:
+def test_the_model_stays_as_it_was(meta_gradient: Compute, make_model: MakeModel, episodes: list[Episode]) -> None:
     model = make_model(dropout=0.2).train()
     model.embed.weight.grad = torch.ones_like(model.embed.weight)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -165,7 +199,9 @@ def test_the_model_stays_as_it_was(make_model: MakeModel, episodes: list[Episode
     assert model.training
 
 
-def test_frozen_parameters_have_no_part(make_model: MakeModel, two_levels: TwoLevels, episodes: list[Episode]) -> None:
+def test_frozen_parameters_have_no_part(
+    meta_gradient: Compute, make_model: MakeModel, two_levels: TwoLevels, episodes: list[Episode]
+) -> None:
     model, inner = make_model(), InnerLoop(0.5, 3)
     model.embed.weight.requires_grad_(False)
     model.rnn.bias_hh_l0.requires_grad_(False)
@@ -176,7 +212,9 @@ def test_frozen_parameters_have_no_part(make_model: MakeModel, two_levels: TwoLe
     assert relative_error(flat(result.gradients), flat(torch.autograd.grad(outer, trainable))) < 1e-10
 
 
-def test_unused_parameters_get_a_gradient_of_zero(make_model: MakeModel, episodes: list[Episode]) -> None:
+def test_unused_parameters_get_a_gradient_of_zero(
+    meta_gradient: Compute, make_model: MakeModel, episodes: list[Episode]
+) -> None:
     model = make_model()
     expected = meta_gradient(model, episodes, InnerLoop(0.5, 2))
     model.idle = nn.Linear(2, 2).double()
@@ -185,7 +223,9 @@ def test_unused_parameters_get_a_gradient_of_zero(make_model: MakeModel, episode
     assert torch.equal(flat(result.gradients[:-2]), flat(expected.gradients))
 
 
-def test_an_episode_without_support_is_refused(make_model: MakeModel, episodes: list[Episode]) -> None:
+def test_an_episode_without_support_is_refused(
+    meta_gradient: Compute, make_model: MakeModel, episodes: list[Episode]
+) -> None:
     with pytest.raises(ValueError, match=f"topic '{episodes[0].topic}' has no support set"):
         meta_gradient(make_model(), [replace(episodes[0], support=None)], InnerLoop(0.5, 1))
 

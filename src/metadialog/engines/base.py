@@ -1,7 +1,7 @@
 """What every engine does: compute the meta-gradient of the two-level objective, and adapt to one task."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from torch import Tensor, nn
@@ -21,11 +21,24 @@ class InnerLoop:
         lr: the inner learning rate, alpha.
         steps: number of inner steps.
         first_order: take the inner gradients as constants in the meta-gradient (Finn et al. 2017, section 5.2).
+        adapted: names of the parameters that the inner loop changes; None for all that are trainable.
+        rates: learning rates by name of parameter, each of a shape that broadcasts to the parameter's, in place of
+            `lr` (Li et al. 2017, Meta-SGD, arXiv:1707.09835); every adapted parameter has one.
     """
 
     lr: float
     steps: int
     first_order: bool = False
+    adapted: frozenset[str] | None = None
+    rates: Mapping[str, Tensor] | None = None
+
+    def adapts(self, name: str) -> bool:
+        """Tell whether the inner loop changes a (trainable) parameter."""
+        return self.adapted is None or name in self.adapted
+
+    def rate(self, name: str) -> float | Tensor:
+        """Return the learning rate of a parameter."""
+        return self.lr if self.rates is None else self.rates[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +50,14 @@ class MetaGradient:
         support_losses: support loss of each task before its first inner step, `[tasks]`, nats.
         query_losses: query loss of each task after its last inner step, `[tasks]`, nats.
         gradients: derivative of `loss` by each trainable parameter, in the order of `model.parameters()`.
+        rate_gradients: derivative of `loss` by each of the inner loop's `rates`.
     """
 
     loss: Tensor
     support_losses: Tensor
     query_losses: Tensor
     gradients: tuple[Tensor, ...]
+    rate_gradients: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -70,3 +85,14 @@ class Engine(Protocol):
         What is yielded is one copy that the next step changes; the model itself stays as it is.
         """
         ...
+
+
+def support_of(episode: Episode) -> Batch:
+    """Return the support set.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if episode.support is None:
+        raise ValueError(f"the episode of topic {episode.topic!r} has no support set to adapt on")
+    return episode.support

@@ -4,13 +4,13 @@ Clear rather than fast: `clone()` copies the model inside the graph, `adapt()` t
 and autograd differentiates through all of it. Other engines must equal this one.
 """
 
-import copy
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
+from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction, support_of
+from metadialog.engines.descent import descend
 from metadialog.episodes import Batch, Episode
 from metadialog.learn2learn_import import learn2learn, quiet_clone
 
@@ -45,49 +45,63 @@ class Learn2LearnEngine:
             model, lr=inner.lr, first_order=inner.first_order, allow_unused=True, allow_nograd=True
         )
         parameters = [p for p in model.parameters() if p.requires_grad]
-        total = [torch.zeros_like(p) for p in parameters]
+        rates = dict(inner.rates or {})
+        leaves = [*parameters, *rates.values()]
+        totals = [torch.zeros_like(leaf) for leaf in leaves]
         weight = 1 / len(episodes) if reduction == "mean" else 1.0
         support_losses, query_losses = [], []
         # cuDNN's recurrent layers have no double backward.
         with torch.backends.cudnn.flags(enabled=False):
             for episode in episodes:
-                support_loss, query_loss = self._two_levels(maml, objective, episode, inner.steps)
-                gradients = torch.autograd.grad(
-                    weight * query_loss, parameters, allow_unused=True, materialize_grads=True
-                )
-                torch._foreach_add_(total, gradients)
+                support_loss, query_loss = self._two_levels(maml, objective, episode, inner)
+                gradients = torch.autograd.grad(weight * query_loss, leaves, allow_unused=True, materialize_grads=True)
+                torch._foreach_add_(totals, gradients)
                 support_losses.append(support_loss.detach())
                 query_losses.append(query_loss.detach())
         queries = torch.stack(query_losses)
         loss = queries.mean() if reduction == "mean" else queries.sum()
-        return MetaGradient(loss, torch.stack(support_losses), queries, tuple(total))
+        by_parameters, by_rates = totals[: len(parameters)], totals[len(parameters) :]
+        return MetaGradient(
+            loss, torch.stack(support_losses), queries, tuple(by_parameters), dict(zip(rates, by_rates, strict=True))
+        )
 
-    def _two_levels(self, maml: nn.Module, objective: Objective, episode: Episode, steps: int) -> tuple[Tensor, Tensor]:
+    def _two_levels(
+        self, maml: nn.Module, objective: Objective, episode: Episode, inner: InnerLoop
+    ) -> tuple[Tensor, Tensor]:
         """Return a task's support loss before, and its query loss after, the inner loop."""
-        if episode.support is None:
-            raise ValueError(f"the episode of topic {episode.topic!r} has no support set to adapt on")
+        support = support_of(episode)
         with quiet_clone():
             learner = maml.clone()  # type: ignore[operator]
-        before = loss = objective(learner, episode.support)
-        for step in range(steps):
+        before = loss = objective(learner, support)
+        for step in range(inner.steps):
             if step:
-                loss = objective(learner, episode.support)
+                loss = objective(learner, support)
             with quiet_clone():  # adapt() re-routes the recurrent layers' weights, which clones them as well
-                learner.adapt(loss)
+                if inner.adapted is None and inner.rates is None:
+                    learner.adapt(loss)
+                else:
+                    _adapt_some(learner.module, loss, inner)
         return before, objective(learner, episode.query)
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
-        """Yield the model after each inner step.
+        """Yield the model after each inner step; see `Engine.adapt`."""
+        return descend(model, objective, support, inner)
 
-        Values alone are wanted here, so this is the same update by `torch.optim.SGD` on a copy: memory does not
-        grow with the number of steps.
-        """
-        adapted = copy.deepcopy(model)
-        optimizer = torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=inner.lr)
-        yield adapted
-        for _ in range(inner.steps):
-            optimizer.zero_grad()
-            with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-                objective(adapted, support).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            yield adapted
+
+def _adapt_some(module: nn.Module, loss: Tensor, inner: InnerLoop) -> None:
+    """Take an inner step on some of a clone's parameters, or with rates of their own, as learn2learn's MetaSGD does."""
+    named = dict(module.named_parameters())
+    adapted = [name for name, value in named.items() if value.requires_grad and inner.adapts(name)]
+    gradients = torch.autograd.grad(
+        loss,
+        [named[name] for name in adapted],
+        create_graph=not inner.first_order,
+        retain_graph=True,
+        allow_unused=True,
+    )
+    steps = {
+        name: inner.rate(name) * gradient
+        for name, gradient in zip(adapted, gradients, strict=True)
+        if gradient is not None
+    }
+    learn2learn.algorithms.maml.maml_update(module, lr=1.0, grads=[steps.get(name) for name in named])

@@ -1,0 +1,83 @@
+"""Affine maps of all tasks, with a weight that is shared or stacked, and what derives from them."""
+
+import torch
+from torch import Tensor
+
+MATRIX = 2
+"""Dimensions of a shared weight matrix; a stacked one has one more."""
+
+
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """Return `x @ weight.T` of every task.
+
+    Args:
+        x: `[tasks, rows, in]`.
+        weight: shared `[out, in]` or stacked `[tasks, out, in]`.
+
+    Returns:
+        `[tasks, rows, out]`.
+    """
+    if weight.dim() == MATRIX:
+        return (x.reshape(-1, x.shape[-1]) @ weight.t()).view(*x.shape[:-1], -1)
+    return torch.bmm(x, weight.mT)
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return `x @ weight.T + bias` of every task; shapes as in `product`, the bias shared or stacked by itself."""
+    if weight.dim() == MATRIX and bias.dim() == 1:
+        return torch.addmm(bias, x.reshape(-1, x.shape[-1]), weight.t()).view(*x.shape[:-1], -1)
+    if weight.dim() == MATRIX:
+        return product(x, weight).add_(bias[:, None])
+    return torch.baddbmm(_rows(bias), x, weight.mT)
+
+
+def transposed(y: Tensor, weight: Tensor) -> Tensor:
+    """Return `y @ weight` of every task: what `product` does to a cotangent.
+
+    Args:
+        y: `[tasks, rows, out]`.
+        weight: shared `[out, in]` or stacked `[tasks, out, in]`.
+
+    Returns:
+        `[tasks, rows, in]`.
+    """
+    if weight.dim() == MATRIX:
+        return (y.reshape(-1, y.shape[-1]) @ weight).view(*y.shape[:-1], -1)
+    return torch.bmm(y, weight)
+
+
+def add_transposed(base: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Return `base + y @ weight` of every task in one operation; shapes as in `transposed`."""
+    if weight.dim() == MATRIX:
+        return torch.addmm(base.reshape(-1, base.shape[-1]), y.reshape(-1, y.shape[-1]), weight).view(base.shape)
+    return torch.baddbmm(base, y, weight)
+
+
+def outer(y: Tensor, x: Tensor, *, summed: bool) -> Tensor:
+    """Return the gradient of a weight matrix, `y.T @ x`: of each task, or summed over tasks.
+
+    Args:
+        y: cotangent of the output, `[tasks, rows, out]`.
+        x: input, `[tasks, rows, in]`.
+        summed: over tasks.
+
+    Returns:
+        `[tasks, out, in]`, or `[out, in]` if summed.
+    """
+    if summed:
+        return y.reshape(-1, y.shape[-1]).t() @ x.reshape(-1, x.shape[-1])
+    return torch.bmm(y.mT, x)
+
+
+def total(y: Tensor, *, summed: bool) -> Tensor:
+    """Return the gradient of a bias: `y`, `[tasks, rows, out]`, summed over rows, and over tasks if `summed`."""
+    return y.sum((0, 1)) if summed else y.sum(1)
+
+
+def plus(a: Tensor | None, b: Tensor) -> Tensor:
+    """Add two tangents, the first of which may be None for zero."""
+    return b if a is None else a + b
+
+
+def _rows(bias: Tensor) -> Tensor:
+    return bias if bias.dim() == 1 else bias[:, None]

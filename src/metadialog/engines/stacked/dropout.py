@@ -1,0 +1,67 @@
+"""Dropout masks, drawn ahead of the forward passes and in the order in which one task after another would draw them.
+
+So an engine that runs all tasks at once drops the very units that the reference drops after the same seed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import dropout
+
+from metadialog.episodes import Batch
+from metadialog.models.rnn import DialogModel
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """What each unit is multiplied by, 0 or `1 / (1 - p)`, `[tasks, time, batch, width]`; None for no dropout.
+
+    Attributes:
+        inputs: of each recurrent layer: the embedding, then the layers' outputs.
+        output: of the last layer's output.
+    """
+
+    inputs: tuple[Tensor | None, ...]
+    output: Tensor | None
+
+
+def draw(model: DialogModel, passes: Sequence[Sequence[Batch]]) -> list[Masks]:
+    """Draw the masks of some passes over all tasks, task by task.
+
+    Args:
+        model: its dropout, widths, dtype and device count.
+        passes: the batch of each task in each pass.
+
+    Returns:
+        The masks of each pass, padded to its largest batch.
+    """
+    layers = model.rnn.num_layers
+    sites = _sites(model) if model.training else []
+    if not sites:
+        return [Masks((None,) * layers, None)] * len(passes)
+    like = model.linear.weight
+    found = []
+    for batches in passes:
+        exchanges, tokens = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
+        size = (len(batches), tokens, exchanges)
+        found.append({site: like.new_zeros(*size, width) for site, width, _ in sites})
+    for task in range(len(passes[0])):
+        for number, batches in enumerate(passes):
+            exchanges, tokens = batches[task].inputs.shape
+            for site, width, probability in sites:
+                # Embeddings lie in memory exchange by exchange, the layers' outputs token by token.
+                if site == 0:
+                    ones = like.new_ones(exchanges, tokens, width).transpose(0, 1)
+                else:
+                    ones = like.new_ones(tokens, exchanges, width)
+                found[number][site][task, :tokens, :exchanges] = dropout(ones, probability)
+    return [Masks(tuple(of.get(layer) for layer in range(layers)), of.get(layers)) for of in found]
+
+
+def _sites(model: DialogModel) -> list[tuple[int, int, float]]:
+    """Return where units are dropped, in the order of the forward pass: number, width and probability."""
+    hidden, layers = model.rnn.hidden_size, model.rnn.num_layers
+    between = [(layer, hidden, model.rnn.dropout) for layer in range(1, layers)]
+    sites = [(0, model.rnn.input_size, model.drop.p), *between, (layers, hidden, model.drop.p)]
+    return [site for site in sites if site[2] > 0]

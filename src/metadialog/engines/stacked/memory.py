@@ -1,0 +1,56 @@
+"""How much memory a sweep over some tasks takes, estimated from the shapes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metadialog.engines.base import InnerLoop, support_of
+from metadialog.episodes import Batch, Episode
+from metadialog.models.rnn import DialogModel
+
+MIB = 2**20
+# Features that a recurrent layer keeps of a token, as multiples of its width: trace and cotangent.
+_KEPT_STATES = {"RNN_TANH": 4, "GRU": 17, "LSTM": 19}
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes that one task takes: the largest of some tasks.
+
+    Attributes:
+        tape: of one pass: its activations and their derivatives.
+        weights: of one copy of what the inner loop changes.
+    """
+
+    tape: int
+    weights: int
+
+    def vectorized(self, inner: InnerLoop) -> int:
+        """Return the bytes of a task whose every step is kept: tapes and weights, the query's, and three at work."""
+        kept = 1 if inner.first_order else inner.steps
+        return (kept + 1) * (self.tape + self.weights) + 3 * self.weights
+
+    def lean(self, inner: InnerLoop, places: int) -> int:
+        """Return the bytes of a task of which one tape, and weights in some `places`, are kept."""
+        return 2 * self.tape + (places + (3 if inner.steps <= 1 else 4)) * self.weights
+
+
+def footprint(model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop) -> Footprint:
+    """Estimate what the largest of some tasks takes."""
+    size = model.linear.weight.element_size()
+    sets = [batch for episode in episodes for batch in (support_of(episode), episode.query)]
+    tape = max(_tape(model, batch) for batch in sets)
+    rows = max(episode.query.inputs.numel() + support_of(episode).inputs.numel() for episode in episodes)
+    weights = 0
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and inner.adapts(name):
+            local = name == "embed.weight" and model.embed.weight is not model.linear.weight
+            weights += min(rows, parameter.shape[0]) * parameter.shape[1] if local else parameter.numel()
+    return Footprint(tape * size, weights * size)
+
+
+def _tape(model: DialogModel, batch: Batch) -> int:
+    """Count the numbers that a pass over one set keeps."""
+    tokens, counted = batch.inputs.numel(), int(batch.mask.sum())
+    widths = [model.rnn.input_size, *[model.rnn.hidden_size] * model.rnn.num_layers]
+    states = sum(width + _KEPT_STATES[model.rnn.mode] * model.rnn.hidden_size for width in widths[:-1])
+    return counted * (model.linear.out_features + 2 * widths[-1]) + tokens * states

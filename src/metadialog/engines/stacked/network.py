@@ -1,0 +1,341 @@
+"""`DialogModel` over many tasks at once: its loss, its gradient, and its Hessian times a vector."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metadialog.engines.stacked import cross_entropy
+from metadialog.engines.stacked.affine import MATRIX, affine, outer, plus, product, total, transposed
+from metadialog.engines.stacked.cell import Cell, Cotangent, Trace
+from metadialog.engines.stacked.cross_entropy import Direction, OutputDerivatives
+from metadialog.engines.stacked.dropout import Masks
+from metadialog.engines.stacked.elman import ElmanCell
+from metadialog.engines.stacked.gru import GRUCell
+from metadialog.engines.stacked.lstm import LSTMCell
+from metadialog.engines.stacked.tasks import StackedBatch
+from metadialog.models.rnn import DialogModel
+
+Weights = Mapping[str, Tensor]
+Wanted = Mapping[str, bool]
+"""The parameters to differentiate by: True for the sum over tasks, False for each task's own."""
+
+_CELLS: dict[str, Cell[Any, Any, Any]] = {"RNN_TANH": ElmanCell(), "GRU": GRUCell(), "LSTM": LSTMCell()}
+
+
+@dataclass(slots=True)
+class LayerTape:
+    """One recurrent layer's part of a tape."""
+
+    inputs: Tensor
+    trace: Trace
+    cotangent: Cotangent
+
+
+@dataclass(slots=True)
+class Tape:
+    """What a gradient leaves behind for the Hessian-vector product.
+
+    Attributes:
+        batch: the sets.
+        masks: the dropout.
+        layers: the recurrent layers.
+        features: the counted tokens' features after the last layer, `[tasks, rows, hidden]`.
+        projected: the same after the projection, the output layer's input.
+        by_projected: derivative of the loss by `projected`.
+        slope: derivative of the loss by the logits, `[tasks, rows, vocab]`.
+    """
+
+    batch: StackedBatch
+    masks: Masks
+    layers: list[LayerTape]
+    features: Tensor
+    projected: Tensor
+    by_projected: Tensor
+    slope: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward and backward pass.
+
+    Attributes:
+        losses: of each task, `[tasks]`, nats.
+        gradients: by the wanted parameters.
+        tape: for `hessian_product`.
+    """
+
+    losses: Tensor
+    gradients: dict[str, Tensor]
+    tape: Tape
+
+
+class StackedDialogModel:
+    """The functions of a `DialogModel`, for weights that are shared by all tasks or stacked.
+
+    The embedding of an untied model is always stacked, and holds the rows alone that `StackedBatch.tokens` counts.
+    """
+
+    def __init__(self, model: DialogModel) -> None:
+        self.cell = _CELLS[model.rnn.mode]
+        self.layers = model.rnn.num_layers
+        self.tied = model.embed.weight is model.linear.weight
+        self.projects = isinstance(model.project, torch.nn.Linear)
+        self.output_weight = "embed.weight" if self.tied else "linear.weight"
+
+    def names(self) -> Iterator[str]:
+        """Name the parameters, as the model does."""
+        yield "embed.weight"
+        for layer in range(self.layers):
+            yield from _of_layer(layer)
+        if self.projects:
+            yield from ("project.weight", "project.bias")
+        if not self.tied:
+            yield "linear.weight"
+        yield "linear.bias"
+
+    def gradient(self, weights: Weights, batch: StackedBatch, masks: Masks, wanted: Wanted) -> Pass:
+        """Run forward and backward.
+
+        Args:
+            weights: of every parameter, shared or stacked.
+            batch: the sets.
+            masks: the dropout.
+            wanted: the parameters to differentiate by.
+        """
+        x = self._embed(weights, batch)
+        traced: list[tuple[Tensor, Trace]] = []
+        for layer in range(self.layers):
+            if (mask := masks.inputs[layer]) is not None:
+                x = x * mask
+            w_ih, w_hh, b_ih, b_hh = (weights[name] for name in _of_layer(layer))
+            gi = affine(x.flatten(1, 2), w_ih, b_ih).view(*x.shape[:-1], -1)
+            trace = self.cell.forward(gi, w_hh, b_hh)
+            traced.append((x, trace))
+            x = trace.outputs
+        features = batch.reduce(x if masks.output is None else x * masks.output)
+        projected = features
+        if self.projects:
+            projected = affine(features, weights["project.weight"], weights["project.bias"])
+        losses, slope = cross_entropy.loss_and_slope(
+            projected, weights[self.output_weight], weights["linear.bias"], batch.targets
+        )
+        tape = Tape(batch, masks, [], features, projected, projected, slope)
+        gradients = self._backward(weights, tape, traced, wanted)
+        return Pass(losses, gradients, tape)
+
+    def _embed(self, weights: Weights, batch: StackedBatch) -> Tensor:
+        embedding = weights["embed.weight"]
+        if embedding.dim() == MATRIX:
+            return embedding[batch.tokens]
+        rows = (
+            batch.tokens
+            + torch.arange(len(batch.tokens), device=batch.tokens.device)[:, None, None] * (embedding.shape[1])
+        )
+        return embedding.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, -1)
+
+    def _backward(
+        self, weights: Weights, tape: Tape, traced: list[tuple[Tensor, Trace]], wanted: Wanted
+    ) -> dict[str, Tensor]:
+        """Fill in the tape's cotangents, and return the gradients."""
+        found: dict[str, Tensor] = {}
+        output = cross_entropy.backward(
+            tape.slope, tape.projected, weights[self.output_weight], self._wanted_output(wanted)
+        )
+        self._put_output(found, output)
+        tape.by_projected = by_features = output.inputs
+        if self.projects:
+            by_features = self._project_back(weights, tape.features, tape.by_projected, wanted, found)
+        by_outputs = _times(tape.batch.expand(by_features), tape.masks.output)
+        for layer in reversed(range(self.layers)):
+            w_ih, w_hh, *_ = (weights[name] for name in _of_layer(layer))
+            inputs, trace = traced[layer]
+            cotangent = self.cell.backward(trace, w_hh, by_outputs)
+            tape.layers.insert(0, LayerTape(inputs, trace, cotangent))
+            _put_layer(found, layer, wanted, cotangent, inputs, trace.previous)
+            by_inputs = transposed(cotangent.gi.flatten(1, 2), w_ih).view_as(inputs)
+            by_outputs = _times(by_inputs, tape.masks.inputs[layer])
+        self._put_embedding(found, weights, tape.batch, by_outputs, wanted)
+        return found
+
+    def hessian_product(self, weights: Weights, tape: Tape, direction: Weights, wanted: Wanted) -> dict[str, Tensor]:
+        """Return the Hessian of each task's loss times a direction: the tangent of `gradient` (Pearlmutter 1994).
+
+        Args:
+            weights: where the tape was taken.
+            tape: of `gradient`.
+            direction: of each task, stacked; parameters that are not in it have a tangent of zero.
+            wanted: the parameters whose part of the product is needed.
+        """
+        batch, masks = tape.batch, tape.masks
+        x = _times(self._embed(direction, batch), masks.inputs[0]) if "embed.weight" in direction else None
+        tangents: list[tuple[Tensor | None, Tensor | None, object | None]] = []
+        for layer, at in enumerate(tape.layers):
+            outputs, state = self._layer_tangent(weights, layer, at, x, direction)
+            tangents.append((x, outputs, state))
+            mask = masks.inputs[layer + 1] if layer + 1 < self.layers else masks.output
+            x = None if outputs is None else _times(outputs, mask)
+        features = None if x is None else batch.reduce(x)
+        projected = features
+        if self.projects:
+            projected = _affine_tangent(
+                tape.features,
+                features,
+                weights["project.weight"],
+                direction.get("project.weight"),
+                direction.get("project.bias"),
+            )
+        found: dict[str, Tensor] = {}
+        output = cross_entropy.backward_tangent(
+            tape.slope,
+            tape.projected,
+            weights[self.output_weight],
+            batch.targets,
+            Direction(projected, direction.get(self.output_weight), direction.get("linear.bias")),
+            self._wanted_output(wanted),
+        )
+        self._put_output(found, output)
+        by_features = output.inputs
+        if self.projects:
+            by_features = self._project_back(weights, tape.features, output.inputs, wanted, found)
+            if features is not None and "project.weight" in wanted:
+                summed = wanted["project.weight"]
+                found["project.weight"] += outer(tape.by_projected, features, summed=summed)
+            if "project.weight" in direction:
+                by_features = by_features + transposed(tape.by_projected, direction["project.weight"])
+        by_outputs = _times(batch.expand(by_features), masks.output)
+        for layer in reversed(range(self.layers)):
+            by_outputs = self._layer_back_tangent(
+                weights, layer, tape, tangents[layer], by_outputs, direction, wanted, found
+            )
+        self._put_embedding(found, weights, batch, by_outputs, wanted)
+        return found
+
+    def _layer_tangent(
+        self, weights: Weights, layer: int, at: LayerTape, x: Tensor | None, direction: Weights
+    ) -> tuple[Tensor | None, object | None]:
+        """Return the tangents of a layer's outputs and of its trace; None for zero."""
+        w_ih, w_hh, b_ih, b_hh = _of_layer(layer)
+        shape = at.inputs.shape[:-1]
+        flat = None if x is None else x.flatten(1, 2)
+        gi = _affine_tangent(at.inputs.flatten(1, 2), flat, weights[w_ih], direction.get(w_ih), direction.get(b_ih))
+        gh = _affine_tangent(at.trace.previous.flatten(1, 2), None, None, direction.get(w_hh), direction.get(b_hh))
+        if gi is None and gh is None:
+            return None, None
+        if gh is None:
+            gh = torch.zeros_like(at.cotangent.gh).flatten(1, 2)
+        return self.cell.tangent(
+            at.trace,
+            weights[w_hh],
+            None if gi is None else gi.view(*shape, -1),
+            gh.view(*shape, -1),
+        )
+
+    def _layer_back_tangent(
+        self,
+        weights: Weights,
+        layer: int,
+        tape: Tape,
+        tangents: tuple[Tensor | None, Tensor | None, object | None],
+        by_outputs: Tensor,
+        direction: Weights,
+        wanted: Wanted,
+        found: dict[str, Tensor],
+    ) -> Tensor:
+        """Differentiate a layer's backward pass; return the tangent of the derivative by what it was fed with."""
+        w_ih, w_hh, *_ = _of_layer(layer)
+        at = tape.layers[layer]
+        inputs, outputs, state = tangents
+        gi, gh = at.cotangent.gi.flatten(1, 2), at.cotangent.gh.flatten(1, 2)
+        states = None
+        if w_hh in direction:
+            states = transposed(gh, direction[w_hh]).view_as(by_outputs)
+        tangent = self.cell.backward_tangent(at.trace, state, weights[w_hh], at.cotangent, by_outputs, states)
+        _put_layer(found, layer, wanted, tangent, at.inputs, at.trace.previous)
+        if inputs is not None and w_ih in wanted:
+            found[w_ih] += outer(gi, inputs.flatten(1, 2), summed=wanted[w_ih])
+        if outputs is not None and w_hh in wanted and outputs.shape[1] > 1:
+            after, before = at.cotangent.gh[:, 1:].flatten(1, 2), outputs[:, :-1].flatten(1, 2)
+            found[w_hh] += outer(after, before, summed=wanted[w_hh])
+        by_inputs = transposed(tangent.gi.flatten(1, 2), weights[w_ih])
+        if w_ih in direction:
+            by_inputs = by_inputs.baddbmm_(gi, direction[w_ih])
+        return _times(by_inputs.view_as(at.inputs), tape.masks.inputs[layer])
+
+    def _project_back(
+        self, weights: Weights, features: Tensor, by_projected: Tensor, wanted: Wanted, found: dict[str, Tensor]
+    ) -> Tensor:
+        if "project.weight" in wanted:
+            found["project.weight"] = outer(by_projected, features, summed=wanted["project.weight"])
+        if "project.bias" in wanted:
+            found["project.bias"] = total(by_projected, summed=wanted["project.bias"])
+        return transposed(by_projected, weights["project.weight"])
+
+    def _wanted_output(self, wanted: Wanted) -> cross_entropy.Wanted:
+        return cross_entropy.Wanted(wanted.get(self.output_weight), wanted.get("linear.bias"))
+
+    def _put_output(self, found: dict[str, Tensor], output: OutputDerivatives) -> None:
+        if output.weight is not None:
+            found[self.output_weight] = output.weight
+        if output.bias is not None:
+            found["linear.bias"] = output.bias
+
+    def _put_embedding(
+        self, found: dict[str, Tensor], weights: Weights, batch: StackedBatch, by_rows: Tensor, wanted: Wanted
+    ) -> None:
+        """Add up the derivatives by the rows that were looked up; a tied embedding has those of the output too."""
+        if "embed.weight" not in wanted:
+            return
+        summed = wanted["embed.weight"]
+        tokens, count = batch.tokens, weights["embed.weight"].shape[-2]
+        if not summed:
+            tokens = tokens + torch.arange(len(tokens), device=tokens.device)[:, None, None] * count
+        size = count if summed else count * len(tokens)
+        part = by_rows.new_zeros(size, by_rows.shape[-1]).index_add_(0, tokens.flatten(), by_rows.flatten(0, 2))
+        part = part if summed else part.view(len(tokens), count, -1)
+        found["embed.weight"] = found["embed.weight"].add_(part) if self.tied else part
+
+
+def _of_layer(layer: int) -> tuple[str, str, str, str]:
+    """Name a recurrent layer's weights: input, recurrent, and their biases."""
+    return (
+        f"rnn.weight_ih_l{layer}",
+        f"rnn.weight_hh_l{layer}",
+        f"rnn.bias_ih_l{layer}",
+        f"rnn.bias_hh_l{layer}",
+    )
+
+
+def _put_layer(
+    found: dict[str, Tensor], layer: int, wanted: Wanted, cotangent: Cotangent, inputs: Tensor, previous: Tensor
+) -> None:
+    """Add a recurrent layer's derivatives."""
+    w_ih, w_hh, b_ih, b_hh = _of_layer(layer)
+    gi, gh = cotangent.gi.flatten(1, 2), cotangent.gh.flatten(1, 2)
+    if w_ih in wanted:
+        found[w_ih] = outer(gi, inputs.flatten(1, 2), summed=wanted[w_ih])
+    if w_hh in wanted:
+        found[w_hh] = outer(gh, previous.flatten(1, 2), summed=wanted[w_hh])
+    if b_ih in wanted:
+        found[b_ih] = total(gi, summed=wanted[b_ih])
+    if b_hh in wanted:
+        found[b_hh] = total(gh, summed=wanted[b_hh])
+
+
+def _affine_tangent(
+    x: Tensor, d_x: Tensor | None, weight: Tensor | None, d_weight: Tensor | None, d_bias: Tensor | None
+) -> Tensor | None:
+    """Differentiate `x @ weight.T + bias`; None for zero. Tangents of weight and bias are stacked."""
+    found = None if d_x is None or weight is None else product(d_x, weight)
+    if d_weight is not None:
+        found = plus(found, product(x, d_weight))
+    if d_bias is not None:
+        bias = d_bias[:, None]
+        found = bias.expand(-1, x.shape[1], -1) if found is None else found.add_(bias)
+    return found
+
+
+def _times(x: Tensor, mask: Tensor | None) -> Tensor:
+    return x if mask is None else x * mask

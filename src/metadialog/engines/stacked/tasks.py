@@ -1,0 +1,101 @@
+"""A meta-batch as stacked tensors: padded to one size, reduced to the tokens that count and the rows they touch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metadialog.engines.stacked.cross_entropy import Targets
+from metadialog.episodes import PAD_ID, Batch
+
+
+@dataclass(frozen=True, slots=True)
+class StackedBatch:
+    """The support or the query sets of all tasks, padded to the largest.
+
+    Attributes:
+        tokens: rows of the tasks' embeddings, int64, `[tasks, time, batch]`.
+        counted: where the counted tokens are among `time * batch` of all tasks, int64, `[tasks * rows]`; a task
+            with fewer than `rows` is filled up with tokens of weight 0. None if every token counts.
+        places: the inverse: the place of each token among the counted, `tasks * rows` for those that do not
+            count, int64, `[tasks * time * batch]`. None if every token counts.
+        targets: of the counted tokens, `[tasks, rows]`.
+    """
+
+    tokens: Tensor
+    counted: Tensor | None
+    places: Tensor | None
+    targets: Targets
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """Take the counted tokens' features: `[tasks, time, batch, width]` to `[tasks, rows, width]`."""
+        tasks, _, _, width = x.shape
+        if self.counted is None:
+            return x.flatten(1, 2)
+        return x.reshape(-1, width).index_select(0, self.counted).view(tasks, -1, width)
+
+    def expand(self, x: Tensor) -> Tensor:
+        """Put the counted tokens' features back, zero elsewhere: the transpose of `reduce`."""
+        if self.places is None:
+            return x.view(*self.tokens.shape, x.shape[-1])
+        rows = torch.nn.functional.pad(x.flatten(0, 1), (0, 0, 0, 1))
+        return rows.index_select(0, self.places).view(*self.tokens.shape, x.shape[-1])
+
+
+def touched_rows(batches: Sequence[Sequence[Batch]]) -> tuple[Tensor, list[Tensor]]:
+    """Number the token ids that each task uses.
+
+    Args:
+        batches: of each task, all of its sets.
+
+    Returns:
+        The token ids of each task, filled up with 0, `[tasks, ids]`, and for each task the place of every token
+        among its ids, all sets in a row, flat.
+    """
+    found = [
+        torch.unique(torch.cat([batch.inputs.flatten() for batch in sets]), return_inverse=True) for sets in batches
+    ]
+    ids = torch.nn.utils.rnn.pad_sequence([unique for unique, _ in found], batch_first=True, padding_value=PAD_ID)
+    return ids, [inverse for _, inverse in found]
+
+
+def stack(batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype) -> StackedBatch:
+    """Stack one set of every task.
+
+    Args:
+        batches: the set of each task, `[batch, time]` of any size.
+        tokens: of each task, what to look up for each input, same shape as `inputs`.
+        dtype: of the weights of the losses.
+    """
+    count = max(batch.inputs.shape[0] for batch in batches)
+    time = max(batch.inputs.shape[1] for batch in batches)
+
+    def together(parts: Sequence[Tensor]) -> Tensor:  # of [batch, time] -> [tasks, time, batch]
+        if all(part.shape == (count, time) for part in parts):
+            return torch.stack(list(parts)).transpose(1, 2).contiguous()
+        whole = parts[0].new_zeros(len(parts), time, count)
+        for place, part in enumerate(parts):
+            whole[place, : part.shape[1], : part.shape[0]] = part.t()
+        return whole
+
+    mask = together([batch.mask for batch in batches]).flatten(1)  # [tasks, time * batch]
+    targets = together([batch.targets for batch in batches]).flatten(1)
+    counts = mask.sum(1)
+    weights = mask.to(dtype) / counts[:, None]
+    inputs = together(tokens)
+    if bool(mask.all()):
+        return StackedBatch(inputs, None, None, Targets(targets, weights))
+    rows = int(counts.max())
+    # The counted tokens first, in their order; stable, so that the same batch gives the same sums.
+    order = torch.argsort(mask.to(torch.uint8), dim=1, descending=True, stable=True)[:, :rows]
+    offsets = torch.arange(len(batches), device=mask.device)[:, None]
+    places = torch.full_like(mask, len(batches) * rows, dtype=torch.int64)
+    ranks = mask.cumsum(1) - 1 + offsets * rows
+    places[mask] = ranks[mask]
+    return StackedBatch(
+        inputs,
+        (order + offsets * mask.shape[1]).flatten(),
+        places.flatten(),
+        Targets(targets.gather(1, order), weights.gather(1, order)),
+    )

@@ -1,0 +1,46 @@
+"""The inner loop's weights, step by step, in a limited number of places (Griewank 1992, checkpointing)."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+Weights = Mapping[str, Tensor]
+Advance = Callable[[int, Weights], Weights]
+"""Maps (step, the weights before it) to the weights after it."""
+
+
+class Trajectory:
+    """Weights before each inner step, walked forward once and then backward.
+
+    What does not fit into the places is computed again from the nearest kept weights before it.
+
+    Args:
+        start: the weights before step 0, which are always kept.
+        advance: takes an inner step.
+        places: weights that are kept beside `start`.
+    """
+
+    def __init__(self, start: Weights, advance: Advance, places: int) -> None:
+        self._kept: dict[int, Weights] = {0: start}
+        self._advance = advance
+        self._places = places
+
+    def keep(self, step: int, weights: Weights, steps: int) -> None:
+        """Keep weights on the way forward, if `step` is one of those that divide `steps` evenly."""
+        free = self._places
+        if free >= steps or (free > 0 and step % -(-steps // (free + 1)) == 0 and len(self._kept) <= free):
+            self._kept[step] = weights
+
+    def before(self, step: int) -> Weights:
+        """Return the weights before a step, and forget all after it: call it for falling steps."""
+        for later in [kept for kept in self._kept if kept > step]:
+            del self._kept[later]
+        nearest = max(self._kept)
+        weights = self._kept[nearest]
+        free = self._places + 1 - len(self._kept)
+        for now in range(nearest, step):
+            weights = self._advance(now, weights)
+            # The last ones on the way are those that are asked for next.
+            if now + 1 > step - free:
+                self._kept[now + 1] = weights
+        return weights

@@ -1,0 +1,266 @@
+"""The engines against the reference and against plain autograd: one meta-gradient, whichever way it is computed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from metadialog.engines.auto import AutoEngine
+from metadialog.engines.base import Engine, InnerLoop, MetaGradient
+from metadialog.engines.lean import LeanEngine, plan
+from metadialog.engines.learn2learn import Learn2LearnEngine
+from metadialog.engines.stacked.memory import MIB, Footprint, footprint
+from metadialog.engines.vectorized import VectorizedEngine
+from metadialog.episodes import Batch, Episode
+from metadialog.errors import ConfigError
+from metadialog.models.loss import mean_token_loss
+from metadialog.models.rnn import DialogModel
+
+MakeModel = Callable[..., DialogModel]
+TwoLevels = Callable[..., Tensor]
+
+FAST: dict[str, Engine] = {
+    "vectorized": VectorizedEngine(),
+    "lean, one task, no weights kept": LeanEngine(memory=1e-6),
+    "lean, some weights kept": LeanEngine(memory=0.02),
+    "lean, all at once": LeanEngine(memory=1024),
+}
+
+
+@pytest.fixture(params=FAST)
+def fast(request: pytest.FixtureRequest) -> Engine:
+    """Each engine that has derivatives of its own."""
+    return FAST[request.param]
+
+
+def with_seed(engine: Engine, model: nn.Module, episodes: Sequence[Episode], inner: InnerLoop) -> MetaGradient:
+    torch.manual_seed(5)  # the dropout masks
+    return engine.meta_gradient(model, mean_token_loss, episodes, inner, "mean")
+
+
+def relative_error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Return the largest relative error of any parameter's gradient, so that none hides behind a larger one."""
+    errors = []
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape
+        assert a.isfinite().all()
+        errors.append(float((a - b).norm() / b.norm().clamp_min(1e-12)))
+    return max(errors)
+
+
+def agree(found: MetaGradient, expected: MetaGradient, tolerance: float) -> None:
+    assert relative_error(found.gradients, expected.gradients) < tolerance
+    assert relative_error([found.loss], [expected.loss]) < tolerance
+    assert relative_error([found.support_losses], [expected.support_losses]) < tolerance
+    assert relative_error([found.query_losses], [expected.query_losses]) < tolerance
+    assert found.rate_gradients.keys() == expected.rate_gradients.keys()
+    for name, gradient in expected.rate_gradients.items():
+        assert relative_error([found.rate_gradients[name]], [gradient]) < tolerance
+
+
+@pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"layers": 2, "dropout": 0.4}, {"tied": True, "dropout": 0.2}],
+    ids=["plain", "two layers and dropout", "tied and dropout"],
+)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_it_equals_the_reference(
+    make_model: MakeModel,
+    episodes: list[Episode],
+    fast: Engine,
+    cell: str,
+    options: dict[str, float],
+    steps: int,
+    *,
+    first_order: bool,
+) -> None:
+    model, inner = make_model(cell, **options).train(), InnerLoop(0.5, steps, first_order)
+    expected = with_seed(Learn2LearnEngine(), model, episodes, inner)
+    agree(with_seed(fast, model, episodes, inner), expected, 1e-10)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_it_equals_the_reference_in_single_precision(
+    make_model: MakeModel, episodes: list[Episode], fast: Engine, cell: str, steps: int
+) -> None:
+    model, inner = make_model(cell, dropout=0.2).float().train(), InnerLoop(0.5, steps)
+    expected = with_seed(Learn2LearnEngine(), model, episodes, inner)
+    agree(with_seed(fast, model, episodes, inner), expected, 1e-5)
+
+
+def head(model: nn.Module) -> frozenset[str]:
+    return frozenset(name for name, _ in model.named_parameters() if name.startswith("linear"))
+
+
+def body(model: nn.Module) -> frozenset[str]:
+    return frozenset(name for name, _ in model.named_parameters()) - head(model)
+
+
+def rates_of(model: nn.Module) -> dict[str, Tensor]:
+    """Rates of every shape: of each weight, of each row, and one for a whole parameter."""
+    torch.manual_seed(1)
+    found = {}
+    for place, (name, parameter) in enumerate(model.named_parameters()):
+        shapes = (parameter.shape, (*parameter.shape[:1], *(1 for _ in parameter.shape[1:])), ())
+        found[name] = torch.rand(shapes[place % 3], dtype=torch.float64).requires_grad_()
+    return found
+
+
+ENGINES = {"learn2learn": Learn2LearnEngine(), **FAST}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
+@pytest.mark.parametrize("part", [None, head, body], ids=["all", "head", "body"])
+@pytest.mark.parametrize("rated", [False, True], ids=["one rate", "rates"])
+def test_partial_adaptation_and_rates_equal_plain_autograd(
+    make_model: MakeModel,
+    two_levels: TwoLevels,
+    episodes: list[Episode],
+    name: str,
+    part: Callable[[nn.Module], frozenset[str]] | None,
+    *,
+    first_order: bool,
+    rated: bool,
+) -> None:
+    model = make_model("gru", layers=2)
+    rates = rates_of(model) if rated else None
+    inner = InnerLoop(0.5, 3, first_order, None if part is None else part(model), rates)
+    adapted = {n: rate for n, rate in (rates or {}).items() if inner.adapts(n)}
+    inner = replace(inner, rates=adapted or None)
+    parameters = {n: value.detach().clone().requires_grad_() for n, value in model.named_parameters()}
+    outer = two_levels(model, parameters, episodes, inner, "mean")
+    expected = torch.autograd.grad(outer, [*parameters.values(), *adapted.values()])
+    found = with_seed(ENGINES[name], model, episodes, inner)
+    assert relative_error([*found.gradients, *(found.rate_gradients[n] for n in adapted)], expected) < 1e-10
+
+
+def test_rates_that_are_all_alike_are_one_rate(make_model: MakeModel, episodes: list[Episode], fast: Engine) -> None:
+    model = make_model("lstm")
+    rates = {name: torch.full_like(p, 0.5) for name, p in model.named_parameters()}
+    one = with_seed(fast, model, episodes, InnerLoop(0.5, 3))
+    many = with_seed(fast, model, episodes, InnerLoop(0.1, 3, rates=rates))
+    assert relative_error(many.gradients, one.gradients) < 1e-12
+
+
+def test_adapting_a_part_is_another_gradient(make_model: MakeModel, episodes: list[Episode], fast: Engine) -> None:
+    model = make_model()
+    all_of_it = with_seed(fast, model, episodes, InnerLoop(0.5, 3))
+    a_part = with_seed(fast, model, episodes, InnerLoop(0.5, 3, adapted=head(model)))
+    assert relative_error(a_part.gradients, all_of_it.gradients) > 0.01
+
+
+def test_the_order_of_tasks_does_not_matter(make_model: MakeModel, episodes: list[Episode], fast: Engine) -> None:
+    model, inner = make_model(), InnerLoop(0.5, 2)
+    forward = with_seed(fast, model, episodes, inner)
+    backward = with_seed(fast, model, episodes[::-1], inner)
+    assert relative_error(backward.gradients, forward.gradients) < 1e-12
+    torch.testing.assert_close(backward.query_losses.flip(0), forward.query_losses)
+
+
+def longer(episode: Episode) -> Episode:
+    """Pad an episode's sets with tokens that do not count."""
+
+    def padded(batch: Batch) -> Batch:
+        pad = torch.nn.functional.pad
+        return replace(
+            batch, inputs=pad(batch.inputs, (0, 3)), targets=pad(batch.targets, (0, 3)), mask=pad(batch.mask, (0, 3))
+        )
+
+    assert episode.support is not None
+    return replace(episode, support=padded(episode.support), query=padded(episode.query))
+
+
+def test_padding_changes_nothing(make_model: MakeModel, episodes: list[Episode], fast: Engine) -> None:
+    model, inner = make_model(), InnerLoop(0.5, 3)
+    plain = with_seed(fast, model, episodes, inner)
+    padded = with_seed(fast, model, [longer(episodes[0]), episodes[1]], inner)
+    assert relative_error(padded.gradients, plain.gradients) < 1e-12
+
+
+def test_very_unlikely_targets_keep_the_loss_finite(
+    make_model: MakeModel, episodes: list[Episode], fast: Engine
+) -> None:
+    model = make_model().float()
+    with torch.no_grad():
+        model.linear.bias[:] = torch.linspace(0, 2000, len(model.linear.bias))
+    inner = InnerLoop(1e-3, 1)
+    expected = with_seed(Learn2LearnEngine(), model, episodes, inner)
+    found = with_seed(fast, model, episodes, inner)
+    assert relative_error([found.query_losses], [expected.query_losses]) < 1e-5
+
+
+class OtherModel(DialogModel):
+    """A model whose derivatives nobody has written out."""
+
+    def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, Tensor]:
+        logits, state = super().forward(tokens, hidden)  # type: ignore[arg-type]
+        assert isinstance(state, Tensor)
+        return 2 * logits, state
+
+
+def other_model() -> OtherModel:
+    torch.manual_seed(3)
+    return OtherModel(
+        11, cell="gru", embedding_size=2, hidden_size=3, layers=1, dropout=0.0, tied_embedding=False
+    ).double()
+
+
+def doubled(model: nn.Module, batch: Batch) -> Tensor:
+    return 2 * mean_token_loss(model, batch)
+
+
+def test_an_unknown_model_is_refused_by_name(episodes: list[Episode], fast: Engine) -> None:
+    with pytest.raises(ConfigError, match=rf"engine={fast.name}.*not of OtherModel.*engine=learn2learn"):
+        with_seed(fast, other_model(), episodes, InnerLoop(0.5, 1))
+
+
+def test_an_unknown_objective_is_refused_by_name(make_model: MakeModel, episodes: list[Episode], fast: Engine) -> None:
+    with pytest.raises(ConfigError, match=rf"engine={fast.name}.*with doubled"):
+        fast.meta_gradient(make_model(), doubled, episodes, InnerLoop(0.5, 1), "mean")
+
+
+def test_auto_takes_the_reference_for_what_the_others_do_not_know(episodes: list[Episode]) -> None:
+    model, inner = other_model(), InnerLoop(0.5, 2)
+    expected = with_seed(Learn2LearnEngine(), model, episodes, inner)
+    agree(with_seed(AutoEngine(memory=1024), model, episodes, inner), expected, 1e-12)
+
+
+def test_auto_says_what_it_picks_once(
+    make_model: MakeModel, episodes: list[Episode], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    engine, model = AutoEngine(memory=1024), make_model()
+    for _ in range(3):
+        with_seed(engine, model, episodes, InnerLoop(0.5, 2))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("engine auto picks vectorized: 2 tasks of 2 inner steps at once take about ")
+
+
+def test_auto_goes_lean_where_memory_is_short(make_model: MakeModel, episodes: list[Episode]) -> None:
+    model, inner = make_model(), InnerLoop(0.5, 5)
+    needed = len(episodes) * footprint(model, episodes, inner).vectorized(inner) / MIB
+    picks = [
+        AutoEngine(memory=memory).pick(model, mean_token_loss, episodes, inner)[0]
+        for memory in (1.01 * needed, 0.99 * needed)
+    ]
+    assert picks == ["vectorized", "lean"]
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(10_000, (9, 8)), (1_100, (1, 8)), (600, (1, 2)), (1, (1, 0))])
+def test_lean_plans_within_its_budget(budget: int, expected: tuple[int, int]) -> None:
+    of_task = Footprint(tape=0, weights=90)
+    inner = InnerLoop(0.5, 10)
+    assert plan(of_task, inner, budget) == expected
+
+
+def test_plans_grow_with_the_budget(make_model: MakeModel, episodes: list[Episode]) -> None:
+    model, inner = make_model(), InnerLoop(0.5, 5)
+    of_task = footprint(model, episodes, inner)
+    plans = [plan(of_task, inner, budget) for budget in range(0, 40_000, 500)]
+    assert plans == sorted(plans)
