@@ -22,13 +22,29 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(x, weight.mT)
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return `x @ weight.T + bias` of every task; shapes as in `product`, the bias shared or stacked by itself."""
-    if weight.dim() == MATRIX and bias.dim() == 1:
-        return torch.addmm(bias, x.reshape(-1, x.shape[-1]), weight.t()).view(*x.shape[:-1], -1)
+def add_product(base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Add `x @ weight.T` of every task to `base`, which is contiguous, in place; shapes as in `product`."""
     if weight.dim() == MATRIX:
-        return product(x, weight).add_(bias[:, None])
-    return torch.baddbmm(_rows(bias), x, weight.mT)
+        base.view(-1, base.shape[-1]).addmm_(x.reshape(-1, x.shape[-1]), weight.t())
+        return base
+    return base.baddbmm_(x, weight.mT)
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Return `x @ weight.T + bias` of every task.
+
+    Args:
+        x: `[tasks, rows, in]`.
+        weight: shared `[out, in]` or stacked `[tasks, out, in]`.
+        bias: shared `[out]` or stacked `[tasks, out]`, by itself.
+        out: where to put the result, contiguous.
+
+    Returns:
+        `[tasks, rows, out]`.
+    """
+    base = x.new_empty(*x.shape[:-1], weight.shape[-2]) if out is None else out
+    base[:] = bias if bias.dim() == 1 else bias[:, None]
+    return add_product(base, x, weight)
 
 
 def transposed(y: Tensor, weight: Tensor) -> Tensor:
@@ -77,7 +93,3 @@ def total(y: Tensor, *, summed: bool) -> Tensor:
 def plus(a: Tensor | None, b: Tensor) -> Tensor:
     """Add two tangents, the first of which may be None for zero."""
     return b if a is None else a + b
-
-
-def _rows(bias: Tensor) -> Tensor:
-    return bias if bias.dim() == 1 else bias[:, None]

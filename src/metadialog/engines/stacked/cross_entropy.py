@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metadialog.engines.stacked.affine import affine, outer, product, total, transposed
+from metadialog.engines.stacked.affine import add_product, affine, outer, total, transposed
 
 BLOCK_BYTES = 8 * 2**20
 """Logits that are worked on at a time; one task's at least."""
@@ -100,13 +100,14 @@ def loss_and_slope(x: Tensor, weight: Tensor, bias: Tensor, targets: Targets) ->
     tasks, rows, _ = x.shape
     slope = x.new_empty(tasks, rows, bias.shape[-1])
     losses = x.new_empty(tasks)
+    buffer: Tensor | None = None
     for block in blocks(tasks, slope[0].nbytes):
-        logits = affine(x[block], of_block(weight, block, 2), of_block(bias, block, 1))
         wanted, now = targets.block(block), slope[block]
+        buffer = torch.empty_like(now) if buffer is None else buffer[: len(now)]  # new memory costs more than a pass
+        logits = affine(x[block], of_block(weight, block, 2), of_block(bias, block, 1), out=buffer)
         torch.softmax(logits, -1, out=now)
         # log(sum(exp z)), from the largest logit and its probability, which cannot underflow
-        largest, place = logits.max(-1, keepdim=True)
-        norm = largest - now.gather(-1, place).log_()
+        norm = logits.amax(-1, keepdim=True) - now.amax(-1, keepdim=True).log_()
         chosen = wanted.tokens[..., None]
         losses[block] = ((norm - logits.gather(-1, chosen)).squeeze(-1) * wanted.weights).sum(1)
         now *= wanted.weights[..., None]
@@ -142,9 +143,12 @@ def backward_tangent(
     """Differentiate `backward`, slope and all, in a direction; shapes as in `loss_and_slope`."""
     inputs = torch.empty_like(x)
     weights, biases = Gathered(wanted.weight), Gathered(wanted.bias)
+    buffer: Tensor | None = None
     for block in blocks(x.shape[0], slope[0].nbytes):
         along, weight_now, slope_now = direction.block(block), of_block(weight, block, 2), slope[block]
-        d_slope = _slope_tangent(slope_now, targets.block(block), _logits_tangent(x[block], weight_now, along))
+        buffer = torch.empty_like(slope_now) if buffer is None else buffer[: len(slope_now)]
+        d_logits = _logits_tangent(x[block], weight_now, along, out=buffer)
+        d_slope = _slope_tangent(slope_now, targets.block(block), d_logits)
         inputs[block] = transposed(d_slope, weight_now)
         if along.weight is not None:
             inputs[block].baddbmm_(slope_now, along.weight)
@@ -158,14 +162,15 @@ def backward_tangent(
     return OutputDerivatives(inputs, weights.result(), biases.result())
 
 
-def _logits_tangent(x: Tensor, weight: Tensor, direction: Direction) -> Tensor:
-    """Differentiate the logits in a direction, `[tasks, rows, vocab]`."""
-    found = None if direction.inputs is None else product(direction.inputs, weight)
-    if direction.weight is not None:
-        found = torch.bmm(x, direction.weight.mT) if found is None else found.baddbmm_(x, direction.weight.mT)
-    if found is None:
-        found = x.new_zeros(*x.shape[:-1], weight.shape[-2])
-    return found if direction.bias is None else found.add_(direction.bias[:, None])
+def _logits_tangent(x: Tensor, weight: Tensor, direction: Direction, *, out: Tensor) -> Tensor:
+    """Differentiate the logits in a direction, into `out`, `[tasks, rows, vocab]`."""
+    if direction.bias is not None:
+        out[:] = direction.bias[:, None]
+    else:
+        out.zero_()
+    if direction.inputs is not None:
+        add_product(out, direction.inputs, weight)
+    return out if direction.weight is None else out.baddbmm_(x, direction.weight.mT)
 
 
 def _slope_tangent(slope: Tensor, targets: Targets, d_logits: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ the query's gradient; a rate collects `-v_{k+1} * g(theta_k)`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from metadialog.engines.base import InnerLoop, support_of
@@ -85,18 +84,13 @@ class Sweep:
 
     def _touched(self, supports: Sequence[Batch], queries: Sequence[Batch]) -> tuple[Tensor, list[list[Tensor]]]:
         """Reduce the embedding, and its rates, to the rows that each task uses: the others' gradient is zero."""
-        rows, numbers = touched_rows(list(zip(supports, queries, strict=True)))
+        rows, tokens = touched_rows(list(zip(supports, queries, strict=True)), len(self.start[EMBEDDING]))
         self.size = self.start[EMBEDDING].shape
         self.start[EMBEDDING] = self.start[EMBEDDING][rows]  # [tasks, ids, embedding]
         rate = self.rates.get(EMBEDDING)
         if isinstance(rate, Tensor) and rate.dim() == len(self.size) and rate.shape[0] == self.size[0]:
             self.rates[EMBEDDING] = rate[rows]
-        tokens: list[list[Tensor]] = [[], []]
-        for support, query, number in zip(supports, queries, numbers, strict=True):
-            of_support, of_query = torch.split(number, [support.inputs.numel(), query.inputs.numel()])
-            tokens[0].append(of_support.view_as(support.inputs))
-            tokens[1].append(of_query.view_as(query.inputs))
-        return rows, tokens
+        return rows, [list(of_set) for of_set in zip(*tokens, strict=True)]
 
     def run(self) -> Swept:
         """Compute the losses, and the gradients of the sum of the query losses."""

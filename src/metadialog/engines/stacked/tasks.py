@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from metadialog.engines.stacked.cross_entropy import Targets
-from metadialog.episodes import PAD_ID, Batch
+from metadialog.episodes import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,26 @@ class StackedBatch:
         return rows.index_select(0, self.places).view(*self.tokens.shape, x.shape[-1])
 
 
-def touched_rows(batches: Sequence[Sequence[Batch]]) -> tuple[Tensor, list[Tensor]]:
+def touched_rows(batches: Sequence[Sequence[Batch]], vocab_size: int) -> tuple[Tensor, list[list[Tensor]]]:
     """Number the token ids that each task uses.
 
     Args:
         batches: of each task, all of its sets.
+        vocab_size: number of token ids.
 
     Returns:
-        The token ids of each task, filled up with 0, `[tasks, ids]`, and for each task the place of every token
-        among its ids, all sets in a row, flat.
+        The token ids of each task, filled up with 0, `[tasks, ids]`, and of each task, of each set, the place of
+        every token among the task's ids, `[batch, time]`.
     """
-    found = [
-        torch.unique(torch.cat([batch.inputs.flatten() for batch in sets]), return_inverse=True) for sets in batches
-    ]
-    ids = torch.nn.utils.rnn.pad_sequence([unique for unique, _ in found], batch_first=True, padding_value=PAD_ID)
-    return ids, [inverse for _, inverse in found]
+    used = torch.zeros(len(batches), vocab_size, dtype=torch.bool, device=batches[0][0].inputs.device)
+    for task, sets in enumerate(batches):
+        for batch in sets:
+            used[task, batch.inputs.flatten()] = True
+    places = used.cumsum(1) - 1
+    tasks, ids = used.nonzero(as_tuple=True)
+    rows = ids.new_zeros(len(batches), int(places.max()) + 1)
+    rows[tasks, places[tasks, ids]] = ids
+    return rows, [[place[batch.inputs] for batch in sets] for place, sets in zip(places, batches, strict=True)]
 
 
 def stack(batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype) -> StackedBatch:
