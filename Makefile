@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format clean
+.PHONY: help setup run bench test test-all lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,10 @@ setup: $(READY)  ## install everything into .venv, from uv.lock
 
 run: $(READY)  ## meta-train on the embedded dialogues and evaluate on held-out topics
 	$(BIN)/metadialog train
+
+bench: $(READY)  ## measure the engines beside other libraries: small and medium, under 20 minutes on 2 cores
+	$(UV) sync --locked --group bench --quiet
+	$(BIN)/metadialog bench
 
 test: $(READY)  ## run the tests, but for the slow ones
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow"

@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "evaluate a finished run again, on the same or on other data and options",
     "predict": "answer a test specification of DSTC8's fast adaptation task with a finished run",
     "data": "check a data set, and describe its topics, their split, and what was dropped",
+    "bench": "measure what the meta-gradient costs, by engine, beside other libraries",
 }
 
 _COMPLETION_FLAGS = ("-sc", "--shell-completion")

@@ -1,0 +1,1 @@
+"""What the meta-gradient costs: every engine and its peers on the same work, in turns."""

@@ -1,0 +1,216 @@
+"""Runs the contenders in turns, each in a process of its own, and writes down what they took."""
+
+import itertools
+import json
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, MinLen
+
+from metadialog.benchmark.bound import operations, product_rate
+from metadialog.benchmark.contenders import CONTENDERS, Contender
+from metadialog.benchmark.worker import Prepare, Prepared, Step, work
+from metadialog.benchmark.workload import CONFIGURATIONS, Size, make_workload
+from metadialog.errors import ConfigError, MetadialogError
+
+LEARN2LEARN, GRADIENT_DESCENT = "peer/learn2learn", "gd"
+QUARTILES = [25, 50, 75]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one contender took: a line of `bench.json`.
+
+    Attributes:
+        config: small, medium or large.
+        kind: engine, peer or yardstick.
+        engine: its name; learn2learn is both an engine here and a peer, its documented loop.
+        inner_steps: of the inner loop.
+        device: cpu or cuda.
+        ms_median: milliseconds of a meta-step without the optimizer, with `ms_q1` and `ms_q3` the quartiles.
+        tasks_per_second: at the median.
+        peak_bytes: memory above that of the model and the data, in the first step.
+        ratio_to_learn2learn: time over that of the peer learn2learn in the same round, the median; as quartiles
+            `ratio_to_learn2learn_q1` and `_q3`.
+        ratio_to_gd: time over that of ordinary gradient descent on the same tokens, likewise.
+        bound_ms: what the matrix products alone would take at the rate of large ones.
+        error: of the meta-gradient against the peer learn2learn's, relative, by random probes; None for gd.
+        rounds: steps that were measured.
+    """
+
+    config: str
+    kind: str
+    engine: str
+    inner_steps: int
+    device: str
+    ms_median: float
+    ms_q1: float
+    ms_q3: float
+    tasks_per_second: float
+    peak_bytes: int
+    ratio_to_learn2learn: float
+    ratio_to_learn2learn_q1: float
+    ratio_to_learn2learn_q3: float
+    ratio_to_gd: float
+    ratio_to_gd_q1: float
+    ratio_to_gd_q3: float
+    bound_ms: float
+    error: float | None
+    rounds: int
+
+
+@dataclass(slots=True)
+class Lane:
+    """A contender's process and what it has answered."""
+
+    contender: Contender
+    pipe: Connection
+    seconds: list[float] = field(default_factory=list)
+
+    def ask(self, request: Prepare | Step) -> Any:  # noqa: ANN401 - what it answers depends on the request
+        """Send a request and wait for the answer.
+
+        Raises:
+            MetadialogError: the process is gone.
+        """
+        try:
+            self.pipe.send(request)
+            return self.pipe.recv()
+        except (BrokenPipeError, EOFError) as error:
+            raise MetadialogError(
+                f"the process of {self.contender.name} has ended, for lack of memory perhaps; leave it out of "
+                "bench.contenders, or measure fewer bench.inner_steps"
+            ) from error
+
+
+class Benchmark:
+    """Measures contenders on configurations, and in how many inner steps.
+
+    Args:
+        device: where to compute.
+        configs: sizes of model and meta-batch.
+        inner_steps: numbers of inner steps.
+        contenders: who is measured; the peer learn2learn and gd always are.
+        rounds: steps of each, in turns.
+        seconds: no new round is begun after this time, from the third on.
+        threads: CPU threads of each; None for one a core.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        configs: Annotated[list[Size], MinLen(1)],
+        inner_steps: Annotated[list[Annotated[int, Ge(1)]], MinLen(1)],
+        contenders: list[str],
+        rounds: Annotated[int, Ge(3)],
+        seconds: Annotated[float, Gt(0)],
+        threads: Annotated[int, Ge(1)] | None,
+    ) -> None:
+        unknown = [name for name in contenders if name not in CONTENDERS]
+        if unknown:
+            raise ConfigError(f"bench.contenders: no {', '.join(unknown)}; valid: {', '.join(CONTENDERS)}")
+        self.device = device
+        self.configs = configs
+        self.inner_steps = inner_steps
+        self.names = list(dict.fromkeys([GRADIENT_DESCENT, LEARN2LEARN, *contenders]))
+        self.rounds = rounds
+        self.seconds = seconds
+        self.threads = threads
+
+    def missing(self) -> list[str]:
+        """Name the contenders whose library is not installed."""
+        return [name for name in self.names if not CONTENDERS[name].available]
+
+    def results(self) -> Iterator[Result]:
+        """Measure, one configuration and number of inner steps after the other."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        rate = product_rate(self.device)
+        with ExitStack() as stack:
+            names = [name for name in self.names if name not in self.missing()]
+            lanes = {name: stack.enter_context(self._lane(name)) for name in names}
+            for config, steps in itertools.product(self.configs, self.inner_steps):
+                yield from self._measure(lanes, config, steps, rate)
+
+    @contextmanager
+    def _lane(self, name: str) -> Iterator[Lane]:
+        """Start a contender's process, and end it."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, name, self.threads, self.device.type), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            yield Lane(CONTENDERS[name], ours)
+        finally:
+            ours.close()
+            process.join(timeout=10)
+            if process.is_alive():
+                process.kill()
+
+    def _measure(self, lanes: dict[str, Lane], config: Size, steps: int, rate: float) -> Iterator[Result]:
+        prepared: dict[str, Prepared] = {}
+        for name, lane in lanes.items():
+            lane.seconds.clear()
+            prepared[name] = lane.ask(Prepare(config, steps))
+        self._take_turns(list(lanes.values()))
+        workload = make_workload(CONFIGURATIONS[config], steps, self.device)
+        exact, descent = operations(workload)
+        learn2learn = np.array(lanes[LEARN2LEARN].seconds)
+        ordinary = np.array(lanes[GRADIENT_DESCENT].seconds)
+        probes = np.array(prepared[LEARN2LEARN].probes)
+        for name, first in prepared.items():
+            contender, seconds = lanes[name].contender, np.array(lanes[name].seconds)
+            low, median, high = np.percentile(1000 * seconds, QUARTILES)
+            by_peer, by_descent = (np.percentile(seconds / other, QUARTILES) for other in (learn2learn, ordinary))
+            is_descent = contender.kind == "yardstick"
+            yield Result(
+                config=config,
+                kind=contender.kind,
+                engine=contender.name,
+                inner_steps=steps,
+                device=self.device.type,
+                ms_median=float(median),
+                ms_q1=float(low),
+                ms_q3=float(high),
+                tasks_per_second=float(1000 * CONFIGURATIONS[config].tasks / median),
+                peak_bytes=first.peak_bytes,
+                ratio_to_learn2learn=float(by_peer[1]),
+                ratio_to_learn2learn_q1=float(by_peer[0]),
+                ratio_to_learn2learn_q3=float(by_peer[2]),
+                ratio_to_gd=float(by_descent[1]),
+                ratio_to_gd_q1=float(by_descent[0]),
+                ratio_to_gd_q3=float(by_descent[2]),
+                bound_ms=1000 * (descent if is_descent else exact) / rate,
+                error=None
+                if is_descent
+                else float(np.abs(np.array(first.probes) - probes).max() / np.abs(probes).max()),
+                rounds=len(seconds),
+            )
+
+    def _take_turns(self, lanes: list[Lane]) -> None:
+        """Let everybody take a step in every round, so that a slow minute of the machine is everybody's."""
+        began = time.perf_counter()
+        for done in range(self.rounds):
+            if done >= 3 and time.perf_counter() - began > self.seconds:
+                return
+            for lane in lanes:
+                lane.seconds.append(lane.ask(Step()))
+
+
+def _error(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def write(results: list[Result], path: Path) -> None:
+    """Write `bench.json`, a list of objects."""
+    path.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,51 @@
+"""Peak memory of this process, or of the GPU, above what was in use before."""
+
+import ctypes
+import gc
+from pathlib import Path
+
+import torch
+
+_CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
+_STATUS = Path("/proc/self/status")
+
+
+class PeakMemory:
+    """Measures from its making on.
+
+    On the CPU it is the resident set that Linux counts for the process; what was freed before has been given back
+    first, so that it does not hide new use.
+
+    Args:
+        device: of the work.
+
+    Raises:
+        OSError: the system has no `/proc` as Linux has.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+            self._before = torch.cuda.memory_allocated(device)
+        else:
+            ctypes.CDLL(None).malloc_trim(0)
+            _CLEAR_REFS.write_text(_RESET_PEAK)
+            self._before = _resident("VmRSS")
+
+    def bytes(self) -> int:
+        """Return the peak since then, above what was in use then."""
+        if self._device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self._device) - self._before)
+        return _resident("VmHWM") - self._before
+
+
+def _resident(field: str) -> int:
+    """Return a field of the process's status, in bytes."""
+    for line in _STATUS.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    raise OSError(f"{_STATUS} has no {field}")

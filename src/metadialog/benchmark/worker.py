@@ -1,0 +1,93 @@
+"""One contender in a process of its own: it prepares a workload, and takes steps when it is told to."""
+
+import time
+import warnings
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import torch
+
+from metadialog.benchmark.contenders import CONTENDERS
+from metadialog.benchmark.memory import PeakMemory
+from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, Workload, make_workload
+
+PROBES = 8
+WARM_UP = Configuration(vocab_size=50, hidden_size=8, tasks=2, batch=2, time=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Asks for a workload to be made ready; answered by `Prepared`."""
+
+    config: Size
+    inner_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Asks for a meta-step; answered by its seconds, a float."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the first step has shown.
+
+    Attributes:
+        peak_bytes: its memory above the model's and the data's.
+        probes: the gradient's products with fixed random vectors, to compare contenders by.
+    """
+
+    peak_bytes: int
+    probes: list[float]
+
+
+def work(pipe: Connection, name: str, threads: int | None, device_name: str) -> None:
+    """Serve requests until the pipe is closed.
+
+    Args:
+        pipe: brings requests, takes answers.
+        name: the contender.
+        threads: CPU threads; None for torch's choice.
+        device_name: where to compute.
+    """
+    warnings.simplefilter("ignore")  # the peers warn of what they do inside
+    if threads is not None:
+        torch.set_num_threads(threads)
+    device = torch.device(device_name)
+    gradient = CONTENDERS[name].gradient
+    workload: Workload | None = None
+    # The inner loop's second derivatives need it off, so it is off for everybody.
+    with torch.backends.cudnn.flags(enabled=False):
+        gradient(make_workload(WARM_UP, 2, device))  # what the first call alone sets up is not the step's
+        while True:
+            try:
+                request = pipe.recv()
+            except EOFError:
+                return
+            if isinstance(request, Prepare):
+                workload = None
+                workload = make_workload(CONFIGURATIONS[request.config], request.inner_steps, device)
+                peak = PeakMemory(device)
+                gradients = gradient(workload)
+                _finish(device)
+                pipe.send(Prepared(peak.bytes(), _probe(gradients)))
+                del gradients
+            elif workload is not None:
+                began = time.perf_counter()
+                gradient(workload)
+                _finish(device)
+                pipe.send(time.perf_counter() - began)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _probe(gradients: tuple[torch.Tensor, ...]) -> list[float]:
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    for _ in range(PROBES):
+        products = [torch.randn(g.shape, generator=generator).mul_(g.cpu()).sum(dtype=torch.float64) for g in gradients]
+        found.append(float(sum(products)))
+    return found

@@ -1,0 +1,51 @@
+"""`metadialog bench`: measure what the meta-gradient costs."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import hydra
+from omegaconf import DictConfig
+from rich.console import Console
+
+from metadialog.benchmark.measure import Benchmark, write
+from metadialog.commands.job import run_job
+from metadialog.commands.session import find_device
+from metadialog.config import build
+from metadialog.reports.cost import cost_figure, cost_table, read_costs
+
+
+def bench(*, bench: dict[str, Any], device: Literal["auto", "cpu", "cuda"], output: str) -> None:
+    """Measure, show the table as it grows, and write `bench.json`, `table.md` and `cost.png`.
+
+    Args:
+        bench: config node of the benchmark.
+        device: where to compute.
+        output: the directory to write to.
+    """
+    benchmark: Benchmark = build(bench, find_device(device))
+    directory, console = Path(output).expanduser(), Console(soft_wrap=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in benchmark.missing():
+        console.print(f"{name} is not installed, and left out: uv sync --group bench", markup=False)
+    results = []
+    for result in benchmark.results():
+        results.append(result)
+        write(results, directory / "bench.json")
+        console.print(
+            f"{result.config}, {result.inner_steps} inner steps: {result.kind} {result.engine} "
+            f"{result.ms_median:.1f} ms ({result.ms_q1:.1f} to {result.ms_q3:.1f}), "
+            f"{result.peak_bytes / 2**20:.0f} MiB, {result.ratio_to_gd:.2f} of gd, "
+            f"{1 / result.ratio_to_learn2learn:.2f} times as fast as learn2learn",
+            markup=False,
+        )
+    costs = read_costs(directory / "bench.json")
+    table = cost_table(costs)
+    (directory / "table.md").write_text(table, encoding="utf-8")
+    cost_figure(costs).savefig(directory / "cost.png")
+    console.print(f"\n{table}\n{directory}: bench.json, table.md, cost.png", markup=False)
+
+
+@hydra.main(config_path="pkg://metadialog.conf", config_name="bench", version_base="1.3")
+def main(config: DictConfig) -> None:
+    """Run under Hydra."""
+    run_job(config)
