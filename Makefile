@@ -18,7 +18,6 @@ run: $(READY)  ## meta-train on the embedded dialogues and evaluate on held-out 
 	$(BIN)/metadialog train
 
 bench: $(READY)  ## measure the engines beside other libraries: small and medium, under 20 minutes on 2 cores
-	$(UV) sync --locked --group bench --quiet
 	$(BIN)/metadialog bench
 
 test: $(READY)  ## run the tests, but for the slow ones

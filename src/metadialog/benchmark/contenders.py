@@ -24,9 +24,20 @@ from metadialog.learn2learn_import import learn2learn, quiet_clone
 from metadialog.models.loss import mean_token_loss
 
 Kind = Literal["engine", "peer", "yardstick"]
+Name = Literal[
+    "gd",
+    "peer/learn2learn",
+    "peer/higher",
+    "peer/torchopt",
+    "peer/torch.func",
+    "learn2learn",
+    "vectorized",
+    "lean",
+    "auto",
+]
 Gradients = tuple[Tensor, ...]
 AUTO_MEMORY = 8192
-LEAN_MEMORY = 64
+LEAN_MEMORY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +193,7 @@ def _taken_gradients(model: nn.Module) -> Gradients:
     return found
 
 
-CONTENDERS: dict[str, Contender] = {
+CONTENDERS: dict[Name, Contender] = {
     "gd": Contender("yardstick", "gd", gradient_descent),
     "peer/learn2learn": Contender("peer", "learn2learn", learn2learn_loop),
     "peer/higher": Contender("peer", "higher", higher_loop, needs="higher"),

@@ -16,12 +16,13 @@ import torch
 from annotated_types import Ge, Gt, MinLen
 
 from metadialog.benchmark.bound import operations, product_rate
-from metadialog.benchmark.contenders import CONTENDERS, Contender
+from metadialog.benchmark.contenders import CONTENDERS, Contender, Name
 from metadialog.benchmark.worker import Prepare, Prepared, Step, work
 from metadialog.benchmark.workload import CONFIGURATIONS, Size, make_workload
-from metadialog.errors import ConfigError, MetadialogError
+from metadialog.errors import MetadialogError
 
-LEARN2LEARN, GRADIENT_DESCENT = "peer/learn2learn", "gd"
+LEARN2LEARN: Name = "peer/learn2learn"
+GRADIENT_DESCENT: Name = "gd"
 QUARTILES = [25, 50, 75]
 
 
@@ -110,14 +111,11 @@ class Benchmark:
         *,
         configs: Annotated[list[Size], MinLen(1)],
         inner_steps: Annotated[list[Annotated[int, Ge(1)]], MinLen(1)],
-        contenders: list[str],
+        contenders: list[Name],
         rounds: Annotated[int, Ge(3)],
         seconds: Annotated[float, Gt(0)],
         threads: Annotated[int, Ge(1)] | None,
     ) -> None:
-        unknown = [name for name in contenders if name not in CONTENDERS]
-        if unknown:
-            raise ConfigError(f"bench.contenders: no {', '.join(unknown)}; valid: {', '.join(CONTENDERS)}")
         self.device = device
         self.configs = configs
         self.inner_steps = inner_steps
@@ -126,7 +124,7 @@ class Benchmark:
         self.seconds = seconds
         self.threads = threads
 
-    def missing(self) -> list[str]:
+    def missing(self) -> list[Name]:
         """Name the contenders whose library is not installed."""
         return [name for name in self.names if not CONTENDERS[name].available]
 
@@ -142,7 +140,7 @@ class Benchmark:
                 yield from self._measure(lanes, config, steps, rate)
 
     @contextmanager
-    def _lane(self, name: str) -> Iterator[Lane]:
+    def _lane(self, name: Name) -> Iterator[Lane]:
         """Start a contender's process, and end it."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -157,8 +155,8 @@ class Benchmark:
             if process.is_alive():
                 process.kill()
 
-    def _measure(self, lanes: dict[str, Lane], config: Size, steps: int, rate: float) -> Iterator[Result]:
-        prepared: dict[str, Prepared] = {}
+    def _measure(self, lanes: dict[Name, Lane], config: Size, steps: int, rate: float) -> Iterator[Result]:
+        prepared: dict[Name, Prepared] = {}
         for name, lane in lanes.items():
             lane.seconds.clear()
             prepared[name] = lane.ask(Prepare(config, steps))

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from metadialog.benchmark.contenders import CONTENDERS
+from metadialog.benchmark.contenders import CONTENDERS, Name
 from metadialog.benchmark.memory import PeakMemory
 from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, Workload, make_workload
 
@@ -41,7 +41,7 @@ class Prepared:
     probes: list[float]
 
 
-def work(pipe: Connection, name: str, threads: int | None, device_name: str) -> None:
+def work(pipe: Connection, name: Name, threads: int | None, device_name: str) -> None:
     """Serve requests until the pipe is closed.
 
     Args:

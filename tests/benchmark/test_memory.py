@@ -1,0 +1,21 @@
+"""Peak memory, as the system counts it."""
+
+import torch
+
+from metadialog.benchmark.memory import PeakMemory
+
+MIB = 2**20
+
+
+def test_memory_that_was_given_back_counts() -> None:
+    peak = PeakMemory(torch.device("cpu"))
+    block = torch.ones(64 * MIB // 4)
+    del block
+    assert 60 * MIB < peak.bytes() < 100 * MIB
+
+
+def test_memory_from_before_does_not_count() -> None:
+    before = torch.ones(64 * MIB // 4)
+    peak = PeakMemory(torch.device("cpu"))
+    assert peak.bytes() < 30 * MIB
+    assert before[-1] == 1
