@@ -60,6 +60,7 @@ def test_training_lowers_the_meta_loss_and_new_topics_gain(
         seed=0,
         context_turns=1,
         max_tokens=32,
+        query_max_tokens=32,
         loss_on="response",
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)

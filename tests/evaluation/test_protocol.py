@@ -19,6 +19,7 @@ def protocol(
         steps=steps,
         report_steps=report_steps,
         episodes_per_topic=episodes_per_topic,
+        max_tokens=512,
         seed=0,
         leave_one_out=leave_one_out,
     )

@@ -81,29 +81,27 @@ def test_inputs_are_one_behind_targets_and_padded_on_the_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_tokens", "expected", "counted_words"),
+    ("max_tokens", "context", "response", "counted_words"),
     [
-        # The whole of the last exchange but <end> is 19 tokens.
-        (19, [BEGIN, SELF, *ids("hi"), OTHER, *ids("oh no"), OTHER, *ids("so"), SELF, *ids("a b c"), END], 3),
-        (18, [BEGIN, *ids("hi"), OTHER, *ids("oh no"), OTHER, *ids("so"), SELF, *ids("a b c"), END], 3),
-        (9, [BEGIN, *ids("so"), SELF, *ids("a b c"), END], 3),
-        (7, [BEGIN, SELF, *ids("a b c"), END], 3),
-        (6, [BEGIN, SELF, *ids("a b c")], 3),
-        (5, [BEGIN, SELF, *ids("a b ")], 2),
-        (4, [BEGIN, SELF, *ids("a b")], 2),
+        # The whole prompt of the last exchange is 14 tokens, its response with <end> 6.
+        (14, [SELF, *ids("hi"), OTHER, *ids("oh no"), OTHER, *ids("so")], [*ids("a b c"), END], 3),
+        (13, [*ids("hi"), OTHER, *ids("oh no"), OTHER, *ids("so")], [*ids("a b c"), END], 3),
+        (6, [*ids("o"), OTHER, *ids("so")], [*ids("a b c"), END], 3),
+        (5, [OTHER, *ids("so")], ids("a b c"), 3),
+        (4, ids("so"), ids("a b "), 2),
     ],
 )
-def test_the_cap_takes_old_context_then_the_end_of_the_response(
-    max_tokens: int, expected: list[int], counted_words: int
+def test_the_cap_takes_the_oldest_of_the_context_and_the_end_of_the_response(
+    max_tokens: int, context: list[int], response: list[int], counted_words: int
 ) -> None:
     last = encoder(max_tokens=max_tokens).encode(TALK)[-1]
-    assert list(last.ids) == expected
-    assert len(collate([last]).inputs[0]) == max_tokens
+    assert list(last.ids) == [BEGIN, *context, SELF, *response]
     assert last.words == counted_words
+    assert last.exchange.prompt == last.ids[: last.counted_from]
 
 
 def test_the_words_of_a_cut_context_are_those_that_are_left() -> None:
-    last = encoder(max_tokens=12, loss_on="all").encode(TALK)[-1]
+    last = encoder(max_tokens=7, loss_on="all").encode(TALK)[-1]
     assert list(last.ids) == [BEGIN, *ids("no"), OTHER, *ids("so"), SELF, *ids("a b c"), END]
     assert last.words == 1 + 1 + 3
 
@@ -147,11 +145,12 @@ def test_caps_masks_and_words_hold_for_every_dialogue(turns: list[Turn], context
     exchanges = encoder(context_turns, max_tokens).encode(talk)
     batch = collate(exchanges)
     assert len(exchanges) == len(turns) - 1
-    assert batch.inputs.shape[1] <= max_tokens
+    assert all(exchange.counted_from <= max_tokens for exchange in exchanges)
     for turn, exchange, tokens in zip(turns[1:], exchanges, counted(batch), strict=True):
         assert exchange.ids[0] == BEGIN
         assert exchange.ids[exchange.counted_from - 1] == SELF
-        assert tokens == [*ids(turn.text), END][: max_tokens - 1]
+        assert tokens == [*ids(turn.text), END][:max_tokens]
+        assert exchange.exchange.prompt == exchange.ids[: exchange.counted_from]
         if END in tokens:
             assert exchange.words == len(words(turn.text))
         else:

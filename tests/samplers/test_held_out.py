@@ -22,6 +22,7 @@ def draw(topics: Topics, tokenizer: Tokenizer, shots: Sequence[int] = (0, 1, 3),
         seed=seed,
         context_turns=3,
         max_tokens=64,
+        query_max_tokens=64,
         loss_on="response",
     )
 

@@ -13,7 +13,7 @@ Topics = Mapping[str, Sequence[Dialogue]]
 
 def make(topics: Topics, tokenizer: Tokenizer, shots: Sequence[int] = (0, 1, 3)) -> list[Episode]:
     return leave_one_out_episodes(
-        topics, tokenizer, shots=shots, seed=0, context_turns=3, max_tokens=64, loss_on="response"
+        topics, tokenizer, shots=shots, seed=0, context_turns=3, max_tokens=64, query_max_tokens=64, loss_on="response"
     )
 
 

@@ -82,13 +82,14 @@ def test_held_out_episodes_share_no_dialogue_with_themselves_or_training(
         steps=0,
         report_steps=[0],
         episodes_per_topic=1,
+        max_tokens=64,
         seed=seed,
         leave_one_out=leave_one_out,
     )
     tokenizer = train_tokenizer(TOKENIZER, data.topics)
     trained_on = {d.id for dialogues in data.topics.of(data.topics.split.train).values() for d in dialogues}
     tested = held_out(data.topics.of(data.topics.split.test), tokenizer, protocol, SAMPLER)
-    validated = validation_episodes(data.topics, tokenizer, SAMPLER, episodes_per_topic=2, seed=seed)
+    validated = validation_episodes(data.topics, tokenizer, protocol, SAMPLER, episodes_per_topic=2)
     assert {episode.topic for episode in tested} == set(data.topics.split.test)
     assert {episode.topic for episode in validated} == set(data.topics.split.validation)
     for episode in (*tested, *validated):

@@ -11,7 +11,14 @@ from rich.console import Console
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.commands.job import run_job
-from metadialog.commands.session import Device, evaluate_and_report, find_device, print_directory, use_threads
+from metadialog.commands.session import (
+    Device,
+    evaluate_and_report,
+    find_device,
+    print_cut,
+    print_directory,
+    use_threads,
+)
 from metadialog.config import build
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.adaptation import adaptation_gain
@@ -78,6 +85,7 @@ def evaluate(
         console.print(topics.summary(), highlight=False, markup=False)
         protocol = build(evaluation)
         episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)
+        print_cut(console, episodes, tokenizer, protocol.max_tokens)
         learner: Algorithm = build(algorithm, build(engine))
         name = f"evaluate-{learner.name}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)

@@ -91,6 +91,18 @@ def evaluate_and_report(
     return frame
 
 
+def print_cut(console: Console, episodes: Sequence[Episode], tokenizer: Tokenizer, max_tokens: int) -> None:
+    """Say how many references are too long to be scored whole, if any is."""
+    queries = {(episode.topic, episode.index): episode.query for episode in episodes}.values()
+    references = sum(len(query.targets) for query in queries)
+    whole = sum(int((query.targets == tokenizer.end_id).any(dim=1).sum()) for query in queries)
+    if whole < references:
+        console.print(
+            f"{references - whole} of {references} references are cut to evaluation.max_tokens={max_tokens}",
+            highlight=False,
+        )
+
+
 def print_directory(console: Console, run: RunDirectory) -> None:
     """Say where everything is, on one line that can be copied whole."""
     console.print(f"run directory: {run.path}", soft_wrap=True, highlight=False, markup=False)

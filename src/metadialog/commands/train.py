@@ -18,6 +18,7 @@ from metadialog.commands.session import (
     Device,
     evaluate_and_report,
     find_device,
+    print_cut,
     print_directory,
     seed_everything,
     use_threads,
@@ -97,6 +98,7 @@ def train(
         text_to_ids = train_tokenizer(tokenizer, topics)
         protocol = build(evaluation)
         episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler)
+        print_cut(console, episodes, text_to_ids, protocol.max_tokens)
         name = f"{algorithm['name']}-{dataset_name(dataset)}-seed{seed}"
         run_id = checkpoint["logger_run_id"] if checkpoint else None
         run_logger: Logger = build(logger, run.path, config, name, run_id)
@@ -159,9 +161,9 @@ def _trainer(
     validation = validation_episodes(
         topics,
         tokenizer,
+        build(config["evaluation"]),
         config["sampler"],
         episodes_per_topic=training["validation_episodes"],
-        seed=config["evaluation"]["seed"],
     )
     on_device = [episode.to(device) for episode in validation]
     trainer: Trainer = build(training, model, algorithm, Outer(optimizer, schedule), sampler, on_device, sinks)

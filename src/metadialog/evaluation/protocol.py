@@ -5,6 +5,7 @@ from typing import Annotated
 from annotated_types import Ge, Len
 
 from metadialog.errors import ConfigError
+from metadialog.samplers.exchanges import MIN_TOKENS
 
 Count = Annotated[int, Ge(0)]
 
@@ -18,6 +19,7 @@ class AdaptationProtocol:
         steps: inner steps of the adaptation curve.
         report_steps: inner steps at which replies are generated and compared with the references.
         episodes_per_topic: episodes drawn from each held-out topic.
+        max_tokens: most tokens of a query's prompt, and of its reference; what is beyond is cut.
         seed: of the draw; another seed gives other episodes, so keep it within a comparison.
         leave_one_out: draw no queries, but make an episode for each dialogue of a topic, with that one as its
             query and support dialogues from the others (Madotto et al. 2019).
@@ -31,6 +33,7 @@ class AdaptationProtocol:
         steps: Count,
         report_steps: Annotated[list[Count], Len(1)],
         episodes_per_topic: Annotated[int, Ge(1)],
+        max_tokens: Annotated[int, Ge(MIN_TOKENS)],
         seed: Count,
         leave_one_out: bool,
     ) -> None:
@@ -50,5 +53,6 @@ class AdaptationProtocol:
         self.steps = steps
         self.report_steps = sorted(set(report_steps))
         self.episodes_per_topic = episodes_per_topic
+        self.max_tokens = max_tokens
         self.seed = seed
         self.leave_one_out = leave_one_out

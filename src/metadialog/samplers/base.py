@@ -76,19 +76,27 @@ class Sampler(ABC):
 
 
 def make_episode(
-    encoder: ExchangeEncoder, topic: str, index: int, support: Sequence[Dialogue], query: Sequence[Dialogue]
+    encoder: ExchangeEncoder,
+    topic: str,
+    index: int,
+    support: Sequence[Dialogue],
+    query: Sequence[Dialogue],
+    query_encoder: ExchangeEncoder | None = None,
 ) -> Episode:
     """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
+
+    The query may have an encoder of its own.
 
     Raises:
         DataError: a dialogue has fewer than two turns.
     """
+    query_encoder = query_encoder or encoder
     return Episode(
         topic=topic,
         index=index,
         support=encoder.batch(support) if support else None,
-        query=encoder.batch(query),
-        exchanges=encoder.exchanges(query),
+        query=query_encoder.batch(query),
+        exchanges=query_encoder.exchanges(query),
         support_ids=tuple(dialogue.id for dialogue in support),
         query_ids=tuple(dialogue.id for dialogue in query),
     )

@@ -18,7 +18,7 @@ MIN_TURNS = 2
 """A dialogue of fewer turns has no exchange."""
 
 MIN_TOKENS = 4
-"""The least length cap: `<begin>`, `<self>` and something of a response."""
+"""The least length cap: `<begin>`, `<self>` and something of a context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class ExchangeEncoder:
 
     The sequence is `<begin> <other> ... <self> ... <self> RESPONSE <end>`: each turn of the context follows
     `<self>` if its speaker is the one who responds, else `<other>`. The model reads all of it but the last
-    token, and that is what `max_tokens` caps: the oldest tokens of the context go first, then `<end>` and the
-    end of the response.
+    token. `max_tokens` caps the prompt, which is all up to the last `<self>`, and the response with its `<end>`,
+    each by itself: the prompt loses the oldest tokens of the context, the response its end.
 
     The loss is on the response and its `<end>` (`response`), or on all that follows `<begin>` (`all`).
     `words` counts the words of exactly the text whose tokens are counted, cut as they are.
 
-    The prompt is cut to `max_tokens` too, but whatever the response: a reply is generated without knowing how
-    long the reference is.
+    So the prompt is the same for a response that is scored and for a reply that is generated, which is done
+    without knowing how long the reference is.
 
     Each dialogue is encoded once and kept.
     """
@@ -61,7 +61,7 @@ class ExchangeEncoder:
         Args:
             tokenizer: text to ids.
             context_turns: most turns of a context, 1 or more.
-            max_tokens: most input tokens, `MIN_TOKENS` or more.
+            max_tokens: most tokens of a prompt, and of a response; `MIN_TOKENS` or more.
             loss_on: which tokens count.
         """
         self._tokenizer = tokenizer
@@ -104,18 +104,15 @@ class ExchangeEncoder:
         context_turns = turns[max(0, place - self._context_turns) : place]
         context = [token for turn in context_turns for token in self._mark(turn, response.speaker)]
         reply = self._tokenizer.encode(response.text)
-        whole = (*reply, self._tokenizer.end_id)
-        # The last token is a target alone. <begin> and <self> always stay.
-        kept = whole[: self._max_tokens - 1]
-        prompt = self._prompt(context, self._max_tokens - len(kept) - 1)
+        prompt = self._prompt(context)
         counted_from = 1 if self._loss_on == "all" else len(prompt)
-        ids = prompt + kept
+        ids = prompt + (*reply, self._tokenizer.end_id)[: self._max_tokens]
         return EncodedExchange(
             ids=ids,
             counted_from=counted_from,
             words=self._count_words(ids[counted_from:]),
             exchange=Exchange(
-                prompt=self._prompt(context, self._max_tokens - 2),
+                prompt=prompt,
                 context="\n".join(f"{turn.speaker}: {' '.join(turn.text.split())}" for turn in context_turns),
                 response=response.text,
             ),
@@ -125,7 +122,8 @@ class ExchangeEncoder:
         marker = self._tokenizer.self_id if turn.speaker == responder else self._tokenizer.other_id
         return [marker, *self._tokenizer.encode(turn.text)]
 
-    def _prompt(self, context: list[int], room: int) -> tuple[int, ...]:
+    def _prompt(self, context: list[int]) -> tuple[int, ...]:
+        room = self._max_tokens - 2  # <begin> and <self> always stay
         newest = context[max(0, len(context) - room) :]
         return (self._tokenizer.begin_id, *newest, self._tokenizer.self_id)
 

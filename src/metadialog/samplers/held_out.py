@@ -24,7 +24,9 @@ def held_out_episodes(
     seed: int,
     context_turns: Annotated[int, Ge(1)],
     max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+    query_max_tokens: Annotated[int, Ge(MIN_TOKENS)],
     loss_on: LossOn,
+    options: str = "evaluation",
 ) -> list[Episode]:
     """Draw the episodes that algorithms are compared on.
 
@@ -41,20 +43,23 @@ def held_out_episodes(
         episodes_per_topic: episodes of each topic, for each of `shots`.
         seed: fixed, and not the run's.
         context_turns: most turns of a context.
-        max_tokens: most input tokens of an exchange.
+        max_tokens: most tokens of a prompt, and of a response, in the support sets.
+        query_max_tokens: the same in the query sets; more, so that references are scored whole.
         loss_on: which tokens count.
+        options: the group of the options `shots` and `queries`, for the messages.
 
     Raises:
         DataError: a topic has fewer than `max(shots) + queries` dialogues; the message names it.
     """
     most = max(shots)
-    check_topics(topics, {"evaluation.shots": most, "evaluation.queries": queries})
+    check_topics(topics, {f"{options}.shots": most, f"{options}.queries": queries})
     encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
+    query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
     for topic in sorted(topics):
         for index in range(episodes_per_topic):
             places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(topics[topic]), queries + most)
             dialogues = [topics[topic][place] for place in places]
             query, support = dialogues[:queries], dialogues[queries:]
-            episodes += [make_episode(encoder, topic, index, support[:count], query) for count in shots]
+            episodes += [make_episode(encoder, topic, index, support[:count], query, query_encoder) for count in shots]
     return episodes

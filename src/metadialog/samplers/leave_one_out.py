@@ -19,6 +19,7 @@ def leave_one_out_episodes(
     seed: int,
     context_turns: int,
     max_tokens: int,
+    query_max_tokens: int,
     loss_on: LossOn,
 ) -> list[Episode]:
     """Make an episode for each dialogue, with support dialogues drawn from the others of its topic.
@@ -32,7 +33,8 @@ def leave_one_out_episodes(
         shots: the numbers of support dialogues; 0 makes an episode without a support set.
         seed: of the draw of support dialogues.
         context_turns: most turns of a context.
-        max_tokens: most input tokens of an exchange.
+        max_tokens: most tokens of a prompt, and of a response, in the support sets.
+        query_max_tokens: the same in the query sets; more, so that references are scored whole.
         loss_on: which tokens count.
 
     Raises:
@@ -41,11 +43,14 @@ def leave_one_out_episodes(
     most = max(shots)
     check_topics(topics, {"evaluation.shots": most, "evaluation.queries": 1})
     encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
+    query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
     for topic in sorted(topics):
         for place, query in enumerate(topics[topic]):
             others = [dialogue for other, dialogue in enumerate(topics[topic]) if other != place]
             drawn = draw_distinct(Random(f"{seed}:{topic}:{place}"), len(others), most)
             support = [others[chosen] for chosen in drawn]
-            episodes += [make_episode(encoder, topic, place, support[:count], [query]) for count in shots]
+            episodes += [
+                make_episode(encoder, topic, place, support[:count], [query], query_encoder) for count in shots
+            ]
     return episodes

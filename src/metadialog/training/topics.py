@@ -70,15 +70,14 @@ def held_out(
     sampler: Mapping[str, Any],
 ) -> list[Episode]:
     """Draw the episodes of held-out topics, with exchanges made as in training."""
+    lengths = {
+        "context_turns": sampler["context_turns"],
+        "max_tokens": sampler["max_tokens"],
+        "query_max_tokens": protocol.max_tokens,
+    }
     if protocol.leave_one_out:
         return leave_one_out_episodes(
-            topics,
-            tokenizer,
-            shots=protocol.shots,
-            seed=protocol.seed,
-            context_turns=sampler["context_turns"],
-            max_tokens=sampler["max_tokens"],
-            loss_on=sampler["loss_on"],
+            topics, tokenizer, shots=protocol.shots, seed=protocol.seed, loss_on=sampler["loss_on"], **lengths
         )
     return held_out_episodes(
         topics,
@@ -87,24 +86,30 @@ def held_out(
         queries=protocol.queries,
         episodes_per_topic=protocol.episodes_per_topic,
         seed=protocol.seed,
-        context_turns=sampler["context_turns"],
-        max_tokens=sampler["max_tokens"],
         loss_on=sampler["loss_on"],
+        **lengths,
     )
 
 
 def validation_episodes(
-    topics: Topics, tokenizer: Tokenizer, sampler: Mapping[str, Any], *, episodes_per_topic: int, seed: int
+    topics: Topics,
+    tokenizer: Tokenizer,
+    protocol: AdaptationProtocol,
+    sampler: Mapping[str, Any],
+    *,
+    episodes_per_topic: int,
 ) -> list[Episode]:
-    """Draw the episodes of the meta-validation topics, of the same size as those of training."""
+    """Draw the episodes of the meta-validation topics: as many dialogues as in training, scored as in the test."""
     return held_out_episodes(
         topics.of(topics.split.validation),
         tokenizer,
         shots=[sampler["shots"]],
         queries=sampler["queries"],
         episodes_per_topic=episodes_per_topic,
-        seed=seed,
+        seed=protocol.seed,
         context_turns=sampler["context_turns"],
         max_tokens=sampler["max_tokens"],
+        query_max_tokens=protocol.max_tokens,
         loss_on=sampler["loss_on"],
+        options="sampler",
     )
