@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Len
 from omegaconf import OmegaConf
 
 from metadialog import config
@@ -26,6 +26,7 @@ class Learner:
         steps: Annotated[int, Ge(1)],
         kind: Literal["first", "second"],
         parts: list[str] | None,
+        names: Annotated[list[str], Len(1)],
     ) -> None: ...
 
 
@@ -36,7 +37,7 @@ HERE = __name__
 NODE: dict[str, Any] = {
     "_target_": f"{HERE}.command",
     "engine": {"_target_": f"{HERE}.Engine", "chunk": 2},
-    "learner": {"_target_": f"{HERE}.Learner", "lr": 0.1, "steps": 3, "kind": "first", "parts": None},
+    "learner": {"_target_": f"{HERE}.Learner", "lr": 0.1, "steps": 3, "kind": "first", "parts": None, "names": ["a"]},
     "seed": 0,
 }
 
@@ -58,6 +59,9 @@ def test_what_fits_passes(path: str, value: object) -> None:
         ("learner.lr", 0, "learner.lr=0: should be greater than 0"),
         ("learner.lr", "fast", "learner.lr=fast: should be a valid number"),
         ("learner.lr", None, "learner.lr=null: should be a valid number"),
+        ("learner.lr", float("inf"), "learner.lr=inf: should be a finite number"),
+        ("learner.lr", float("nan"), "learner.lr=nan: should be a finite number"),
+        ("learner.names", [], "learner.names=[]: should have at least 1 item"),
         ("learner.lr", True, "learner.lr=True: should be a valid number"),
         ("learner.steps", 2.0, "learner.steps=2.0: should be a valid integer"),
         ("learner.steps", "3", "learner.steps=3: should be a valid integer"),
@@ -81,7 +85,9 @@ def test_what_does_not_fit_costs_one_line(path: str, value: object, message: str
 
 def test_an_option_that_its_yaml_forgot_is_named() -> None:
     node = {**NODE, "engine": {"_target_": f"{HERE}.Engine"}}
-    with pytest.raises(ConfigError, match=r"^engine.chunk: missing from its yaml$"):
+    with pytest.raises(
+        ConfigError, match=r"^engine.chunk: is missing from its yaml, or was taken out by ~engine.chunk$"
+    ):
         config.check(node)
 
 

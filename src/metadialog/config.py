@@ -8,6 +8,7 @@ program itself supplies.) Hydra lets `+algorithm.lrr=3` through; this check does
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
@@ -21,6 +22,9 @@ from yaml import YAMLError
 from metadialog.errors import ConfigError, RunError
 
 MISSING = "???"
+_STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+# What stands around the "should ..." of pydantic's messages.
+_PYDANTIC = re.compile(r"^\w+ (?=should )|^Value error, | after validation, not \d+$")
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -124,7 +128,7 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
 
 def _value_problems(node: Mapping[str, Any], name: str, annotation: Any, path: str, leaves: list[str]) -> Iterator[str]:
     if name not in node:
-        yield f"{path}: missing from its yaml"
+        yield f"{path}: is missing from its yaml, or was taken out by ~{path}"
         return
     value = node[name]
     if value == MISSING:
@@ -136,14 +140,13 @@ def _value_problems(node: Mapping[str, Any], name: str, annotation: Any, path: s
 
 
 def _type_problems(annotation: Any, value: object, path: str) -> Iterator[str]:
-    adapter = TypeAdapter[Any](annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+    adapter = TypeAdapter[Any](annotation, config=_STRICT)
     try:
         adapter.validate_python(value)
     except ValidationError as error:
         # A union reports each of its members: one line is enough, and the last says most.
         problem = error.errors(include_url=False)[-1]
-        message = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        yield f"{path}={_show(value)}: should be {message}"
+        yield f"{path}={show(value)}: {_PYDANTIC.sub('', problem['msg'])}"
 
 
 def _construction_problem(target: Callable[..., Any], node: Mapping[str, Any]) -> Iterator[str]:
@@ -184,7 +187,8 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """Write a value as one gives it on the command line."""
     return "null" if value is None else str(value)
 
 

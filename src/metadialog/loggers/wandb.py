@@ -5,9 +5,11 @@ import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import pandas as pd
+from annotated_types import Len, MinLen
+from pydantic import Field
 
 from metadialog.errors import MetadialogError
 from metadialog.loggers import wandb_session
@@ -24,6 +26,12 @@ STEP = "meta_step"
 _CALL_SECONDS = 60.0  # for one call in the middle of a run; scalars take well under a millisecond
 _RUN_ID_LENGTH = 8
 _SPLITS = ("meta_train", "meta_validation", "meta_test")
+
+
+# As the service takes them.
+Project = Annotated[str, Field(pattern=r"^[^/\\#?%:]+$", max_length=128)]
+Group = Annotated[str, Len(1, 128)]
+Tag = Annotated[str, Len(1, 64)]
 
 
 class WandbLogger:
@@ -55,10 +63,10 @@ class WandbLogger:
         name: str,
         run_id: str | None,
         *,
-        project: str,
-        entity: str | None,
-        group: str | None,
-        tags: list[str],
+        project: Project,
+        entity: Annotated[str, MinLen(1)] | None,
+        group: Group | None,
+        tags: list[Tag],
         mode: Literal["auto", "online", "offline", "disabled"],
     ) -> None:
         self._run: wandb.Run | None = None
