@@ -31,9 +31,11 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"{path}: there is no checkpoint; the run stopped before it wrote one") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{path}: not a readable checkpoint: {reason}") from error
+    except OSError as error:
+        raise RunError(f"{path}: not a readable checkpoint: {error.strerror or error}") from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        # What torch says here is advice to load it with pickle's powers.
+        raise RunError(f"{path}: not a readable checkpoint; the file is damaged, or of something else") from error
     if not isinstance(state, dict):
         raise RunError(f"{path}: not a checkpoint of a run")
     return state

@@ -18,6 +18,18 @@ WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 CONFIG = "config.yaml"
 
+# What reading raises where a file is not as it was written, or names what is not there.
+_DAMAGE = (
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ImportError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,
+)
+
 
 def export_model(directory: Path, model: nn.Module, tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
     """Write a model so that it can be used without its run.
@@ -47,6 +59,15 @@ def load_exported(directory: Path, device: torch.device) -> tuple[nn.Module, Tok
         model: nn.Module = build(config["model"], tokenizer.vocab_size)
         model.to(device, getattr(torch, config["dtype"]))
         load_model(model, directory / WEIGHTS, device=str(device))
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ImportError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         raise RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}") from error
     return model, tokenizer

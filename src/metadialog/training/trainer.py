@@ -118,7 +118,7 @@ class Trainer:
             How far training came. The model is as it was at the best validation.
 
         Raises:
-            RunError: the loss or the gradient is no longer a finite number.
+            RunError: the loss or the gradient is no longer a finite number, or no validation loss ever was.
         """
         news = ""
         if self.standing.step == 0:
@@ -129,6 +129,11 @@ class Trainer:
             if at_validation:
                 news = self._validate()
             report(self.standing.step, f"meta-loss {step.loss:.3f}  {news}", notable=at_validation)
+        if not math.isfinite(self.standing.best_loss):
+            raise RunError(
+                f"no validation loss after adaptation was a finite number in {self.standing.step} steps; "
+                "lower algorithm.inner_lr or algorithm.inner_steps"
+            )
         best = load_checkpoint(self.sinks.run.best, self.device)
         self.model.load_state_dict(best["model"])
         return self.standing
@@ -177,9 +182,10 @@ class Trainer:
             "meta_validation",
             {"loss_before": before, "loss_after": after, "gain": before - after},
         )
-        is_best = after < self.standing.best_loss or self.standing.step == 0
+        after_or_worst = math.inf if math.isnan(after) else after
+        is_best = after_or_worst < self.standing.best_loss or self.standing.step == 0
         if is_best:
-            self.standing.best_loss, self.standing.best_step = after, self.standing.step
+            self.standing.best_loss, self.standing.best_step = after_or_worst, self.standing.step
             self.standing.fruitless = 0
         else:
             self.standing.fruitless += 1
