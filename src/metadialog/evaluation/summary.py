@@ -32,19 +32,20 @@ def perplexity(records: pd.DataFrame) -> float:
     return word_perplexity(float((records["loss"] * records["tokens"]).sum()), int(records["words"].sum()))
 
 
-def _perplexities(records: pd.DataFrame, steps: Sequence[int], unit: str) -> Table:
+def _perplexities(records: pd.DataFrame, steps: Sequence[int], unit: str) -> Group:
     algorithm, shots = records[["algorithm", "shots"]].iloc[0]
     name = "Word perplexity" if unit == "word" else f"Word perplexity (per {unit})"
     title = f"{name} on held-out topics, {algorithm}, {shots} shots, by inner steps"
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("topic")
     for step in steps:
         table.add_column("before" if step == 0 else f"{step} step{'s' if step > 1 else ''}", justify="right")
     for topic, part in records.groupby("topic"):
-        table.add_row(str(topic), *_row(part, steps))
+        table.add_row(Text(str(topic)), *_row(part, steps))  # Text: what a topic is called is not markup
     table.add_section()
     table.add_row("all topics", *_row(records, steps), style="bold")
-    return table
+    # Above the table, not its title, which rich would wrap to the table's width.
+    return Group(Text(title, style="italic"), table)
 
 
 def _row(records: pd.DataFrame, steps: Sequence[int]) -> list[str]:
