@@ -1,13 +1,12 @@
 """`metadialog <command> [hydra overrides]`: finds the command, and imports nothing heavy before it has.
 
-Each command is a Hydra application in `metadialog.commands`; this module only picks one, so that
-`metadialog --help` is instant.
+Each command is a Hydra application; this module only picks one, so that `metadialog --help` is instant.
 """
 
 import difflib
 import os
 import sys
-from importlib import import_module, metadata
+from importlib import metadata
 
 COMMANDS = {
     "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
@@ -45,7 +44,7 @@ def _fail(message: str) -> int:
 def _run(command: str, arguments: list[str]) -> int:
     from metadialog.commands.application import run
 
-    return run(import_module(f"metadialog.commands.{command}").main, command, arguments)
+    return run(command, arguments)
 
 
 def _complete(arguments: list[str]) -> int:

@@ -19,3 +19,7 @@ class DataError(MetadialogError):
 
 class RunError(MetadialogError):
     """A run directory is missing, incomplete or does not fit what was asked of it."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by a signal: handled like Ctrl-C, wherever that is handled."""

@@ -1,6 +1,7 @@
 """Evaluating a finished run again, on the same and on other options and data."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 
 from metadialog.evaluation.records import EPISODES_KEY
 
@@ -76,12 +78,62 @@ def test_all_topics_of_other_data(run: Run, trained: Path) -> None:
     assert "meta-train" not in described.out
 
 
-def test_another_way_to_adapt(run: Run, trained: Path) -> None:
-    outcome = run("evaluate", f"run={trained}", "algorithm=zero_shot")
+@pytest.mark.parametrize("algorithm", ["zero_shot", "fomaml"])
+def test_an_algorithm_that_the_run_was_not_trained_by_is_refused(run: Run, trained: Path, algorithm: str) -> None:
+    refused = run("evaluate", f"run={trained}", f"algorithm={algorithm}", "hydra.run.dir=again")
+    assert refused.code == 2
+    assert refused.err.startswith(
+        f"metadialog evaluate: algorithm={algorithm}: the run was trained with algorithm=maml, and its results would"
+    )
+    assert refused.err.count("\n") == 1
+    assert not Path("again").exists()
+
+
+def test_other_options_of_the_same_algorithm(run: Run, trained: Path) -> None:
+    outcome = run("evaluate", f"run={trained}", "algorithm=maml", "algorithm.inner_lr=0.01")
     assert outcome.code == 0, outcome.err
-    records = pd.read_parquet(outcome.run_directory / "adaptation.parquet")
-    assert set(records["algorithm"]) == {"zero_shot"}
-    assert set(records["inner_step"]) == {0}
+    expected, found = (pd.read_parquet(path / "adaptation.parquet") for path in (trained, outcome.run_directory))
+    before = expected["inner_step"] == 0
+    assert expected[before]["loss"].tolist() == found[before]["loss"].tolist()
+    assert not set(expected[~before]["loss"]) & set(found[~before]["loss"])
+
+
+def test_a_damaged_config_costs_one_line(run: Run, trained: Path) -> None:
+    config = trained / "config.yaml"
+    text = config.read_text()
+    for cut in (text.replace("  language: english\n", ""), text[text.index("\nsplit:") :]):
+        assert cut != text
+        config.write_text(cut)
+        refused = run("evaluate", f"run={trained}")
+        assert refused.code == 2
+        assert refused.err.startswith(f"metadialog evaluate: {config}: damaged: ")
+        assert "dataset.language" in refused.err
+        assert refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("key", "value"), [("model._target_", "foo.bar"), ("dtype", "foo")])
+def test_a_damaged_config_of_the_model_costs_one_line(run: Run, trained: Path, key: str, value: str) -> None:
+    path = trained / "model" / "config.yaml"
+    config = OmegaConf.load(path)
+    OmegaConf.update(config, key, value)
+    OmegaConf.save(config, path)
+    refused = run("evaluate", f"run={trained}")
+    assert refused.code == 2
+    assert refused.err.startswith(f"metadialog evaluate: {trained / 'model'}: no readable exported model")
+    assert refused.err.count("\n") == 1
+
+
+def test_references_are_scored_whole_or_it_is_said(run: Run, trained: Path) -> None:
+    whole = run("evaluate", f"run={trained}")
+    assert "references are cut" not in whole.out
+    cut = run("evaluate", f"run={trained}", "evaluation.max_tokens=20")
+    assert cut.code == 0, cut.err
+    assert re.search(r"^\d+ of \d+ references are cut to evaluation.max_tokens=20$", cut.out, re.MULTILINE)
+    words = [pd.read_parquet(o.run_directory / "adaptation.parquet")["words"].sum() for o in (whole, cut)]
+    assert words[0] > words[1]
+    # Support sets are as they were: the same adaptation, whatever of the reference is scored.
+    shorter = run("evaluate", f"run={trained}", "sampler.max_tokens=20")
+    assert pd.read_parquet(shorter.run_directory / "adaptation.parquet")["words"].sum() == words[0]
 
 
 def test_a_run_that_has_not_finished_is_refused(run: Run, trained: Path) -> None:

@@ -1,5 +1,7 @@
 """Every mistake costs one line, exit code 2, and nothing is written."""
 
+import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,36 @@ MISTAKES = [
     (["train", "algorithm=maml,fomaml"], "algorithm=maml,fomaml: several values are a sweep; add -m"),
     (["train", "-m", "seed=0,1,x"], "seed=x: should be a valid integer"),
     (["train", "-m", "model=gru,lsttm"], "model=lsttm: no such choice; did you mean lstm?"),
+    (["train", "debug=smok"], "debug=smok: no such choice; did you mean smoke? valid: smoke"),
+    (["train", "-m", "debug=smok", "seed=0,1"], "debug=smok: no such choice; did you mean smoke? valid: smoke"),
+    (["train", "debug=smoke", "trainning.steps=5"], "trainning.steps: no such option; did you mean training?"),
+    (["train", "debug=smoke", "modle=gru"], "modle: no such option; did you mean model?"),
+    (["train", "debug=smoke", "experiment=foo"], "experiment: no such option; "),
+    (["train", "debug=smoke", "+seed=1"], "Could not append to config. An item is already at 'seed'."),
+    (["train", "model=null"], "model=null: no such choice; valid: gru, lstm, rnn"),
+    (["train", "training=5"], "training=5: no such choice; valid: standard"),
+    (["data", "split=null"], "split=null: no such choice; "),
+    (["train", "~model"], "model: is missing from its yaml, or was taken out by ~model"),
+    (["data", "model=gru"], "model: no such option; options of the top level: dataset, split"),
+    (["train", "seed=99999999999999999999"], "seed=99999999999999999999: should be less than 4294967296"),
+    (["train", "threads=99999999999"], "threads=99999999999: should be less than or equal to 1024"),
+    (["train", "generation=sampling", "generation.temperature=inf"], "generation.temperature=inf: should be a finite"),
+    (["train", "split.test=nan"], "split.test=nan: should be a finite number"),
+    (["train", "logger.project=a/b"], "logger.project=a/b: should match pattern"),
+    (["train", "logger.tags=['']"], "logger.tags=['']: should have at least 1 character"),
+    (["train", f"logger.tags=[{'x' * 65}]"], f"logger.tags=['{'x' * 65}']: should have at most 64 characters"),
+    (["train", "evaluation.shots=[]"], "evaluation.shots=[]: should have at least 1 item"),
+    (["train", "dataset=jsonl", "dataset.path=no.jsonl"], "no.jsonl: cannot be read: there is no such file; "),
+    (["train", "dataset=jsonl", "dataset.path=."], ".: cannot be read: there is no such file; dataset.path should"),
+    (["train", "dataset=sgd", "dataset.root=no"], "no: cannot be read: there is no such folder or zip file; "),
+    (
+        ["train", "dataset=jsonl", "dataset.path=数据.jsonl"],
+        "dataset.path: '数据.jsonl' cannot be read, as Hydra",
+    ),
+    (["train", "resume="], "resume=: is empty; it should be the directory of a run"),
+    (["train", "hydra.run.dir="], "hydra.run.dir=: is empty; it should name a directory"),
+    (["evaluate", "-m", "run=a,b"], "run=a,b: one run at a time; write a loop over them, and leave out -m"),
+    (["train", "hydra.run.dir=/dev/null/run"], "[Errno 20] Not a directory: '/dev/null/run'"),
     (["train", "modle=gru"], "modle: no such option; did you mean model?"),
     (["train", "seed"], "'seed' cannot be read as key=value"),
     (["train", "evaluation.report_steps=[0,20]"], "evaluation.report_steps: [20] is beyond evaluation.steps=10"),
@@ -62,6 +94,17 @@ def test_a_missing_file_costs_one_line(run: Run) -> None:
     assert outcome.code == 2
     assert outcome.err.startswith("metadialog data: nowhere.jsonl: cannot be read")
     assert outcome.err.count("\n") == 1
+
+
+def test_what_it_says_of_a_path_that_hydra_cannot_read_can_be_pasted(run: Run) -> None:
+    name = "数据 (1),x=2 'a'.jsonl"
+    lines = [json.dumps({"topic": f"t{n % 3}", "turns": [f"q{n}", f"a{n}"]}) for n in range(30)]
+    Path(name).write_text("\n".join(lines))
+    refused = run("data", "dataset=jsonl", f"dataset.path={name}")
+    assert refused.code == 2
+    (pasted,) = shlex.split(refused.err.rpartition("quote it: ")[2])
+    described = run("data", "dataset=jsonl", pasted)
+    assert described.code == 0, described.err
 
 
 def test_full_errors_can_be_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

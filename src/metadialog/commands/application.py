@@ -1,43 +1,71 @@
 """What every command has in common: a Hydra application whose mistakes cost one line and exit code 2."""
 
 import os
+import shlex
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
+import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.commands.inheritance import inherit
-from metadialog.commands.job import EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
+from metadialog.commands.job import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback
 from metadialog.commands.preflight import preflight
-from metadialog.errors import MetadialogError
+from metadialog.errors import MetadialogError, Terminated
 
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143  # as a shell reports a program that SIGTERM ended
 
 
-def run(main: Callable[[], None], command: str, arguments: list[str]) -> int:
-    """Run a command's Hydra application; return the exit code.
+def run(command: str, arguments: list[str]) -> int:
+    """Run a command as a Hydra application; return the exit code.
+
+    Nothing of the command itself is imported before its config is composed: not for its help, nor for the tab key.
 
     Args:
-        main: the function under `hydra.main`.
         command: its name, which is also that of its primary config.
         arguments: what followed the command on the command line.
     """
     try:
         _take_over_errors()
+        os.environ[COMMAND_LINE] = shlex.join(["metadialog", command, *arguments])
         arguments = inherit(command, arguments)
         preflight(command, arguments)
         sys.argv = [sys.argv[0], *arguments]
-        main()
-    except (MetadialogError, HydraException, OmegaConfBaseException) as error:
+        with _terminable():
+            hydra.main(config_path="pkg://metadialog.conf", config_name=command, version_base="1.3")(run_job)()
+    except BrokenPipeError:
+        raise
+    except (MetadialogError, HydraException, OmegaConfBaseException, OSError) as error:
         if wants_traceback():
             raise
         complain(command, error)
         return EXIT_USER_ERROR
+    except Terminated:
+        print(f"metadialog {command}: terminated", file=sys.stderr)  # noqa: T201
+        return EXIT_TERMINATED
     except KeyboardInterrupt:
         print(f"metadialog {command}: interrupted", file=sys.stderr)  # noqa: T201
         return EXIT_INTERRUPTED
     return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, as batch systems send it, unwind the program like Ctrl-C."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - so it is called
+        raise Terminated(f"by signal {number}")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _take_over_errors() -> None:

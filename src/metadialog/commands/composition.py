@@ -1,6 +1,7 @@
 """Hydra's composition errors, in one line that names the nearest valid names."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from hydra import compose
@@ -11,8 +12,23 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from metadialog.config import nearest, unknown_option
+from metadialog.config import nearest, show, unknown_option
 from metadialog.errors import ConfigError
+from metadialog.overrides import typed
+
+
+def check_choices(overrides: list[str]) -> None:
+    """Check every `group=choice`: of an optional group, Hydra passes over a choice that is not there.
+
+    Needs an initialised Hydra.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    for override in _parsed(overrides):
+        problem = _choice_problem(override)
+        if problem:
+            raise ConfigError(problem)
 
 
 def explain(error: Exception, config_name: str, overrides: list[str]) -> ConfigError:
@@ -24,7 +40,7 @@ def explain(error: Exception, config_name: str, overrides: list[str]) -> ConfigE
         try:
             override = OverridesParser.create().parse_override(line)
         except HydraException as cause:
-            return ConfigError(f"{line!r} cannot be read as key=value: {_first_line(cause)}")
+            return ConfigError(_grammar_problem(line, cause))
         problem = _choice_problem(override) or _option_problem(override, config_name, overrides)
         if problem:
             return ConfigError(problem)
@@ -35,47 +51,72 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _groups() -> list[str]:
-    found = GlobalHydra.instance().config_loader().list_groups("")
-    return [group for group in found if group != "hydra"]
+def _grammar_problem(line: str, cause: HydraException) -> str:
+    key, equals, value = line.partition("=")
+    if not equals:
+        return f"{line!r} cannot be read as key=value: {_first_line(cause)}"
+    return (
+        f"{key}: {value!r} cannot be read, as Hydra gives some signs a meaning; "
+        f"if it is a path or another text, quote it: {typed(key, value)}"
+    )
+
+
+def _parsed(overrides: list[str]) -> list[Override]:
+    """Return the overrides that can be read."""
+    found = []
+    for line in overrides:
+        with suppress(HydraException):
+            found.append(OverridesParser.create().parse_override(line))
+    return found
+
+
+def _choices(group: str) -> list[str]:
+    found: list[str] = GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
+    return found
 
 
 def _choice_problem(override: Override) -> str | None:
     """Name what is wrong with `group=choice`, if that is what the override is."""
     group = override.key_or_group
-    choices = GlobalHydra.instance().config_loader().get_group_options(group, results_filter=ObjectType.CONFIG)
+    choices = _choices(group)
     if not choices or override.is_delete() or override.is_sweep_override():
         return None
     value = override.value()
-    wrong = [v for v in (value if isinstance(value, list) else [value]) if v is not None and v not in choices]
-    return f"{group}={wrong[0]}: no such choice; {nearest(str(wrong[0]), choices)}" if wrong else None
+    wrong = [v for v in (value if isinstance(value, list) else [value]) if v not in choices]
+    if not wrong:
+        return None
+    return f"{group}={show(wrong[0])}: no such choice; {nearest(str(wrong[0]), choices)}"
 
 
 def _option_problem(override: Override, config_name: str, overrides: list[str]) -> str | None:
     """Name what is wrong with `path.to.option=value`, if the option does not exist."""
     key = override.key_or_group
+    is_group = bool(_choices(key))
     if override.is_sweep_override():
-        return f"{override.input_line}: several values are a sweep; add -m to run a job for each, or write {key}=[...]"
+        listed = "" if is_group else f", or write {key}=[...] for a list and {key}='...' for a text"
+        return f"{override.input_line}: several values are a sweep; add -m to run a job for each{listed}"
     if override.is_add() or key.startswith("hydra"):
         return None
-    config = OmegaConf.to_container(compose(config_name, _choices_of(overrides)))
+    known = _parsed(overrides)
+    groups = _groups_of(config_name)
+    # Where a group is not this command's, there is nothing to compose with it.
+    chosen = [o.input_line or "" for o in known if o.key_or_group in groups and not o.is_sweep_override()]
+    config = OmegaConf.to_container(compose(config_name, chosen))
     leaves = _paths(config)  # type: ignore[arg-type]
-    if key in leaves or override.is_delete():
+    if key in leaves or key in groups or override.is_delete():
         return None
     parent = key.rpartition(".")[0]
-    siblings = [name for name in _children(leaves, parent) if name != "_target_"]
-    if not siblings:
-        roots = _children(leaves, "")
-        return f"{key}: no such option; {nearest(key.partition('.')[0], {*roots, *_groups()} - {'_target_'})}"
+    siblings = {*_children(leaves, parent), *(groups if not parent else ())} - {"_target_"}
+    if parent and not siblings:
+        roots = {*_children(leaves, ""), *groups} - {"_target_"}
+        return f"{key}: no such option; {nearest(key.partition('.')[0], roots)}"
     return unknown_option(key, siblings, [leaf for leaf in leaves if not leaf.endswith("_target_")])
 
 
-def _choices_of(overrides: list[str]) -> list[str]:
-    """Keep the overrides that choose a file in a group: they decide which options there are."""
-    loader = GlobalHydra.instance().config_loader()
-    parsed = (OverridesParser.create().parse_override(line) for line in overrides)
-    chosen = (o for o in parsed if loader.get_group_options(o.key_or_group) and not o.is_sweep_override())
-    return [o.input_line or "" for o in chosen]
+def _groups_of(config_name: str) -> set[str]:
+    """Return the groups that a command chooses from, those that it can do without too."""
+    config = compose(config_name, return_hydra_config=True)
+    return {str(group) for group in config.hydra.runtime.choices if not str(group).startswith("hydra/")}
 
 
 def _paths(node: Mapping[str, Any], path: str = "") -> list[str]:

@@ -2,11 +2,7 @@
 
 from typing import Any
 
-import hydra
-from omegaconf import DictConfig
-from rich.console import Console
-
-from metadialog.commands.job import run_job
+from metadialog.commands.console import make_console
 from metadialog.datasets.describe import describe, render
 from metadialog.training.topics import load_topics
 
@@ -21,10 +17,4 @@ def data(*, dataset: Node, split: Node) -> None:
         split: config node of the split of its topics.
     """
     topics = load_topics(dataset, split)
-    Console().print(render(describe(topics.corpus, topics.split)))
-
-
-@hydra.main(config_path="pkg://metadialog.conf", config_name="data", version_base="1.3")
-def main(config: DictConfig) -> None:
-    """Run under Hydra."""
-    run_job(config)
+    make_console().print(render(describe(topics.corpus, topics.split)))

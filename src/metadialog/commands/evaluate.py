@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import hydra
-from annotated_types import Ge, MinLen
+from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-from rich.console import Console
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.commands.job import run_job
+from metadialog.commands.console import make_console
+from metadialog.commands.job import command_line
 from metadialog.commands.session import (
     Device,
+    Seed,
+    Threads,
     evaluate_and_report,
     find_device,
     print_cut,
@@ -43,9 +43,9 @@ def evaluate(
     generation: Node,
     evaluation: Node,
     logger: Node,
-    seed: Annotated[int, Ge(0)],
+    seed: Seed,
     device: Device,
-    threads: Annotated[int, Ge(1)] | None,
+    threads: Threads | None,
 ) -> float:
     """Evaluate a run's exported model; write a directory of its own.
 
@@ -70,15 +70,16 @@ def evaluate(
         RunError: the run's model cannot be read.
     """
     config = dict(locals())
-    console = Console()
+    console = make_console()
     source = RunDirectory(Path(run).expanduser())
     where = find_device(device)
     use_threads(threads)
     target = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     model, tokenizer = load_exported(source.model, where)
+    target.check_new()
     target.write_config(config)
     with (
-        target.running({"seed": seed, "evaluation": evaluation["seed"]}),
+        target.running({"seed": seed, "evaluation": evaluation["seed"]}, command_line()),
         MetricsFile(target.metrics) as metrics,
     ):
         topics = load_topics(dataset, split)
@@ -108,10 +109,3 @@ def evaluate(
             run_logger.finish(outcome)
     print_directory(console, target)
     return adaptation_gain(records)["loss_after"]
-
-
-@hydra.main(config_path="pkg://metadialog.conf", config_name="evaluate", version_base="1.3")
-def main(config: DictConfig) -> float:
-    """Run under Hydra."""
-    value: float = run_job(config)
-    return value

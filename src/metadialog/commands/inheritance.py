@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from metadialog.config import read
-from metadialog.errors import RunError
+from metadialog.errors import ConfigError, RunError
+from metadialog.overrides import literal, quote
 
 # command -> the option that names the run, and the config groups that are taken over from it (None: all)
 SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
@@ -36,6 +37,7 @@ def inherit(command: str, arguments: list[str]) -> list[str]:
 
     Raises:
         RunError: the run directory does not exist, or holds no readable config.
+        ConfigError: several runs are named, none is, or another algorithm than the run's.
     """
     if command not in SOURCES:
         return arguments
@@ -44,14 +46,30 @@ def inherit(command: str, arguments: list[str]) -> list[str]:
     named = [override for override in given if override.key_or_group == option]
     if not named or named[-1].value() is None:
         return arguments
+    if named[-1].is_sweep_override():
+        raise ConfigError(f"{named[-1].input_line}: one run at a time; write a loop over them, and leave out -m")
+    if not named[-1].value():
+        raise ConfigError(f"{option}=: is empty; it should be the directory of a run")
     directory = Path(str(named[-1].value())).expanduser()
-    choices, values = _read(directory, option)
+    choices, values = _read(directory, option, groups or ())
+    if groups is not None:
+        _check_algorithm(choices.get("algorithm"), given)
     taken = [*_inherited(choices, values, given, groups)]
     if command == "train":
-        taken.append(f"hydra.run.dir={_quote(str(directory))}")
+        taken.append(f"hydra.run.dir={quote(str(directory))}")
     # Before the user's own, and beside them: a flag between overrides is one that Hydra's parser stumbles over.
     first = arguments.index(get_args_parser().parse_args(arguments).overrides[0])
     return [*arguments[:first], *taken, *arguments[first:]]
+
+
+def _check_algorithm(trained: str | None, given: list[Override]) -> None:
+    """Refuse results in the name of an algorithm that the model was not trained by."""
+    for override in given:
+        if override.key_or_group == "algorithm" and trained not in (None, override.value()):
+            raise ConfigError(
+                f"{override.input_line}: the run was trained with algorithm={trained}, and its results would be under "
+                f"a wrong name; leave it out, or set its options, such as algorithm.inner_lr"
+            )
 
 
 def _given(arguments: list[str]) -> list[Override]:
@@ -65,8 +83,8 @@ def _given(arguments: list[str]) -> list[Override]:
     return found
 
 
-def _read(directory: Path, option: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return which choices the run made in each group, and its resolved config."""
+def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return which choices the run made in each group, and its resolved config, which holds all of `groups`."""
     if not directory.is_dir():
         raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
     try:
@@ -76,7 +94,21 @@ def _read(directory: Path, option: str) -> tuple[dict[str, str], dict[str, Any]]
         reason = " ".join(str(error).split())
         raise RunError(f"{option}={directory}: not the directory of a run: {reason}") from error
     made = {str(group): str(choice) for group, choice in choices.items() if choice is not None}
-    return made, read(directory / "config.yaml")
+    config = directory / "config.yaml"
+    values = read(config)
+    composed = read(directory / ".hydra" / "config.yaml")
+    # What is missing here would be a default there, and the results would be those of something else.
+    lost = [path for group in groups for path in _paths(group, composed.get(group)) - _paths(group, values.get(group))]
+    if lost:
+        raise RunError(f"{config}: damaged: {', '.join(sorted(lost))} should be in it, as in .hydra/config.yaml")
+    return made, values
+
+
+def _paths(path: str, value: object) -> set[str]:
+    """Return the paths of the options in a part of a config."""
+    if isinstance(value, dict) and value:
+        return {inner for name, part in value.items() for inner in _paths(f"{path}.{name}", part)}
+    return set() if value is None and "." not in path else {path}
 
 
 def _inherited(
@@ -102,25 +134,4 @@ def _overrides(path: str, value: object) -> Iterator[str]:
         for name, inner in value.items():
             yield from _overrides(f"{path}.{name}", inner)
     elif not path.endswith("_target_") and path != "resume":
-        yield f"{path}={_literal(value)}"
-
-
-def _literal(value: object) -> str:
-    """Write a value in Hydra's override grammar."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(map(_literal, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{_quote(str(k))}:{_literal(v)}' for k, v in value.items())}}}"
-    return _quote(value) if isinstance(value, str) else repr(value)
-
-
-def _quote(text: str) -> str:
-    r"""Quote a string for Hydra's grammar, where `\'` stands for a quote and `\\` before it for a backslash."""
-    escaped = text.replace("\\'", "\\\\'").replace("'", "\\'")
-    if escaped.endswith("\\"):
-        escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
-    return f"'{escaped}'"
+        yield f"{path}={literal(value)}"

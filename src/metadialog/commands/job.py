@@ -1,6 +1,7 @@
 """One job of a Hydra application: what is composed is built, and a user's mistake stays one line."""
 
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -12,13 +13,21 @@ from metadialog.config import build, plain
 from metadialog.errors import MetadialogError
 
 EXIT_USER_ERROR = 2
+EXIT_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 TRACEBACK = "METADIALOG_TRACEBACK"
 """The environment variable that holds what the user asked of Hydra in HYDRA_FULL_ERROR."""
+COMMAND_LINE = "METADIALOG_COMMAND_LINE"
+"""The environment variable that holds what the user typed, which child processes see as well."""
 
 
 def wants_traceback() -> bool:
     """Say whether the user asked for full errors."""
     return os.environ.get(TRACEBACK) == "1"
+
+
+def command_line() -> str:
+    """Return what the user typed, as a shell reads it."""
+    return os.environ.get(COMMAND_LINE, shlex.join(sys.argv))
 
 
 def complain(command: str, error: BaseException) -> None:
@@ -31,11 +40,15 @@ def run_job(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns w
     """Build what the config describes.
 
     In a single run a user's mistake ends the process here, as Hydra would add lines of its own to it. In a sweep
-    it goes up to Hydra, which goes on with the other jobs.
+    it goes up to Hydra, which goes on with the other jobs. Where nobody reads the output any more, neither goes on.
     """
     try:
         return build(plain(config))
-    except MetadialogError as error:
+    except BrokenPipeError as error:
+        # Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_BROKEN_PIPE) from error
+    except (MetadialogError, OSError) as error:
         hydra = HydraConfig.get()
         if hydra.mode != RunMode.RUN or wants_traceback():
             raise

@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import hydra
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-from rich.console import Console
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.commands.job import run_job
+from metadialog.commands.console import make_console
 from metadialog.commands.session import Device, find_device
 from metadialog.config import build
 from metadialog.datasets.dialogue import Dataset
@@ -56,7 +53,7 @@ def predict(
         RunError: the run's model cannot be read.
         DataError: the specification is malformed, or does not fit the data set.
     """
-    console = Console()
+    console = make_console()
     where = find_device(device)
     model, tokenizer = load_exported(RunDirectory(Path(run).expanduser()).model, where)
     source: Dataset = build(dataset)
@@ -73,9 +70,3 @@ def predict(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_predictions(path, requests, responses)
     console.print(f"predictions: {path}", soft_wrap=True, highlight=False, markup=False)
-
-
-@hydra.main(config_path="pkg://metadialog.conf", config_name="predict", version_base="1.3")
-def main(config: DictConfig) -> None:
-    """Run under Hydra."""
-    run_job(config)

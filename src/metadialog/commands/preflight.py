@@ -4,23 +4,18 @@ The config that Hydra is about to run is composed and checked here first (every 
 the directories that it names: a wrong name or value is found while nothing has happened yet.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra import initialize_config_module
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from metadialog.commands.composition import explain
+from metadialog.commands.jobs import compose_job, jobs_to_check
+from metadialog.commands.output import check_output
 from metadialog.config import build, check, plain
-from metadialog.errors import ConfigError, RunError
+from metadialog.errors import ConfigError, DataError
 
 
 def preflight(command: str, arguments: list[str]) -> None:
@@ -28,6 +23,7 @@ def preflight(command: str, arguments: list[str]) -> None:
 
     Raises:
         ConfigError: with one line for each mistake.
+        DataError: a data file that is named is not there.
         RunError: a directory that is named is not what it has to be.
     """
     options = get_args_parser().parse_args(arguments)
@@ -38,47 +34,47 @@ def preflight(command: str, arguments: list[str]) -> None:
     with initialize_config_module("metadialog.conf", version_base="1.3", job_name=command):
         if options.config_dir:
             _add_config_dir(options.config_dir)
-        for overrides in _jobs(options.overrides, config_name, multirun=options.multirun):
-            config = plain(_compose(config_name, overrides))
+        for overrides in jobs_to_check(options.overrides, config_name, multirun=options.multirun):
+            config = plain(compose_job(config_name, overrides))
             if not options.cfg:
                 check(config)
                 _check_surroundings(config, multirun=options.multirun)
-        if not options.cfg and not options.multirun:
-            _check_output_directory(config_name, options.overrides)
+        if not options.cfg:
+            check_output(config_name, options.overrides, multirun=options.multirun)
 
 
 def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     """Check what a valid config says of the machine and of earlier runs."""
     if "training" in config and not build(config["split"]).trains:
         raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
+    _check_data(config["dataset"])
     if "device" not in config:  # nothing is computed, and there is no run to go back to
         return
-    # These import torch, which neither a mistake in the config nor the description of data need wait for.
+    # These import torch, which the description of data need not wait for.
     from metadialog.commands.session import find_device
-    from metadialog.training.resume import check_same_run
+    from metadialog.training.checkpoint import load_checkpoint
+    from metadialog.training.resume import check_same_run, check_steps
     from metadialog.training.run_directory import RunDirectory
 
-    find_device(config["device"])
+    device = find_device(config["device"])
     if config.get("resume") is not None:
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
-        check_same_run(RunDirectory(Path(config["resume"]).expanduser()).read_config(), config)
+        run = RunDirectory(Path(config["resume"]).expanduser())
+        check_same_run(run.read_config(), config)
+        check_steps(load_checkpoint(run.last, device), config)
     if config.get("run") is not None:
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 
 
-def _check_output_directory(config_name: str, overrides: list[str]) -> None:
-    """Check that a single run does not write over another one.
-
-    Raises:
-        RunError: the directory that was asked for holds a run.
-    """
-    if not any(override.startswith("hydra.run.dir=") for override in overrides):
+def _check_data(dataset: Mapping[str, Any]) -> None:
+    """Check that the file or folder of a data set is there; one of a hub need not be a file."""
+    if dataset["_target_"].startswith("metadialog.datasets.huggingface."):
         return
-    config = compose(config_name, overrides, return_hydra_config=True)
-    directory = Path(OmegaConf.select(config, "hydra").run.dir)
-    if (directory / "status.json").exists() and config.get("resume") is None:
-        raise RunError(f"{directory}: holds a run already; name another hydra.run.dir, or resume={directory}")
+    for option, kind, is_there in (("path", "file", Path.is_file), ("root", "folder or zip file", Path.exists)):
+        path = Path(dataset.get(option) or ".").expanduser()
+        if option in dataset and not is_there(path):
+            raise DataError(f"{path}: cannot be read: there is no such {kind}; dataset.{option} should name one")
 
 
 def _add_config_dir(folder: str) -> None:
@@ -86,52 +82,3 @@ def _add_config_dir(folder: str) -> None:
         raise ConfigError(f"--config-dir {folder}: there is no such directory")
     search_path = GlobalHydra.instance().config_loader().get_search_path()
     search_path.prepend(provider="command-line", path=f"file://{Path(folder).resolve()}")
-
-
-def _compose(config_name: str, overrides: list[str]) -> DictConfig:
-    try:
-        return compose(config_name, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, config_name, overrides) from error
-
-
-def _jobs(overrides: list[str], config_name: str, *, multirun: bool) -> Iterator[list[str]]:
-    """Yield the overrides of the jobs that have to be checked.
-
-    In a sweep each value of each swept option is composed once, beside the first values of the others: what
-    is wrong with a value shows then, and the number of checks is the sum of the choices, not their product.
-    """
-    loader = GlobalHydra.instance().config_loader()
-    try:
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
-    except HydraException as error:
-        raise explain(error, config_name, overrides) from error
-    swept = {} if not multirun else _sweeper_parameters(config_name, parsed)
-    sweeps = [override for override in parsed if override.is_sweep_override()] if multirun else []
-    fixed = [override.input_line or "" for override in parsed if override not in sweeps]
-    swept |= {override.get_key_element(): _values(override) for override in sweeps}
-    first = {key: values[0] for key, values in swept.items()}
-    yield [*fixed, *(f"{key}={value}" for key, value in first.items())]
-    for key, values in swept.items():
-        for value in values[1:]:
-            yield [*fixed, *(f"{k}={v}" for k, v in (first | {key: value}).items())]
-
-
-def _values(override: Override) -> list[str]:
-    if not override.is_discrete_sweep():
-        raise ConfigError(f"{override.input_line}: this sweep has no list of values; give one, as in key=1,2,3")
-    return list(override.sweep_string_iterator())
-
-
-def _sweeper_parameters(config_name: str, parsed: list[Override]) -> dict[str, list[str]]:
-    """Return the sweep that the config itself names in `hydra.sweeper.params`."""
-    fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-    try:
-        config = compose(config_name, fixed, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, config_name, fixed) from error
-    if not str(config.hydra.sweeper._target_).endswith(BasicSweeper.__name__):
-        return {}
-    parameters = config.hydra.sweeper.get("params") or {}
-    lines = OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in parameters.items()])
-    return {o.get_key_element(): _values(o) if o.is_sweep_override() else [o.get_value_string()] for o in lines}

@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from annotated_types import Ge, Le, Lt
 from rich.console import Console
 from torch import nn
 
@@ -24,6 +25,9 @@ from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Sinks
 
 Device = Literal["auto", "cpu", "cuda"]
+Seed = Annotated[int, Ge(0), Lt(2**32)]
+"""As numpy takes it."""
+Threads = Annotated[int, Ge(1), Le(1024)]
 
 
 def seed_everything(seed: int) -> None:

@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import hydra
 import torch
-from annotated_types import Ge
+from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.commands.job import run_job
+from metadialog.commands.console import make_console
+from metadialog.commands.job import command_line
 from metadialog.commands.session import (
     Device,
+    Seed,
+    Threads,
     evaluate_and_report,
     find_device,
     print_cut,
@@ -24,6 +25,7 @@ from metadialog.commands.session import (
     use_threads,
 )
 from metadialog.config import build
+from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger
 from metadialog.loggers.metrics_file import MetricsFile
@@ -53,11 +55,11 @@ def train(
     generation: Node,
     evaluation: Node,
     logger: Node,
-    seed: Annotated[int, Ge(0)],
+    seed: Seed,
     device: Device,
-    threads: Annotated[int, Ge(1)] | None,
+    threads: Threads | None,
     dtype: Literal["float32", "float64"],
-    resume: str | None,
+    resume: Annotated[str, MinLen(1)] | None,
 ) -> float:
     """Meta-train a model and evaluate it; write the run directory.
 
@@ -85,14 +87,16 @@ def train(
         The best validation loss after adaptation, in nats: what sweeps minimise.
     """
     config = dict(locals())
-    console = Console()
+    console = make_console()
     run = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     where = find_device(device)
     use_threads(threads)
+    if resume is None:
+        run.check_new()
     checkpoint = None if resume is None else load_checkpoint(run.last, where)
     run.write_config(config)
     seeds = {"seed": seed, "split": split.get("seed", 0), "evaluation": evaluation["seed"]}
-    with run.running(seeds), MetricsFile(run.metrics) as metrics:
+    with run.running(seeds, command_line()), MetricsFile(run.metrics) as metrics:
         topics = load_topics(dataset, split)
         console.print(topics.summary(), highlight=False, markup=False)
         text_to_ids = train_tokenizer(tokenizer, topics)
@@ -151,8 +155,7 @@ def _trainer(
     """Put the parts of training together."""
     seed = config["seed"]
     seed_everything(seed)
-    model: nn.Module = build(config["model"], tokenizer.vocab_size)
-    model.to(device, getattr(torch, config["dtype"]))
+    model = _model(config, tokenizer, device)
     algorithm: Algorithm = build(config["algorithm"], build(config["engine"]))
     optimizer = build(config["optimizer"], model.parameters())
     training = config["training"]
@@ -170,6 +173,19 @@ def _trainer(
     return trainer
 
 
+def _model(config: Mapping[str, Any], tokenizer: Tokenizer, device: torch.device) -> nn.Module:
+    """Make the model.
+
+    Raises:
+        ConfigError: it is larger than the memory.
+    """
+    try:
+        model: nn.Module = build(config["model"], tokenizer.vocab_size)
+        return model.to(device, getattr(torch, config["dtype"]))
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        raise ConfigError(f"model: cannot be made: {' '.join(str(error).split())}; choose smaller sizes") from error
+
+
 def _announce(console: Console, trainer: Trainer) -> None:
     standing = trainer.standing
     early = f" (of {trainer.steps}: no better validation for a while)" if standing.step < trainer.steps else ""
@@ -178,10 +194,3 @@ def _announce(console: Console, trainer: Trainer) -> None:
         f"at step {standing.best_step}, which is the model from here on",
         highlight=False,
     )
-
-
-@hydra.main(config_path="pkg://metadialog.conf", config_name="train", version_base="1.3")
-def main(config: DictConfig) -> float:
-    """Run under Hydra."""
-    value: float = run_job(config)
-    return value

@@ -28,6 +28,19 @@ def check_same_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         )
 
 
+def check_steps(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Check that a run has not gone further than it shall go.
+
+    Raises:
+        RunError: it has.
+    """
+    done, steps = checkpoint["standing"]["step"], config["training"]["steps"]
+    if done > steps:
+        raise RunError(
+            f"resume={config['resume']}: the run is at step {done}; training.steps={steps} should be {done} or more"
+        )
+
+
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[tuple[str, object, object]]:
     for key in sorted({*old, *new}):
         here = f"{path}.{key}" if path else key

@@ -3,9 +3,7 @@
 import json
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +20,7 @@ from metadialog.episodes import Episode
 from metadialog.errors import RunError
 from metadialog.evaluation.adaptation import Sample
 from metadialog.evaluation.records import write_records
+from metadialog.overrides import typed
 
 _LIBRARIES = ("metadialog", "torch", "learn2learn", "hydra-core", "omegaconf", "wandb", "tokenizers", "numpy")
 
@@ -69,9 +68,11 @@ class RunDirectory:
             RunError: there is none, or it cannot be read.
         """
         try:
-            status: dict[str, Any] = json.loads(self.status.read_text())
+            status = json.loads(self.status.read_text())
         except (OSError, ValueError) as error:
             raise RunError(f"{self.status}: no readable status of a run: {error}") from error
+        if not isinstance(status, dict) or "status" not in status:
+            raise RunError(f"{self.status}: no status of a run: it should be an object with the key status")
         return status
 
     def check_finished(self) -> None:
@@ -82,7 +83,18 @@ class RunDirectory:
         """
         status = self.read_status()["status"]
         if status != "finished":
-            raise RunError(f"{self.path}: the run is {status}, not finished; go on with it by resume={self.path}")
+            raise RunError(
+                f"{self.path}: the run is {status}, not finished; go on with it by {typed('resume', str(self.path))}"
+            )
+
+    def check_new(self) -> None:
+        """Check that no other run is here.
+
+        Raises:
+            RunError: there is.
+        """
+        if self.status.exists():
+            raise RunError(f"{self.path}: holds a run already; choose another directory")
 
     def write_results(
         self, records: pd.DataFrame, samples: Sequence[Sample], episodes: Sequence[Episode], language: str
@@ -93,12 +105,17 @@ class RunDirectory:
         self.samples.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     @contextmanager
-    def running(self, seeds: Mapping[str, int]) -> Iterator[None]:
-        """Keep `status.json`: running, then finished, or failed and why."""
+    def running(self, seeds: Mapping[str, int], command: str) -> Iterator[None]:
+        """Keep `status.json`: running, then finished, or failed and why.
+
+        Args:
+            seeds: by what they are for.
+            command: what the user typed.
+        """
         started = {
             "status": "running",
             "reason": None,
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": command,
             "started": _now(),
             "ended": None,
             "seeds": dict(seeds),

@@ -1,0 +1,41 @@
+"""Values in Hydra's override grammar, and overrides as one types them in a shell."""
+
+import shlex
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+
+def literal(value: object) -> str:
+    """Write a plain value in Hydra's override grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(literal, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{quote(str(k))}:{literal(v)}' for k, v in value.items())}}}"
+    return quote(value) if isinstance(value, str) else repr(value)
+
+
+def quote(text: str) -> str:
+    r"""Quote a string for Hydra's grammar, where `\'` stands for a quote and `\\` before it for a backslash."""
+    escaped = text.replace("\\'", "\\\\'").replace("'", "\\'")
+    if escaped.endswith("\\"):
+        escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    return f"'{escaped}'"
+
+
+def typed(key: str, text: str) -> str:
+    """Write `key=text` as one types it in a shell, with as few quotes as it takes."""
+    bare = f"{key}={text}"
+    return shlex.quote(bare if _reads(bare, text) else f"{key}={quote(text)}")
+
+
+def _reads(line: str, text: str) -> bool:
+    try:
+        override = OverridesParser.create().parse_override(line)
+    except HydraException:
+        return False
+    return not override.is_sweep_override() and override.value() == text
