@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadialog.samplers.draws import draw_distinct, draw_weighted
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.samplers.draws import draw_distinct, draw_weighted, unlike
 
 
 @given(seed=st.integers(), population=st.integers(1, 40), data=st.data())
@@ -36,3 +37,16 @@ def test_weights_are_kept_and_zero_is_never_drawn() -> None:
     counts = Counter(draw_weighted(generator, [1.0, 0.0, 3.0]) for _ in range(4000))
     assert set(counts) == {0, 2}
     assert abs(counts[2] - 3000) < 140
+
+
+def talk(name: str, *texts: str) -> Dialogue:
+    return Dialogue("t", tuple(Turn("AB"[i % 2], text) for i, text in enumerate(texts)), name)
+
+
+def test_dialogues_that_share_an_exchange_come_last() -> None:
+    query = [talk("q", "Hi", "Hello", "Bye")]
+    same, only_turn, other = talk("s", "x", "hi", "HELLO "), talk("o", "Hi", "Well", "Bye"), talk("a", "a", "b")
+    others = [same, only_turn, other]
+    assert unlike(query, others, 2) == [only_turn, other]
+    assert unlike(query, others, 3) == [only_turn, other, same]
+    assert unlike(query, others, 0) == []

@@ -3,10 +3,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 import torch
 
-from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.episodes import Episode
 from metadialog.errors import DataError
 from metadialog.samplers.held_out import held_out_episodes
+from metadialog.text import words
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Topics = Mapping[str, Sequence[Dialogue]]
@@ -69,6 +70,33 @@ def test_seeds_and_numbers_make_other_episodes(topics: Topics, tokenizer: Tokeni
     ai = {"ai": topics["ai"]}
     drawn = {e.query_ids for seed in (0, 1) for e in draw(ai, tokenizer, shots=[1], seed=seed)}
     assert len(drawn) == 4
+
+
+def test_no_support_dialogue_answers_a_query(tokenizer: Tokenizer) -> None:
+    greetings = [Dialogue("t", (Turn("a", "Hi"), Turn("b", text), Turn("a", "Bye")), text) for text in ("Oh", "Hello")]
+    others = [Dialogue("t", (Turn("a", f"Q{n}"), Turn("b", "Hi"), Turn("a", "hello")), f"{n}") for n in range(20)]
+    mixed = {"t": [*others[:3], *greetings, *others[3:]]}
+    found = 0
+    for episode in (e for seed in range(20) for e in draw(mixed, tokenizer, shots=[1, 3], seed=seed)):
+        if "Hello" in episode.query_ids:  # only the other greeting does not answer "Hi" by "Hello"
+            found += 1
+            assert "Oh" in episode.query_ids or episode.support_ids[0] == "Oh"
+    assert found > 0
+
+
+def test_queries_that_do_not_fit_are_cut_by_their_own_length(topics: Topics, tokenizer: Tokenizer) -> None:
+    ai = {"ai": topics["ai"]}
+    options = {"shots": [2], "queries": 4, "episodes_per_topic": 2, "seed": 0, "context_turns": 3}
+    short, whole = (
+        held_out_episodes(ai, tokenizer, max_tokens=16, query_max_tokens=most, loss_on="response", **options)  # type: ignore[arg-type]
+        for most in (16, 512)
+    )
+    for cut, full in zip(short, whole, strict=True):
+        assert cut.support is not None
+        assert full.support is not None
+        assert torch.equal(cut.support.inputs, full.support.inputs)
+        assert full.query.words.tolist() == [len(words(exchange.response)) for exchange in full.exchanges]
+        assert cut.query.words.sum() < full.query.words.sum()
 
 
 def test_a_topic_with_too_few_dialogues_is_named(topics: Topics, tokenizer: Tokenizer) -> None:

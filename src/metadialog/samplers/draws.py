@@ -6,8 +6,11 @@ Python promises the same numbers from `random()` for a seed in every version, bu
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from random import Random
+
+from metadialog.datasets.corpus import duplicate_key
+from metadialog.datasets.dialogue import Dialogue
 
 
 def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
@@ -25,6 +28,21 @@ def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
         chosen = place + int(generator.random() * (population - place))
         pool[place], pool[chosen] = pool[chosen], pool[place]
     return pool[:count]
+
+
+def unlike(query: Sequence[Dialogue], others: Sequence[Dialogue], count: int) -> list[Dialogue]:
+    """Return the first `count` of the others that share no exchange with the query; then those that do.
+
+    An exchange is a turn and the one that answers it. Left in the support set, it would be an answer to copy.
+    """
+    asked = {exchange for dialogue in query for exchange in pairwise(duplicate_key(dialogue))}
+    apart: list[Dialogue] = []
+    alike: list[Dialogue] = []
+    for dialogue in others:
+        if len(apart) == count:
+            break
+        (apart if asked.isdisjoint(pairwise(duplicate_key(dialogue))) else alike).append(dialogue)
+    return [*apart, *alike][:count]
 
 
 def draw_weighted(generator: Random, weights: Sequence[float]) -> int:

@@ -9,7 +9,7 @@ from annotated_types import Ge, MinLen
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
 from metadialog.samplers.base import check_topics, make_episode
-from metadialog.samplers.draws import draw_distinct
+from metadialog.samplers.draws import draw_distinct, unlike
 from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
 
@@ -33,7 +33,8 @@ def held_out_episodes(
     They come topic by topic (sorted), then by number (`Episode.index`), then by shots in the order given.
     What is drawn for a topic depends on the seed and on that topic alone. The episodes of one topic and
     number have the same query set for all shots, and nested support sets (1 shot is the first of 3): they
-    differ in nothing but the shots, and a list with more shots leaves the others as they were.
+    differ in nothing but the shots, and a list with more shots leaves the others as they were. A dialogue that
+    shares a turn and its answer with the query set is in a support set only where there are not enough others.
 
     Args:
         topics: the dialogues of each held-out topic.
@@ -58,8 +59,9 @@ def held_out_episodes(
     episodes = []
     for topic in sorted(topics):
         for index in range(episodes_per_topic):
-            places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(topics[topic]), queries + most)
+            places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(topics[topic]), len(topics[topic]))
             dialogues = [topics[topic][place] for place in places]
-            query, support = dialogues[:queries], dialogues[queries:]
+            query = dialogues[:queries]
+            support = unlike(query, dialogues[queries:], most)
             episodes += [make_episode(encoder, topic, index, support[:count], query, query_encoder) for count in shots]
     return episodes

@@ -6,7 +6,7 @@ from random import Random
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
 from metadialog.samplers.base import check_topics, make_episode
-from metadialog.samplers.draws import draw_distinct
+from metadialog.samplers.draws import draw_distinct, unlike
 from metadialog.samplers.exchanges import ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
 
@@ -48,8 +48,8 @@ def leave_one_out_episodes(
     for topic in sorted(topics):
         for place, query in enumerate(topics[topic]):
             others = [dialogue for other, dialogue in enumerate(topics[topic]) if other != place]
-            drawn = draw_distinct(Random(f"{seed}:{topic}:{place}"), len(others), most)
-            support = [others[chosen] for chosen in drawn]
+            drawn = draw_distinct(Random(f"{seed}:{topic}:{place}"), len(others), len(others))
+            support = unlike([query], [others[chosen] for chosen in drawn], most)
             episodes += [
                 make_episode(encoder, topic, place, support[:count], [query], query_encoder) for count in shots
             ]
