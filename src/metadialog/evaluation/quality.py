@@ -21,7 +21,6 @@ class ReplyQuality:
         chrf: corpus chrF (Popovic 2015), 0 to 100, by sacrebleu.
         rouge_l: mean ROUGE-L F1 (Lin 2004), 0 to 1.
         distinct_1, distinct_2: distinct n-grams over all n-grams of the replies (Li et al. 2016), 0 to 1.
-        signatures: how sacrebleu computed BLEU and chrF, for whoever compares.
     """
 
     bleu: float
@@ -29,7 +28,6 @@ class ReplyQuality:
     rouge_l: float
     distinct_1: float
     distinct_2: float
-    signatures: tuple[str, str]
 
 
 class _Words(RougeTokenizer):  # type: ignore[misc]
@@ -58,9 +56,7 @@ def reply_quality(replies: Sequence[str], references: Sequence[str], language: s
     """
     if not replies or len(replies) != len(references):
         raise ValueError(f"{len(replies)} replies, {len(references)} references; there should be as many, at least 1")
-    # sacrebleu warns of tokenised input where every text ends in a full stop; ours is as people wrote it.
-    bleu = BLEU(tokenize=_BLEU_TOKENIZERS.get(language, "13a"), effective_order=False, force=True)
-    chrf = CHRF()
+    bleu, chrf = _metrics(language)
     bleu_score = bleu.corpus_score(list(replies), [list(references)]).score
     chrf_score = chrf.corpus_score(list(replies), [list(references)]).score
     rouge = [
@@ -72,8 +68,21 @@ def reply_quality(replies: Sequence[str], references: Sequence[str], language: s
         rouge_l=sum(rouge) / len(rouge),
         distinct_1=distinct(replies, 1),
         distinct_2=distinct(replies, 2),
-        signatures=(str(bleu.get_signature()), str(chrf.get_signature())),
     )
+
+
+def signatures(language: str) -> dict[str, str]:
+    """Return how sacrebleu computes BLEU and chrF of texts in a language, for whoever compares."""
+    found = {}
+    for name, metric in zip(("bleu", "chrf"), _metrics(language), strict=True):
+        metric.corpus_score(["a"], [["a"]])  # it tells after it has scored something
+        found[name] = str(metric.get_signature())
+    return found
+
+
+def _metrics(language: str) -> tuple[BLEU, CHRF]:
+    # sacrebleu warns of tokenised input where every text ends in a full stop; ours is as people wrote it.
+    return BLEU(tokenize=_BLEU_TOKENIZERS.get(language, "13a"), effective_order=False, force=True), CHRF()
 
 
 def distinct(replies: Sequence[str], n: int) -> float:

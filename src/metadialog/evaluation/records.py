@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metadialog.episodes import Episode
-from metadialog.errors import RunError
+from metadialog.evaluation.quality import signatures
 
 EPISODES_KEY = b"metadialog.episodes"
 LANGUAGE_KEY = b"metadialog.language"
+METRICS_KEY = b"metadialog.metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
 def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode], language: str) -> None:
     """Write the records, and beside them, in the file's metadata, which dialogues made each episode.
 
-    The language (ISO 639 code) stands there too: it says what the words of word perplexity are.
+    The language (ISO 639 code) stands there too, as it says what the words of word perplexity are, and so does how
+    sacrebleu computed its metrics.
     """
     drawn = [
         {
@@ -79,17 +81,6 @@ def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode]
         **(table.schema.metadata or {}),
         EPISODES_KEY: json.dumps(drawn).encode(),
         LANGUAGE_KEY: language.encode(),
+        METRICS_KEY: json.dumps(signatures(language)).encode(),
     }
     pq.write_table(table.replace_schema_metadata(metadata), path)
-
-
-def read_records(path: Path) -> pd.DataFrame:
-    """Read records back.
-
-    Raises:
-        RunError: the file is missing or not one of records.
-    """
-    try:
-        return pd.read_parquet(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RunError(f"{path}: no readable records of a run: {error}") from error
