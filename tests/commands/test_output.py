@@ -69,3 +69,11 @@ def test_a_run_goes_on_in_its_own_directory(run: Run) -> None:
     assert refused.err == "metadialog train: resume=one: the run is at step 1; training.steps=0 should be 1 or more\n"
     assert contents(Path("one")) == before
     assert not Path("two").exists()
+
+
+def test_data_may_be_described_wherever_one_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("train", *SMOKE, "hydra.run.dir=one").code == 0
+    before = contents(Path("one"))
+    monkeypatch.chdir("one")
+    assert run("data").code == 0
+    assert contents(Path.cwd()) == {Path.cwd() / path.relative_to("one"): data for path, data in before.items()}

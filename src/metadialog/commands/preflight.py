@@ -39,7 +39,7 @@ def preflight(command: str, arguments: list[str]) -> None:
             if not options.cfg:
                 check(config)
                 _check_surroundings(config, multirun=options.multirun)
-        if not options.cfg:
+        if not options.cfg and _computes(config):
             check_output(config_name, options.overrides, multirun=options.multirun)
 
 
@@ -48,7 +48,7 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     if "training" in config and not build(config["split"]).trains:
         raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
     _check_data(config["dataset"])
-    if "device" not in config:  # nothing is computed, and there is no run to go back to
+    if not _computes(config):
         return
     # These import torch, which the description of data need not wait for.
     from metadialog.commands.session import find_device
@@ -65,6 +65,11 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         check_steps(load_checkpoint(run.last, device), config)
     if config.get("run") is not None:
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
+
+
+def _computes(config: Mapping[str, Any]) -> bool:
+    """Say whether a command computes something and writes it down, or only describes data."""
+    return "device" in config
 
 
 def _check_data(dataset: Mapping[str, Any]) -> None:

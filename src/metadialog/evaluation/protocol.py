@@ -45,8 +45,8 @@ class AdaptationProtocol:
         late = [step for step in report_steps if step > steps]
         if late:
             raise ConfigError(
-                f"evaluation.report_steps: {late} is beyond evaluation.steps={steps}; "
-                "raise evaluation.steps or leave them out"
+                f"evaluation.report_steps: {late} is beyond evaluation.steps={steps}; raise evaluation.steps, or give "
+                f"evaluation.report_steps={[step for step in report_steps if step <= steps] or [steps]}"
             )
         self.shots = sorted(set(shots))
         self.queries = queries
