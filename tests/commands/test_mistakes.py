@@ -54,6 +54,7 @@ MISTAKES = [
     (["train", "hydra.run.dir="], "hydra.run.dir=: is empty; it should name a directory"),
     (["evaluate", "-m", "run=a,b"], "run=a,b: one run at a time; write a loop over them, and leave out -m"),
     (["train", "hydra.run.dir=/dev/null/run"], "[Errno 20] Not a directory: '/dev/null/run'"),
+    (["bench", "output=/dev/null/bench"], "[Errno 20] Not a directory: '/dev/null/bench'"),
     (["train", "modle=gru"], "modle: no such option; did you mean model?"),
     (["train", "seed"], "'seed' cannot be read as key=value"),
     (["train", "evaluation.report_steps=[0,20]"], "evaluation.report_steps: [20] is beyond evaluation.steps=10"),

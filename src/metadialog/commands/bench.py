@@ -3,12 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import hydra
-from omegaconf import DictConfig
-from rich.console import Console
-
 from metadialog.benchmark.measure import Benchmark, write
-from metadialog.commands.job import run_job
+from metadialog.commands.console import make_console
 from metadialog.commands.session import find_device
 from metadialog.config import build
 from metadialog.reports.cost import cost_figure, cost_table, read_costs
@@ -23,7 +19,7 @@ def bench(*, bench: dict[str, Any], device: Literal["auto", "cpu", "cuda"], outp
         output: the directory to write to.
     """
     benchmark: Benchmark = build(bench, find_device(device))
-    directory, console = Path(output).expanduser(), Console(soft_wrap=True)
+    directory, console = Path(output).expanduser(), make_console(soft_wrap=True)
     directory.mkdir(parents=True, exist_ok=True)
     for name in benchmark.missing():
         console.print(f"{name} is not installed, and left out: uv sync --group bench", markup=False)
@@ -43,9 +39,3 @@ def bench(*, bench: dict[str, Any], device: Literal["auto", "cpu", "cuda"], outp
     (directory / "table.md").write_text(table, encoding="utf-8")
     cost_figure(costs).savefig(directory / "cost.png")
     console.print(f"\n{table}\n{directory}: bench.json, table.md, cost.png", markup=False)
-
-
-@hydra.main(config_path="pkg://metadialog.conf", config_name="bench", version_base="1.3")
-def main(config: DictConfig) -> None:
-    """Run under Hydra."""
-    run_job(config)

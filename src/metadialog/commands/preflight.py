@@ -47,7 +47,8 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     """Check what a valid config says of the machine and of earlier runs."""
     if "training" in config and not build(config["split"]).trains:
         raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
-    _check_data(config["dataset"])
+    if "dataset" in config:
+        _check_data(config["dataset"])
     if not _computes(config):
         return
     # These import torch, which the description of data need not wait for.
