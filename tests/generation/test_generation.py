@@ -115,7 +115,7 @@ def test_a_diverged_model_still_replies(kind: str, value: float) -> None:
 
 def test_greedy_is_the_argmax_step_by_step(trained: DialogModel, prompts: Prompts) -> None:
     model = trained.eval()
-    replies = from_yaml("greedy").generate(model, prompts, END, FORBIDDEN, None)
+    replies = from_yaml("greedy", max_tokens=24).generate(model, prompts, END, FORBIDDEN, None)
     for prompt, reply in zip(prompts, replies, strict=True):
         expected: list[int] = []
         while len(expected) < 24:

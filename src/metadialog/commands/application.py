@@ -1,5 +1,6 @@
 """What every command has in common: a Hydra application whose mistakes cost one line and exit code 2."""
 
+import logging
 import os
 import shlex
 import signal
@@ -36,6 +37,8 @@ def run(command: str, arguments: list[str]) -> int:
         arguments = inherit(command, arguments)
         preflight(command, arguments)
         sys.argv = [sys.argv[0], *arguments]
+        # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.
+        logging.raiseExceptions = False
         with _terminable():
             hydra.main(config_path="pkg://metadialog.conf", config_name=command, version_base="1.3")(run_job)()
     except BrokenPipeError:
