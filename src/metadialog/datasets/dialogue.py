@@ -29,7 +29,12 @@ class Dialogue:
 
 
 class Dataset(Protocol):
-    """What `conf/dataset/*.yaml` names: files in, dialogues out."""
+    """What `conf/dataset/*.yaml` names: files in, dialogues out.
+
+    One that `metadialog data download=true` can bring has the option `root`, the folder of a local copy or None,
+    and an attribute `source`, its name in `metadialog/downloads/sources.yaml`. The program puts the downloaded
+    copy in the place of `root: null` before it reads.
+    """
 
     name: str
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from metadialog.cache.place import cache_directory
 from metadialog.config import build
 from metadialog.datasets.corpus import Corpus, build_corpus
 from metadialog.datasets.dialogue import Dataset, Dialogue
+from metadialog.downloads.download import downloaded
 from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.samplers.held_out import held_out_episodes
@@ -36,17 +39,33 @@ class Topics:
         return line
 
 
-def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any]) -> Topics:
+def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str | None = None) -> Topics:
     """Read a data set and split its topics.
 
     Args:
-        dataset: the config node of the data set.
+        dataset: the config node of the data set; with `root: null` it is the copy that has been downloaded.
         split: the config node of the split.
+        cache: the cache folder; None for the usual one.
+
+    Raises:
+        DataError: the data set has not been downloaded, or cannot be read.
     """
-    source: Dataset = build(dataset)
+    source: Dataset = build(located(dataset, cache_directory(cache)))
     splitter: Split = build(split)
     corpus = build_corpus(source.dialogues(), source.name)
     return Topics(corpus, splitter.split(corpus.sizes))
+
+
+def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
+    """Return the config node of a data set, with the downloaded copy as root where no other is named.
+
+    Raises:
+        DataError: it has not been downloaded.
+    """
+    if dataset.get("root", "") is not None:
+        return dataset
+    source = getattr(build(dataset), "source", None)
+    return dataset if source is None else {**dataset, "root": str(downloaded(source, cache))}
 
 
 def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:
