@@ -69,7 +69,7 @@ class Episode:
     index: int
     support: Batch | None
     query: Batch
-    exchanges: tuple[Exchange, ...]
+    exchanges: Sequence[Exchange]
     support_ids: tuple[str, ...]
     query_ids: tuple[str, ...]
 

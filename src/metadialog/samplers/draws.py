@@ -20,11 +20,13 @@ def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
     """
     if count > population:
         raise ValueError(f"cannot draw {count} different numbers out of {population}")
-    pool = list(range(population))
+    moved: dict[int, int] = {}  # what the shuffled range holds where it is no longer itself
+    drawn = []
     for place in range(count):
         chosen = place + int(generator.random() * (population - place))
-        pool[place], pool[chosen] = pool[chosen], pool[place]
-    return pool[:count]
+        drawn.append(moved.get(chosen, chosen))
+        moved[chosen] = moved.get(place, place)
+    return drawn
 
 
 def draw_weighted(generator: Random, weights: Sequence[float]) -> int:

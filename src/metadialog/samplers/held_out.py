@@ -8,7 +8,7 @@ from annotated_types import Ge, MinLen
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
-from metadialog.samplers.base import check_topics, make_episode
+from metadialog.samplers.base import check_topics, make_episode, pick
 from metadialog.samplers.draws import draw_distinct
 from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -54,7 +54,6 @@ def held_out_episodes(
     for topic in sorted(topics):
         for index in range(episodes_per_topic):
             places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(topics[topic]), queries + most)
-            dialogues = [topics[topic][place] for place in places]
-            query, support = dialogues[:queries], dialogues[queries:]
+            query, support = pick(topics[topic], places[:queries]), pick(topics[topic], places[queries:])
             episodes += [make_episode(encoder, topic, index, support[:count], query) for count in shots]
     return episodes

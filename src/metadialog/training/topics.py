@@ -7,22 +7,33 @@ from typing import Any
 
 from metadialog.cache.place import cache_directory
 from metadialog.config import build
-from metadialog.datasets.corpus import Corpus, build_corpus
+from metadialog.datasets.corpus import Corpus
 from metadialog.datasets.dialogue import Dataset, Dialogue
+from metadialog.datasets.store import StoredDialogues
 from metadialog.downloads.download import downloaded
 from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.splits.split import Split, TopicSplit
-from metadialog.tokenizers.tokenizer import Tokenizer, TokenizerTrainer
+from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.prepared import prepared_corpus, prepared_tokenizer, prepared_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The dialogues of a data set, and which topics are for what."""
+    """The dialogues of a data set, and which topics are for what.
+
+    Attributes:
+        corpus: all dialogues.
+        split: the topics of each part.
+        cache: the cache folder.
+        key: the corpus's key in it; None if it is not there.
+    """
 
     corpus: Corpus
     split: TopicSplit
+    cache: Path
+    key: str | None
 
     def of(self, names: Iterable[str]) -> dict[str, Sequence[Dialogue]]:
         """Return the dialogues of some topics."""
@@ -50,10 +61,12 @@ def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str
     Raises:
         DataError: the data set has not been downloaded, or cannot be read.
     """
-    source: Dataset = build(located(dataset, cache_directory(cache)))
+    place = cache_directory(cache)
+    node = located(dataset, place)
+    source: Dataset = build(node)
     splitter: Split = build(split)
-    corpus = build_corpus(source.dialogues(), source.name)
-    return Topics(corpus, splitter.split(corpus.sizes))
+    corpus, key = prepared_corpus(node, source, place)
+    return Topics(corpus, splitter.split(corpus.sizes), place, key)
 
 
 def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
@@ -69,15 +82,18 @@ def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
 
 
 def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:
-    """Train the tokenizer on the meta-train topics, and on nothing else."""
+    """Train the tokenizer on the meta-train topics, and on nothing else; cut the whole corpus with it."""
 
     def texts() -> Iterator[str]:
         for dialogues in topics.of(topics.split.train).values():
             for dialogue in dialogues:
                 yield from (turn.text for turn in dialogue.turns)
 
-    trainer: TokenizerTrainer = build(node)
-    return trainer.train(texts())
+    tokenizer = prepared_tokenizer(node, texts, topics.split.train, topics.key, topics.cache)
+    stored = next(iter(topics.corpus.topics.values()))
+    if not isinstance(stored, StoredDialogues):
+        return tokenizer
+    return prepared_tokens(tokenizer, stored.store, topics.key, topics.cache)
 
 
 def held_out(
