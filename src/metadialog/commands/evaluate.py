@@ -38,6 +38,7 @@ def evaluate(
     logger: Node,
     seed: Annotated[int, Ge(0)],
     device: Device,
+    cache: str | None,
 ) -> float:
     """Evaluate a run's exported model; write a directory of its own.
 
@@ -53,6 +54,7 @@ def evaluate(
         logger: config node of the logger.
         seed: the run's, for the records.
         device: to compute on.
+        cache: the folder that downloads and prepared data are kept in.
 
     Returns:
         The mean loss after the last inner step, with the most shots, in nats.
@@ -71,7 +73,7 @@ def evaluate(
         target.running({"seed": seed, "evaluation": evaluation["seed"]}),
         MetricsFile(target.metrics) as metrics,
     ):
-        topics = load_topics(dataset, split)
+        topics = load_topics(dataset, split, cache)
         console.print(topics.summary(), highlight=False, markup=False)
         protocol = build(evaluation)
         episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)

@@ -49,13 +49,16 @@ def preflight(command: str, arguments: list[str]) -> None:
 
 def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     """Check what a valid config says of the machine and of earlier runs."""
-    # These import torch, which a mistake in the config need not wait for.
-    from metadialog.commands.session import find_device
+    # What is imported here is heavy: a mistake in the config, and a command without a device, need not wait for it.
+    if "device" in config:
+        from metadialog.commands.session import find_device
+
+        find_device(config["device"])
+    if config.get("resume") is None and config.get("run") is None:
+        return
     from metadialog.training.resume import check_same_run
     from metadialog.training.run_directory import RunDirectory
 
-    if "device" in config:
-        find_device(config["device"])
     if config.get("resume") is not None:
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
