@@ -1,7 +1,7 @@
 """From the tokens of dialogues to padded batches of exchanges, many at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from metadialog.episodes import PAD_ID, Batch
+from metadialog.samplers.buckets import buckets
 from metadialog.samplers.tokens import DialogueTokens
 from metadialog.text import words
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -71,12 +72,19 @@ def assemble(dialogues: Sequence[DialogueTokens], tokenizer: Tokenizer, limits: 
     targets = np.arange(1, ids.shape[1])
     counted_from = np.ones_like(spans.context) if limits.counts_context else spans.context + 2
     mask = (targets >= counted_from[:, None]) & (targets < spans.length[:, None])
-    return Batch(
-        inputs=torch.from_numpy(ids[:, :-1].copy()),
-        targets=torch.from_numpy(ids[:, 1:].copy()),
-        mask=torch.from_numpy(mask),
-        words=torch.from_numpy(_words(flat, at, counts, spans, tokenizer, limits)),
-    )
+    words_of = _words(flat, at, counts, spans, tokenizer, limits)
+
+    def crop(rows: Integers) -> Batch:
+        time = int(spans.length[rows].max()) - 1
+        return Batch(
+            inputs=torch.from_numpy(ids[rows, :time]),
+            targets=torch.from_numpy(ids[rows, 1 : time + 1]),
+            mask=torch.from_numpy(mask[rows, :time]),
+            words=torch.from_numpy(words_of[rows]),
+        )
+
+    whole = crop(np.arange(len(ids)))
+    return replace(whole, buckets=tuple(crop(rows) for rows in buckets(spans.length - 1)))
 
 
 def _spans(lengths: Integers, at: Integers, turns: Integers, limits: Limits) -> _Spans:
