@@ -28,6 +28,6 @@ def test_each_says_what_it_is_and_stays_in_its_folder(name: str) -> None:
         assert file.url.startswith(("https://", "http://"))
         assert ".." not in PurePosixPath(file.into).parts
         assert not PurePosixPath(file.into).is_absolute()
-        assert (file.archive is not None) == file.url.endswith((".zip", ".tgz"))
+        assert file.archive is None or file.url.endswith(".zip" if file.archive == "zip" else ".tgz")
     places = [(file.into, file.name) for file in source.files]
     assert len(set(places)) == len(places)
