@@ -22,6 +22,8 @@ class Listed:
     """Dialogues that are there already."""
 
     name = "listed"
+    language = "en"
+    paper_split: str | None = None
 
     def __init__(self, dialogues: Iterable[Dialogue]) -> None:
         self._dialogues = list(dialogues)

@@ -20,14 +20,17 @@ LOADER = """
 from metadialog.datasets.jsonl import JsonlDataset
 
 class LocalCopy:
-    name = "published"
-    source = "published"
+    name = source = "published"
+    language = "en"
+    paper_split = None
 
     def __init__(self, *, root: str | None) -> None:
         self._root = root
 
     def dialogues(self):
-        return JsonlDataset(path=f"{self._root}/dialogues.jsonl").dialogues()
+        path = f"{self._root}/dialogues.jsonl"
+        options = {"language": "en"} if "language" in JsonlDataset.__init__.__annotations__ else {}
+        return JsonlDataset(path=path, **options).dialogues()
 """
 
 

@@ -4,7 +4,7 @@ Each entry's key is a digest of all that it depends on: the content of the files
 the code that has made it. So a changed file, option or version is never served what is stale.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import tokenizers
 
 from metadialog import text
-from metadialog.cache.entries import Build, entry, temporary
+from metadialog.cache.entries import entry, temporary
 from metadialog.cache.keys import digest_code, digest_files, key
 from metadialog.config import build
 from metadialog.datasets.corpus import Corpus
@@ -23,6 +23,7 @@ from metadialog.samplers import tokens
 from metadialog.samplers.tokens import PreparedTokenizer, TokenStore, write_tokens
 from metadialog.tokenizers.tokenizer import Tokenizer, TokenizerTrainer
 
+PREPARED = "prepared"
 TOKENIZER = "tokenizer.json"
 
 _ATTEMPTS = 3
@@ -56,14 +57,18 @@ def prepared_corpus(node: Mapping[str, Any], source: Dataset, cache: Path) -> tu
                 raise _ChangedError
 
         try:
-            return open_store(entry(cache / "prepared" / f"dialogues-{found}", write)), found
+            return open_store(entry(cache / PREPARED / f"dialogues-{found}", write)), found
         except _ChangedError:
             continue
     raise DataError(f"dataset {source.name}: its files change while they are read; they should lie still")
 
 
 def prepared_tokenizer(
-    node: Mapping[str, Any], texts: Callable[[], Any], trained_on: Sequence[str], corpus_key: str | None, cache: Path
+    node: Mapping[str, Any],
+    texts: Callable[[], Iterator[str]],
+    trained_on: Sequence[str],
+    corpus_key: str | None,
+    cache: Path | None,
 ) -> Tokenizer:
     """Return a trained tokenizer.
 
@@ -71,40 +76,37 @@ def prepared_tokenizer(
         node: the config node of the tokenizer.
         texts: yields the texts to train on.
         trained_on: the topics that these are of.
-        corpus_key: key of the corpus that the texts are of.
-        cache: the cache folder.
+        corpus_key: key of the corpus that the texts are of; None if it has none.
+        cache: the cache folder; None if nothing is to be kept.
     """
-
-    def train(folder: Path) -> None:
-        trainer: TokenizerTrainer = build(node)
-        trainer.train(texts()).save(folder / TOKENIZER)
-
+    trainer: TokenizerTrainer = build(node)
+    if corpus_key is None or cache is None:
+        return trainer.train(texts())
     code = digest_code([_package(node), "metadialog.tokenizers"])
     parts = {"corpus": corpus_key, "topics": list(trained_on), "node": dict(node), "code": code}
-    found = corpus_key and key(**parts, library=tokenizers.__version__)
-    return Tokenizer.load(_entry("tokenizer", found, train, cache) / TOKENIZER)
+    found = key(**parts, library=tokenizers.__version__)
+    folder = entry(cache / PREPARED / f"tokenizer-{found}", lambda made: trainer.train(texts()).save(made / TOKENIZER))
+    return Tokenizer.load(folder / TOKENIZER)
 
 
 def prepared_tokens(
-    tokenizer: Tokenizer, dialogues: DialogueStore, corpus_key: str | None, cache: Path
+    tokenizer: Tokenizer, dialogues: DialogueStore, corpus_key: str | None, cache: Path | None
 ) -> PreparedTokenizer:
     """Return a tokenizer together with the tokens of a whole corpus.
 
     Args:
         tokenizer: the tokenizer.
         dialogues: of the corpus.
-        corpus_key: its key.
-        cache: the cache folder.
+        corpus_key: its key; None if it has none.
+        cache: the cache folder; None if nothing is to be kept.
     """
+    make = partial(write_tokens, dialogues, tokenizer)
+    if corpus_key is None or cache is None:
+        return PreparedTokenizer(tokenizer, TokenStore(temporary(make), dialogues))
     code = digest_code([tokens, text, "metadialog.tokenizers"])
     parts = {"corpus": corpus_key, "tokenizer": tokenizer.to_json(), "code": code}
-    found = corpus_key and key(**parts, library=tokenizers.__version__)
-    folder = _entry("tokens", found, partial(write_tokens, dialogues, tokenizer), cache)
-    return PreparedTokenizer(tokenizer, TokenStore(folder, dialogues))
-
-
-def _entry(kind: str, found: str | None, make: Build, cache: Path) -> Path:
-    return entry(cache / "prepared" / f"{kind}-{found}", make) if found else temporary(make)
+    found = key(**parts, library=tokenizers.__version__)
+    return PreparedTokenizer(tokenizer, TokenStore(entry(cache / PREPARED / f"tokens-{found}", make), dialogues))
 
 
 def _corpus_key(node: Mapping[str, Any], source: Dataset) -> str | None:

@@ -26,14 +26,14 @@ class Topics:
     Attributes:
         corpus: all dialogues.
         split: the topics of each part.
-        cache: the cache folder.
+        cache: the cache folder; None if nothing is to be kept.
         key: the corpus's key in it; None if it is not there.
     """
 
     corpus: Corpus
     split: TopicSplit
-    cache: Path
-    key: str | None
+    cache: Path | None = None
+    key: str | None = None
 
     def of(self, names: Iterable[str]) -> dict[str, Sequence[Dialogue]]:
         """Return the dialogues of some topics."""
@@ -66,7 +66,7 @@ def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str
     source: Dataset = build(node)
     splitter: Split = build(split)
     corpus, key = prepared_corpus(node, source, place)
-    return Topics(corpus, splitter.split(corpus.sizes), place, key)
+    return Topics(corpus, splitter.split(corpus.sizes), cache=place, key=key)
 
 
 def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
