@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,6 +94,15 @@ def published() -> Callable[[str], Path]:
     return local_copy
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the developer's own cache out of the tests, and the tests out of it."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METADIALOG_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs `metadialog ARGUMENTS` in an empty working directory."""
@@ -107,6 +117,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["metadialog"])
             environment = dict(os.environ)
+            handlers = list(logging.root.handlers)
             try:
                 code = cli.main(list(arguments))
             except SystemExit as stop:
@@ -114,6 +125,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
             finally:
                 os.environ.clear()
                 os.environ.update(environment)
+                logging.root.handlers[:] = handlers  # Hydra's write to a stream that closes with this test
         captured = capfd.readouterr()
         return Outcome(code, captured.out, captured.err)
 

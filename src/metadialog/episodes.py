@@ -24,16 +24,25 @@ class Batch:
         targets: the next token of each input, int64, `[batch, time]`.
         mask: which targets count in the loss, bool, `[batch, time]`.
         words: reference words behind the counted targets, int64, `[batch]`.
+        buckets: the same exchanges once more in a few batches by length, each cropped to its longest, where that
+            saves much padding; else none. The sums of losses over them and over the batch are the same.
     """
 
     inputs: Tensor
     targets: Tensor
     mask: Tensor
     words: Tensor
+    buckets: tuple["Batch", ...] = ()
 
     def to(self, device: torch.device) -> Self:
         """Return the same batch on `device`."""
-        return type(self)(self.inputs.to(device), self.targets.to(device), self.mask.to(device), self.words.to(device))
+        return type(self)(
+            self.inputs.to(device),
+            self.targets.to(device),
+            self.mask.to(device),
+            self.words.to(device),
+            tuple(bucket.to(device) for bucket in self.buckets),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Episode:
     index: int
     support: Batch | None
     query: Batch
-    exchanges: tuple[Exchange, ...]
+    exchanges: Sequence[Exchange]
     support_ids: tuple[str, ...]
     query_ids: tuple[str, ...]
 

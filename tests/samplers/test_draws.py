@@ -46,7 +46,8 @@ def talk(name: str, *texts: str) -> Dialogue:
 def test_dialogues_that_share_an_exchange_come_last() -> None:
     query = [talk("q", "Hi", "Hello", "Bye")]
     same, only_turn, other = talk("s", "x", "hi", "HELLO "), talk("o", "Hi", "Well", "Bye"), talk("a", "a", "b")
-    others = [same, only_turn, other]
-    assert unlike(query, others, 2) == [only_turn, other]
-    assert unlike(query, others, 3) == [only_turn, other, same]
-    assert unlike(query, others, 0) == []
+    topic = [*query, same, only_turn, other]
+    assert unlike(query, topic, [1, 2, 3], 2) == [2, 3]
+    assert unlike(query, topic, [1, 2, 3], 3) == [2, 3, 1]
+    assert unlike(query, topic, [3, 1, 2], 3) == [3, 2, 1]
+    assert unlike(query, topic, [1, 2, 3], 0) == []

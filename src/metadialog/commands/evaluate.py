@@ -46,6 +46,7 @@ def evaluate(
     seed: Seed,
     device: Device,
     threads: Threads | None,
+    cache: str | None,
 ) -> float:
     """Evaluate a run's exported model; write a directory of its own.
 
@@ -62,6 +63,7 @@ def evaluate(
         seed: the run's, for the records.
         device: to compute on.
         threads: CPU threads; None for one a core.
+        cache: the folder that downloads and prepared data are kept in.
 
     Returns:
         The mean loss after the last inner step, with the most shots, in nats.
@@ -82,7 +84,7 @@ def evaluate(
         target.running({"seed": seed, "evaluation": evaluation["seed"]}, command_line()),
         MetricsFile(target.metrics) as metrics,
     ):
-        topics = load_topics(dataset, split)
+        topics = load_topics(dataset, split, cache)
         console.print(topics.summary(), highlight=False, markup=False)
         protocol = build(evaluation)
         episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)

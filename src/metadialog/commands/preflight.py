@@ -48,7 +48,7 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     if "training" in config and not build(config["split"]).trains:
         raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
     if "dataset" in config:
-        _check_data(config["dataset"])
+        _check_data(config["dataset"], config)
     if not _computes(config):
         return
     # These import torch, which the description of data need not wait for.
@@ -73,13 +73,18 @@ def _computes(config: Mapping[str, Any]) -> bool:
     return "device" in config
 
 
-def _check_data(dataset: Mapping[str, Any]) -> None:
+def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Check that the file or folder of a data set is there; one of a hub need not be a file."""
-    if dataset["_target_"].startswith("metadialog.datasets.huggingface."):
+    if dataset["_target_"].startswith("metadialog.datasets.huggingface.") or config.get("download"):
         return
+    if dataset.get("root", "") is None:
+        from metadialog.cache.place import cache_directory
+        from metadialog.downloads.download import downloaded
+
+        downloaded(build(dataset).source, cache_directory(config["cache"]))
     for option, kind, is_there in (("path", "file", Path.is_file), ("root", "folder or zip file", Path.exists)):
         path = Path(dataset.get(option) or ".").expanduser()
-        if option in dataset and not is_there(path):
+        if dataset.get(option) is not None and not is_there(path):
             raise DataError(f"{path}: cannot be read: there is no such {kind}; dataset.{option} should name one")
 
 

@@ -60,6 +60,7 @@ def train(
     threads: Threads | None,
     dtype: Literal["float32", "float64"],
     resume: Annotated[str, MinLen(1)] | None,
+    cache: str | None,
 ) -> float:
     """Meta-train a model and evaluate it; write the run directory.
 
@@ -82,6 +83,7 @@ def train(
         threads: CPU threads; None for one a core.
         dtype: of the parameters.
         resume: the run directory to go on with.
+        cache: the folder that downloads and prepared data are kept in.
 
     Returns:
         The best validation loss after adaptation, in nats: what sweeps minimise.
@@ -97,7 +99,7 @@ def train(
     run.write_config(config)
     seeds = {"seed": seed, "split": split.get("seed", 0), "evaluation": evaluation["seed"]}
     with run.running(seeds, command_line()), MetricsFile(run.metrics) as metrics:
-        topics = load_topics(dataset, split)
+        topics = load_topics(dataset, split, cache)
         console.print(topics.summary(), highlight=False, markup=False)
         text_to_ids = train_tokenizer(tokenizer, topics)
         protocol = build(evaluation)

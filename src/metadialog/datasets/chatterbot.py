@@ -72,6 +72,10 @@ class ChatterbotDataset:
         self.paper_split: str | None = None
         self._folder = Path(DATA_DIRECTORY, language)
 
+    def files(self) -> list[Path]:
+        """Return the folder of the language."""
+        return [self._folder]
+
     def dialogues(self) -> Iterator[Dialogue]:
         """Read topic after topic, by file name.
 

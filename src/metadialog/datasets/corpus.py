@@ -1,7 +1,7 @@
 """From a stream of dialogues to a clean corpus: topics with their dialogues, and what was dropped and why."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from unicodedata import normalize
 
@@ -52,12 +52,13 @@ class Corpus:
 
     Attributes:
         name: name of the data set.
-        topics: the dialogues of each topic, in reading order; the topics sorted.
+        topics: the dialogues of each topic, in reading order; the topics sorted. They lie in memory, or on
+            disk (`metadialog.datasets.store`).
         dropped: what cleaning took out.
     """
 
     name: str
-    topics: Mapping[str, tuple[Dialogue, ...]]
+    topics: Mapping[str, Sequence[Dialogue]]
     dropped: Dropped
 
     @property
@@ -106,19 +107,25 @@ def build_corpus(dialogues: Iterable[Dialogue], name: str) -> Corpus:
         topics=tuple(sorted(topic for topic in kept if not kept[topic])),
     )
     if not topic_of:
-        raise DataError(
-            f"dataset {name}: no dialogue is left of {dropped.dialogues} read; "
-            f"it should hold dialogues of two turns or more"
-        )
+        raise nothing_left(name, dropped)
     return Corpus(name, {topic: tuple(kept[topic]) for topic in sorted(kept) if kept[topic]}, dropped)
+
+
+def nothing_left(name: str, dropped: Dropped) -> DataError:
+    """Return the error that says that cleaning has left no dialogue."""
+    return DataError(
+        f"dataset {name}: no dialogue is left of {dropped.dialogues} read; "
+        f"it should hold dialogues of two turns or more"
+    )
 
 
 def duplicate_key(dialogue: Dialogue) -> tuple[str, ...]:
     """Return what duplicates share: the turns' texts after NFKC, case folding and folding of white space."""
-    return tuple(_fold(turn.text) for turn in dialogue.turns)
+    return tuple(fold(turn.text) for turn in dialogue.turns)
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """Return what is compared of a text: it after NFKC, case folding and folding of white space."""
     # Case folding can leave letters decomposed (as it does in Greek), so that they are composed once more.
     return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())
 

@@ -41,9 +41,12 @@ class DailyDialogDataset:
     A dialogue of a part whose text is not in `dialogues_text.txt` has the topic `(no topic)`.
     """
 
+    source = "dailydialog"
     paper_split: str | None = None
 
-    def __init__(self, *, root: Root, language: str, part: Literal["all", "train", "validation", "test"]) -> None:
+    def __init__(
+        self, *, root: Root | None, language: str, part: Literal["all", "train", "validation", "test"]
+    ) -> None:
         """Name the local copy, the language of the texts, and the part of the data set.
 
         Raises:

@@ -1,6 +1,7 @@
 """What a corpus holds: numbers and lengths by topic, the split, and what was dropped and why."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from metadialog.datasets.corpus import Corpus, Dropped
 from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.store import StoredDialogues
 from metadialog.text import words
 
 PARTS = ("meta-train", "meta-validation", "meta-test", "dropped", "unused")
@@ -86,6 +88,14 @@ class Description:
         return tuple(topic for part in self.parts for topic in part.topics)
 
 
+@dataclass(frozen=True, slots=True)
+class _Histograms:
+    """How often each length occurs: all that the statistics need, however many dialogues there are."""
+
+    words_per_turn: Counter[int]
+    turns_per_dialogue: Counter[int]
+
+
 def describe(corpus: Corpus, split: Parts) -> Description:
     """Describe a corpus and how its topics are split.
 
@@ -99,8 +109,11 @@ def describe(corpus: Corpus, split: Parts) -> Description:
     topics_of: dict[str, list[str]] = {part: [] for part in PARTS}
     for topic in corpus.topics:
         topics_of[split.part(topic)].append(topic)
-    parts = tuple(_part(part, corpus, topics) for part, topics in topics_of.items() if topics)
-    return Description(corpus.name, parts, _statistics(_dialogues(corpus, corpus.topics)), corpus.dropped)
+    measured = {topic: _measure(dialogues) for topic, dialogues in corpus.topics.items()}
+    parts = tuple(
+        _part(part, {topic: measured[topic] for topic in topics}) for part, topics in topics_of.items() if topics
+    )
+    return Description(corpus.name, parts, _statistics(measured.values()), corpus.dropped)
 
 
 def render(description: Description) -> Group:
@@ -108,30 +121,47 @@ def render(description: Description) -> Group:
     return Group(_table(description), Text(), _dropped_text(description))
 
 
-def _part(part: str, corpus: Corpus, topics: Sequence[str]) -> PartDescription:
-    described = tuple(TopicDescription(topic, part, _statistics(corpus.topics[topic])) for topic in topics)
-    return PartDescription(part, described, _statistics(_dialogues(corpus, topics)))
+def _part(part: str, measured: Mapping[str, _Histograms]) -> PartDescription:
+    described = tuple(TopicDescription(topic, part, _statistics([found])) for topic, found in measured.items())
+    return PartDescription(part, described, _statistics(measured.values()))
 
 
-def _dialogues(corpus: Corpus, topics: Iterable[str]) -> list[Dialogue]:
-    return [dialogue for topic in topics for dialogue in corpus.topics[topic]]
+def _measure(dialogues: Sequence[Dialogue]) -> _Histograms:
+    words_per_turn: Counter[int] = Counter()
+    turns_per_dialogue: Counter[int] = Counter()
+    if isinstance(dialogues, StoredDialogues):
+        for lengths in dialogues.lengths():
+            words_per_turn.update(lengths.words.tolist())
+            turns_per_dialogue.update(lengths.turns.tolist())
+    else:
+        for dialogue in dialogues:
+            words_per_turn.update(len(words(turn.text)) for turn in dialogue.turns)
+            turns_per_dialogue[len(dialogue.turns)] += 1
+    return _Histograms(words_per_turn, turns_per_dialogue)
 
 
-def _statistics(dialogues: Sequence[Dialogue]) -> Statistics:
-    words_per_turn = [len(words(turn.text)) for dialogue in dialogues for turn in dialogue.turns]
-    turns_per_dialogue = [len(dialogue.turns) for dialogue in dialogues]
+def _statistics(measured: Iterable[_Histograms]) -> Statistics:
+    words_per_turn: Counter[int] = Counter()
+    turns_per_dialogue: Counter[int] = Counter()
+    for histograms in measured:
+        words_per_turn.update(histograms.words_per_turn)
+        turns_per_dialogue.update(histograms.turns_per_dialogue)
     return Statistics(
-        dialogues=len(dialogues),
-        turns=len(words_per_turn),
-        words=sum(words_per_turn),
+        dialogues=turns_per_dialogue.total(),
+        turns=words_per_turn.total(),
+        words=sum(length * count for length, count in words_per_turn.items()),
         words_per_turn=_quantiles(words_per_turn),
         turns_per_dialogue=_quantiles(turns_per_dialogue),
     )
 
 
-def _quantiles(values: Sequence[int]) -> Quantiles:
-    low, median, high = np.quantile(values, LEVELS, method="inverted_cdf").tolist()
-    return Quantiles(int(low), int(median), int(high))
+def _quantiles(histogram: Counter[int]) -> Quantiles:
+    """Return for each level the least length that so many lengths reach at most."""
+    lengths = np.array(sorted(histogram))
+    reached = np.cumsum([histogram[length] for length in lengths.tolist()])
+    places = np.searchsorted(reached, np.array(LEVELS) * reached[-1])
+    low, median, high = lengths[places].tolist()
+    return Quantiles(low, median, high)
 
 
 def _table(description: Description) -> Table:

@@ -25,6 +25,7 @@ from annotated_types import MinLen
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
+from metadialog.datasets.seen import Seen
 from metadialog.errors import DataError
 
 SPEAKERS = ("user", "bot")
@@ -58,17 +59,18 @@ class JsonlDataset:
         Raises:
             DataError: the file is missing or malformed; the message names it, the line and the remedy.
         """
-        lines_of_ids: dict[str, int] = {}
-        for number, line in self._lines():
-            try:
-                dialogue = parse(line, f"{self._path.name}:{number}")
-                first = lines_of_ids.setdefault(dialogue.id, number)
-                if first != number:
-                    raise ValueError(f'"id" {_show(dialogue.id)} is that of line {first}; give each line its own')
-            except ValueError as error:
-                raise DataError(f"{self._path}:{number}: {error}") from error
-            yield dialogue
-        if not lines_of_ids:
+        number = 0
+        with Seen() as lines_of_ids:
+            for number, line in self._lines():
+                try:
+                    dialogue = parse(line, f"{self._path.name}:{number}")
+                    first = lines_of_ids.first(dialogue.id.encode(), number)
+                    if first is not None:
+                        raise ValueError(f'"id" {_show(dialogue.id)} is that of line {first}; give each line its own')
+                except ValueError as error:
+                    raise DataError(f"{self._path}:{number}: {error}") from error
+                yield dialogue
+        if not number:
             raise DataError(f"{self._path}:1: holds no dialogue; it should hold one a line: {LAYOUT}")
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:

@@ -13,7 +13,7 @@ from annotated_types import MinLen
 from metadialog.errors import ConfigError, DataError
 
 Root = Annotated[str, MinLen(1)]
-"""The option `root` of every published data set: the path of a local copy."""
+"""The option `root` of every published data set: the path of a local copy; None for the downloaded one."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -33,17 +33,17 @@ def expand(path: str, option: str) -> Path:
 class LocalCopy:
     """A folder, or a zip file that is read where it is; what a message calls a file is its path in either."""
 
-    def __init__(self, root: str, publication: str) -> None:
+    def __init__(self, root: str | None, publication: str) -> None:
         """Name the copy; nothing is read yet.
 
         Args:
-            root: path of the folder or of the zip file.
+            root: path of the folder or of the zip file; None if none is named, and nothing can be read.
             publication: what should be there, for the messages.
 
         Raises:
             ConfigError: the path begins with the home of a user who has none.
         """
-        self.path = expand(root, "dataset.root")
+        self.path = None if root is None else expand(root, "dataset.root")
         self._publication = publication
 
     def folders(self) -> Iterator[Traversable]:
@@ -79,7 +79,10 @@ class LocalCopy:
         return found
 
     def _open(self) -> Traversable:
-        return open_folder(self.path, f"dataset.root should name a copy of {self._publication}")
+        remedy = f"dataset.root should name a copy of {self._publication}"
+        if self.path is None:
+            raise DataError(f"dataset.root: no local copy is named; {remedy}")
+        return open_folder(self.path, remedy)
 
 
 def open_folder(path: Path, remedy: str) -> Traversable:

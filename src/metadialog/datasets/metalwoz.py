@@ -46,9 +46,10 @@ class MetaLwozDataset:
     """
 
     name = "metalwoz"
+    source = "metalwoz"
     language = "en"
 
-    def __init__(self, *, root: Root, topic: Literal["domain", "task"]) -> None:
+    def __init__(self, *, root: Root | None, topic: Literal["domain", "task"]) -> None:
         """Name the local copy and what a topic is.
 
         Raises:

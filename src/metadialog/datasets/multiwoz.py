@@ -38,10 +38,11 @@ class MultiWozDataset:
     """
 
     name = "multiwoz"
+    source = "multiwoz"
     language = "en"
     paper_split: str | None = None
 
-    def __init__(self, *, root: Root, multi_domain: bool) -> None:
+    def __init__(self, *, root: Root | None, multi_domain: bool) -> None:
         """Name the local copy.
 
         Raises:

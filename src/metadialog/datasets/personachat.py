@@ -44,10 +44,11 @@ class PersonaChatDataset:
     """
 
     name = "personachat"
+    source = "personachat"
     language = "en"
     paper_split: str | None = "personachat"
 
-    def __init__(self, *, root: Root, personas: Literal["shared", "exact", "paml"]) -> None:
+    def __init__(self, *, root: Root | None, personas: Literal["shared", "exact", "paml"]) -> None:
         """Name the local copy, and what counts as one persona.
 
         Raises:

@@ -52,9 +52,10 @@ class SgdDataset:
     """
 
     name = "sgd"
+    source = "sgd"
     language = "en"
 
-    def __init__(self, *, root: Root, topic: Literal["domain", "service"], multi_domain: bool) -> None:
+    def __init__(self, *, root: Root | None, topic: Literal["domain", "service"], multi_domain: bool) -> None:
         """Name the local copy and what a topic is.
 
         Raises:

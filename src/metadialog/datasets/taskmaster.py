@@ -43,12 +43,13 @@ class TaskmasterDataset:
     language = "en"
     paper_split: str | None = None
 
-    def __init__(self, *, root: Root, release: Literal["tm1", "tm2"]) -> None:
+    def __init__(self, *, root: Root | None, release: Literal["tm1", "tm2"]) -> None:
         """Name the local copy and the release.
 
         Raises:
             ConfigError: the root begins with the home of a user who has none.
         """
+        self.source = {"tm1": "taskmaster-1", "tm2": "taskmaster-2"}[release]
         self._copy = LocalCopy(root, PUBLICATION)
         self._release = release
         self.name = f"taskmaster-{release}"

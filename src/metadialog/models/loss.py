@@ -1,5 +1,6 @@
 """The loss that all algorithms share: negative log-likelihood of the counted tokens."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -15,4 +16,5 @@ def token_losses(model: nn.Module, batch: Batch) -> Tensor:
 
 def mean_token_loss(model: nn.Module, batch: Batch) -> Tensor:
     """Return the mean negative log-likelihood of the counted tokens, scalar, nats."""
-    return token_losses(model, batch).sum() / batch.mask.sum()
+    parts = batch.buckets or (batch,)
+    return torch.stack([token_losses(model, part).sum() for part in parts]).sum() / batch.mask.sum()

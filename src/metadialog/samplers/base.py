@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.store import StoredDialogues
 from metadialog.episodes import Episode
 from metadialog.errors import DataError, RunError
-from metadialog.samplers.exchanges import MIN_TURNS, ExchangeEncoder
+from metadialog.samplers.exchanges import MIN_TURNS, ExchangeEncoder, ExchangeTexts
 
 
 class Sampler(ABC):
@@ -52,8 +53,9 @@ class Sampler(ABC):
     def episode(self, index: int) -> Episode:
         """Return episode number `index`, counted from 0, whatever has been sampled so far."""
         topic, places = self._draw(index)
-        dialogues = [self.topics[topic][place] for place in places]
-        return make_episode(self._encoder, topic, index, dialogues[: self.shots], dialogues[self.shots :])
+        support = pick(self.topics[topic], places[: self.shots])
+        query = pick(self.topics[topic], places[self.shots :])
+        return make_episode(self._encoder, topic, index, support, query)
 
     def state_dict(self) -> dict[str, int]:
         """Return what resuming needs, as JSON can hold it."""
@@ -91,15 +93,29 @@ def make_episode(
         DataError: a dialogue has fewer than two turns.
     """
     query_encoder = query_encoder or encoder
+    batch = query_encoder.batch(query)
     return Episode(
         topic=topic,
         index=index,
         support=encoder.batch(support) if support else None,
-        query=query_encoder.batch(query),
-        exchanges=query_encoder.exchanges(query),
-        support_ids=tuple(dialogue.id for dialogue in support),
-        query_ids=tuple(dialogue.id for dialogue in query),
+        query=batch,
+        exchanges=ExchangeTexts(query_encoder, query, len(batch.inputs)),
+        support_ids=_ids(support),
+        query_ids=_ids(query),
     )
+
+
+def pick(dialogues: Sequence[Dialogue], places: Sequence[int]) -> Sequence[Dialogue]:
+    """Return the dialogues at some places; those of a store are still to be read."""
+    if isinstance(dialogues, StoredDialogues):
+        return dialogues.pick(places)
+    return [dialogues[place] for place in places]
+
+
+def _ids(dialogues: Sequence[Dialogue]) -> tuple[str, ...]:
+    if isinstance(dialogues, StoredDialogues):
+        return tuple(dialogues.ids())
+    return tuple(dialogue.id for dialogue in dialogues)
 
 
 def check_topics(topics: Mapping[str, Sequence[Dialogue]], options: Mapping[str, int]) -> None:
@@ -122,6 +138,8 @@ def check_topics(topics: Mapping[str, Sequence[Dialogue]], options: Mapping[str,
                 f"topic {topic}: has {len(topics[topic])} dialogues, but {asked} take {needed}: lower them, "
                 f"set split.min_dialogues={needed}, or add dialogues"
             )
+        if isinstance(topics[topic], StoredDialogues):  # clean by construction, and maybe millions
+            continue
         for dialogue in topics[topic]:
             if len(dialogue.turns) < MIN_TURNS:
                 raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")

@@ -23,25 +23,33 @@ def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
     """
     if count > population:
         raise ValueError(f"cannot draw {count} different numbers out of {population}")
-    pool = list(range(population))
+    moved: dict[int, int] = {}  # what the shuffled range holds where it is no longer itself
+    drawn = []
     for place in range(count):
         chosen = place + int(generator.random() * (population - place))
-        pool[place], pool[chosen] = pool[chosen], pool[place]
-    return pool[:count]
+        drawn.append(moved.get(chosen, chosen))
+        moved[chosen] = moved.get(place, place)
+    return drawn
 
 
-def unlike(query: Sequence[Dialogue], others: Sequence[Dialogue], count: int) -> list[Dialogue]:
+def unlike(query: Sequence[Dialogue], topic: Sequence[Dialogue], others: Sequence[int], count: int) -> list[int]:
     """Return the first `count` of the others that share no exchange with the query; then those that do.
 
     An exchange is a turn and the one that answers it. Left in the support set, it would be an answer to copy.
+
+    Args:
+        query: the query dialogues.
+        topic: the dialogues of the topic, of which no more are read than need be.
+        others: places of dialogues in it.
+        count: how many are wanted.
     """
     asked = {exchange for dialogue in query for exchange in pairwise(duplicate_key(dialogue))}
-    apart: list[Dialogue] = []
-    alike: list[Dialogue] = []
-    for dialogue in others:
+    apart: list[int] = []
+    alike: list[int] = []
+    for place in others:
         if len(apart) == count:
             break
-        (apart if asked.isdisjoint(pairwise(duplicate_key(dialogue))) else alike).append(dialogue)
+        (apart if asked.isdisjoint(pairwise(duplicate_key(topic[place]))) else alike).append(place)
     return [*apart, *alike][:count]
 
 

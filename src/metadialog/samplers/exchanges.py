@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, overload
 
 import torch
 
 from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.store import StoredDialogues
 from metadialog.episodes import PAD_ID, Batch, Exchange
 from metadialog.errors import DataError
+from metadialog.samplers.assembly import Limits, assemble
+from metadialog.samplers.tokens import DialogueTokens, PreparedTokenizer, tokenize
 from metadialog.text import words
 from metadialog.tokenizers.tokenizer import Tokenizer
 
@@ -19,6 +23,9 @@ MIN_TURNS = 2
 
 MIN_TOKENS = 4
 """The least length cap: `<begin>`, `<self>` and something of a context."""
+
+_REMEMBERED = 4096
+"""Dialogues whose encoding is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,8 @@ class ExchangeEncoder:
     So the prompt is the same for a response that is scored and for a reply that is generated, which is done
     without knowing how long the reference is.
 
-    Each dialogue is encoded once and kept.
+    Dialogues are encoded once and kept, the latest thousands of them; those of a `PreparedTokenizer`'s corpus
+    are taken from there.
     """
 
     def __init__(self, tokenizer: Tokenizer, context_turns: int, max_tokens: int, loss_on: LossOn) -> None:
@@ -68,7 +76,10 @@ class ExchangeEncoder:
         self._context_turns = context_turns
         self._max_tokens = max_tokens
         self._loss_on = loss_on
-        self._encoded: dict[Dialogue, tuple[EncodedExchange, ...]] = {}
+        self._limits = Limits(context_turns, max_tokens, loss_on == "all")
+        self._prepared = tokenizer.prepared if isinstance(tokenizer, PreparedTokenizer) else None
+        self._encoded = lru_cache(_REMEMBERED)(self._encode)
+        self._tokenized = lru_cache(_REMEMBERED)(self._tokenize)
 
     def encode(self, dialogue: Dialogue) -> tuple[EncodedExchange, ...]:
         """Return the exchanges of a dialogue, in its order.
@@ -76,12 +87,7 @@ class ExchangeEncoder:
         Raises:
             DataError: the dialogue has fewer than two turns.
         """
-        if dialogue not in self._encoded:
-            if len(dialogue.turns) < MIN_TURNS:
-                raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")
-            places = range(1, len(dialogue.turns))
-            self._encoded[dialogue] = tuple(self._encode_exchange(dialogue.turns, i) for i in places)
-        return self._encoded[dialogue]
+        return self._encoded(dialogue)
 
     def batch(self, dialogues: Iterable[Dialogue]) -> Batch:
         """Return all exchanges of some dialogues as one batch.
@@ -89,7 +95,7 @@ class ExchangeEncoder:
         Raises:
             DataError: a dialogue has fewer than two turns.
         """
-        return collate([exchange for dialogue in dialogues for exchange in self.encode(dialogue)])
+        return assemble(self._tokens(dialogues), self._tokenizer, self._limits)
 
     def exchanges(self, dialogues: Iterable[Dialogue]) -> tuple[Exchange, ...]:
         """Return all exchanges of some dialogues as text, in the order of the rows of their batch.
@@ -98,6 +104,20 @@ class ExchangeEncoder:
             DataError: a dialogue has fewer than two turns.
         """
         return tuple(encoded.exchange for dialogue in dialogues for encoded in self.encode(dialogue))
+
+    def _tokens(self, dialogues: Iterable[Dialogue]) -> list[DialogueTokens]:
+        prepared = self._prepared
+        if prepared and isinstance(dialogues, StoredDialogues) and dialogues.store is prepared.dialogues:
+            return [prepared.tokens(row) for row in dialogues.rows.tolist()]
+        return [self._tokenized(dialogue) for dialogue in dialogues]
+
+    def _tokenize(self, dialogue: Dialogue) -> DialogueTokens:
+        _check_turns(dialogue)
+        return tokenize(dialogue, self._tokenizer)
+
+    def _encode(self, dialogue: Dialogue) -> tuple[EncodedExchange, ...]:
+        _check_turns(dialogue)
+        return tuple(self._encode_exchange(dialogue.turns, place) for place in range(1, len(dialogue.turns)))
 
     def _encode_exchange(self, turns: Sequence[Turn], place: int) -> EncodedExchange:
         response = turns[place]
@@ -136,6 +156,46 @@ class ExchangeEncoder:
             else:
                 turns[-1].append(token)
         return sum(len(words(self._tokenizer.decode(turn))) for turn in turns)
+
+
+def _check_turns(dialogue: Dialogue) -> None:
+    if len(dialogue.turns) < MIN_TURNS:
+        raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")
+
+
+class ExchangeTexts(Sequence[Exchange]):
+    """The exchanges of some dialogues as text, made when they are first asked for: training never does."""
+
+    def __init__(self, encoder: ExchangeEncoder, dialogues: Sequence[Dialogue], count: int) -> None:
+        """Name the dialogues, and the number of their exchanges."""
+        self._encoder = encoder
+        self._dialogues = dialogues
+        self._count = count
+        self._made: tuple[Exchange, ...] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of exchanges."""
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> Exchange: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Exchange, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Exchange | tuple[Exchange, ...]:
+        """Return one exchange, or some."""
+        if self._made is None:
+            self._made = self._encoder.exchanges(self._dialogues)
+        return self._made[place]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with any sequence of exchanges."""
+        return isinstance(other, Sequence) and self[:] == tuple(other)
+
+    def __hash__(self) -> int:
+        """Hash as the tuple of the exchanges."""
+        return hash(self[:])
 
 
 def collate(exchanges: Sequence[EncodedExchange]) -> Batch:

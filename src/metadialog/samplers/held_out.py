@@ -8,7 +8,7 @@ from annotated_types import Ge, MinLen
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
-from metadialog.samplers.base import check_topics, make_episode
+from metadialog.samplers.base import check_topics, make_episode, pick
 from metadialog.samplers.draws import draw_distinct, unlike
 from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -60,8 +60,7 @@ def held_out_episodes(
     for topic in sorted(topics):
         for index in range(episodes_per_topic):
             places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(topics[topic]), len(topics[topic]))
-            dialogues = [topics[topic][place] for place in places]
-            query = dialogues[:queries]
-            support = unlike(query, dialogues[queries:], most)
+            query = pick(topics[topic], places[:queries])
+            support = pick(topics[topic], unlike(query, topics[topic], places[queries:], most))
             episodes += [make_episode(encoder, topic, index, support[:count], query, query_encoder) for count in shots]
     return episodes

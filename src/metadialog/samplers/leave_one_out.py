@@ -5,7 +5,7 @@ from random import Random
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
-from metadialog.samplers.base import check_topics, make_episode
+from metadialog.samplers.base import check_topics, make_episode, pick
 from metadialog.samplers.draws import draw_distinct, unlike
 from metadialog.samplers.exchanges import ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -46,11 +46,12 @@ def leave_one_out_episodes(
     query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
     for topic in sorted(topics):
-        for place, query in enumerate(topics[topic]):
-            others = [dialogue for other, dialogue in enumerate(topics[topic]) if other != place]
+        count_of_topic = len(topics[topic])
+        for place in range(count_of_topic):
+            query = pick(topics[topic], [place])
+            others = [other for other in range(count_of_topic) if other != place]
             drawn = draw_distinct(Random(f"{seed}:{topic}:{place}"), len(others), len(others))
-            support = unlike([query], [others[chosen] for chosen in drawn], most)
-            episodes += [
-                make_episode(encoder, topic, place, support[:count], [query], query_encoder) for count in shots
-            ]
+            places = unlike(query, topics[topic], [others[chosen] for chosen in drawn], most)
+            support = pick(topics[topic], places)
+            episodes += [make_episode(encoder, topic, place, support[:count], query, query_encoder) for count in shots]
     return episodes

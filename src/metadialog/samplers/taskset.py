@@ -23,6 +23,9 @@ class TasksetSampler(Sampler):
     The draw is that of `learn2learn.data.Taskset` with `NWays`, `KShots` and `LoadData`: topics uniformly,
     dialogues without replacement. It is the same on every platform with the same versions of Python and
     learn2learn.
+
+    Its bookkeeping takes hundreds of bytes for each dialogue, and a list of the whole topic for each task: for
+    millions of dialogues there is `EpisodeSampler`, which draws likewise.
     """
 
     def __init__(

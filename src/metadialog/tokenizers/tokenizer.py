@@ -1,6 +1,6 @@
 """Text to token ids and back, without loss."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -56,6 +56,11 @@ class Tokenizer:
         self._backend = backend
 
     @property
+    def backend(self) -> tokenizers.Tokenizer:
+        """The same as a tokenizer of the `tokenizers` library."""
+        return self._backend
+
+    @property
     def vocab_size(self) -> int:
         """Number of ids, the special tokens included."""
         return int(self._backend.get_vocab_size())
@@ -63,6 +68,14 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; no special token is among them."""
         return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of many texts, each as `encode` does; the library uses all cores for it."""
+        return [list(encoding.ids) for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def to_json(self) -> str:
+        """Return the tokenizer as JSON, in the format of the `tokenizers` library."""
+        return str(self._backend.to_str(pretty=True))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids, without the special tokens.
@@ -74,7 +87,7 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the tokenizer as JSON, in the format of the `tokenizers` library."""
-        path.write_text(self._backend.to_str(pretty=True), encoding="utf-8")
+        path.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -1,0 +1,145 @@
+"""Folders in the cache: whole or not there at all, whoever else is at work on them."""
+
+import json
+import logging
+import shutil
+import tempfile
+import time
+import zlib
+from atexit import register
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from metadialog.errors import DataError
+
+SEAL = "sealed.json"
+"""In each entry: the length and the CRC-32 of each of its files."""
+
+_UNFINISHED = ".unfinished"
+_STALE_SECONDS = 24 * 3600
+_CHUNK = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+Build = Callable[[Path], None]
+"""Writes the files of an entry into an empty folder."""
+
+
+def entry(folder: Path, build: Build) -> Path:
+    """Return a folder of the cache; build it if it is not there, or is damaged.
+
+    It is built elsewhere and renamed when it is whole, so that others see all of it or nothing. Of two processes
+    that build the same entry at once, one comes first, and both use what that one has built. Where the cache
+    cannot be written, the entry is built in a temporary folder that lives as long as the process.
+
+    Args:
+        folder: where the entry is or will be; its name holds the key of all that the entry depends on.
+        build: what makes it.
+
+    Raises:
+        DataError: there is no room for it anywhere; also whatever building raises.
+    """
+    if folder.is_dir():
+        damage = find_damage(folder)
+        if damage is None:
+            return folder
+        _log.warning("%s is damaged (%s), and is built anew", folder, damage)
+        _remove(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder.parent)
+        with _unfinished(folder) as made:
+            build(made)
+            _seal(made)
+            _publish(made, folder)
+    except OSError as error:
+        problem = error.strerror or error
+        _log.warning("%s cannot be written (%s): what belongs there is built for this run alone", folder, problem)
+        return temporary(build)
+    return folder
+
+
+def temporary(build: Build) -> Path:
+    """Build an entry for this process alone; it goes when the process ends.
+
+    Raises:
+        DataError: there is no room for it; also whatever building raises.
+    """
+    try:
+        made = Path(tempfile.mkdtemp(prefix="metadialog-"))
+        register(shutil.rmtree, made, ignore_errors=True)
+        build(made)
+    except OSError as error:
+        problem = error.strerror or error
+        raise DataError(f"{tempfile.gettempdir()}: cannot be written: {problem}; make room, or set TMPDIR") from error
+    return made
+
+
+def find_damage(folder: Path) -> str | None:
+    """Say what is wrong with an entry; None if its files are as they were written."""
+    try:
+        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        paths = [folder / name for name in sealed]
+        with ThreadPoolExecutor() as pool:
+            for path, expected, found in zip(paths, sealed.values(), pool.map(_checksum, paths), strict=True):
+                if found != expected:
+                    return f"{path.name} is not as it was written"
+    except (OSError, ValueError, AttributeError) as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _seal(folder: Path) -> None:
+    checksums = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    (folder / SEAL).write_text(json.dumps(checksums), encoding="utf-8")
+
+
+def _checksum(path: Path) -> list[int]:
+    """Return the length and the CRC-32 of a file, read piece by piece."""
+    crc = length = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            crc = zlib.crc32(chunk, crc)
+            length += len(chunk)
+    return [length, crc]
+
+
+def _publish(made: Path, folder: Path) -> None:
+    try:
+        made.rename(folder)
+    except OSError:
+        if find_damage(folder) is not None:  # not another process that was faster
+            raise
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    made = folder.with_name(f"{folder.name}.{uuid4().hex}{_UNFINISHED}")
+    made.mkdir()
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """Take an entry out of the way at once; who has it open keeps it."""
+    aside = folder.with_name(f"{folder.name}.{uuid4().hex}{_UNFINISHED}")
+    try:
+        folder.rename(aside)
+    except OSError:  # another process was faster, or nobody may: building will tell
+        return
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove what processes left that were killed while they built."""
+    for path in parent.glob(f"*{_UNFINISHED}"):
+        try:
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:  # gone by itself
+            continue

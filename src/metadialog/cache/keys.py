@@ -1,0 +1,63 @@
+"""Keys of cache entries: a digest of all that an entry depends on."""
+
+import hashlib
+import inspect
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from metadialog.errors import DataError
+
+
+def key(**parts: object) -> str:
+    """Return the digest of some values that JSON can hold, each under its name."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def digest_files(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the digest of the content of each file; a folder counts as all files in it but hidden ones.
+
+    Raises:
+        DataError: one of them cannot be read.
+    """
+    files = [file for path in paths for file in _files(path)]
+    try:
+        with ThreadPoolExecutor() as pool:
+            return dict(zip(map(str, files), pool.map(_digest, files), strict=True))
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def digest_code(modules: Iterable[str | ModuleType]) -> dict[str, str]:
+    """Return the digest of the source of modules, and of what Python itself contributes.
+
+    Args:
+        modules: modules or their names; a package stands for all modules in it.
+    """
+    digests = {"python": sys.version, "unicode": unicodedata.unidata_version}
+    for named in modules:
+        module = import_module(named) if isinstance(named, str) else named
+        for folder in getattr(module, "__path__", []):
+            digests |= {f"{module.__name__}/{path.name}": _digest(path) for path in sorted(Path(folder).glob("*.py"))}
+        source = inspect.getsourcefile(module)
+        if source and Path(source).is_file():
+            digests[module.__name__] = _digest(Path(source))
+    return digests
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    inside = (file for file in path.rglob("*") if not any(p.startswith(".") for p in file.relative_to(path).parts))
+    return sorted(file for file in inside if file.is_file())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

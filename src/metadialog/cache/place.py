@@ -1,0 +1,29 @@
+"""Where the cache is."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from metadialog.errors import ConfigError
+
+ENVIRONMENT = "METADIALOG_CACHE"
+"""The environment variable that names the cache folder where no option does."""
+
+
+def cache_directory(option: str | None = None) -> Path:
+    """Return the cache folder, which need not exist yet.
+
+    It is the one that the option names, else the one that the environment variable METADIALOG_CACHE names, else
+    `metadialog` in the user's cache folder (on Linux $XDG_CACHE_HOME, or ~/.cache).
+
+    Raises:
+        ConfigError: the path begins with the home of a user who has none.
+    """
+    chosen = option or os.environ.get(ENVIRONMENT)
+    if not chosen:
+        return platformdirs.user_cache_path("metadialog")
+    try:
+        return Path(chosen).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"cache={chosen}: there is no such home folder; write the path in full") from error

@@ -1,0 +1,139 @@
+"""Published data sets in the cache folder."""
+
+import json
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import fill
+
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from metadialog.downloads.fetch import Patience, Report, fetch, sha256_of
+from metadialog.downloads.sources import RemoteFile, Source, sources
+from metadialog.downloads.unpack import unpack
+from metadialog.errors import ConfigError, DataError
+
+ABOUT = "about.txt"
+RECORD = "download.json"
+FILES = "files"
+
+
+def downloaded(name: str, cache: Path) -> Path:
+    """Return the folder of a data set that has been downloaded.
+
+    Args:
+        name: of the source.
+        cache: the cache folder.
+
+    Raises:
+        DataError: it has not been downloaded; the message says how to.
+    """
+    folder = _folder(name, cache) / FILES
+    if not folder.is_dir():
+        dataset = name.partition("-")[0]
+        raise DataError(
+            f"dataset {name}: there is no downloaded copy in {folder.parent}; run metadialog data dataset={dataset} "
+            f"download=true, or name the folder of a local copy with dataset.root="
+        )
+    return folder
+
+
+def download(name: str, cache: Path, console: Console, patience: Patience | None = None) -> Path:
+    """Download a data set, unless it has been; say first what it is, and under which licence.
+
+    Processes that download the same data set at once wait for the first of them.
+
+    Args:
+        name: of the source.
+        cache: the cache folder; it is made if need be.
+        console: where the licence and the progress are shown.
+        patience: how long servers are waited for.
+
+    Returns:
+        The folder that holds the data. Beside it lie the licence and citation, and a record of the download.
+
+    Raises:
+        ConfigError: no such source is known.
+        DataError: it cannot be downloaded, or what came is broken, or it cannot be written here.
+    """
+    source = sources().get(name)
+    if source is None:
+        raise ConfigError(f"download=true: no source is known of {name}; known: {', '.join(sorted(sources()))}")
+    folder = _folder(name, cache)
+    console.print(about(source), highlight=False, markup=False)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{name}.lock")):
+            if (folder / FILES).is_dir():
+                console.print(f"already downloaded: {folder / FILES}", highlight=False, markup=False, soft_wrap=True)
+            else:
+                _bring(source, folder, console, patience)
+                console.print(f"downloaded: {folder / FILES}", highlight=False, markup=False, soft_wrap=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written: {error.strerror or error}; choose another cache=") from error
+    return folder / FILES
+
+
+def about(source: Source) -> str:
+    """Return what a user should know of a data set, before it is downloaded and beside it afterwards."""
+    addresses = [file.url for file in source.files]
+    lines = [
+        source.title,
+        f"  page:     {source.page}",
+        f"  licence:  {source.licence}",
+        fill(source.citation, 110, initial_indent="  citation: ", subsequent_indent=" " * 12),
+        f"  from:     {addresses[0]}",
+        *(f"            {address}" for address in addresses[1:]),
+    ]
+    return "\n".join(lines)
+
+
+def _folder(name: str, cache: Path) -> Path:
+    return cache / "downloads" / name
+
+
+def _bring(source: Source, folder: Path, console: Console, patience: Patience | None) -> None:
+    """Fetch and unpack everything beside the place where it goes, and put it there at once."""
+    parts = folder.with_name(f".{folder.name}.partial")
+    parts.mkdir(exist_ok=True)
+    here = [parts / f"{number}-{file.name}" for number, file in enumerate(source.files)]
+    record = []
+    with _progress(console) as progress:
+        for file, path in zip(source.files, here, strict=True):
+            digest = sha256_of(path) if path.exists() else fetch(file, path, _reporter(progress, file.name), patience)
+            record.append({"url": file.url, "sha256": digest, "bytes": path.stat().st_size})
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+        made = Path(name) / folder.name
+        for file, path in zip(source.files, here, strict=True):
+            into = made / FILES / file.into
+            into.mkdir(parents=True, exist_ok=True)
+            _lay_out(file, path, into)
+        (made / ABOUT).write_text(about(source) + "\n", encoding="utf-8")
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        (made / RECORD).write_text(json.dumps({"time": when, "files": record}, indent=2) + "\n", encoding="utf-8")
+        made.rename(folder)
+    shutil.rmtree(parts)
+
+
+def _lay_out(file: RemoteFile, path: Path, into: Path) -> None:
+    if not file.archive:
+        shutil.copyfile(path, into / file.name)
+        return
+    try:
+        unpack(path, file, into)
+    except DataError as error:
+        path.unlink()  # so that the next attempt brings another
+        raise DataError(f"{file.url}: {str(error).removeprefix(f'{path}: ')}; it was not kept") from error
+
+
+def _reporter(progress: Progress, name: str) -> Report:
+    task = progress.add_task(name, total=None)
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=console)

@@ -1,0 +1,170 @@
+"""Archives that nobody vouches for, unpacked so that they can do no harm."""
+
+import gzip
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from metadialog.downloads.sources import RemoteFile
+from metadialog.errors import DataError
+
+MAX_MEMBERS = 100_000
+MAX_RATIO = 200
+"""Most bytes that a byte of an archive may become; dialogues in JSON come to about 20."""
+
+_LITTER = {"__MACOSX", ".DS_Store"}
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One member: its name as the archive has it, what it is, and a way to read it if it is a file."""
+
+    name: str
+    kind: str
+    content: IO[bytes] | None
+
+
+class _RefusedError(Exception):
+    """The archive is broken, or not of the kind that is unpacked."""
+
+
+def unpack(archive: Path, file: RemoteFile, target: Path) -> None:
+    """Unpack an archive's files.
+
+    Nothing is ever written outside `target`, and nothing but files and folders: an archive with a member that
+    would be, with links or devices, with more than `MAX_MEMBERS` members, or one that grows beyond
+    `file.max_unpacked_bytes` or `MAX_RATIO` is refused as a whole. Times, owners and modes are not taken over.
+
+    Args:
+        archive: the archive.
+        file: its kind, and which of its members go where.
+        target: an existing folder that nobody else writes to.
+
+    Raises:
+        DataError: the archive is broken or refused; the message names it and the member. What has been
+            unpacked until then is left to the caller.
+    """
+    room = min(file.max_unpacked_bytes, max(MAX_RATIO * archive.stat().st_size, _CHUNK))
+    members = _zip_members if file.archive == "zip" else _tar_members
+    written: set[PurePosixPath] = set()
+    try:
+        with members(archive, room) as found:
+            for count, member in enumerate(found, start=1):
+                if count > MAX_MEMBERS:
+                    raise _RefusedError(f"it has more than {MAX_MEMBERS:,} members")
+                path = _place(member, file)
+                if path is None or member.content is None:
+                    continue
+                if path in written:
+                    raise _RefusedError(f"it has the member {member.name!r} twice")
+                written.add(path)
+                room -= _write(member.content, target / path, room)
+    except (_RefusedError, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
+        raise _problem(archive, error) from error
+    except (RuntimeError, NotImplementedError) as error:  # what zipfile raises of passwords and of methods
+        raise _problem(archive, error) from error
+    if not written:
+        raise DataError(f"{archive}: is not unpacked: it holds none of the files that it should hold")
+
+
+def _problem(archive: Path, error: Exception) -> DataError:
+    problem = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"{archive}: is not unpacked: {problem}")
+
+
+def _place(member: _Member, file: RemoteFile) -> PurePosixPath | None:
+    """Return where a member goes, as a path below the target; None if it is not wanted.
+
+    Raises:
+        _RefusedError: the member is no file or folder, or would go outside.
+    """
+    name = member.name
+    if member.kind not in ("file", "folder"):
+        raise _RefusedError(f"its member {name!r} is a {member.kind}; there should be files and folders alone")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or any(c in name for c in "\\:\0"):
+        raise _RefusedError(f"its member {name!r} would go outside of the folder that it is unpacked into")
+    parts = path.parts[file.strip :]
+    if not parts or _LITTER & set(path.parts):
+        return None
+    inside = PurePosixPath(*parts)
+    if file.keep and not any(fnmatchcase(str(inside), pattern) for pattern in file.keep):
+        return None
+    return inside
+
+
+def _write(content: IO[bytes], path: Path, room: int) -> int:
+    """Write a member, as long as there is room; return its number of bytes, as they really are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with path.open("xb") as out:
+        while chunk := content.read(_CHUNK):
+            size += len(chunk)
+            if size > room:
+                raise _RefusedError("it grows beyond the size that it may have unpacked")
+            out.write(chunk)
+    return size
+
+
+@contextmanager
+def _zip_members(archive: Path, _room: int) -> Iterator[Iterator[_Member]]:
+    with zipfile.ZipFile(archive) as opened:
+
+        def members() -> Iterator[_Member]:
+            for info in opened.infolist():
+                kind = _kind(info)
+                if kind != "file":
+                    yield _Member(info.filename, kind, None)
+                    continue
+                with opened.open(info) as content:
+                    yield _Member(info.filename, kind, content)
+
+        yield members()
+
+
+def _kind(info: zipfile.ZipInfo) -> str:
+    mode = info.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "link" if stat.S_ISLNK(mode) else "device"
+    return "folder" if info.is_dir() else "file"
+
+
+@contextmanager
+def _tar_members(archive: Path, room: int) -> Iterator[Iterator[_Member]]:
+    # A stream, so that headers count as well: one that claims to be endless ends here.
+    with gzip.open(archive) as unzipped, tarfile.open(None, "r|", cast("IO[bytes]", _Capped(unzipped, room))) as opened:
+
+        def members() -> Iterator[_Member]:
+            for info in opened:
+                if info.isreg():
+                    yield _Member(info.name, "file", opened.extractfile(info))
+                elif info.isdir():
+                    yield _Member(info.name, "folder", None)
+                else:
+                    yield _Member(info.name, "link" if info.issym() or info.islnk() else "device", None)
+
+        yield members()
+
+
+class _Capped:
+    """A file that refuses to be read further than `room` and a little for headers."""
+
+    def __init__(self, file: gzip.GzipFile, room: int) -> None:
+        self._file = file
+        self._room = room + (room >> 3) + _CHUNK
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes."""
+        chunk = self._file.read(size)
+        self._room -= len(chunk)
+        if self._room < 0:
+            raise _RefusedError("it grows beyond the size that it may have unpacked")
+        return chunk

@@ -1,0 +1,139 @@
+"""From the tokens of dialogues to padded batches of exchanges, many at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from metadialog.episodes import PAD_ID, Batch
+from metadialog.samplers.buckets import buckets
+from metadialog.samplers.tokens import DialogueTokens
+from metadialog.text import words
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+Integers = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How exchanges are cut and counted: see `ExchangeEncoder`.
+
+    Attributes:
+        context_turns: most turns of a context.
+        max_tokens: most tokens of a prompt, and of a response.
+        counts_context: whether the context counts in the loss as well.
+    """
+
+    context_turns: int
+    max_tokens: int
+    counts_context: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """Where exchanges lie in dialogues laid end to end, each value `[exchanges]`.
+
+    The context and the response of an exchange are next to each other there, with the numbers of the speakers
+    where the markers go: so a sequence is one span, between `<begin>` and `<end>`.
+
+    Attributes:
+        response: the turn that responds.
+        start: where the span begins.
+        context: tokens and markers of the context in the span.
+        reply: tokens of the response in the span.
+        length: of the whole sequence.
+    """
+
+    response: Integers
+    start: Integers
+    context: Integers
+    reply: Integers
+    length: Integers
+
+
+def assemble(dialogues: Sequence[DialogueTokens], tokenizer: Tokenizer, limits: Limits) -> Batch:
+    """Return all exchanges of some dialogues as one batch, right-padded to the longest.
+
+    Args:
+        dialogues: of two turns or more each.
+        tokenizer: what has cut them.
+        limits: how exchanges are cut and counted.
+    """
+    flat = np.concatenate([dialogue.ids for dialogue in dialogues])  # [turns + tokens]
+    lengths = np.concatenate([dialogue.lengths for dialogue in dialogues]).astype(np.int64)  # [turns]
+    counts = np.concatenate([dialogue.words for dialogue in dialogues])  # [turns]
+    turns = np.array([len(dialogue.lengths) for dialogue in dialogues])
+    at = np.concatenate([[0], np.cumsum(lengths + 1)])  # [turns + 1], where the turns begin in flat
+    spans = _spans(lengths, at, turns, limits)
+    ids = _sequences(flat, at, spans, tokenizer)  # [exchanges, time + 1]
+    targets = np.arange(1, ids.shape[1])
+    counted_from = np.ones_like(spans.context) if limits.counts_context else spans.context + 2
+    mask = (targets >= counted_from[:, None]) & (targets < spans.length[:, None])
+    words_of = _words(flat, at, counts, spans, tokenizer, limits)
+
+    def crop(rows: Integers) -> Batch:
+        time = int(spans.length[rows].max()) - 1
+        return Batch(
+            inputs=torch.from_numpy(ids[rows, :time]),
+            targets=torch.from_numpy(ids[rows, 1 : time + 1]),
+            mask=torch.from_numpy(mask[rows, :time]),
+            words=torch.from_numpy(words_of[rows]),
+        )
+
+    whole = crop(np.arange(len(ids)))
+    return replace(whole, buckets=tuple(crop(rows) for rows in buckets(spans.length - 1)))
+
+
+def _spans(lengths: Integers, at: Integers, turns: Integers, limits: Limits) -> _Spans:
+    first = np.repeat(np.cumsum(turns) - turns, turns)  # [turns], the first turn of each one's dialogue
+    response = np.flatnonzero(np.arange(len(lengths)) > first)
+    context_begin = np.maximum(first[response], response - limits.context_turns)
+    reply = np.minimum(lengths[response], limits.max_tokens)
+    kept = np.minimum(lengths[response] + 1, limits.max_tokens)  # the reply and <end>
+    context = np.minimum(at[response] - at[context_begin], limits.max_tokens - 2)  # beside <begin> and <self>
+    return _Spans(response, at[response] - context, context, reply, 2 + context + kept)
+
+
+def _sequences(flat: Integers, at: Integers, spans: _Spans, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
+    """Return `<begin>`, the span and `<end>` of each exchange, padded, `[exchanges, time + 1]`."""
+    time = int(spans.length.max()) - 1
+    places = np.arange(time)
+    span = flat[np.minimum(spans.start[:, None] + places, len(flat) - 1)]  # [exchanges, time]
+    responder = flat[at[spans.response]][:, None]
+    span = np.where(span >= 0, span, np.where(span == responder, tokenizer.self_id, tokenizer.other_id))
+    inside = places < (spans.context + 1 + spans.reply)[:, None]
+    ids = np.full((len(span), time + 1), PAD_ID, np.int64)
+    ids[:, 0] = tokenizer.begin_id
+    ids[:, 1:] = np.where(inside, span, PAD_ID)
+    ended = np.flatnonzero(spans.length > 2 + spans.context + spans.reply)
+    ids[ended, spans.length[ended] - 1] = tokenizer.end_id
+    return ids
+
+
+def _words(
+    flat: Integers, at: Integers, counts: Integers, spans: _Spans, tokenizer: Tokenizer, limits: Limits
+) -> npt.NDArray[np.int64]:
+    """Return the number of words behind the counted tokens of each exchange, `[exchanges]`.
+
+    A turn that is there as a whole decodes to its text, whose words are known; what is left of one that has been
+    cut is decoded here.
+    """
+    found = counts[spans.response].astype(np.int64)
+    begins = at[spans.response] + 1
+    for i in np.flatnonzero(begins + spans.reply < at[spans.response + 1]):
+        found[i] = _count(flat[begins[i] : begins[i] + spans.reply[i]], tokenizer)
+    if not limits.counts_context:
+        return found
+    up_to = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])  # [turns + 1]
+    whole = np.searchsorted(at, spans.start)  # [exchanges], the first turn that begins within the span
+    found += up_to[spans.response] - up_to[whole]
+    for i in np.flatnonzero(at[whole] > spans.start):
+        found[i] += _count(flat[spans.start[i] : at[whole[i]]], tokenizer)
+    return found
+
+
+def _count(ids: Integers, tokenizer: Tokenizer) -> int:
+    return len(words(tokenizer.decode(ids.tolist())))

@@ -1,0 +1,140 @@
+"""The tokens of whole dialogues, and a corpus of them on disk that is read through a memory map.
+
+A file of tokens has the record batches of the Arrow file of dialogues that it was made from, row for row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.store import DialogueStore
+from metadialog.text import words
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+TOKENS = "tokens.arrow"
+SCHEMA = pa.schema(
+    {"ids": pa.list_(pa.int32()), "lengths": pa.list_(pa.int32()), "words": pa.list_(pa.int32())},
+)
+
+Int32 = npt.NDArray[np.int32]
+
+_OPEN_BATCHES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueTokens:
+    """One dialogue as tokens.
+
+    Attributes:
+        ids: for each turn a number below 0 that stands for its speaker, then its token ids,
+            `[turns + tokens]`.
+        lengths: token ids of each turn, `[turns]`.
+        words: words of each turn, `[turns]`.
+    """
+
+    ids: Int32
+    lengths: Int32
+    words: Int32
+
+
+def tokenize(dialogue: Dialogue, tokenizer: Tokenizer) -> DialogueTokens:
+    """Return a dialogue as tokens."""
+    texts = [turn.text for turn in dialogue.turns]
+    encoded = tokenizer.encode_batch(texts)
+    return DialogueTokens(
+        ids=_with_speakers(encoded, _numbers([turn.speaker for turn in dialogue.turns])),
+        lengths=np.array([len(ids) for ids in encoded], np.int32),
+        words=np.array([len(words(text)) for text in texts], np.int32),
+    )
+
+
+def write_tokens(store: DialogueStore, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the tokens of all dialogues of a store; memory does not grow with their number.
+
+    Args:
+        store: the dialogues.
+        tokenizer: cuts their texts, on all cores.
+        folder: an existing, empty folder.
+    """
+    with pa.OSFile(str(folder / TOKENS), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as out:
+        for batch, _ in store.scan():
+            out.write_batch(_encode_batch(batch, tokenizer))
+
+
+def _encode_batch(batch: pa.RecordBatch, tokenizer: Tokenizer) -> pa.RecordBatch:
+    turns = batch.column("turns")
+    offsets = turns.offsets.to_numpy()  # [dialogues + 1], of turns
+    speakers = turns.values.field("speaker").to_pylist()
+    encoded = tokenizer.encode_batch(turns.values.field("text").to_pylist())
+    numbers = [n for start, end in pairwise(offsets) for n in _numbers(speakers[start:end])]
+    lengths = [len(ids) for ids in encoded]
+    ends = np.fromiter(accumulate((length + 1 for length in lengths), initial=0), np.int32)  # [turns + 1], of ids
+    ids = pa.ListArray.from_arrays(pa.array(ends[offsets]), pa.array(_with_speakers(encoded, numbers)))
+    lists = pa.ListArray.from_arrays(turns.offsets, pa.array(lengths, pa.int32()))
+    counts = pa.ListArray.from_arrays(turns.offsets, turns.values.field("words"))
+    return pa.record_batch([ids, lists, counts], schema=SCHEMA)
+
+
+def _numbers(speakers: Sequence[str]) -> list[int]:
+    """Return a number below 0 for each turn: -1 for the speaker of the first, -2 for the next one to speak, ..."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(speaker, -len(numbers) - 1) for speaker in speakers]
+
+
+def _with_speakers(encoded: Sequence[Sequence[int]], numbers: Sequence[int]) -> Int32:
+    return np.array([i for ids, n in zip(encoded, numbers, strict=True) for i in (n, *ids)], np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """A record batch as arrays: values of lists, and where each list begins."""
+
+    ids: Int32
+    ids_at: Int32
+    lengths: Int32
+    words: Int32
+    turns_at: Int32
+
+
+class TokenStore:
+    """The tokens of the dialogues of a store, by their row there."""
+
+    def __init__(self, folder: Path, dialogues: DialogueStore) -> None:
+        """Open what `write_tokens` has written for these dialogues."""
+        self.dialogues = dialogues
+        self._mapped = pa.ipc.open_file(pa.memory_map(str(folder / TOKENS)))
+        self._columns = lru_cache(_OPEN_BATCHES)(self._open)
+
+    def tokens(self, row: int) -> DialogueTokens:
+        """Return the tokens of one dialogue, of which alone the pages are read."""
+        number, place = self.dialogues.locate(row)
+        columns = self._columns(number)
+        ids = slice(columns.ids_at[place], columns.ids_at[place + 1])
+        turns = slice(columns.turns_at[place], columns.turns_at[place + 1])
+        return DialogueTokens(columns.ids[ids], columns.lengths[turns], columns.words[turns])
+
+    def _open(self, number: int) -> _Columns:
+        ids, lengths, counts = self._mapped.get_batch(number).columns
+        return _Columns(
+            ids=ids.values.to_numpy(),
+            ids_at=ids.offsets.to_numpy(),
+            lengths=lengths.values.to_numpy(),
+            words=counts.values.to_numpy(),
+            turns_at=lengths.offsets.to_numpy(),
+        )
+
+
+class PreparedTokenizer(Tokenizer):
+    """A tokenizer with what it makes of a whole corpus: samplers need not run it on that corpus again."""
+
+    def __init__(self, tokenizer: Tokenizer, prepared: TokenStore) -> None:
+        """Take a tokenizer, and the tokens that it has cut a corpus into."""
+        super().__init__(tokenizer.backend)
+        self.prepared = prepared
