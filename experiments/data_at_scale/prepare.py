@@ -1,6 +1,6 @@
 """Memory and time of preparing and sampling a corpus of any size, made from a real one.
 
-    python benchmarks/prepare.py FOLDER dataset=jsonl dataset.path=talk.jsonl --dialogues 2000000
+    python experiments/data_at_scale/prepare.py FOLDER dataset=jsonl dataset.path=talk.jsonl --dialogues 2000000
 
 Repeats the dialogues of a data set with small perturbations (a number added to a turn, so that none is a duplicate
 of another) and streams them to a JSON Lines file in FOLDER. Then, each in a process of its own: prepares them

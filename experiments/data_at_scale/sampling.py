@@ -1,6 +1,6 @@
 """How fast episodes are sampled beside how fast they are consumed, and how much of them is padding.
 
-    python benchmarks/sampling.py dataset=jsonl dataset.path=talk.jsonl sampler.max_tokens=64
+    python experiments/data_at_scale/sampling.py dataset=jsonl dataset.path=talk.jsonl sampler.max_tokens=64
 
 Takes the overrides of `metadialog train`. Sampling and meta-steps take turns, so that what else the machine does
 weighs on both alike.

@@ -26,6 +26,7 @@ class Batch:
         words: reference words behind the counted targets, int64, `[batch]`.
         buckets: the same exchanges once more in a few batches by length, each cropped to its longest, where that
             saves much padding; else none. The sums of losses over them and over the batch are the same.
+        rows: of a bucket, the rows of the batch that it holds, int64, `[bucket]`; None for a whole batch.
     """
 
     inputs: Tensor
@@ -33,6 +34,7 @@ class Batch:
     mask: Tensor
     words: Tensor
     buckets: tuple["Batch", ...] = ()
+    rows: Tensor | None = None
 
     def to(self, device: torch.device) -> Self:
         """Return the same batch on `device`."""
@@ -42,6 +44,7 @@ class Batch:
             self.mask.to(device),
             self.words.to(device),
             tuple(bucket.to(device) for bucket in self.buckets),
+            None if self.rows is None else self.rows.to(device),
         )
 
 

@@ -189,7 +189,7 @@ def test_the_command_downloads_and_then_root_is_the_copy(
 ) -> None:
     (tmp_path / "plugin").mkdir()
     (tmp_path / "plugin" / "published_loader.py").write_text(LOADER)
-    monkeypatch.syspath_prepend(tmp_path / "plugin")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "plugin"), *sys.path])
     monkeypatch.setenv("METADIALOG_CACHE", str(tmp_path / "cache"))
     dataset = ("data", "dataset._target_=published_loader.LocalCopy", "~dataset.language", "+dataset.root=null")
     before = run(*dataset)

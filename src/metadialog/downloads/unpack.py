@@ -5,8 +5,8 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -118,7 +118,7 @@ def _write(content: IO[bytes], path: Path, room: int) -> int:
 def _zip_members(archive: Path, _room: int) -> Iterator[Iterator[_Member]]:
     with zipfile.ZipFile(archive) as opened:
 
-        def members() -> Iterator[_Member]:
+        def members() -> Generator[_Member, None, None]:
             for info in opened.infolist():
                 kind = _kind(info)
                 if kind != "file":
@@ -127,7 +127,8 @@ def _zip_members(archive: Path, _room: int) -> Iterator[Iterator[_Member]]:
                 with opened.open(info) as content:
                     yield _Member(info.filename, kind, content)
 
-        yield members()
+        with closing(members()) as found:  # before the archive is: a member that is open would keep it so
+            yield found
 
 
 def _kind(info: zipfile.ZipInfo) -> str:
@@ -142,7 +143,7 @@ def _tar_members(archive: Path, room: int) -> Iterator[Iterator[_Member]]:
     # A stream, so that headers count as well: one that claims to be endless ends here.
     with gzip.open(archive) as unzipped, tarfile.open(None, "r|", cast("IO[bytes]", _Capped(unzipped, room))) as opened:
 
-        def members() -> Iterator[_Member]:
+        def members() -> Generator[_Member, None, None]:
             for info in opened:
                 if info.isreg():
                     yield _Member(info.name, "file", opened.extractfile(info))
@@ -151,7 +152,8 @@ def _tar_members(archive: Path, room: int) -> Iterator[Iterator[_Member]]:
                 else:
                     yield _Member(info.name, "link" if info.issym() or info.islnk() else "device", None)
 
-        yield members()
+        with closing(members()) as found:  # before the archive is: a member that is open would keep it so
+            yield found
 
 
 class _Capped:

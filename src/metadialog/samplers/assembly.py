@@ -74,17 +74,18 @@ def assemble(dialogues: Sequence[DialogueTokens], tokenizer: Tokenizer, limits: 
     mask = (targets >= counted_from[:, None]) & (targets < spans.length[:, None])
     words_of = _words(flat, at, counts, spans, tokenizer, limits)
 
-    def crop(rows: Integers) -> Batch:
+    def crop(rows: Integers, *, bucket: bool) -> Batch:
         time = int(spans.length[rows].max()) - 1
         return Batch(
             inputs=torch.from_numpy(ids[rows, :time]),
             targets=torch.from_numpy(ids[rows, 1 : time + 1]),
             mask=torch.from_numpy(mask[rows, :time]),
             words=torch.from_numpy(words_of[rows]),
+            rows=torch.from_numpy(rows) if bucket else None,
         )
 
-    whole = crop(np.arange(len(ids)))
-    return replace(whole, buckets=tuple(crop(rows) for rows in buckets(spans.length - 1)))
+    whole = crop(np.arange(len(ids)), bucket=False)
+    return replace(whole, buckets=tuple(crop(rows, bucket=True) for rows in buckets(spans.length - 1)))
 
 
 def _spans(lengths: Integers, at: Integers, turns: Integers, limits: Limits) -> _Spans:

@@ -6,6 +6,7 @@ So an engine that runs all tasks at once drops the very units that the reference
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
@@ -46,16 +47,22 @@ def draw(model: DialogModel, passes: Sequence[Sequence[Batch]]) -> list[Masks]:
         exchanges, tokens = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
         size = (len(batches), tokens, exchanges)
         found.append({site: like.new_zeros(*size, width) for site, width, _ in sites})
-    for task in range(len(passes[0])):
-        for number, batches in enumerate(passes):
-            exchanges, tokens = batches[task].inputs.shape
-            for site, width, probability in sites:
-                # Embeddings lie in memory exchange by exchange, the layers' outputs token by token.
-                if site == 0:
-                    ones = like.new_ones(exchanges, tokens, width).transpose(0, 1)
-                else:
-                    ones = like.new_ones(tokens, exchanges, width)
-                found[number][site][task, :tokens, :exchanges] = dropout(ones, probability)
+    drawn = [
+        (number, task, part)
+        for task in range(len(passes[0]))
+        for number, batches in enumerate(passes)
+        for part in batches[task].buckets or (batches[task],)  # as `mean_token_loss` goes through them
+    ]
+    for number, task, part in drawn:
+        exchanges, tokens = part.inputs.shape
+        rows = torch.arange(exchanges, device=like.device) if part.rows is None else part.rows
+        for site, width, probability in sites:
+            # Embeddings lie in memory exchange by exchange, the layers' outputs token by token.
+            if site == 0:
+                ones = like.new_ones(exchanges, tokens, width).transpose(0, 1)
+            else:
+                ones = like.new_ones(tokens, exchanges, width)
+            found[number][site][task, :tokens, rows] = dropout(ones, probability)
     return [Masks(tuple(of.get(layer) for layer in range(layers)), of.get(layers)) for of in found]
 
 
