@@ -183,6 +183,31 @@ def test_padding_changes_nothing(make_model: MakeModel, episodes: list[Episode],
     assert relative_error(padded.gradients, plain.gradients) < 1e-12
 
 
+def in_buckets(batch: Batch) -> Batch:
+    """Divide a batch in two by length, as samplers do with long ones."""
+    lengths = (batch.mask * torch.arange(1, batch.mask.shape[1] + 1)).amax(1)
+    order = lengths.argsort()
+    buckets = []
+    for rows in (half.sort().values for half in order.chunk(2)):
+        time = int(lengths[rows].max())
+        inputs, targets, mask = (tensor[rows, :time] for tensor in (batch.inputs, batch.targets, batch.mask))
+        buckets.append(Batch(inputs, targets, mask, batch.words[rows], rows=rows))
+    return replace(batch, buckets=tuple(buckets))
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_buckets_drop_the_units_that_the_reference_drops(
+    make_model: MakeModel, episodes: list[Episode], fast: Engine, cell: str
+) -> None:
+    model, inner = make_model(cell, layers=2, dropout=0.4).train(), InnerLoop(0.5, 3)
+    divided = [replace(e, support=in_buckets(e.support), query=in_buckets(e.query)) for e in episodes if e.support]
+    assert len(divided) == len(episodes)
+    sets = [batch for e in divided for batch in (e.support, e.query) if batch is not None]
+    assert any(bucket.inputs.shape[1] < batch.inputs.shape[1] for batch in sets for bucket in batch.buckets)
+    expected = with_seed(Learn2LearnEngine(), model, divided, inner)
+    agree(with_seed(fast, model, divided, inner), expected, 1e-10)
+
+
 def test_very_unlikely_targets_keep_the_loss_finite(
     make_model: MakeModel, episodes: list[Episode], fast: Engine
 ) -> None:
