@@ -10,7 +10,8 @@ import pytest
 Run = Callable[..., Any]
 
 FIELDS = [
-    "config", "kind", "engine", "inner_steps", "device", "ms_median", "ms_q1", "ms_q3", "tasks_per_second",
+    "config", "kind", "engine", "inner_steps", "tasks", "hidden_size", "device", "ms_median", "ms_q1", "ms_q3",
+    "tasks_per_second",
     "peak_bytes", "ratio_to_learn2learn", "ratio_to_gd", "bound_ms",
 ]  # fmt: skip
 
@@ -18,19 +19,18 @@ FIELDS = [
 def test_a_part_of_the_benchmark(run: Run) -> None:
     outcome = run(
         "bench", "bench.configs=[small]", "bench.inner_steps=[1]", "bench.contenders=[vectorized]", "bench.rounds=3",
+        "bench.tasks=[4]", "bench.hidden_sizes=[]",
         "bench.threads=1", "device=cpu", "output=costs",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     rows = json.loads(Path("costs/bench.json").read_text())
-    assert [(row["kind"], row["engine"]) for row in rows] == [
-        ("yardstick", "gd"),
-        ("peer", "learn2learn"),
-        ("engine", "vectorized"),
-    ]
+    who = [("yardstick", "gd"), ("peer", "learn2learn"), ("engine", "vectorized")]
+    assert [(row["kind"], row["engine"]) for row in rows] == 2 * who
+    assert [(row["config"], row["tasks"]) for row in rows] == [("small", 16)] * 3 + [("small-tasks-4", 4)] * 3
     for row in rows:
         assert all(field in row for field in FIELDS)
         assert 0 < row["ms_q1"] <= row["ms_median"] <= row["ms_q3"]
-        assert row["tasks_per_second"] == pytest.approx(16_000 / row["ms_median"])
+        assert row["tasks_per_second"] == pytest.approx(1000 * row["tasks"] / row["ms_median"])
         assert row["rounds"] == 3
         assert row["peak_bytes"] > 0
         assert row["bound_ms"] > 0
@@ -39,7 +39,7 @@ def test_a_part_of_the_benchmark(run: Run) -> None:
     assert rows[1]["error"] == 0
     assert Path("costs/cost.png").stat().st_size > 10_000
     table = Path("costs/table.md").read_text()
-    assert table.count("\n") == 5
+    assert table.count("\n") == 8
     assert table in outcome.out
     assert sorted(path.name for path in Path("costs").iterdir()) == ["bench.json", "cost.png", "table.md"]
 

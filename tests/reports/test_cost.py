@@ -10,8 +10,9 @@ import pytest
 from metadialog.reports.cost import cost_figure, cost_table, read_costs
 
 
-def row(kind: str, engine: str, steps: int, ms: float, config: str = "small") -> dict[str, object]:
+def row(kind: str, engine: str, steps: int, ms: float, config: str = "small", tasks: int = 16) -> dict[str, object]:
     return {
+        "tasks": tasks, "hidden_size": 64,
         "config": config, "kind": kind, "engine": engine, "inner_steps": steps, "device": "cpu",
         "ms_median": ms, "ms_q1": ms - 1, "ms_q3": ms + 2, "tasks_per_second": 16_000 / ms,
         "peak_bytes": 3 * 2**20, "bound_ms": 8.0, "error": None, "rounds": 5,
@@ -55,3 +56,15 @@ def test_the_figure_has_time_and_memory_of_each_configuration(costs: pd.DataFram
     drawn = {tuple(np.asarray(line.get_ydata()).tolist()) for line in time.lines}
     assert {(20.0, 100.0), (200.0, 1000.0), (210.0, 1050.0), (8.0, 8.0)} <= drawn
     assert [tick.get_text() for tick in time.get_xticklabels()] == ["1", "5"]
+
+
+def test_variations_have_panels_of_their_own(costs: pd.DataFrame) -> None:
+    more = pd.DataFrame([row("yardstick", "gd", 1, 5 * n, f"small-tasks-{n}", n) for n in (1, 4)])
+    more["who"] = "ordinary gradient descent"
+    figure = cost_figure(pd.concat([costs, more]))
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["small", "medium", "small, 1 inner step"]
+    varied = figure.axes[2]
+    assert varied.get_xlabel() == "tasks in the meta-batch"
+    assert [tick.get_text() for tick in varied.get_xticklabels()] == ["1", "4", "16"]
+    drawn = {tuple(np.asarray(line.get_ydata()).tolist()) for line in varied.lines}
+    assert (5.0, 20.0, 20.0) in drawn

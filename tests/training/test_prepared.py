@@ -1,12 +1,12 @@
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metadialog.datasets.dialogue import Dataset
-from metadialog.datasets.jsonl import JsonlDataset
 from metadialog.datasets.store import write_store
 from metadialog.errors import DataError
 from metadialog.samplers.tokens import PreparedTokenizer
@@ -31,10 +31,8 @@ def write(path: Path, word: str) -> None:
 @pytest.fixture
 def node(tmp_path: Path) -> dict[str, Any]:
     write(tmp_path / "talk.jsonl", "Hallo")
-    options = {"path": str(tmp_path / "talk.jsonl")}
-    if "language" in JsonlDataset.__init__.__annotations__:
-        options["language"] = "en"
-    return {"_target_": "metadialog.datasets.jsonl.JsonlDataset", **options}
+    path = str(tmp_path / "talk.jsonl")
+    return {"_target_": "metadialog.datasets.jsonl.JsonlDataset", "path": path, "language": "en"}
 
 
 @pytest.fixture
@@ -132,19 +130,22 @@ def test_a_malformed_file_leaves_nothing(node: dict[str, Any], place: Path) -> N
     assert entries(place) == {}
 
 
+@pytest.mark.parametrize("options", [{}, {"path": "owner/name"}], ids=["no files", "a name on a hub"])
 def test_a_data_set_whose_files_are_not_known_is_read_each_time(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
 ) -> None:
     (tmp_path / "generated_loader.py").write_text(
         "from metadialog.datasets.dialogue import Dialogue, Turn\n"
         "class Generated:\n"
         "    name, language, paper_split = 'generated', 'en', None\n"
+        "    def __init__(self, *, path=None):\n"
+        "        pass\n"
         "    def dialogues(self):\n"
         "        for i in range(40):\n"
         "            yield Dialogue(f't{i % 4}', (Turn('a', f'{i}?'), Turn('b', 'Yes.')), str(i))\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    topics = load({"_target_": "generated_loader.Generated"}, place)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    topics = load({"_target_": "generated_loader.Generated", **options}, place)
     assert topics.key is None
     assert isinstance(train_tokenizer(BPE, topics), PreparedTokenizer)
     assert not place.exists()

@@ -6,7 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from annotated_types import Ge, Gt, MinLen
 from metadialog.benchmark.bound import operations, product_rate
 from metadialog.benchmark.contenders import CONTENDERS, Contender, Name
 from metadialog.benchmark.worker import Prepare, Prepared, Step, work
-from metadialog.benchmark.workload import CONFIGURATIONS, Size, make_workload
+from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, make_workload
 from metadialog.errors import MetadialogError
 
 LEARN2LEARN: Name = "peer/learn2learn"
@@ -31,10 +31,12 @@ class Result:
     """What one contender took: a line of `bench.json`.
 
     Attributes:
-        config: small, medium or large.
+        config: small, medium or large; or one of them with another number, as small-tasks-64 or small-hidden-256.
         kind: engine, peer or yardstick.
         engine: its name; learn2learn is both an engine here and a peer, its documented loop.
         inner_steps: of the inner loop.
+        tasks: in the meta-batch.
+        hidden_size: of the model.
         device: cpu or cuda.
         ms_median: milliseconds of a meta-step without the optimizer, with `ms_q1` and `ms_q3` the quartiles.
         tasks_per_second: at the median.
@@ -51,6 +53,8 @@ class Result:
     kind: str
     engine: str
     inner_steps: int
+    tasks: int
+    hidden_size: int
     device: str
     ms_median: float
     ms_q1: float
@@ -92,6 +96,26 @@ class Lane:
             ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured at a time."""
+
+    name: str
+    configuration: Configuration
+    inner_steps: int
+
+
+def _cases(configs: list[Size], inner_steps: list[int], tasks: list[int], hidden_sizes: list[int]) -> Iterator[Case]:
+    """Yield each configuration with each number of inner steps, then the variations of the first."""
+    for config, steps in itertools.product(configs, inner_steps):
+        yield Case(config, CONFIGURATIONS[config], steps)
+    first, steps = configs[0], inner_steps[0]
+    for number in tasks:
+        yield Case(f"{first}-tasks-{number}", replace(CONFIGURATIONS[first], tasks=number), steps)
+    for width in hidden_sizes:
+        yield Case(f"{first}-hidden-{width}", replace(CONFIGURATIONS[first], hidden_size=width), steps)
+
+
 class Benchmark:
     """Measures contenders on configurations, and in how many inner steps.
 
@@ -99,6 +123,8 @@ class Benchmark:
         device: where to compute.
         configs: sizes of model and meta-batch.
         inner_steps: numbers of inner steps.
+        tasks: other numbers of tasks for the first of `configs`, with the first of `inner_steps`.
+        hidden_sizes: other widths of the model, likewise.
         contenders: who is measured; the peer learn2learn and gd always are.
         rounds: steps of each, in turns.
         seconds: no new round is begun after this time, from the third on.
@@ -111,14 +137,15 @@ class Benchmark:
         *,
         configs: Annotated[list[Size], MinLen(1)],
         inner_steps: Annotated[list[Annotated[int, Ge(1)]], MinLen(1)],
+        tasks: list[Annotated[int, Ge(1)]],
+        hidden_sizes: list[Annotated[int, Ge(1)]],
         contenders: list[Name],
         rounds: Annotated[int, Ge(3)],
         seconds: Annotated[float, Gt(0)],
         threads: Annotated[int, Ge(1)] | None,
     ) -> None:
         self.device = device
-        self.configs = configs
-        self.inner_steps = inner_steps
+        self.cases = list(_cases(configs, inner_steps, tasks, hidden_sizes))
         self.names = list(dict.fromkeys([GRADIENT_DESCENT, LEARN2LEARN, *contenders]))
         self.rounds = rounds
         self.seconds = seconds
@@ -136,8 +163,8 @@ class Benchmark:
         with ExitStack() as stack:
             names = [name for name in self.names if name not in self.missing()]
             lanes = {name: stack.enter_context(self._lane(name)) for name in names}
-            for config, steps in itertools.product(self.configs, self.inner_steps):
-                yield from self._measure(lanes, config, steps, rate)
+            for case in self.cases:
+                yield from self._measure(lanes, case, rate)
 
     @contextmanager
     def _lane(self, name: Name) -> Iterator[Lane]:
@@ -155,13 +182,13 @@ class Benchmark:
             if process.is_alive():
                 process.kill()
 
-    def _measure(self, lanes: dict[Name, Lane], config: Size, steps: int, rate: float) -> Iterator[Result]:
+    def _measure(self, lanes: dict[Name, Lane], case: Case, rate: float) -> Iterator[Result]:
         prepared: dict[Name, Prepared] = {}
         for name, lane in lanes.items():
             lane.seconds.clear()
-            prepared[name] = lane.ask(Prepare(config, steps))
+            prepared[name] = lane.ask(Prepare(case.configuration, case.inner_steps))
         self._take_turns(list(lanes.values()))
-        workload = make_workload(CONFIGURATIONS[config], steps, self.device)
+        workload = make_workload(case.configuration, case.inner_steps, self.device)
         exact, descent = operations(workload)
         learn2learn = np.array(lanes[LEARN2LEARN].seconds)
         ordinary = np.array(lanes[GRADIENT_DESCENT].seconds)
@@ -172,15 +199,17 @@ class Benchmark:
             by_peer, by_descent = (np.percentile(seconds / other, QUARTILES) for other in (learn2learn, ordinary))
             is_descent = contender.kind == "yardstick"
             yield Result(
-                config=config,
+                config=case.name,
                 kind=contender.kind,
                 engine=contender.name,
-                inner_steps=steps,
+                inner_steps=case.inner_steps,
+                tasks=case.configuration.tasks,
+                hidden_size=case.configuration.hidden_size,
                 device=self.device.type,
                 ms_median=float(median),
                 ms_q1=float(low),
                 ms_q3=float(high),
-                tasks_per_second=float(1000 * CONFIGURATIONS[config].tasks / median),
+                tasks_per_second=float(1000 * case.configuration.tasks / median),
                 peak_bytes=first.peak_bytes,
                 ratio_to_learn2learn=float(by_peer[1]),
                 ratio_to_learn2learn_q1=float(by_peer[0]),

@@ -9,7 +9,7 @@ import torch
 
 from metadialog.benchmark.contenders import CONTENDERS, Name
 from metadialog.benchmark.memory import PeakMemory
-from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, Workload, make_workload
+from metadialog.benchmark.workload import Configuration, Workload, make_workload
 
 PROBES = 8
 WARM_UP = Configuration(vocab_size=50, hidden_size=8, tasks=2, batch=2, time=4)
@@ -19,7 +19,7 @@ WARM_UP = Configuration(vocab_size=50, hidden_size=8, tasks=2, batch=2, time=4)
 class Prepare:
     """Asks for a workload to be made ready; answered by `Prepared`."""
 
-    config: Size
+    configuration: Configuration
     inner_steps: int
 
 
@@ -66,7 +66,7 @@ def work(pipe: Connection, name: Name, threads: int | None, device_name: str) ->
                 return
             if isinstance(request, Prepare):
                 workload = None
-                workload = make_workload(CONFIGURATIONS[request.config], request.inner_steps, device)
+                workload = make_workload(request.configuration, request.inner_steps, device)
                 peak = PeakMemory(device)
                 gradients = gradient(workload)
                 _finish(device)

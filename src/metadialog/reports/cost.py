@@ -1,5 +1,6 @@
 """The cost of the meta-gradient: `bench.json` as a table and as a figure."""
 
+from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 MIB = 2**20
+LABELS = {"inner_steps": "inner steps", "tasks": "tasks in the meta-batch", "hidden_size": "width of the model"}
 
 
 def read_costs(path: Path) -> pd.DataFrame:
@@ -50,40 +52,55 @@ def _spread(median: float, low: float, high: float) -> str:
 
 
 def cost_figure(costs: pd.DataFrame) -> Figure:
-    """Draw time and memory against inner steps, a column for each configuration; the bars are quartiles."""
-    configs = list(costs["config"].unique())
+    """Draw time and memory against inner steps, tasks and the width of the model; the bars are quartiles."""
+    panels = list(_panels(costs))
     with as_file(files("metadialog.reports") / "style.mplstyle") as style, plt.style.context(style):
-        figure = Figure(figsize=(3.6 * len(configs) + 2, 6))
-        axes = figure.subplots(2, len(configs), squeeze=False)
-        for column, config in enumerate(configs):
-            part = costs[costs["config"] == config]
-            _draw_time(axes[0, column], part)
-            _draw_memory(axes[1, column], part)
-            axes[0, column].set_title(str(config))
+        figure = Figure(figsize=(3.4 * len(panels) + 2, 6))
+        axes = figure.subplots(2, len(panels), squeeze=False)
+        for column, (title, by, part) in enumerate(panels):
+            _draw_time(axes[0, column], part, by)
+            _draw_memory(axes[1, column], part, by)
+            axes[0, column].set_title(title)
         axes[0, 0].set_ylabel("ms a meta-step")
         axes[1, 0].set_ylabel("peak MiB above model and data")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 
-def _draw_time(axes: Axes, costs: pd.DataFrame) -> None:
+def _panels(costs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield what to draw: a title, the column to draw against, and the rows."""
+    varied = costs["config"].str.contains("-")
+    for config in costs.loc[~varied, "config"].unique():
+        yield str(config), "inner_steps", costs[costs["config"] == config]
+    for name, by in (("tasks", "tasks"), ("hidden", "hidden_size")):
+        others = costs[costs["config"].str.contains(f"-{name}-")]
+        if len(others):
+            config, steps = others["config"].iloc[0].partition("-")[0], others["inner_steps"].iloc[0]
+            own = costs[(costs["config"] == config) & (costs["inner_steps"] == steps)]
+            together = pd.concat([own, others]).sort_values(by, kind="stable")
+            yield f"{config}, {steps} inner step{'' if steps == 1 else 's'}", by, together
+
+
+def _draw_time(axes: Axes, costs: pd.DataFrame, by: str) -> None:
     for place, (who, part) in enumerate(costs.groupby("who", sort=False)):
         spread = [part["ms_median"] - part["ms_q1"], part["ms_q3"] - part["ms_median"]]
-        axes.errorbar(
-            part["inner_steps"], part["ms_median"], yerr=spread, marker="o", label=str(who), color=f"C{place}"
-        )
-    bound = costs[costs["kind"] != "yardstick"].drop_duplicates("inner_steps")
-    axes.plot(bound["inner_steps"], bound["bound_ms"], color="black", linestyle=":", label="arithmetic bound")
-    _finish(axes, costs)
+        axes.errorbar(part[by], part["ms_median"], yerr=spread, marker="o", label=str(who), color=f"C{place}")
+    bound = costs[costs["kind"] != "yardstick"].drop_duplicates(by)
+    axes.plot(bound[by], bound["bound_ms"], color="black", linestyle=":", label="arithmetic bound")
+    _finish(axes, costs, by)
 
 
-def _draw_memory(axes: Axes, costs: pd.DataFrame) -> None:
+def _draw_memory(axes: Axes, costs: pd.DataFrame, by: str) -> None:
     for place, (_, part) in enumerate(costs.groupby("who", sort=False)):
-        axes.plot(part["inner_steps"], part["peak_bytes"] / MIB, marker="o", color=f"C{place}")
-    _finish(axes, costs)
+        axes.plot(part[by], part["peak_bytes"] / MIB, marker="o", color=f"C{place}")
+    _finish(axes, costs, by)
 
 
-def _finish(axes: Axes, costs: pd.DataFrame) -> None:
+def _finish(axes: Axes, costs: pd.DataFrame, by: str) -> None:
     axes.set_yscale("log")
-    axes.set_xlabel("inner steps")
-    axes.set_xticks(sorted(costs["inner_steps"].unique()))
+    axes.set_xlabel(LABELS[by])
+    ticks = sorted(costs[by].unique())
+    if by != "inner_steps":
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -114,7 +114,8 @@ def _corpus_key(node: Mapping[str, Any], source: Dataset) -> str | None:
         paths = list(source.files())
     else:
         paths = [Path(node[option]).expanduser() for option in ("root", "path") if isinstance(node.get(option), str)]
-    if not paths:
+    # What is not in files, such as a data set of a hub, may change without a sign: it is read anew each time.
+    if not any(path.exists() for path in paths):
         return None
     code = digest_code([_package(node), "metadialog.datasets", text])
     return key(node=dict(node), name=source.name, files=digest_files(paths), code=code)
