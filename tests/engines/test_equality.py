@@ -12,7 +12,7 @@ from metadialog.engines.base import Engine, InnerLoop, MetaGradient
 from metadialog.engines.lean import LeanEngine, plan
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.stacked.memory import MIB, Footprint, footprint
-from metadialog.engines.vectorized import VectorizedEngine
+from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import ConfigError
 from metadialog.models.loss import mean_token_loss
@@ -254,6 +254,17 @@ def test_auto_takes_the_reference_for_what_the_others_do_not_know(episodes: list
     model, inner = other_model(), InnerLoop(0.5, 2)
     expected = with_seed(Learn2LearnEngine(), model, episodes, inner)
     agree(with_seed(AutoEngine(memory=1024), model, episodes, inner), expected, 1e-12)
+
+
+@pytest.mark.parametrize(("vocab", "expected"), [(1000, 16), (100_000, 6), (10_000_000, 1)])
+def test_vectorized_divides_the_tasks_of_large_models_evenly(vocab: int, expected: int) -> None:
+    with torch.device("meta"):
+        model = DialogModel(
+            vocab, cell="gru", embedding_size=8, hidden_size=8, layers=1, dropout=0.0, tied_embedding=False
+        )
+    assert tasks_at_once(model, 16) == 16
+    model.linear = nn.Linear(8, vocab)
+    assert tasks_at_once(model, 16) == expected
 
 
 def test_auto_says_what_it_picks_once(

@@ -13,7 +13,7 @@ from metadialog.engines.lean import LeanEngine
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.stacked.memory import MIB, footprint
 from metadialog.engines.stacked.meta_gradient import is_stackable
-from metadialog.engines.vectorized import VectorizedEngine
+from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
 
@@ -60,8 +60,9 @@ class AutoEngine:
         """Return the name of the engine that suits, and the reason."""
         if not (isinstance(model, DialogModel) and is_stackable(model, objective)):
             return "learn2learn", f"the others do not know {type(model).__name__} with this objective"
-        needed = len(episodes) * footprint(model, episodes, inner).vectorized(inner) / MIB
-        tasks = f"{len(episodes)} tasks of {inner.steps} inner steps at once take about {needed:.0f} MiB"
+        count = tasks_at_once(model, len(episodes))
+        needed = count * footprint(model, episodes, inner).vectorized(inner) / MIB
+        tasks = f"{count} tasks of {inner.steps} inner steps at once take about {needed:.0f} MiB"
         if needed <= self.memory:
             return "vectorized", f"{tasks}, within engine.memory={self.memory:g}"
         return "lean", f"{tasks}, over engine.memory={self.memory:g}"

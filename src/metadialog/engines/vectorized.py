@@ -1,5 +1,6 @@
 """All tasks of the meta-batch at once."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from torch import nn
@@ -9,12 +10,21 @@ from metadialog.engines.descent import descend
 from metadialog.engines.stacked.meta_gradient import check_stackable, swept_meta_gradient
 from metadialog.engines.stacked.sweep import Keeping
 from metadialog.episodes import Batch, Episode
+from metadialog.models.rnn import DialogModel
+
+LARGEST_TENSOR = 24 * 2**20
+"""Bytes of a weight of all tasks that are run at once on the CPU.
+
+The C library maps what is larger than 32 MiB afresh each time, and writing to fresh memory takes longer than what is
+saved by one more task in a matrix product.
+"""
 
 
 class VectorizedEngine:
     """The exact meta-gradient of all tasks at once, with each task's weights in a stack.
 
-    Every inner step's activations are kept for the way back: the fastest, and the hungriest.
+    Every inner step's activations are kept for the way back: the fastest, and the hungriest. Of a large model, as many
+    tasks are run at once as the memory is fast for.
     """
 
     name = "vectorized"
@@ -33,8 +43,18 @@ class VectorizedEngine:
             ConfigError: the derivatives of this model or objective are not written out.
         """
         known = check_stackable(self.name, model, objective)
-        return swept_meta_gradient(known, episodes, inner, reduction, len(episodes), Keeping(tapes=True, weights=0))
+        size = tasks_at_once(known, len(episodes))
+        return swept_meta_gradient(known, episodes, inner, reduction, size, Keeping(tapes=True, weights=0))
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""
         return descend(model, objective, support, inner)
+
+
+def tasks_at_once(model: DialogModel, tasks: int) -> int:
+    """Return how many of some tasks to run at once, in parts of one size."""
+    weight = model.linear.weight
+    if weight.device.type != "cpu":
+        return tasks
+    parts = math.ceil(tasks * weight.nbytes / LARGEST_TENSOR)
+    return math.ceil(tasks / min(parts, tasks))

@@ -69,20 +69,21 @@ def add_transposed(base: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     return torch.baddbmm(base, y, weight)
 
 
-def outer(y: Tensor, x: Tensor, *, summed: bool) -> Tensor:
+def outer(y: Tensor, x: Tensor, *, summed: bool, out: Tensor | None = None) -> Tensor:
     """Return the gradient of a weight matrix, `y.T @ x`: of each task, or summed over tasks.
 
     Args:
         y: cotangent of the output, `[tasks, rows, out]`.
         x: input, `[tasks, rows, in]`.
         summed: over tasks.
+        out: where to put the result.
 
     Returns:
         `[tasks, out, in]`, or `[out, in]` if summed.
     """
     if summed:
-        return y.reshape(-1, y.shape[-1]).t() @ x.reshape(-1, x.shape[-1])
-    return torch.bmm(y.mT, x)
+        return torch.mm(y.reshape(-1, y.shape[-1]).t(), x.reshape(-1, x.shape[-1]), out=out)
+    return torch.bmm(y.mT, x, out=out)
 
 
 def total(y: Tensor, *, summed: bool) -> Tensor:

@@ -55,27 +55,6 @@ class OutputDerivatives:
     bias: Tensor | None
 
 
-class Gathered:
-    """Collects a derivative over blocks of tasks: adds up what is summed, lines up what is not."""
-
-    def __init__(self, summed: bool | None) -> None:
-        self.summed = summed
-        self._parts: list[Tensor] = []
-
-    def add(self, part: Tensor) -> None:
-        """Take the derivative over one more block."""
-        if self.summed and self._parts:
-            self._parts[0] += part
-        else:
-            self._parts.append(part)
-
-    def result(self) -> Tensor | None:
-        """Return the derivative over all blocks; None if it is not wanted."""
-        if self.summed is None:
-            return None
-        return self._parts[0] if len(self._parts) == 1 else torch.cat(self._parts)
-
-
 def blocks(tasks: int, bytes_of_task: int) -> Iterator[slice]:
     """Divide tasks into blocks of about `BLOCK_BYTES`."""
     size = max(1, BLOCK_BYTES // max(1, bytes_of_task))
@@ -138,13 +117,28 @@ class Direction:
 
 
 def backward_tangent(
-    slope: Tensor, x: Tensor, weight: Tensor, targets: Targets, direction: Direction, wanted: Wanted
+    slope: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    targets: Targets,
+    direction: Direction,
+    wanted: Wanted,
+    out: Tensor | None = None,
 ) -> OutputDerivatives:
-    """Differentiate `backward`, slope and all, in a direction; shapes as in `loss_and_slope`."""
+    """Differentiate `backward`, slope and all, in a direction; shapes as in `loss_and_slope`.
+
+    `out` is where to put the derivative by the weight, if that is of each task.
+    """
+    tasks, vocab = x.shape[0], slope.shape[-1]
     inputs = torch.empty_like(x)
-    weights, biases = Gathered(wanted.weight), Gathered(wanted.bias)
+    by_weight, by_bias = None, None
+    if wanted.weight is not None:
+        by_weight = x.new_zeros(vocab, x.shape[-1]) if wanted.weight else out
+        by_weight = x.new_empty(tasks, vocab, x.shape[-1]) if by_weight is None else by_weight
+    if wanted.bias is not None:
+        by_bias = x.new_zeros(vocab) if wanted.bias else x.new_empty(tasks, vocab)
     buffer: Tensor | None = None
-    for block in blocks(x.shape[0], slope[0].nbytes):
+    for block in blocks(tasks, slope[0].nbytes):
         along, weight_now, slope_now = direction.block(block), of_block(weight, block, 2), slope[block]
         buffer = torch.empty_like(slope_now) if buffer is None else buffer[: len(slope_now)]
         d_logits = _logits_tangent(x[block], weight_now, along, out=buffer)
@@ -152,14 +146,13 @@ def backward_tangent(
         inputs[block] = transposed(d_slope, weight_now)
         if along.weight is not None:
             inputs[block].baddbmm_(slope_now, along.weight)
-        if wanted.weight is not None:
-            part = outer(d_slope, x[block], summed=wanted.weight)
-            if along.inputs is not None:
-                _add_outer(part, slope_now, along.inputs)
-            weights.add(part)
-        if wanted.bias is not None:
-            biases.add(total(d_slope, summed=wanted.bias))
-    return OutputDerivatives(inputs, weights.result(), biases.result())
+        if by_weight is not None:
+            _gather_outer(by_weight, block, d_slope, x[block], slope_now, along.inputs)
+        if by_bias is not None and wanted.bias:
+            by_bias += total(d_slope, summed=True)
+        elif by_bias is not None:
+            torch.sum(d_slope, 1, out=by_bias[block])
+    return OutputDerivatives(inputs, by_weight, by_bias)
 
 
 def _logits_tangent(x: Tensor, weight: Tensor, direction: Direction, *, out: Tensor) -> Tensor:
@@ -185,9 +178,13 @@ def _slope_tangent(slope: Tensor, targets: Targets, d_logits: Tensor) -> Tensor:
     return found.scatter_add_(-1, chosen, weights * (at_target - mean))
 
 
-def _add_outer(part: Tensor, slope: Tensor, d_inputs: Tensor) -> None:
-    """Add `slope.T @ d_inputs` to a derivative, in place."""
-    if part.dim() == slope.dim():
-        part.baddbmm_(slope.mT, d_inputs)
-    else:
-        part.addmm_(slope.reshape(-1, slope.shape[-1]).t(), d_inputs.reshape(-1, d_inputs.shape[-1]))
+def _gather_outer(found: Tensor, block: slice, d_slope: Tensor, x: Tensor, slope: Tensor, d_x: Tensor | None) -> None:
+    """Put `d_slope.T @ x + slope.T @ d_x` of a block of tasks into its place, or add it to the sum over tasks."""
+    if found.dim() == slope.dim():
+        outer(d_slope, x, summed=False, out=found[block])
+        if d_x is not None:
+            found[block].baddbmm_(slope.mT, d_x)
+        return
+    found.addmm_(d_slope.reshape(-1, d_slope.shape[-1]).t(), x.reshape(-1, x.shape[-1]))
+    if d_x is not None:
+        found.addmm_(slope.reshape(-1, slope.shape[-1]).t(), d_x.reshape(-1, d_x.shape[-1]))

@@ -160,7 +160,9 @@ class StackedDialogModel:
         self._put_embedding(found, weights, tape.batch, by_outputs, wanted)
         return found
 
-    def hessian_product(self, weights: Weights, tape: Tape, direction: Weights, wanted: Wanted) -> dict[str, Tensor]:
+    def hessian_product(
+        self, weights: Weights, tape: Tape, direction: Weights, wanted: Wanted, spare: Weights | None = None
+    ) -> dict[str, Tensor]:
         """Return the Hessian of each task's loss times a direction: the tangent of `gradient` (Pearlmutter 1994).
 
         Args:
@@ -168,6 +170,8 @@ class StackedDialogModel:
             tape: of `gradient`.
             direction: of each task, stacked; parameters that are not in it have a tangent of zero.
             wanted: the parameters whose part of the product is needed.
+            spare: an earlier product that nobody needs any more; its largest tensor, the output layer's, is reused,
+                as fresh memory costs as much as a pass over it.
         """
         batch, masks = tape.batch, tape.masks
         x = _times(self._embed(direction, batch), masks.inputs[0]) if "embed.weight" in direction else None
@@ -195,6 +199,7 @@ class StackedDialogModel:
             batch.targets,
             Direction(projected, direction.get(self.output_weight), direction.get("linear.bias")),
             self._wanted_output(wanted),
+            None if spare is None else spare.get(self.output_weight),
         )
         self._put_output(found, output)
         by_features = output.inputs

@@ -161,6 +161,7 @@ class Sweep:
     def _up(self, gradients: dict[str, Tensor], kept: "Kept") -> dict[str, Tensor]:
         """Take the query's gradients back to the start, in place, and return those of the rates."""
         by_rates: dict[str, Tensor] = {}
+        spare: Weights | None = None
         for step in reversed(range(self.inner.steps)):
             if step in kept.passes:
                 weights, now = kept.passes.pop(step)
@@ -171,21 +172,27 @@ class Sweep:
             if self.inner.rates is not None:
                 self._collect_rates(self.inner.rates, by_rates, gradients, now.gradients)
             if not self.inner.first_order:
-                self._through_step(gradients, weights, now, first=step == 0)
+                spare = self._through_step(gradients, weights, now, spare, first=step == 0)
         return by_rates
 
-    def _through_step(self, gradients: dict[str, Tensor], weights: Weights, now: Pass, *, first: bool) -> None:
-        """Subtract the Hessian times the direction; before the first step the sum over the tasks is enough."""
+    def _through_step(
+        self, gradients: dict[str, Tensor], weights: Weights, now: Pass, spare: Weights | None, *, first: bool
+    ) -> dict[str, Tensor]:
+        """Subtract the Hessian times the direction, and return the product.
+
+        Before the first step the sum over the tasks is enough.
+        """
         direction = {name: gradients[name] for name in self.adapted}
         scale = self.inner.lr
         if self.inner.rates is not None:
             direction = {name: self.rates[name] * value for name, value in direction.items()}
             scale = 1.0
-        found = self.network.hessian_product(weights, now.tape, direction, self._wanted(summed=first))
+        found = self.network.hessian_product(weights, now.tape, direction, self._wanted(summed=first), spare)
         for name, part in found.items():
             if gradients[name].dim() > part.dim():
                 gradients[name] = gradients[name].sum(0)
             gradients[name].sub_(part, alpha=scale)
+        return found
 
     def _collect_rates(
         self,
