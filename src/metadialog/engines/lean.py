@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from annotated_types import Gt
@@ -19,8 +20,9 @@ class LeanEngine:
     """The exact meta-gradient within a memory budget: of each inner step only the weights are kept.
 
     On the way back each step's activations are computed again, and with them the Hessian-vector product (Kemaev et
-    al. 2025, MixFlow-MG). As many tasks are run at once as fit the budget; where even one task's weights do not fit,
-    they too are computed again from fewer (Griewank 1992).
+    al. 2025, MixFlow-MG). As many tasks are run at once as fit the budget, and no more than would take what all of
+    them take with one inner step; where even one task's weights do not fit, they too are computed again from fewer
+    (Griewank 1992).
 
     Args:
         memory: the budget, MiB; one task with one set of weights is run whatever it takes.
@@ -45,7 +47,10 @@ class LeanEngine:
             ConfigError: the derivatives of this model or objective are not written out.
         """
         known = check_stackable(self.name, model, objective)
-        tasks, places = plan(footprint(known, episodes, inner), inner, self.memory * MIB)
+        of_task = footprint(known, episodes, inner)
+        # Even where the budget is ample, more steps take no more memory than one.
+        one_step = len(episodes) * of_task.lean(replace(inner, steps=1), 0)
+        tasks, places = plan(of_task, inner, min(self.memory * MIB, one_step))
         return swept_meta_gradient(known, episodes, inner, reduction, tasks, Keeping(tapes=False, weights=places))
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
