@@ -16,8 +16,13 @@ from typing import Any
 import pytest
 import torch
 from absl import logging as absl_logging
+from hypothesis import settings
 
 from metadialog import cli
+
+# How long an example takes is no matter of right or wrong.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 # Several test processes share the cores: one thread each is faster than all of them fighting for all.
 torch.set_num_threads(1)

@@ -10,10 +10,11 @@ A service is called `Domain_number`. https://github.com/google-research-datasets
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib.resources.abc import Traversable
 from typing import Literal
 
-from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.dialogue import Dialogue, Shard, Turn
 from metadialog.datasets.local import LocalCopy, Root, listing
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
@@ -72,12 +73,25 @@ class SgdDataset:
         Raises:
             DataError: a file is missing or malformed; the message names it and the place.
         """
-        records = Records(list[_Record])
-        for folder in self._folders():
-            services = _services(folder / "schema.json")
-            for file in _files(folder):
-                for place, record in enumerate(records.read(file)):
-                    yield from self._dialogue(record, services, f"{file}: [{place}]", folder.name)
+        for shard in self.shards():
+            yield from shard()
+
+    def shards(self) -> list[Shard]:
+        """Return what reads each file, in the same order.
+
+        Raises:
+            DataError: a folder or its schema is missing or malformed.
+        """
+        return [
+            partial(self._read, file, services, folder.name)
+            for folder in self._folders()
+            for services in [_services(folder / "schema.json")]
+            for file in _files(folder)
+        ]
+
+    def _read(self, file: Traversable, services: set[str], folder: str) -> Iterator[Dialogue]:
+        for place, record in enumerate(_records().read(file)):
+            yield from self._dialogue(record, services, f"{file}: [{place}]", folder)
 
     def _folders(self) -> list[Traversable]:
         found = [folder for name in FOLDERS if (folder := self._copy.find(name)) is not None and folder.is_dir()]
@@ -103,6 +117,11 @@ class SgdDataset:
         parts = domains if self._topic == "domain" else set(record.services)
         turns = tuple(Turn(_speaker(turn, where, i), turn.utterance) for i, turn in enumerate(record.turns))
         yield Dialogue("+".join(sorted(parts)), turns, f"{folder}/{record.dialogue_id}")
+
+
+@cache
+def _records() -> Records[list[_Record]]:
+    return Records(list[_Record])
 
 
 def _services(schema: Traversable) -> set[str]:
