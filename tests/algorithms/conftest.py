@@ -8,7 +8,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, Tools
 from metadialog.config import build, plain
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
@@ -36,7 +36,7 @@ def make_algorithm() -> Callable[..., Algorithm]:
     def make(choice: str, **options: object) -> Algorithm:
         with initialize_config_module("metadialog.conf", version_base="1.3"):
             config: dict[str, Any] = plain(compose("train", [f"algorithm={choice}"]))["algorithm"]
-        algorithm: Algorithm = build({**config, **options}, Learn2LearnEngine())
+        algorithm: Algorithm = build({**config, **options}, Tools(Learn2LearnEngine()))
         return algorithm
 
     return make

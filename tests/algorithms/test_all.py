@@ -36,7 +36,7 @@ def test_an_outer_step_gives_every_parameter_a_finite_gradient(
     algorithm = make_algorithm(choice)
     if not algorithm.trains:
         return
-    algorithm.outer_step(model, sampler.batch(2))
+    algorithm.outer_step(model, sampler.batch(2), 0)
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

@@ -23,7 +23,7 @@ def test_joint_training_is_on_all_dialogues_of_the_meta_batch(
             assert batch is not None
             total, tokens = total + token_losses(model, batch).sum(), tokens + int(batch.mask.sum())
     expected = torch.autograd.grad(total / tokens, list(model.parameters()))
-    outer = make_algorithm(choice).outer_step(model, episodes)
+    outer = make_algorithm(choice).outer_step(model, episodes, 0)
     assert outer.loss == pytest.approx((total / tokens).item())
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
@@ -31,9 +31,9 @@ def test_joint_training_is_on_all_dialogues_of_the_meta_batch(
 
 def test_two_outer_steps_do_not_add_up(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:
     episodes, algorithm = sampler.batch(2), make_algorithm("finetune")
-    algorithm.outer_step(model, episodes)
+    algorithm.outer_step(model, episodes, 0)
     once = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
-    algorithm.outer_step(model, episodes)
+    algorithm.outer_step(model, episodes, 0)
     for parameter, gradient in zip(model.parameters(), once, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
 
@@ -61,4 +61,4 @@ def test_scratch_learns_nothing_before_it_meets_the_topic(
     scratch = make_algorithm("scratch")
     assert not scratch.trains
     with pytest.raises(NotImplementedError, match="no outer loop"):
-        scratch.outer_step(model, sampler.batch(1))
+        scratch.outer_step(model, sampler.batch(1), 0)

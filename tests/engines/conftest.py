@@ -112,14 +112,18 @@ def two_levels() -> TwoLevels:
         for episode in episodes:
             assert episode.support is not None
             adapted = dict(parameters)
-            for _ in range(inner.steps):
+            weights = inner.query_weights or [0.0] * inner.steps + [1.0]
+            for step in range(inner.steps):
+                if weights[step]:
+                    losses.append(weights[step] * cross_entropy(model, adapted, episode.query))
                 loss = cross_entropy(model, adapted, episode.support)
                 changed = {n: value for n, value in adapted.items() if value.requires_grad and inner.adapts(n)}
                 gradients = torch.autograd.grad(loss, list(changed.values()), create_graph=True)
                 for (name, value), gradient in zip(changed.items(), gradients, strict=True):
-                    adapted[name] = value - inner.rate(name) * (gradient.detach() if inner.first_order else gradient)
-            losses.append(cross_entropy(model, adapted, episode.query))
-        total = torch.stack(losses)
-        return total.mean() if reduction == "mean" else total.sum()
+                    rate = inner.lr if inner.rates is None else inner.rates[min(step, len(inner.rates) - 1)][name]
+                    adapted[name] = value - rate * (gradient.detach() if inner.first_order else gradient)
+            losses.append(weights[-1] * cross_entropy(model, adapted, episode.query))
+        total = torch.stack(losses).sum()
+        return total / len(episodes) if reduction == "mean" else total
 
     return objective

@@ -7,58 +7,44 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import OuterStep
-from metadialog.engines.base import Engine, InnerLoop
+from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Tools
 from metadialog.episodes import Batch, Episode, merge
-from metadialog.models.loss import mean_token_loss
 
 
-class FineTuning:
+class FineTuning(GradientAlgorithm):
     """Joint training over all meta-train topics, then fine-tuning on a topic's support set.
 
     The outer loop sees the very episodes that a meta-learner sees, support and query sets together as one batch,
     and minimises their mean token loss: ordinary training on the same dialogues, in the same order.
 
     Args:
-        engine: fine-tunes, with the same inner loop as the meta-learners'.
+        tools: engine, inner rule and objectives, the same as the meta-learners'.
         name: how records and tables call it.
         inner_lr: learning rate of fine-tuning.
         inner_steps: steps of fine-tuning in validation.
     """
 
-    trains = True
-
     def __init__(
         self,
-        engine: Engine,
+        tools: Tools,
         *,
         name: str,
         inner_lr: Annotated[float, Gt(0)],
         inner_steps: Annotated[int, Ge(0)],
     ) -> None:
-        self.engine = engine
-        self.name = name
-        self.inner_lr = inner_lr
-        self.inner_steps = inner_steps
+        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
 
-    def outer_step(self, model: nn.Module, episodes: Sequence[Episode]) -> OuterStep:
+    def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
         supports = [episode.support for episode in episodes if episode.support is not None]
         everything = merge([*supports, *(episode.query for episode in episodes)])
         model.zero_grad()
         # Off for all algorithms of a comparison, as the meta-learners have to do without cuDNN.
         with torch.backends.cudnn.flags(enabled=False):
-            loss = mean_token_loss(model, everything)
+            loss = self.tools.objectives.outer(model, everything)
             loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
         return OuterStep(value, value, value)
-
-    def adapt(self, model: nn.Module, support: Batch | None, steps: int) -> Iterator[nn.Module]:
-        """Yield the model after 0, 1, ..., `steps` steps of fine-tuning on the support set."""
-        if support is None:
-            yield model
-        else:
-            yield from self.engine.adapt(model, mean_token_loss, support, InnerLoop(self.inner_lr, steps))
 
 
 class Scratch(FineTuning):
@@ -69,7 +55,7 @@ class Scratch(FineTuning):
 
     trains = False
 
-    def outer_step(self, model: nn.Module, episodes: Sequence[Episode]) -> OuterStep:
+    def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Refuse: nothing is learned before the topic is met."""
         raise NotImplementedError("scratch has no outer loop")
 
@@ -78,13 +64,19 @@ class ZeroShot(FineTuning):
     """Joint training over all meta-train topics, and no adaptation.
 
     Args:
-        engine: not used; every algorithm is given one.
+        tools: engine, inner rule and objectives.
         name: how records and tables call it.
     """
 
-    def __init__(self, engine: Engine, *, name: str) -> None:
-        super().__init__(engine, name=name, inner_lr=1.0, inner_steps=0)
+    def __init__(self, tools: Tools, *, name: str) -> None:
+        super().__init__(tools, name=name, inner_lr=1.0, inner_steps=0)
 
-    def adapt(self, model: nn.Module, support: Batch | None, steps: int) -> Iterator[nn.Module]:  # noqa: ARG002
+    def adapt(
+        self,
+        model: nn.Module,
+        support: Batch | None,  # noqa: ARG002
+        steps: int,  # noqa: ARG002
+        scale: float = 1.0,  # noqa: ARG002
+    ) -> Iterator[nn.Module]:
         """Yield the model as it is, once, whatever the support set."""
         yield model

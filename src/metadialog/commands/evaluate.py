@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 
-from metadialog.algorithms.base import Algorithm
 from metadialog.commands.console import make_console
 from metadialog.commands.job import command_line
 from metadialog.commands.session import (
@@ -15,6 +14,7 @@ from metadialog.commands.session import (
     Threads,
     evaluate_and_report,
     find_device,
+    make_algorithm,
     print_cut,
     print_directory,
     use_threads,
@@ -24,7 +24,7 @@ from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.adaptation import adaptation_gain
 from metadialog.loggers.base import Logger
 from metadialog.loggers.metrics_file import MetricsFile
-from metadialog.training.export import load_exported
+from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.run_directory import RunDirectory
 from metadialog.training.topics import held_out, load_topics
 from metadialog.training.trainer import Sinks
@@ -39,6 +39,8 @@ def evaluate(
     split: Node,
     sampler: Node,
     algorithm: Node,
+    inner: Node,
+    objective: Node,
     engine: Node,
     generation: Node,
     evaluation: Node,
@@ -56,6 +58,8 @@ def evaluate(
         split: config node of the split of its topics.
         sampler: config node of the sampler of episodes.
         algorithm: config node of the algorithm.
+        inner: config node of the inner loop's update rule.
+        objective: config node of what the two levels minimise.
         engine: config node of the engine.
         generation: config node of the generation of replies.
         evaluation: config node of the protocol on held-out topics.
@@ -77,7 +81,9 @@ def evaluate(
     where = find_device(device)
     use_threads(threads)
     target = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
-    model, tokenizer = load_exported(source.model, where)
+    tokenizer = load_tokenizer(source.model)
+    learner = make_algorithm(config, tokenizer)
+    model = load_exported(source.model, learner, tokenizer, where)
     target.check_new()
     target.write_config(config)
     with (
@@ -89,7 +95,6 @@ def evaluate(
         protocol = build(evaluation)
         episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)
         print_cut(console, episodes, tokenizer, protocol.max_tokens)
-        learner: Algorithm = build(algorithm, build(engine))
         name = f"evaluate-{learner.name}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)
         outcome: Literal["finished", "failed"] = "failed"

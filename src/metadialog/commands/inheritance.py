@@ -21,14 +21,28 @@ from metadialog.config import read
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import literal, quote
 
+# How a topic is adapted to.
+_LEARNING = ("algorithm", "inner", "objective", "engine")
+
 # command -> the option that names the run, and the config groups that are taken over from it (None: all)
 SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "train": ("resume", None),
     "evaluate": (
         "run",
-        ("dataset", "split", "sampler", "algorithm", "engine", "generation", "evaluation", "seed"),
+        (
+            "dataset",
+            "split",
+            "sampler",
+            "algorithm",
+            "inner",
+            "objective",
+            "engine",
+            "generation",
+            "evaluation",
+            "seed",
+        ),
     ),
-    "predict": ("run", ("sampler", "algorithm", "engine", "generation")),
+    "predict": ("run", ("sampler", *_LEARNING, "generation")),
 }
 
 

@@ -6,16 +6,15 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 
-from metadialog.algorithms.base import Algorithm
 from metadialog.commands.console import make_console
-from metadialog.commands.session import Device, find_device
+from metadialog.commands.session import Device, find_device, make_algorithm
 from metadialog.config import build
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.local import expand
 from metadialog.datasets.specification import read_specification, write_predictions
 from metadialog.evaluation.prediction import predict_response
 from metadialog.samplers.exchanges import ExchangeEncoder
-from metadialog.training.export import load_exported
+from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.progress import progress
 from metadialog.training.run_directory import RunDirectory
 
@@ -30,6 +29,8 @@ def predict(
     dataset: Node,
     sampler: Node,
     algorithm: Node,
+    inner: Node,
+    objective: Node,
     engine: Node,
     generation: Node,
     device: Device,
@@ -45,6 +46,8 @@ def predict(
         dataset: config node of the data set that holds its dialogues.
         sampler: config node of the sampler, for how exchanges are made.
         algorithm: config node of the algorithm.
+        inner: config node of the inner loop's update rule.
+        objective: config node of what the two levels minimise.
         engine: config node of the engine.
         generation: config node of the generation of replies.
         device: to compute on.
@@ -53,13 +56,16 @@ def predict(
         RunError: the run's model cannot be read.
         DataError: the specification is malformed, or does not fit the data set.
     """
+    config = dict(locals())
     console = make_console()
     where = find_device(device)
-    model, tokenizer = load_exported(RunDirectory(Path(run).expanduser()).model, where)
+    exported = RunDirectory(Path(run).expanduser()).model
+    tokenizer = load_tokenizer(exported)
+    learner = make_algorithm(config, tokenizer)
+    model = load_exported(exported, learner, tokenizer, where)
     source: Dataset = build(dataset)
     requests = read_specification(expand(specification, "specification"), source.dialogues())
     encoder = ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"])
-    learner: Algorithm = build(algorithm, build(engine))
     generate = build(generation)
     responses = []
     with progress(console, "prediction", len(requests)) as report:

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le, Lt
 from rich.console import Console
 from torch import nn
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, Tools
 from metadialog.config import build
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
@@ -54,6 +54,13 @@ def find_device(device: Device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
+
+
+def make_algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
+    """Make the algorithm that a config describes, with its engine, inner rule and objectives."""
+    tools = Tools(build(config["engine"]), build(config["inner"]), build(config["objective"], tokenizer))
+    algorithm: Algorithm = build(config["algorithm"], tools)
+    return algorithm
 
 
 def evaluate_and_report(

@@ -19,6 +19,7 @@ from metadialog.commands.session import (
     Threads,
     evaluate_and_report,
     find_device,
+    make_algorithm,
     print_cut,
     print_directory,
     seed_everything,
@@ -48,6 +49,8 @@ def train(
     sampler: Node,
     model: Node,
     algorithm: Node,
+    inner: Node,
+    objective: Node,
     engine: Node,
     optimizer: Node,
     schedule: Node,
@@ -71,6 +74,8 @@ def train(
         sampler: config node of the sampler of episodes.
         model: config node of the model.
         algorithm: config node of the algorithm.
+        inner: config node of the inner loop's update rule.
+        objective: config node of what the two levels minimise.
         engine: config node of the engine.
         optimizer: config node of the outer optimizer.
         schedule: config node of its schedule.
@@ -117,7 +122,7 @@ def train(
             with progress(console, "training", trainer.steps, trainer.standing.step) as report:
                 standing = trainer.run(report)
             _announce(console, trainer)
-            export_model(run.model, trainer.model, text_to_ids, config)
+            export_model(run.model, trainer.model, trainer.algorithm, text_to_ids, config)
             run_logger.log_model(run.model)
             labels = Labels(
                 trainer.algorithm.name,
@@ -157,9 +162,9 @@ def _trainer(
     """Put the parts of training together."""
     seed = config["seed"]
     seed_everything(seed)
-    model = _model(config, tokenizer, device)
-    algorithm: Algorithm = build(config["algorithm"], build(config["engine"]))
-    optimizer = build(config["optimizer"], model.parameters())
+    algorithm = make_algorithm(config, tokenizer)
+    model = _model(config, tokenizer, algorithm, device)
+    optimizer = build(config["optimizer"], [*model.parameters(), *algorithm.learned.parameters()])
     training = config["training"]
     schedule = build(config["schedule"], optimizer, training["steps"])
     sampler = build(config["sampler"], topics.of(topics.split.train), tokenizer, seed)
@@ -175,15 +180,17 @@ def _trainer(
     return trainer
 
 
-def _model(config: Mapping[str, Any], tokenizer: Tokenizer, device: torch.device) -> nn.Module:
-    """Make the model.
+def _model(config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm, device: torch.device) -> nn.Module:
+    """Make the model, and what the algorithm learns beside it.
 
     Raises:
         ConfigError: it is larger than the memory.
     """
     try:
-        model: nn.Module = build(config["model"], tokenizer.vocab_size)
-        return model.to(device, getattr(torch, config["dtype"]))
+        model = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
+        dtype = getattr(torch, config["dtype"])
+        algorithm.learned.to(device, dtype)
+        return model.to(device, dtype)
     except (RuntimeError, MemoryError, OverflowError) as error:
         raise ConfigError(f"model: cannot be made: {' '.join(str(error).split())}; choose smaller sizes") from error
 

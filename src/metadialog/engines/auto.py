@@ -12,7 +12,7 @@ from metadialog.engines.descent import descend
 from metadialog.engines.lean import LeanEngine
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.stacked.memory import MIB, footprint
-from metadialog.engines.stacked.meta_gradient import is_stackable
+from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
@@ -58,8 +58,9 @@ class AutoEngine:
         self, model: nn.Module, objective: Objective, episodes: Sequence[Episode], inner: InnerLoop
     ) -> tuple[str, str]:
         """Return the name of the engine that suits, and the reason."""
-        if not (isinstance(model, DialogModel) and is_stackable(model, objective)):
-            return "learn2learn", f"the others do not know {type(model).__name__} with this objective"
+        unknown = obstacle(model, objective, inner)
+        if unknown is not None or not isinstance(model, DialogModel):
+            return "learn2learn", f"the others do not know {unknown}"
         count = tasks_at_once(model, len(episodes))
         needed = count * footprint(model, episodes, inner).vectorized(inner) / MIB
         tasks = f"{count} tasks of {inner.steps} inner steps at once take about {needed:.0f} MiB"

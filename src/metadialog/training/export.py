@@ -10,11 +10,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from metadialog.algorithms.base import Algorithm
 from metadialog.config import build, read
 from metadialog.errors import RunError
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 WEIGHTS = "model.safetensors"
+LEARNED = "algorithm.safetensors"
 TOKENIZER = "tokenizer.json"
 CONFIG = "config.yaml"
 
@@ -31,43 +33,58 @@ _DAMAGE = (
 )
 
 
-def export_model(directory: Path, model: nn.Module, tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
+def export_model(
+    directory: Path, model: nn.Module, algorithm: Algorithm, tokenizer: Tokenizer, config: Mapping[str, Any]
+) -> None:
     """Write a model so that it can be used without its run.
 
     Args:
         directory: is made; a model that is there is replaced.
         model: the model.
+        algorithm: what it has learned beside the model is kept.
         tokenizer: its tokenizer.
         config: the run's resolved config; what the model and its use need of it is kept.
     """
     directory.mkdir(parents=True, exist_ok=True)
     save_model(model, str(directory / WEIGHTS))
+    if algorithm.learned.state_dict():
+        save_model(algorithm.learned, str(directory / LEARNED))
     tokenizer.save(directory / TOKENIZER)
-    kept = {key: config[key] for key in ("model", "algorithm", "sampler", "dtype")}
+    kept = {key: config[key] for key in ("model", "algorithm", "inner", "objective", "sampler", "dtype")}
     OmegaConf.save(OmegaConf.create(kept), directory / CONFIG)
 
 
-def load_exported(directory: Path, device: torch.device) -> tuple[nn.Module, Tokenizer]:
-    """Load an exported model and its tokenizer.
+def load_tokenizer(directory: Path) -> Tokenizer:
+    """Load the tokenizer of an exported model.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        return Tokenizer.load(directory / TOKENIZER)
+    except _DAMAGE as error:
+        raise _unreadable(directory, error) from error
+
+
+def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
+    """Load an exported model, and what its algorithm has learned beside it.
 
     Raises:
         RunError: a part is missing or damaged.
     """
     try:
         config = read(directory / CONFIG)
-        tokenizer = Tokenizer.load(directory / TOKENIZER)
-        model: nn.Module = build(config["model"], tokenizer.vocab_size)
-        model.to(device, getattr(torch, config["dtype"]))
+        dtype = getattr(torch, config["dtype"])
+        model: nn.Module = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
+        model.to(device, dtype)
+        algorithm.learned.to(device, dtype)
         load_model(model, directory / WEIGHTS, device=str(device))
-    except (
-        OSError,
-        LookupError,
-        TypeError,
-        ValueError,
-        ImportError,
-        AttributeError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
-        raise RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}") from error
-    return model, tokenizer
+        if algorithm.learned.state_dict():
+            load_model(algorithm.learned, directory / LEARNED, device=str(device))
+    except _DAMAGE as error:
+        raise _unreadable(directory, error) from error
+    return model
+
+
+def _unreadable(directory: Path, error: Exception) -> RunError:
+    return RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}")

@@ -110,6 +110,7 @@ class Trainer:
         self.patience = patience
         self.standing = Standing()
         self.device = next(model.parameters()).device
+        self.trained = [*model.parameters(), *algorithm.learned.parameters()]
 
     def run(self, report: Report) -> Standing:
         """Train until the last step, or until patience runs out.
@@ -136,6 +137,7 @@ class Trainer:
             )
         best = load_checkpoint(self.sinks.run.best, self.device)
         self.model.load_state_dict(best["model"])
+        self.algorithm.learned.load_state_dict(best["learned"])
         return self.standing
 
     def _is_out_of_patience(self) -> bool:
@@ -146,8 +148,8 @@ class Trainer:
         began = time.perf_counter()
         episodes = [episode.to(self.device) for episode in self.sampler.batch(self.meta_batch)]
         self.model.train()
-        result = self.algorithm.outer_step(self.model, episodes)
-        trainable = [p for p in self.model.parameters() if p.grad is not None]
+        result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
+        trainable = [p for p in self.trained if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(trainable, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             raise RunError(
@@ -200,6 +202,7 @@ class Trainer:
         state = {
             "standing": asdict(self.standing),
             "model": self.model.state_dict(),
+            "learned": self.algorithm.learned.state_dict(),
             "optimizer": self.outer.optimizer.state_dict(),
             "schedule": self.outer.schedule.state_dict(),
             "sampler": self.sampler.state_dict(),
@@ -215,6 +218,7 @@ class Trainer:
         """Go on from a state; the metrics that were written after it are dropped."""
         self.standing = Standing(**state["standing"])
         self.model.load_state_dict(state["model"])
+        self.algorithm.learned.load_state_dict(state["learned"])
         self.outer.optimizer.load_state_dict(state["optimizer"])
         self.outer.schedule.load_state_dict(state["schedule"])
         self.sampler.load_state_dict(state["sampler"])
