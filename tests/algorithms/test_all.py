@@ -19,7 +19,9 @@ def test_it_comes_from_the_model_that_was_learned(
     make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler, choice: str
 ) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    adapted = make_algorithm(choice).adapt(model, sampler.sample().support, 3)
+    algorithm = make_algorithm(choice)
+    algorithm.prepare(model)
+    adapted = algorithm.adapt(model, sampler.sample().support, 3)
     first = next(adapted)
     assert all(torch.equal(value, before[name]) for name, value in first.state_dict().items())
     assert len(list(adapted)) == (0 if choice == "zero_shot" else 3)
@@ -27,7 +29,9 @@ def test_it_comes_from_the_model_that_was_learned(
 
 
 def test_without_support_step_0_is_all(make_algorithm: Make, model: DialogModel, choice: str) -> None:
-    assert len(list(make_algorithm(choice).adapt(model, None, 5))) == 1
+    algorithm = make_algorithm(choice)
+    algorithm.prepare(model)
+    assert len(list(algorithm.adapt(model, None, 5))) == 1
 
 
 def test_an_outer_step_gives_every_parameter_a_finite_gradient(
@@ -36,8 +40,9 @@ def test_an_outer_step_gives_every_parameter_a_finite_gradient(
     algorithm = make_algorithm(choice)
     if not algorithm.trains:
         return
+    algorithm.prepare(model)
     algorithm.outer_step(model, sampler.batch(2), 0)
-    for name, parameter in model.named_parameters():
+    for name, parameter in (*model.named_parameters(), *algorithm.learned.named_parameters()):
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
