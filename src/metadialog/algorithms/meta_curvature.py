@@ -115,5 +115,5 @@ class MetaCurvature(Algorithm):
             allow_nograd=True,
             compute_update=self.learned,
         )
-        with quiet_clone():
+        with quiet_clone(), torch.enable_grad():
             return gbml.clone()
