@@ -8,7 +8,7 @@ from metadialog.config import build
 from metadialog.datasets.describe import describe, render
 from metadialog.downloads.download import download as bring
 from metadialog.errors import ConfigError
-from metadialog.training.topics import load_topics
+from metadialog.training.corpora import load_topics
 
 Node = dict[str, Any]
 

@@ -24,9 +24,10 @@ from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.adaptation import adaptation_gain
 from metadialog.loggers.base import Logger
 from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.training.corpora import load_topics
 from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.run_directory import RunDirectory
-from metadialog.training.topics import held_out, load_topics
+from metadialog.training.topics import held_out
 from metadialog.training.trainer import Sinks
 
 Node = dict[str, Any]

@@ -32,10 +32,11 @@ from metadialog.loggers.base import Logger
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.checkpoint import load_checkpoint
+from metadialog.training.corpora import Topics, load_topics
 from metadialog.training.export import export_model
 from metadialog.training.progress import progress
 from metadialog.training.run_directory import RunDirectory
-from metadialog.training.topics import Topics, held_out, load_topics, train_tokenizer, validation_episodes
+from metadialog.training.topics import held_out, train_tokenizer, validation_episodes
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 Node = dict[str, Any]
