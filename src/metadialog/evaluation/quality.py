@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenizers import Tokenizer as RougeTokenizer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
@@ -30,17 +28,8 @@ class ReplyQuality:
     distinct_2: float
 
 
-class _Words(RougeTokenizer):  # type: ignore[misc]
-    """Our words, lower-cased: rouge-score's own tokenizer drops whatever is not ASCII."""
-
-    def tokenize(self, text: str) -> list[str]:
-        return words(text.lower())
-
-
 # Languages without spaces between words; sacrebleu has a tokenizer of its own for Chinese.
 _BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char"}
-
-_ROUGE = RougeScorer(["rougeL"], tokenizer=_Words())
 
 
 def reply_quality(replies: Sequence[str], references: Sequence[str], language: str) -> ReplyQuality:
@@ -56,12 +45,12 @@ def reply_quality(replies: Sequence[str], references: Sequence[str], language: s
     """
     if not replies or len(replies) != len(references):
         raise ValueError(f"{len(replies)} replies, {len(references)} references; there should be as many, at least 1")
+    from metadialog.evaluation.rouge import rouge_l  # slow to import, and not needed before here
+
     bleu, chrf = _metrics(language)
     bleu_score = bleu.corpus_score(list(replies), [list(references)]).score
     chrf_score = chrf.corpus_score(list(replies), [list(references)]).score
-    rouge = [
-        _ROUGE.score(reference, reply)["rougeL"].fmeasure for reply, reference in zip(replies, references, strict=True)
-    ]
+    rouge = [rouge_l(reference, reply) for reply, reference in zip(replies, references, strict=True)]
     return ReplyQuality(
         bleu=bleu_score,
         chrf=chrf_score,
