@@ -85,6 +85,8 @@ def test_held_out_episodes_share_no_dialogue_with_themselves_or_training(
         episodes_per_topic=1,
         max_tokens=64,
         seed=seed,
+        rates=None,
+        selection_episodes=1,
         leave_one_out=leave_one_out,
     )
     tokenizer = train_tokenizer(TOKENIZER, data.topics)

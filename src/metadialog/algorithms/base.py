@@ -30,6 +30,21 @@ class OuterStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Passes:
+    """How often an outer step goes over the sets of its meta-batch, for the account of what training costs.
+
+    Attributes:
+        support: passes of gradients over the support sets.
+        hessian_products: Hessian-vector products over the support sets.
+        query: passes of gradients over the query sets.
+    """
+
+    support: int
+    hessian_products: int
+    query: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What algorithms work with, whichever they are.
 
@@ -81,6 +96,10 @@ class Algorithm(ABC):
             episodes: the meta-batch.
             step: outer steps that were taken before.
         """
+
+    @abstractmethod
+    def passes(self, step: int) -> Passes:
+        """Return what an outer step goes over, after some outer steps."""
 
     @abstractmethod
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Tools
+from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools
 from metadialog.episodes import Batch, Episode, merge
 
 
@@ -45,6 +45,10 @@ class FineTuning(GradientAlgorithm):
             loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
         return OuterStep(value, value, value)
+
+    def passes(self, step: int) -> Passes:  # noqa: ARG002
+        """Return what an outer step goes over: everything, once."""
+        return Passes(1, 0, 1)
 
 
 class Scratch(FineTuning):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Tools, assign_gradients
+from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools, assign_gradients
 from metadialog.engines.base import InnerLoop, MetaGradient, Reduction
 from metadialog.episodes import Episode
 
@@ -53,6 +53,10 @@ class MAML(GradientAlgorithm):
         assign_gradients(model, result.gradients)
         self.keep_gradients(result)
         return OuterStep(result.loss.item(), result.support_losses.mean().item(), result.query_losses.mean().item())
+
+    def passes(self, step: int) -> Passes:  # noqa: ARG002 - others change with it
+        """Return what an outer step goes over."""
+        return Passes(self.inner_steps, 0 if self.first_order else self.inner_steps, 1)
 
     def keep_gradients(self, result: MetaGradient) -> None:
         """Keep the gradients of what is learned beside the model, if anything is."""

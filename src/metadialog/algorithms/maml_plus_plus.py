@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import Tools
+from metadialog.algorithms.base import Passes, Tools
 from metadialog.algorithms.maml import MAML
 from metadialog.algorithms.rates import LearnedRates, constant_rates
 from metadialog.engines.base import InnerLoop, MetaGradient
@@ -79,6 +79,11 @@ class MAMLPlusPlus(MAML):
         if step >= self.multi_step_until:
             return inner
         return replace(inner, query_weights=self.query_weights(step))
+
+    def passes(self, step: int) -> Passes:
+        """Return what an outer step goes over."""
+        products = 0 if step < self.first_order_until else self.inner_steps
+        return Passes(self.inner_steps, products, self.inner_steps if step < self.multi_step_until else 1)
 
     def query_weights(self, step: int) -> tuple[float, ...]:
         """Return how much the query loss after 0, 1, ... inner steps counts after some outer steps; they sum to 1."""

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import Algorithm, OuterStep, Tools
+from metadialog.algorithms.base import Algorithm, OuterStep, Passes, Tools
 from metadialog.engines.base import support_of
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import ConfigError
@@ -88,6 +88,10 @@ class MetaCurvature(Algorithm):
         mean = sum(query_losses) / len(query_losses)
         loss_value = mean if self.reduction == "mean" else sum(query_losses)
         return OuterStep(loss_value, sum(support_losses) / len(support_losses), mean)
+
+    def passes(self, step: int) -> Passes:  # noqa: ARG002
+        """Return what an outer step goes over."""
+        return Passes(self.inner_steps, 0 if self.first_order else self.inner_steps, 1)
 
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
         """Yield the model after 0, 1, ..., `steps` transformed steps; see `Algorithm.adapt`."""

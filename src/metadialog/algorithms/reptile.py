@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Tools, assign_gradients
+from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools, assign_gradients
 from metadialog.engines.base import support_of
 from metadialog.episodes import Batch, Episode, merge
 
@@ -55,6 +55,10 @@ class Reptile(GradientAlgorithm):
         assign_gradients(model, totals)
         loss = sum(query_losses) / len(query_losses)
         return OuterStep(loss, sum(support_losses) / len(support_losses), loss)
+
+    def passes(self, step: int) -> Passes:  # noqa: ARG002
+        """Return what an outer step goes over."""
+        return Passes(self.inner_steps, 0, self.inner_steps if self.dialogues == "all" else 0)
 
     def _trained_on(self, episode: Episode) -> Batch:
         support = support_of(episode)

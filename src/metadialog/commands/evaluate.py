@@ -27,7 +27,7 @@ from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.training.corpora import load_topics
 from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.run_directory import RunDirectory
-from metadialog.training.topics import held_out
+from metadialog.training.topics import held_out, selection_episodes
 from metadialog.training.trainer import Sinks
 
 Node = dict[str, Any]
@@ -95,6 +95,7 @@ def evaluate(
         console.print(topics.summary(), highlight=False, markup=False)
         protocol = build(evaluation)
         episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)
+        chosen_on = selection_episodes(topics, tokenizer, protocol, sampler)
         print_cut(console, episodes, tokenizer, protocol.max_tokens)
         name = f"evaluate-{learner.name}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)
@@ -110,7 +111,17 @@ def evaluate(
             )
             sinks = Sinks(target, metrics, run_logger)
             records = evaluate_and_report(
-                model, learner, episodes, protocol, generation, tokenizer, labels, sinks, 0, console
+                model,
+                learner,
+                episodes,
+                protocol,
+                generation,
+                tokenizer,
+                labels,
+                sinks,
+                0,
+                console,
+                selected_on=chosen_on,
             )
             outcome = "finished"
         finally:

@@ -13,6 +13,7 @@ from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.local import expand
 from metadialog.datasets.specification import read_specification, write_predictions
 from metadialog.evaluation.prediction import predict_response
+from metadialog.evaluation.selection import NOTHING, read_selection
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.progress import progress
@@ -59,7 +60,8 @@ def predict(
     config = dict(locals())
     console = make_console()
     where = find_device(device)
-    exported = RunDirectory(Path(run).expanduser()).model
+    source_run = RunDirectory(Path(run).expanduser())
+    exported = source_run.model
     tokenizer = load_tokenizer(exported)
     learner = make_algorithm(config, tokenizer)
     model = load_exported(exported, learner, tokenizer, where)
@@ -67,10 +69,11 @@ def predict(
     requests = read_specification(expand(specification, "specification"), source.dialogues())
     encoder = ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"])
     generate = build(generation)
+    selection = read_selection(source_run.selection) if source_run.selection.exists() else NOTHING
     responses = []
     with progress(console, "prediction", len(requests)) as report:
         for request in requests:
-            responses.append(predict_response(model, learner, request, encoder, generate, tokenizer))
+            responses.append(predict_response(model, learner, request, encoder, generate, tokenizer, selection))
             report(len(responses))
     path = Path(HydraConfig.get().runtime.output_dir) / PREDICTIONS
     path.parent.mkdir(parents=True, exist_ok=True)

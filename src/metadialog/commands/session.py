@@ -1,6 +1,8 @@
 """What the commands that compute have in common: device, seeds, console, and the final evaluation."""
 
+import json
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -18,10 +20,12 @@ from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Labels, Sample, evaluate
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import to_frame
+from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.cost import Cost, count_tokens
 from metadialog.training.progress import progress
-from metadialog.training.run_directory import RunDirectory
+from metadialog.training.run_directory import RunDirectory, write_atomically
 from metadialog.training.trainer import Sinks
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -74,13 +78,32 @@ def evaluate_and_report(
     sinks: Sinks,
     step: int,
     console: Console,
+    *,
+    selected_on: Sequence[Episode] = (),
+    trained: Cost | None = None,
 ) -> pd.DataFrame:
-    """Evaluate on held-out episodes; write records and samples, log them, and print the tables.
+    """Choose inner rates and steps; evaluate on held-out episodes; write, log and print what comes of it.
+
+    Args:
+        model: as the outer loop left it.
+        algorithm: adapts it.
+        episodes: of the held-out topics.
+        protocol: what is asked.
+        generation: config node of the generation of replies.
+        tokenizer: ids to text.
+        labels: of the records.
+        sinks: where results go.
+        step: outer steps that were taken.
+        console: where tables go.
+        selected_on: episodes of the meta-validation topics, to choose on; none: nothing is chosen.
+        trained: what training has cost.
 
     Returns:
         The records.
     """
     device = next(model.parameters()).device
+    began = time.perf_counter()
+    selection = _choose(model, algorithm, [episode.to(device) for episode in selected_on], protocol, sinks, console)
     on_device = [episode.to(device) for episode in episodes]
     done = 0
     with progress(console, "evaluation", len(on_device)) as report:
@@ -91,15 +114,47 @@ def evaluate_and_report(
             report(done)
 
         records, samples = evaluate(
-            model, algorithm, on_device, protocol, build(generation), tokenizer, labels, on_episode
+            model, algorithm, on_device, protocol, build(generation), tokenizer, labels, selection, on_episode
         )
     frame = to_frame(records)
     sinks.run.write_results(frame, samples, episodes, labels.language)
+    _write_cost(sinks, trained, episodes, protocol, time.perf_counter() - began)
     sinks.log(step, "meta_test", _mean_losses(frame))
     sinks.logger.log_adaptation(frame)
     sinks.logger.log_samples([_logged(sample) for sample in samples])
     console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     return frame
+
+
+def _choose(
+    model: nn.Module,
+    algorithm: Algorithm,
+    episodes: Sequence[Episode],
+    protocol: AdaptationProtocol,
+    sinks: Sinks,
+    console: Console,
+) -> Selection:
+    """Choose the inner rate and steps for each number of shots, if that is asked for; write and print the choice."""
+    if protocol.rates is None or not episodes:
+        return NOTHING
+    selection = select(model, algorithm, episodes, protocol.rates, protocol.steps)
+    write_atomically(sinks.run.selection, selection.to_json(algorithm.name))
+    chosen = [best for shots in protocol.shots if (best := selection.best(shots)) is not None]
+    words = (f"{c.shots} shots: rate x {c.rate:g}, {c.inner_step} steps (loss {c.loss:.3f})" for c in chosen)
+    console.print(f"chosen on meta-validation topics: {'; '.join(words)}", highlight=False)
+    return selection
+
+
+def _write_cost(
+    sinks: Sinks, trained: Cost | None, episodes: Sequence[Episode], protocol: AdaptationProtocol, seconds: float
+) -> None:
+    """Write what training and this evaluation took."""
+    tokens = sum(protocol.steps * count_tokens(e.support) for e in episodes if e.support is not None)
+    content = {
+        "meta_train": None if trained is None else trained.to_dict(),
+        "evaluation": {"episodes": len(episodes), "tokens": tokens, "seconds": seconds},
+    }
+    write_atomically(sinks.run.cost, json.dumps(content, indent=2) + "\n")
 
 
 def print_cut(console: Console, episodes: Sequence[Episode], tokenizer: Tokenizer, max_tokens: int) -> None:

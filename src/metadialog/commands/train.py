@@ -36,7 +36,7 @@ from metadialog.training.corpora import Topics, load_topics
 from metadialog.training.export import export_model
 from metadialog.training.progress import progress
 from metadialog.training.run_directory import RunDirectory
-from metadialog.training.topics import held_out, train_tokenizer, validation_episodes
+from metadialog.training.topics import held_out, selection_episodes, train_tokenizer, validation_episodes
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 Node = dict[str, Any]
@@ -110,6 +110,7 @@ def train(
         text_to_ids = train_tokenizer(tokenizer, topics)
         protocol = build(evaluation)
         episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler)
+        chosen_on = selection_episodes(topics, text_to_ids, protocol, sampler)
         print_cut(console, episodes, text_to_ids, protocol.max_tokens)
         name = f"{algorithm['name']}-{dataset_name(dataset)}-seed{seed}"
         run_id = checkpoint["logger_run_id"] if checkpoint else None
@@ -144,6 +145,8 @@ def train(
                 sinks,
                 standing.step,
                 console,
+                selected_on=chosen_on,
+                trained=trainer.cost,
             )
             outcome = "finished"
         finally:

@@ -57,6 +57,26 @@ def held_out(
     )
 
 
+def selection_episodes(
+    topics: Topics, tokenizer: Tokenizer, protocol: AdaptationProtocol, sampler: Mapping[str, Any]
+) -> list[Episode]:
+    """Draw the episodes of the meta-validation topics that inner rates and steps are chosen on; none if none are."""
+    if protocol.rates is None:
+        return []
+    return held_out_episodes(
+        topics.of(topics.split.validation),
+        tokenizer,
+        shots=protocol.shots,
+        queries=protocol.queries,
+        episodes_per_topic=protocol.selection_episodes,
+        seed=protocol.seed,
+        context_turns=sampler["context_turns"],
+        max_tokens=sampler["max_tokens"],
+        query_max_tokens=protocol.max_tokens,
+        loss_on=sampler["loss_on"],
+    )
+
+
 def validation_episodes(
     topics: Topics,
     tokenizer: Tokenizer,

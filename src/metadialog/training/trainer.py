@@ -20,6 +20,7 @@ from metadialog.loggers.base import Logger, Split
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.samplers.base import Sampler
 from metadialog.training.checkpoint import load_checkpoint, save_checkpoint
+from metadialog.training.cost import Cost, count_weights
 from metadialog.training.progress import Report
 from metadialog.training.run_directory import RunDirectory
 
@@ -109,6 +110,8 @@ class Trainer:
         self.validate_every = validate_every
         self.patience = patience
         self.standing = Standing()
+        self.cost = Cost()
+        self.weights = count_weights(model)
         self.device = next(model.parameters()).device
         self.trained = [*model.parameters(), *algorithm.learned.parameters()]
 
@@ -162,6 +165,7 @@ class Trainer:
         self.outer.optimizer.zero_grad()
         self.standing.step += 1
         seconds = time.perf_counter() - began
+        self.cost.add(self.weights, episodes, self.algorithm.passes(self.standing.step - 1), seconds)
         self.sinks.log(
             self.standing.step,
             "meta_train",
@@ -201,6 +205,7 @@ class Trainer:
         """Return all that going on from here needs, down to the state of the random generators."""
         state = {
             "standing": asdict(self.standing),
+            "cost": self.cost.to_dict(),
             "model": self.model.state_dict(),
             "learned": self.algorithm.learned.state_dict(),
             "optimizer": self.outer.optimizer.state_dict(),
@@ -217,6 +222,7 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; the metrics that were written after it are dropped."""
         self.standing = Standing(**state["standing"])
+        self.cost = Cost(**state["cost"])
         self.model.load_state_dict(state["model"])
         self.algorithm.learned.load_state_dict(state["learned"])
         self.outer.optimizer.load_state_dict(state["optimizer"])
