@@ -98,7 +98,7 @@ def test_what_does_not_adapt_is_chosen_as_it_is(model: DialogModel, episodes: Se
     assert {point.inner_step for point in selection.grid} == {0}
     best = selection.best(3)
     assert best is not None
-    assert best.rate == 0.5
+    assert best.rate == 1.0
 
 
 def test_it_is_written_and_read_back(model: DialogModel, episodes: Sequence[Episode], tmp_path: Path) -> None:

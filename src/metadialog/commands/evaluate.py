@@ -17,6 +17,7 @@ from metadialog.commands.session import (
     make_algorithm,
     print_cut,
     print_directory,
+    row_name,
     use_threads,
 )
 from metadialog.config import build
@@ -40,6 +41,7 @@ def evaluate(
     split: Node,
     sampler: Node,
     algorithm: Node,
+    start: Node,
     inner: Node,
     objective: Node,
     engine: Node,
@@ -59,6 +61,7 @@ def evaluate(
         split: config node of the split of its topics.
         sampler: config node of the sampler of episodes.
         algorithm: config node of the algorithm.
+        start: config node of what the outer loop starts from.
         inner: config node of the inner loop's update rule.
         objective: config node of what the two levels minimise.
         engine: config node of the engine.
@@ -97,12 +100,12 @@ def evaluate(
         episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)
         chosen_on = selection_episodes(topics, tokenizer, protocol, sampler)
         print_cut(console, episodes, tokenizer, protocol.max_tokens)
-        name = f"evaluate-{learner.name}-{topics.corpus.name}-seed{seed}"
+        name = f"evaluate-{row_name(config)}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)
         outcome: Literal["finished", "failed"] = "failed"
         try:
             labels = Labels(
-                learner.name,
+                row_name(config),
                 build(engine).name,
                 topics.corpus.name,
                 seed,

@@ -22,7 +22,7 @@ from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import literal, quote
 
 # How a topic is adapted to.
-_LEARNING = ("algorithm", "inner", "objective", "engine")
+_LEARNING = ("algorithm", "start", "inner", "objective", "engine")
 
 # command -> the option that names the run, and the config groups that are taken over from it (None: all)
 SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
@@ -33,10 +33,7 @@ SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
             "dataset",
             "split",
             "sampler",
-            "algorithm",
-            "inner",
-            "objective",
-            "engine",
+            *_LEARNING,
             "generation",
             "evaluation",
             "seed",

@@ -30,6 +30,7 @@ def predict(
     dataset: Node,
     sampler: Node,
     algorithm: Node,
+    start: Node,
     inner: Node,
     objective: Node,
     engine: Node,
@@ -47,6 +48,7 @@ def predict(
         dataset: config node of the data set that holds its dialogues.
         sampler: config node of the sampler, for how exchanges are made.
         algorithm: config node of the algorithm.
+        start: config node of what the outer loop starts from.
         inner: config node of the inner loop's update rule.
         objective: config node of what the two levels minimise.
         engine: config node of the engine.

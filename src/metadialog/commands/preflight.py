@@ -64,6 +64,8 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         run = RunDirectory(Path(config["resume"]).expanduser())
         check_same_run(run.read_config(), config)
         check_steps(load_checkpoint(run.last, device), config)
+    if "training" in config and config["start"].get("run") is not None:
+        RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
     if config.get("run") is not None:
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, Tools
+from metadialog.algorithms.warm import WarmStarted
 from metadialog.config import build
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
@@ -22,6 +23,7 @@ from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import to_frame
 from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
+from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.cost import Cost, count_tokens
 from metadialog.training.progress import progress
@@ -64,7 +66,14 @@ def make_algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm
     """Make the algorithm that a config describes, with its engine, inner rule and objectives."""
     tools = Tools(build(config["engine"]), build(config["inner"]), build(config["objective"], tokenizer))
     algorithm: Algorithm = build(config["algorithm"], tools)
-    return algorithm
+    start: Start = build(config["start"])
+    return WarmStarted(algorithm, start.steps) if start.steps else algorithm
+
+
+def row_name(config: Mapping[str, Any]) -> str:
+    """Return how records and tables call what a config describes: the algorithm, and what it started from."""
+    start: Start = build(config["start"])
+    return f"{config['algorithm']['name']}{start.suffix}"
 
 
 def evaluate_and_report(

@@ -22,6 +22,7 @@ from metadialog.commands.session import (
     make_algorithm,
     print_cut,
     print_directory,
+    row_name,
     seed_everything,
     use_threads,
 )
@@ -30,11 +31,14 @@ from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger
 from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.checkpoint import load_checkpoint
 from metadialog.training.corpora import Topics, load_topics
-from metadialog.training.export import export_model
+from metadialog.training.cost import Cost, cost_of
+from metadialog.training.export import export_model, take_weights
 from metadialog.training.progress import progress
+from metadialog.training.resume import total_steps
 from metadialog.training.run_directory import RunDirectory
 from metadialog.training.topics import held_out, selection_episodes, train_tokenizer, validation_episodes
 from metadialog.training.trainer import Outer, Sinks, Trainer
@@ -50,6 +54,7 @@ def train(
     sampler: Node,
     model: Node,
     algorithm: Node,
+    start: Node,
     inner: Node,
     objective: Node,
     engine: Node,
@@ -75,6 +80,7 @@ def train(
         sampler: config node of the sampler of episodes.
         model: config node of the model.
         algorithm: config node of the algorithm.
+        start: config node of what the outer loop starts from.
         inner: config node of the inner loop's update rule.
         objective: config node of what the two levels minimise.
         engine: config node of the engine.
@@ -112,13 +118,14 @@ def train(
         episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler)
         chosen_on = selection_episodes(topics, text_to_ids, protocol, sampler)
         print_cut(console, episodes, text_to_ids, protocol.max_tokens)
-        name = f"{algorithm['name']}-{dataset_name(dataset)}-seed{seed}"
+        name = f"{row_name(config)}-{dataset_name(dataset)}-seed{seed}"
         run_id = checkpoint["logger_run_id"] if checkpoint else None
         run_logger: Logger = build(logger, run.path, config, name, run_id)
         sinks = Sinks(run, metrics, run_logger)
         outcome: Literal["finished", "failed"] = "failed"
         try:
             trainer = _trainer(config, topics, text_to_ids, sinks, where)
+            trainer.cost = _cost_before(config)
             if checkpoint:
                 trainer.load_state_dict(checkpoint)
             with progress(console, "training", trainer.steps, trainer.standing.step) as report:
@@ -127,7 +134,7 @@ def train(
             export_model(run.model, trainer.model, trainer.algorithm, text_to_ids, config)
             run_logger.log_model(run.model)
             labels = Labels(
-                trainer.algorithm.name,
+                row_name(config),
                 build(engine).name,
                 topics.corpus.name,
                 seed,
@@ -169,7 +176,7 @@ def _trainer(
     algorithm = make_algorithm(config, tokenizer)
     model = _model(config, tokenizer, algorithm, device)
     optimizer = build(config["optimizer"], [*model.parameters(), *algorithm.learned.parameters()])
-    training = config["training"]
+    training = {**config["training"], "steps": total_steps(config)}
     schedule = build(config["schedule"], optimizer, training["steps"])
     sampler = build(config["sampler"], topics.of(topics.split.train), tokenizer, seed)
     validation = validation_episodes(
@@ -184,14 +191,25 @@ def _trainer(
     return trainer
 
 
+def _cost_before(config: Mapping[str, Any]) -> Cost:
+    """Return what the training of the run has cost that this one starts from."""
+    start: Start = build(config["start"])
+    return Cost() if start.run is None else cost_of(RunDirectory(Path(start.run).expanduser()).cost)
+
+
 def _model(config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm, device: torch.device) -> nn.Module:
     """Make the model, and what the algorithm learns beside it.
 
     Raises:
         ConfigError: it is larger than the memory.
+        RunError: the model that it is to start from is another one.
     """
+    start: Start = build(config["start"])
     try:
-        model = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
+        bare = build(config["model"], tokenizer.vocab_size)
+        if start.run is not None and config["resume"] is None:
+            take_weights(RunDirectory(Path(start.run).expanduser()).model, bare, tokenizer)
+        model = algorithm.prepare(bare)
         dtype = getattr(torch, config["dtype"])
         algorithm.learned.to(device, dtype)
         return model.to(device, dtype)

@@ -45,9 +45,12 @@ class Selection:
     episodes: int
 
     def best(self, shots: int) -> Measured | None:
-        """Return the best point for a number of shots: least loss, then fewest steps; None if none was measured."""
+        """Return the best point for a number of shots; None if none was measured.
+
+        It has the least loss; among equals the fewest steps, then the rate nearest to the algorithm's own.
+        """
         points = [point for point in self.grid if point.shots == shots and math.isfinite(point.loss)]
-        return min(points, key=lambda point: (point.loss, point.inner_step, point.rate), default=None)
+        return min(points, key=lambda point: (point.loss, point.inner_step, abs(math.log(point.rate))), default=None)
 
     def nearest(self, shots: int) -> Measured | None:
         """Return the best point for the nearest number of shots that was measured; None if none was."""

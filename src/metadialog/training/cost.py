@@ -1,9 +1,11 @@
 """What training has cost: tokens, seconds, memory, and an estimate of the arithmetic."""
 
+import json
 import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,3 +80,15 @@ def peak_memory() -> int:
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def cost_of(path: Path) -> Cost:
+    """Read what the training of another run has cost; nothing, where it has kept no account.
+
+    Args:
+        path: its `cost.json`.
+    """
+    if not path.exists():
+        return Cost()
+    content = json.loads(path.read_text(encoding="utf-8"))["meta_train"]
+    return Cost() if content is None else Cost(**content)

@@ -86,5 +86,28 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
     return model
 
 
+def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
+    """Give a model the weights of an exported one.
+
+    Args:
+        directory: of the exported model.
+        model: of the same kind and sizes, as its algorithm has not yet prepared it.
+        tokenizer: of the model.
+
+    Raises:
+        RunError: the exported model is missing or damaged, or of another kind or size, or has another tokenizer.
+    """
+    if load_tokenizer(directory).to_json() != tokenizer.to_json():
+        raise RunError(
+            f"{directory / TOKENIZER}: not this run's tokenizer; both runs should have the same dataset, split and "
+            "tokenizer options"
+        )
+    try:
+        load_model(model, directory / WEIGHTS, device=str(next(model.parameters()).device))
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{directory / WEIGHTS}: not the weights of this run's model: {reason}") from error
+
+
 def _unreadable(directory: Path, error: Exception) -> RunError:
     return RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}")
