@@ -6,9 +6,10 @@ the directories that it names: a wrong name or value is found while nothing has 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import initialize_config_module
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
@@ -93,5 +94,7 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
 def _add_config_dir(folder: str) -> None:
     if not Path(folder).is_dir():
         raise ConfigError(f"--config-dir {folder}: there is no such directory")
-    search_path = GlobalHydra.instance().config_loader().get_search_path()
+    loader = cast("ConfigLoaderImpl", GlobalHydra.instance().config_loader())
+    search_path = loader.get_search_path()
     search_path.prepend(provider="command-line", path=f"file://{Path(folder).resolve()}")
+    loader.repository.initialize_sources(search_path)  # it looked for them once, before this one was named
