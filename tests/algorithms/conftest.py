@@ -32,10 +32,12 @@ def choice(request: pytest.FixtureRequest) -> str:
 def make_algorithm() -> Callable[..., Algorithm]:
     """A function that makes an algorithm as its yaml says, with other options where they are given."""
 
-    def make(choice: str, *, engine: str = "learn2learn", **options: object) -> Algorithm:
+    def make(choice: str, *, engine: str = "learn2learn", inner: str = "inner=sgd", **options: object) -> Algorithm:
         with initialize_config_module("metadialog.conf", version_base="1.3"):
-            config: dict[str, Any] = plain(compose("train", [f"algorithm={choice}", f"engine={engine}"]))
-        algorithm: Algorithm = build({**config["algorithm"], **options}, Tools(build(config["engine"])))
+            config: dict[str, Any] = plain(compose("train", [f"algorithm={choice}", f"engine={engine}", inner]))
+        algorithm: Algorithm = build(
+            {**config["algorithm"], **options}, Tools(build(config["engine"]), build(config["inner"]))
+        )
         return algorithm
 
     return make

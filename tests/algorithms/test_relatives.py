@@ -11,6 +11,7 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
 from metadialog.episodes import Batch, Episode, merge
 from metadialog.errors import ConfigError
+from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.samplers.episodes import EpisodeSampler
 
@@ -296,3 +297,108 @@ def test_the_learned_part_leads_somewhere(make_algorithm: Make, model: DialogMod
             losses.append(algorithm.outer_step(model, episodes, 10**6).query_loss)
             optimizer.step()
         assert losses[-1] < losses[0] - 0.01, choice
+
+
+def test_cavia_adapts_the_context_and_learns_the_rest(
+    make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler
+) -> None:
+    episodes = sampler.batch(2)
+    algorithm = make_algorithm("cavia", inner_lr=RATE, inner_steps=2, context_size=5)
+    prepared = algorithm.prepare(double).double()
+    start = leaves(prepared)
+    assert start["embed.context"].abs().sum() == 0
+    losses = []
+    for episode in episodes:
+        context = start["embed.context"]
+        for _ in range(2):
+            loss = loss_of(prepared, {**start, "embed.context": context}, episode.support)
+            context = context - RATE * torch.autograd.grad(loss, context, create_graph=True)[0]
+        losses.append(loss_of(prepared, {**start, "embed.context": context}, episode.query))
+    outer = torch.stack(losses).mean()
+    assert algorithm.outer_step(prepared, episodes, 0).loss == pytest.approx(outer.item())
+    expected = gradients_of(outer, start, graph=False)
+    for name, parameter in prepared.named_parameters():
+        if name == "embed.context":
+            assert parameter.grad is None
+        else:
+            assert parameter.grad is not None, name
+            torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-8, atol=1e-12)
+    *_, last = algorithm.adapt(prepared, episodes[0].support, 3)
+    moved = {name for name, value in last.named_parameters() if not torch.equal(value, start[name])}
+    assert moved == {"embed.context"}
+
+
+def test_low_rank_adapts_the_factors_and_learns_all(
+    make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler
+) -> None:
+    episodes = sampler.batch(2)
+    algorithm = make_algorithm("low_rank", inner_lr=RATE, inner_steps=2, rank=2, matrices=["rnn.*", "head"])
+    prepared = algorithm.prepare(double).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, value in prepared.named_parameters():
+            if name.startswith("up."):
+                value.copy_(0.1 * torch.randn(value.shape, generator=generator, dtype=value.dtype))
+    start = leaves(prepared)
+    matrices = {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "linear.weight"}
+    factors = {name: value for name, value in start.items() if not name.startswith("base.")}
+    assert set(factors) == {f"{side}.{name.replace('.', '/')}" for side in ("up", "down") for name in matrices}
+
+    def loss_with(differences: Parameters, batch: Batch | None) -> Tensor:
+        weights = {name.removeprefix("base."): value for name, value in start.items() if name.startswith("base.")}
+        for name in matrices:
+            key = name.replace(".", "/")
+            weights[name] = weights[name] + torch.einsum(
+                "or,ri->oi", differences[f"up.{key}"], differences[f"down.{key}"]
+            )
+        return loss_of(double, weights, batch)
+
+    losses = []
+    for episode in episodes:
+        current: Parameters = factors
+        for _ in range(2):
+            found = gradients_of(loss_with(current, episode.support), current)
+            current = {name: value - RATE * found[name] for name, value in current.items()}
+        losses.append(loss_with(current, episode.query))
+    outer = torch.stack(losses).mean()
+    assert algorithm.outer_step(prepared, episodes, 0).loss == pytest.approx(outer.item())
+    compare(prepared, gradients_of(outer, start, graph=False))
+
+
+def test_little_models_of_a_task_learn_from_it(
+    make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler
+) -> None:
+    """A few outer steps on the same tasks, and adaptation of the few parameters helps more than before."""
+    episodes = sampler.batch(3)
+    for choice, rate in (("cavia", 1.0), ("low_rank", 0.3)):
+        algorithm = make_algorithm(choice, inner_lr=rate, inner_steps=2)
+        prepared = algorithm.prepare(DialogModel(**OPTIONS))  # type: ignore[arg-type]
+        optimizer = torch.optim.Adam(prepared.parameters(), lr=0.02)
+        losses = []
+        for _ in range(8):
+            losses.append(algorithm.outer_step(prepared, episodes, 0).query_loss)
+            optimizer.step()
+        assert losses[-1] < losses[0] - 0.3, choice
+        assert losses[-1] < mean_of(prepared, episodes), choice
+    assert model.training
+
+
+OPTIONS = {
+    "vocab_size": 300,
+    "cell": "lstm",
+    "embedding_size": 16,
+    "hidden_size": 16,
+    "layers": 1,
+    "dropout": 0.0,
+    "tied_embedding": True,
+}
+
+
+def mean_of(model: nn.Module, episodes: list[Episode]) -> float:
+    return sum(mean_token_loss(model, episode.query).item() for episode in episodes) / len(episodes)
+
+
+@pytest.mark.parametrize("choice", ["cavia", "low_rank"])
+def test_what_they_adapt_cannot_be_chosen_otherwise(make_algorithm: Make, choice: str) -> None:
+    with pytest.raises(ConfigError, match=r"inner\.adapted and inner\.frozen: algorithm="):
+        make_algorithm(choice, inner="inner.frozen=[head]")

@@ -70,9 +70,13 @@ class Algorithm(ABC):
     Attributes:
         trains: whether there is an outer loop at all.
         learned: what the outer loop learns beside the model, such as learning rates; made by `prepare`.
+        sees_topic: whether it adapts to more of a held-out topic than the support set: its episodes bring the rest.
+        retrieves: whether its replies are taken from the support set, rather than generated.
     """
 
     trains = True
+    sees_topic = False
+    retrieves = False
 
     def __init__(self, tools: Tools, *, name: str, inner_steps: int) -> None:
         self.tools = tools
@@ -86,6 +90,10 @@ class Algorithm(ABC):
         Most algorithms take the model as it is; some extend it by parameters that they adapt.
         """
         return model
+
+    def adapts_to(self, episode: Episode) -> Batch | None:
+        """Return what of a held-out episode the model is adapted to; None if there is nothing."""
+        return episode.support
 
     @abstractmethod
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:

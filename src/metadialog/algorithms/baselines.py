@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Len
 from torch import nn
 
 from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools
 from metadialog.episodes import Batch, Episode, merge
+from metadialog.models.parts import select
 
 
 class FineTuning(GradientAlgorithm):
@@ -84,3 +85,62 @@ class ZeroShot(FineTuning):
     ) -> Iterator[nn.Module]:
         """Yield the model as it is, once, whatever the support set."""
         yield model
+
+
+class HeadFineTuning(FineTuning):
+    """Joint training over all meta-train topics, then fine-tuning of a part of the model, its head by default.
+
+    Args:
+        tools: engine, inner rule and objectives.
+        name: how records and tables call it.
+        inner_lr: learning rate of fine-tuning.
+        inner_steps: steps of fine-tuning in validation.
+        adapted: parts of the model (embeddings, body, head) or patterns of parameter names.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        name: str,
+        inner_lr: Annotated[float, Gt(0)],
+        inner_steps: Annotated[int, Ge(0)],
+        adapted: Annotated[list[str], Len(1)],
+    ) -> None:
+        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
+        self.parts = adapted
+
+    def adapted(self, model: nn.Module) -> frozenset[str] | None:
+        """Return the names of the parameters that are fine-tuned: of those that `inner.adapted` leaves."""
+        names, allowed = select(model, self.parts, "algorithm.adapted"), super().adapted(model)
+        return names if allowed is None else names & allowed
+
+
+class Oracle(FineTuning):
+    """The ceiling: joint training, then fine-tuning on all of the target topic's dialogues but the query set.
+
+    Its episodes, and the shots in its records, are those of every other algorithm, so that it stands in the same
+    tables; what it sees does not depend on the shots. Same options as `FineTuning`.
+    """
+
+    sees_topic = True
+
+    def adapts_to(self, episode: Episode) -> Batch | None:
+        """Return the topic's other dialogues.
+
+        Raises:
+            ValueError: the episode was drawn without them.
+        """
+        if episode.others is None:
+            raise ValueError(f"the episode of topic {episode.topic!r} was drawn without the topic's other dialogues")
+        return episode.others
+
+
+class Retrieval(ZeroShot):
+    """The response to the nearest support context, for the metrics of replies (the baseline of DSTC8's track 2).
+
+    What its records hold of losses and perplexity is the joint-trained model's, without adaptation: retrieval gives no
+    probabilities.
+    """
+
+    retrieves = True

@@ -24,6 +24,8 @@ class WarmStarted(Algorithm):
         self.algorithm = algorithm
         self.steps = steps
         self.trains = algorithm.trains
+        self.sees_topic = algorithm.sees_topic
+        self.retrieves = algorithm.retrieves
         self.joint = FineTuning(algorithm.tools, name=algorithm.name, inner_lr=1.0, inner_steps=0)
 
     def prepare(self, model: nn.Module) -> nn.Module:
@@ -31,6 +33,10 @@ class WarmStarted(Algorithm):
         prepared = self.algorithm.prepare(model)
         self.learned = self.algorithm.learned
         return prepared
+
+    def adapts_to(self, episode: Episode) -> Batch | None:
+        """Return what the algorithm adapts to."""
+        return self.algorithm.adapts_to(episode)
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Take a joint step, or one of the algorithm, which counts from where it took over."""

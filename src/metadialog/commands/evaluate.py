@@ -97,8 +97,9 @@ def evaluate(
         topics = load_topics(dataset, split, cache)
         console.print(topics.summary(), highlight=False, markup=False)
         protocol = build(evaluation)
-        episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)
-        chosen_on = selection_episodes(topics, tokenizer, protocol, sampler)
+        others = learner.sees_topic
+        episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler, with_others=others)
+        chosen_on = selection_episodes(topics, tokenizer, protocol, sampler, with_others=others)
         print_cut(console, episodes, tokenizer, protocol.max_tokens)
         name = f"evaluate-{row_name(config)}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)

@@ -115,8 +115,10 @@ def train(
         console.print(topics.summary(), highlight=False, markup=False)
         text_to_ids = train_tokenizer(tokenizer, topics)
         protocol = build(evaluation)
-        episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler)
-        chosen_on = selection_episodes(topics, text_to_ids, protocol, sampler)
+        learner = make_algorithm(config, text_to_ids)
+        others = learner.sees_topic
+        episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler, with_others=others)
+        chosen_on = selection_episodes(topics, text_to_ids, protocol, sampler, with_others=others)
         print_cut(console, episodes, text_to_ids, protocol.max_tokens)
         name = f"{row_name(config)}-{dataset_name(dataset)}-seed{seed}"
         run_id = checkpoint["logger_run_id"] if checkpoint else None
@@ -124,7 +126,7 @@ def train(
         sinks = Sinks(run, metrics, run_logger)
         outcome: Literal["finished", "failed"] = "failed"
         try:
-            trainer = _trainer(config, topics, text_to_ids, sinks, where)
+            trainer = _trainer(config, topics, text_to_ids, learner, sinks, where)
             trainer.cost = _cost_before(config)
             if checkpoint:
                 trainer.load_state_dict(checkpoint)
@@ -168,12 +170,16 @@ def dataset_name(dataset: Mapping[str, Any]) -> str:
 
 
 def _trainer(
-    config: Mapping[str, Any], topics: Topics, tokenizer: Tokenizer, sinks: Sinks, device: torch.device
+    config: Mapping[str, Any],
+    topics: Topics,
+    tokenizer: Tokenizer,
+    algorithm: Algorithm,
+    sinks: Sinks,
+    device: torch.device,
 ) -> Trainer:
     """Put the parts of training together."""
     seed = config["seed"]
     seed_everything(seed)
-    algorithm = make_algorithm(config, tokenizer)
     model = _model(config, tokenizer, algorithm, device)
     optimizer = build(config["optimizer"], [*model.parameters(), *algorithm.learned.parameters()])
     training = {**config["training"], "steps": total_steps(config)}
@@ -185,6 +191,7 @@ def _trainer(
         build(config["evaluation"]),
         config["sampler"],
         episodes_per_topic=training["validation_episodes"],
+        with_others=algorithm.sees_topic,
     )
     on_device = [episode.to(device) for episode in validation]
     trainer: Trainer = build(training, model, algorithm, Outer(optimizer, schedule), sampler, on_device, sinks)

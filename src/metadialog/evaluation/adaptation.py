@@ -12,6 +12,7 @@ from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.quality import ReplyQuality, reply_quality
 from metadialog.evaluation.records import Record
+from metadialog.evaluation.retrieval import retrieve_replies
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.generation.base import Generation
@@ -90,10 +91,15 @@ def evaluate(
             reported = {*protocol.report_steps, *([] if chosen is None else [chosen.inner_step])}
             replies: dict[int, list[str]] = {}
             rate = selection.rate(episode.shots)
-            for step, adapted in enumerate(algorithm.adapt(model, episode.support, protocol.steps, scale=rate)):
+            support = algorithm.adapts_to(episode)
+            for step, adapted in enumerate(algorithm.adapt(model, support, protocol.steps, scale=rate)):
                 quality = None
                 if step in reported:
-                    replies[step] = generate_replies(adapted, episode.exchanges, generation, tokenizer)
+                    replies[step] = (
+                        retrieve_replies(episode)
+                        if algorithm.retrieves
+                        else generate_replies(adapted, episode.exchanges, generation, tokenizer)
+                    )
                     references = [exchange.response for exchange in episode.exchanges]
                     quality = reply_quality(replies[step], references, labels.language)
                 is_chosen = chosen is not None and step == chosen.inner_step
@@ -110,7 +116,7 @@ def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]
         for episode in episodes:
             losses = [
                 score(adapted, episode.query).loss
-                for adapted in algorithm.adapt(model, episode.support, algorithm.inner_steps)
+                for adapted in algorithm.adapt(model, algorithm.adapts_to(episode), algorithm.inner_steps)
             ]
             before.append(losses[0])
             after.append(losses[-1])

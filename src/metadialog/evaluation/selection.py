@@ -106,9 +106,8 @@ def select(
 
 
 def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float, steps: int) -> list[float]:
-    return [
-        score(adapted, episode.query).loss for adapted in algorithm.adapt(model, episode.support, steps, scale=rate)
-    ]
+    support = algorithm.adapts_to(episode)
+    return [score(adapted, episode.query).loss for adapted in algorithm.adapt(model, support, steps, scale=rate)]
 
 
 def read_selection(path: Path) -> Selection:
