@@ -17,6 +17,7 @@ from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.tokenizers.character import CharacterTokenizer
 
@@ -97,6 +98,22 @@ def cross_entropy(model: nn.Module, parameters: dict[str, Tensor], batch: Batch)
     return -(chosen * batch.mask).sum() / batch.mask.sum()
 
 
+def of_task(
+    model: nn.Module, parameters: dict[str, Tensor], episode: Episode, inner: InnerLoop, seeds: TaskSeeds
+) -> Tensor:
+    """The query loss of one task after its inner loop."""
+    assert episode.support is not None
+    adapted = dict(parameters)
+    with seeds.of(episode.index):
+        for _ in range(inner.steps):
+            loss = cross_entropy(model, adapted, episode.support)
+            changed = {n: value for n, value in adapted.items() if value.requires_grad and inner.adapts(n)}
+            gradients = torch.autograd.grad(loss, list(changed.values()), create_graph=True)
+            for (name, value), gradient in zip(changed.items(), gradients, strict=True):
+                adapted[name] = value - inner.rate(name) * (gradient.detach() if inner.first_order else gradient)
+        return cross_entropy(model, adapted, episode.query)
+
+
 @pytest.fixture
 def two_levels() -> TwoLevels:
     """The outer objective as a function of the parameters, by plain autograd and without learn2learn."""
@@ -108,18 +125,8 @@ def two_levels() -> TwoLevels:
         inner: InnerLoop,
         reduction: Reduction,
     ) -> Tensor:
-        losses = []
-        for episode in episodes:
-            assert episode.support is not None
-            adapted = dict(parameters)
-            for _ in range(inner.steps):
-                loss = cross_entropy(model, adapted, episode.support)
-                changed = {n: value for n, value in adapted.items() if value.requires_grad and inner.adapts(n)}
-                gradients = torch.autograd.grad(loss, list(changed.values()), create_graph=True)
-                for (name, value), gradient in zip(changed.items(), gradients, strict=True):
-                    adapted[name] = value - inner.rate(name) * (gradient.detach() if inner.first_order else gradient)
-            losses.append(cross_entropy(model, adapted, episode.query))
-        total = torch.stack(losses)
+        seeds = TaskSeeds()
+        total = torch.stack([of_task(model, parameters, episode, inner, seeds) for episode in episodes])
         return total.mean() if reduction == "mean" else total.sum()
 
     return objective

@@ -10,7 +10,8 @@ from torch import nn
 from metadialog.algorithms.base import OuterStep
 from metadialog.engines.base import Engine, InnerLoop
 from metadialog.episodes import Batch, Episode, merge
-from metadialog.models.loss import mean_token_loss
+from metadialog.models.loss import mean_token_loss, token_losses
+from metadialog.randomness import TaskSeeds, drops
 
 
 class FineTuning:
@@ -43,15 +44,21 @@ class FineTuning:
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode]) -> OuterStep:
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
-        supports = [episode.support for episode in episodes if episode.support is not None]
-        everything = merge([*supports, *(episode.query for episode in episodes)])
+        # Each task has its own dropout masks, whoever else is in the meta-batch; without, one pass is faster.
+        parts = [[episode] for episode in episodes] if drops(model) else [episodes]
+        batches = [merge([batch for episode in part for batch in _sets(episode)]) for part in parts]
+        tokens = sum(int(batch.mask.sum()) for batch in batches)
+        seeds = TaskSeeds()
+        value = 0.0
         model.zero_grad()
         # Off for all algorithms of a comparison, as the meta-learners have to do without cuDNN.
         with torch.backends.cudnn.flags(enabled=False):
-            loss = mean_token_loss(model, everything)
-            loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
-        return OuterStep(value, value, value)
+            for part, batch in zip(parts, batches, strict=True):
+                with seeds.of(part[0].index):
+                    loss = token_losses(model, batch).sum() / tokens
+                loss.backward()  # type: ignore[no-untyped-call]
+                value += loss.item()
+        return OuterStep(value, value, value, size=tokens)
 
     def adapt(self, model: nn.Module, support: Batch | None, steps: int) -> Iterator[nn.Module]:
         """Yield the model after 0, 1, ..., `steps` steps of fine-tuning on the support set."""
@@ -59,6 +66,10 @@ class FineTuning:
             yield model
         else:
             yield from self.engine.adapt(model, mean_token_loss, support, InnerLoop(self.inner_lr, steps))
+
+
+def _sets(episode: Episode) -> list[Batch]:
+    return [episode.query] if episode.support is None else [episode.support, episode.query]
 
 
 class Scratch(FineTuning):

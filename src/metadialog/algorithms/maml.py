@@ -52,7 +52,8 @@ class MAML:
         inner = InnerLoop(self.inner_lr, self.inner_steps, self.first_order)
         result = self.engine.meta_gradient(model, mean_token_loss, episodes, inner, self.reduction)
         assign_gradients(model, result.gradients)
-        return OuterStep(result.loss.item(), result.support_losses.mean().item(), result.query_losses.mean().item())
+        support_loss, query_loss = result.support_losses.mean().item(), result.query_losses.mean().item()
+        return OuterStep(result.loss.item(), support_loss, query_loss, reduction=self.reduction)
 
     def adapt(self, model: nn.Module, support: Batch | None, steps: int) -> Iterator[nn.Module]:
         """Yield the model after 0, 1, ..., `steps` gradient steps on the support set."""

@@ -13,6 +13,7 @@ from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reductio
 from metadialog.engines.descent import descend
 from metadialog.episodes import Batch, Episode
 from metadialog.learn2learn_import import learn2learn, quiet_clone
+from metadialog.randomness import TaskSeeds
 
 
 class Learn2LearnEngine:
@@ -50,10 +51,12 @@ class Learn2LearnEngine:
         totals = [torch.zeros_like(leaf) for leaf in leaves]
         weight = 1 / len(episodes) if reduction == "mean" else 1.0
         support_losses, query_losses = [], []
+        seeds = TaskSeeds()
         # cuDNN's recurrent layers have no double backward.
         with torch.backends.cudnn.flags(enabled=False):
             for episode in episodes:
-                support_loss, query_loss = self._two_levels(maml, objective, episode, inner)
+                with seeds.of(episode.index):
+                    support_loss, query_loss = self._two_levels(maml, objective, episode, inner)
                 gradients = torch.autograd.grad(weight * query_loss, leaves, allow_unused=True, materialize_grads=True)
                 torch._foreach_add_(totals, gradients)
                 support_losses.append(support_loss.detach())

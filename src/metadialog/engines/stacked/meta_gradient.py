@@ -11,6 +11,7 @@ from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
 
 
 def is_stackable(model: nn.Module, objective: Objective) -> bool:
@@ -39,9 +40,10 @@ def swept_meta_gradient(
     support_losses, query_losses = [], []
     totals: dict[str, Tensor] = {}
     rate_totals: dict[str, Tensor] = {}
+    seeds = TaskSeeds()
     with torch.no_grad():
         for start in range(0, len(episodes), size):
-            swept = Sweep(model, episodes[start : start + size], inner, keeping).run()
+            swept = Sweep(model, episodes[start : start + size], inner, keeping, seeds).run()
             support_losses.append(swept.support_losses)
             query_losses.append(swept.query_losses)
             _add_up(totals, swept.gradients)

@@ -19,6 +19,7 @@ from metadialog.engines.stacked.tasks import StackedBatch, stack, touched_rows
 from metadialog.engines.stacked.trajectory import Trajectory
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
 
 EMBEDDING = "embed.weight"
 
@@ -61,9 +62,17 @@ class Sweep:
         episodes: the tasks.
         inner: the inner loop.
         keeping: what is kept.
+        seeds: of the meta-batch.
     """
 
-    def __init__(self, model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop, keeping: Keeping) -> None:
+    def __init__(
+        self,
+        model: DialogModel,
+        episodes: Sequence[Episode],
+        inner: InnerLoop,
+        keeping: Keeping,
+        seeds: TaskSeeds,
+    ) -> None:
         self.inner = inner
         self.keeping = keeping
         self.network = StackedDialogModel(model)
@@ -80,7 +89,8 @@ class Sweep:
             self.rows, tokens = self._touched(supports, queries)
         dtype = model.linear.weight.dtype
         self.support, self.query = stack(supports, tokens[0], dtype), stack(queries, tokens[1], dtype)
-        self.masks = dropout.draw(model, [*[supports] * max(1, inner.steps), queries])
+        passes = [*[supports] * max(1, inner.steps), queries]
+        self.masks = dropout.draw(model, passes, seeds, [episode.index for episode in episodes])
 
     def _touched(self, supports: Sequence[Batch], queries: Sequence[Batch]) -> tuple[Tensor, list[list[Tensor]]]:
         """Reduce the embedding, and its rates, to the rows that each task uses: the others' gradient is zero."""
