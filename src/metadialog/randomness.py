@@ -28,7 +28,7 @@ class TaskSeeds:
         Args:
             task: its number, `Episode.index`.
         """
-        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
         with torch.random.fork_rng(devices):
             torch.manual_seed(derive(self._base, task))
             yield

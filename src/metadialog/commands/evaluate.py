@@ -1,7 +1,7 @@
 """`metadialog evaluate run=DIR`: evaluate a finished run again, and leave it as it is."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
@@ -22,7 +22,7 @@ from metadialog.commands.session import (
 from metadialog.config import build
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.adaptation import adaptation_gain
-from metadialog.loggers.base import Logger
+from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.training.export import load_exported
 from metadialog.training.run_directory import RunDirectory
@@ -92,7 +92,7 @@ def evaluate(
         learner: Algorithm = build(algorithm, build(engine))
         name = f"evaluate-{learner.name}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)
-        outcome: Literal["finished", "failed"] = "failed"
+        outcome: Status = "failed"
         try:
             labels = Labels(
                 learner.name,
@@ -107,6 +107,9 @@ def evaluate(
                 model, learner, episodes, protocol, generation, tokenizer, labels, sinks, 0, console
             )
             outcome = "finished"
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            raise
         finally:
             run_logger.finish(outcome)
     print_directory(console, target)

@@ -53,17 +53,20 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         return
     # These import torch, which the description of data need not wait for.
     from metadialog.commands.session import find_device
-    from metadialog.training.checkpoint import load_checkpoint
+    from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
     from metadialog.training.run_directory import RunDirectory
 
-    device = find_device(config["device"])
+    find_device(config["device"])
     if config.get("resume") is not None:
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
         run = RunDirectory(Path(config["resume"]).expanduser())
-        check_same_run(run.read_config(), config)
-        check_steps(load_checkpoint(run.last, device), config)
+        if run.config.exists():  # else the run broke off before it wrote one, and has nothing to contradict
+            check_same_run(run.read_config(), config)
+        checkpoint = latest_checkpoint(run.last, run.best)
+        if checkpoint is not None:
+            check_steps(checkpoint, config)
     if config.get("run") is not None:
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 

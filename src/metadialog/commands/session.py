@@ -20,6 +20,7 @@ from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import to_frame
 from metadialog.evaluation.summary import summarize
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.distributed import ALONE, Ranks
 from metadialog.training.progress import progress
 from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Sinks
@@ -43,17 +44,24 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def find_device(device: Device) -> torch.device:
+def find_device(device: Device, local_rank: int = 0) -> torch.device:
     """Return the device to compute on.
+
+    Args:
+        device: what was asked for.
+        local_rank: number of the process among those on this machine, each of which takes a GPU of its own.
 
     Raises:
         ConfigError: there is no GPU, and one was asked for.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda: torch finds no CUDA device here; use device=cpu or device=auto")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    if device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Where a launcher shows each process its own GPU alone, that is number 0 for each.
+    found = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(found)
+    return found
 
 
 def evaluate_and_report(
@@ -67,31 +75,33 @@ def evaluate_and_report(
     sinks: Sinks,
     step: int,
     console: Console,
+    team: Ranks = ALONE,
 ) -> pd.DataFrame:
     """Evaluate on held-out episodes; write records and samples, log them, and print the tables.
+
+    Several processes share the episodes, and the first of them writes.
 
     Returns:
         The records.
     """
     device = next(model.parameters()).device
     on_device = [episode.to(device) for episode in episodes]
-    done = 0
-    with progress(console, "evaluation", len(on_device)) as report:
-
-        def on_episode() -> None:
-            nonlocal done
-            done += 1
-            report(done)
-
-        records, samples = evaluate(
-            model, algorithm, on_device, protocol, build(generation), tokenizer, labels, on_episode
-        )
-    frame = to_frame(records)
+    mine = team.part(list(enumerate(on_device)))
+    found = {}
+    with progress(console, "evaluation", len(mine)) as report:
+        for place, episode in mine:
+            found[place] = evaluate(model, algorithm, [episode], protocol, build(generation), tokenizer, labels)
+            report(len(found))
+    parts = sorted(team.collect(found).items())
+    samples = [sample for _, (_, part) in parts for sample in part]
+    frame = to_frame([record for _, (part, _) in parts for record in part])
+    if not team.is_first:
+        return frame
+    console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     sinks.run.write_results(frame, samples, episodes, labels.language)
     sinks.log(step, "meta_test", _mean_losses(frame))
     sinks.logger.log_adaptation(frame)
     sinks.logger.log_samples([_logged(sample) for sample in samples])
-    console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     return frame
 
 

@@ -1,7 +1,7 @@
 """Adapt to held-out episodes, and score the model after every inner step."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -60,7 +60,6 @@ def evaluate(
     generation: Generation,
     tokenizer: Tokenizer,
     labels: Labels,
-    on_episode: Callable[[], None] = lambda: None,
 ) -> tuple[list[Record], list[Sample]]:
     """Adapt the model to each episode and score it after 0, 1, ..., `protocol.steps` inner steps.
 
@@ -82,22 +81,28 @@ def evaluate(
                     quality = reply_quality(replies[step], references, labels.language)
                 records.append(_record(adapted, episode, step, quality, labels))
             samples += _samples(episode, replies)
-            on_episode()
     return records, samples
 
 
 def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> tuple[float, float]:
     """Return the mean query loss over episodes before and after the algorithm's own inner steps, in nats."""
-    before, after = [], []
+    return mean_losses([validation_losses(model, algorithm, episode) for episode in episodes])
+
+
+def validation_losses(model: nn.Module, algorithm: Algorithm, episode: Episode) -> tuple[float, float]:
+    """Return the query loss of one episode before and after the algorithm's own inner steps, in nats."""
     with evaluation_mode(model):
-        for episode in episodes:
-            losses = [
-                _score(adapted, episode.query)[0]
-                for adapted in algorithm.adapt(model, episode.support, algorithm.inner_steps)
-            ]
-            before.append(losses[0])
-            after.append(losses[-1])
-    return math.fsum(before) / len(before), math.fsum(after) / len(after)
+        losses = [
+            _score(adapted, episode.query)[0]
+            for adapted in algorithm.adapt(model, episode.support, algorithm.inner_steps)
+        ]
+    return losses[0], losses[-1]
+
+
+def mean_losses(losses: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the means over episodes of the losses before and after adaptation."""
+    before, after = zip(*losses, strict=True)
+    return math.fsum(before) / len(losses), math.fsum(after) / len(losses)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torch import nn
 from metadialog.config import build, read
 from metadialog.errors import RunError
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.atomic import replacing, write_atomically
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -39,12 +40,19 @@ def export_model(directory: Path, model: nn.Module, tokenizer: Tokenizer, config
         model: the model.
         tokenizer: its tokenizer.
         config: the run's resolved config; what the model and its use need of it is kept.
+
+    Raises:
+        OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    save_model(model, str(directory / WEIGHTS))
-    tokenizer.save(directory / TOKENIZER)
     kept = {key: config[key] for key in ("model", "algorithm", "sampler", "dtype")}
-    OmegaConf.save(OmegaConf.create(kept), directory / CONFIG)
+    try:
+        with replacing(directory / WEIGHTS) as partial:
+            save_model(model, str(partial))
+    except SafetensorError as error:
+        raise RunError(f"{directory / WEIGHTS}: cannot be written: {' '.join(str(error).split())}") from error
+    with replacing(directory / TOKENIZER) as partial:
+        tokenizer.save(partial)
+    write_atomically(directory / CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
 
 
 def load_exported(directory: Path, device: torch.device) -> tuple[nn.Module, Tokenizer]:
