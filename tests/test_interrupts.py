@@ -20,40 +20,59 @@ def test_a_signal_unwinds_the_program(number: signal.Signals, error: type[BaseEx
 
 def test_a_passage_is_finished_first() -> None:
     done = []
-    with pytest.raises(Terminated), interruptible():
-        with deferred():
-            send(signal.SIGTERM)
+
+    def program() -> None:
+        with interruptible():
             with deferred():
-                done.append("inner")
-            done.append("outer")
-        done.append("never")
+                send(signal.SIGTERM)
+                with deferred():
+                    done.append("inner")
+                done.append("outer")
+            done.append("never")
+
+    with pytest.raises(Terminated):
+        program()
     assert done == ["inner", "outer"]
 
 
 def test_a_signal_within_a_passage_that_fails_is_not_lost() -> None:
-    with pytest.raises(Terminated), interruptible(), deferred():
-        send(signal.SIGTERM)
-        raise ValueError("something else")
+    def program() -> None:
+        with interruptible(), deferred():
+            send(signal.SIGTERM)
+            raise ValueError("something else")
+
+    with pytest.raises(Terminated):
+        program()
 
 
 def test_further_signals_do_not_disturb_the_end() -> None:
     ended = []
-    with pytest.raises(Terminated), interruptible():
-        try:
-            send(signal.SIGTERM)
-        finally:
-            send(signal.SIGTERM)
-            send(signal.SIGINT)
-            ended.append(True)
+
+    def program() -> None:
+        with interruptible():
+            try:
+                send(signal.SIGTERM)
+            finally:
+                send(signal.SIGTERM)
+                send(signal.SIGINT)
+                ended.append(True)
+
+    with pytest.raises(Terminated):
+        program()
     assert ended
 
 
 def test_what_swallows_a_signal_does_not_make_the_program_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interrupts, "ENDING_SECONDS", 0.0)
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        with pytest.raises(Terminated):
-            send(signal.SIGTERM)
-        send(signal.SIGINT)
+
+    def program() -> None:
+        with interruptible():
+            with pytest.raises(Terminated):
+                send(signal.SIGTERM)
+            send(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        program()
 
 
 def test_the_handlers_are_put_back() -> None:
