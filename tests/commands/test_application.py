@@ -120,3 +120,16 @@ def test_too_many_shots_are_named_by_the_option_that_asks_for_them(run: Run) -> 
     assert outcome.code == 2
     assert "sampler.queries=200" in outcome.err
     assert "evaluation.queries=200" not in outcome.err
+
+
+def test_a_folder_of_configs_is_used_and_checked(run: Run) -> None:
+    Path("mine/study").mkdir(parents=True)
+    study = Path("mine/study/slow.yaml")
+    study.write_text("# @package _global_\nalgorithm:\n  inner_lr: 0.125\n")
+    outcome = run("train", "--config-dir", "mine", "+study=slow", *SMOKE)
+    assert outcome.code == 0, outcome.err
+    assert "inner_lr: 0.125" in (outcome.run_directory / "config.yaml").read_text()
+    study.write_text("# @package _global_\nalgorithm:\n  inner_lr: -1\n")
+    refused = run("train", "--config-dir", "mine", "+study=slow", *SMOKE)
+    assert refused.code == 2
+    assert "algorithm.inner_lr" in refused.err

@@ -100,7 +100,7 @@ def test_a_killed_run_ends_as_if_nothing_had_been(
     while kills < KILLS_OF_ONE_RUN:
         process = begin(start, tiny, directory)
         moment = ""
-        for moment in until_moment(dice, directory, seconds):
+        for moment in until_moment(dice, directory, seconds):  # noqa: B007 - said below
             if not process.is_alive():
                 break
         if process.is_alive():

@@ -86,7 +86,7 @@ def test_an_error_in_one_process_ends_all_with_one_line(
 
 
 def test_in_one_process_there_is_nothing_to_share() -> None:
-    assert ALONE.part([1, 2, 3]) == [1, 2, 3]
+    assert [1, 2, 3][ALONE.part_of(3)] == [1, 2, 3]
     assert ALONE.collect({0: "a"}) == {0: "a"}
     assert ALONE.share(lambda: "made") == "made"
     assert ALONE.claim_failure()

@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from metadialog.commands.jobs import compose_job
+from metadialog.commands.preflight import add_config_dir
 from metadialog.errors import ConfigError
 from metadialog.overrides import quote
 from metadialog.training.launch import Place
@@ -63,8 +64,7 @@ def _directory(command: str, arguments: list[str]) -> str:
     GlobalHydra.instance().clear()
     with initialize_config_module("metadialog.conf", version_base="1.3", job_name=command):
         if options.config_dir:
-            path = GlobalHydra.instance().config_loader().get_search_path()
-            path.prepend(provider="command-line", path=f"file://{Path(options.config_dir).resolve()}")
+            add_config_dir(options.config_dir)
         config = compose_job(options.config_name or command, options.overrides, with_hydra=True)
         HydraConfig.instance().set_config(config)
         return str(Path(config.hydra.run.dir).absolute())

@@ -33,7 +33,7 @@ def preflight(command: str, arguments: list[str]) -> None:
     GlobalHydra.instance().clear()
     with initialize_config_module("metadialog.conf", version_base="1.3", job_name=command):
         if options.config_dir:
-            _add_config_dir(options.config_dir)
+            add_config_dir(options.config_dir)
         for overrides in jobs_to_check(options.overrides, config_name, multirun=options.multirun):
             config = plain(compose_job(config_name, overrides))
             if not options.cfg:
@@ -91,8 +91,15 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
             raise DataError(f"{path}: cannot be read: there is no such {kind}; dataset.{option} should name one")
 
 
-def _add_config_dir(folder: str) -> None:
+def add_config_dir(folder: str) -> None:
+    """Let an initialised Hydra find configs in a folder too, before its own.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
     if not Path(folder).is_dir():
         raise ConfigError(f"--config-dir {folder}: there is no such directory")
-    search_path = GlobalHydra.instance().config_loader().get_search_path()
+    loader = GlobalHydra.instance().config_loader()
+    search_path = loader.get_search_path()
     search_path.prepend(provider="command-line", path=f"file://{Path(folder).resolve()}")
+    loader.repository.initialize_sources(search_path)  # type: ignore[attr-defined] - which has been made already

@@ -86,7 +86,7 @@ def evaluate_and_report(
     """
     device = next(model.parameters()).device
     on_device = [episode.to(device) for episode in episodes]
-    mine = team.part(list(enumerate(on_device)))
+    mine = list(enumerate(on_device))[team.part_of(len(on_device))]
     found = {}
     with progress(console, "evaluation", len(mine)) as report:
         for place, episode in mine:

@@ -99,9 +99,9 @@ class Ranks:
         # Not if this process fails: that would wait for the others.
         dist.destroy_process_group()
 
-    def part(self, items: Sequence[Item]) -> list[Item]:
-        """Return those of some items that this process computes; they are dealt in turn."""
-        return list(items[self.rank :: self.size])
+    def part_of(self, count: int) -> slice:
+        """Return which of some items this process computes; they are dealt in turn."""
+        return slice(self.rank, count, self.size)
 
     def combine(self, parameters: Sequence[Parameter], step: OuterStep, tasks: int) -> OuterStep:
         """Put the gradients and losses of all parts of a meta-batch together, in place, as if it had been one.

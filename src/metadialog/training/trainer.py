@@ -195,14 +195,15 @@ class Trainer:
         Raises:
             RunError: one of them is no finite number.
         """
-        tasks = self.sampler.batch(self.meta_batch)
-        mine = self.ranks.part(tasks)
+        part = self.ranks.part_of(self.meta_batch)
+        tasks = len(range(self.meta_batch)[part])
         # Who has no task computes one in vain, so that its gradient has the same shape as the others'.
-        episodes = [episode.to(self.device) for episode in mine or tasks[:1]]
+        drawn = self.sampler.batch(self.meta_batch, part if tasks else slice(1))
+        episodes = [episode.to(self.device) for episode in drawn]
         torch.manual_seed(derive(self._seed, self.standing.step))
         self.model.train()
         result = self.algorithm.outer_step(self.model, episodes)
-        result = self.ranks.combine(self._parameters, result, len(mine))
+        result = self.ranks.combine(self._parameters, result, tasks)
         with_gradient = [p for p in self._parameters if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
@@ -214,7 +215,7 @@ class Trainer:
 
     def _validate(self) -> str:
         """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""
-        mine = self.ranks.part(list(enumerate(self.validation)))
+        mine = list(enumerate(self.validation))[self.ranks.part_of(len(self.validation))]
         losses = {place: validation_losses(self.model, self.algorithm, episode) for place, episode in mine}
         losses = self.ranks.collect(losses)
         before, after = mean_losses([losses[place] for place in range(len(self.validation))])
