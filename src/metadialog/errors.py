@@ -21,5 +21,9 @@ class RunError(MetadialogError):
     """A run directory is missing, incomplete or does not fit what was asked of it."""
 
 
+class LostError(MetadialogError):
+    """Another process of the same run has failed, or cannot be reached."""
+
+
 class Terminated(KeyboardInterrupt):
     """The process was asked to end by a signal: handled like Ctrl-C, wherever that is handled."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -22,11 +23,16 @@ class OuterStep:
         loss: the outer objective, whose gradient is in the parameters' `.grad`.
         support_loss: mean over tasks of the support loss before adaptation.
         query_loss: mean over tasks of the query loss that the algorithm trains on.
+        size: what these figures and the gradient are means over, such as tokens; None for the number of tasks. Two
+            parts of a meta-batch, computed apart, are put together in proportion to it.
+        reduction: whether `loss` and its gradient are such means, or sums.
     """
 
     loss: float
     support_loss: float
     query_loss: float
+    size: float | None = None
+    reduction: Literal["mean", "sum"] = "mean"
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class MAML(GradientAlgorithm):
         result = self.tools.engine.meta_gradient(model, outer, episodes, inner, self.reduction)
         assign_gradients(model, result.gradients)
         self.keep_gradients(result)
-        return OuterStep(result.loss.item(), result.support_losses.mean().item(), result.query_losses.mean().item())
+        support_loss, query_loss = result.support_losses.mean().item(), result.query_losses.mean().item()
+        return OuterStep(result.loss.item(), support_loss, query_loss, reduction=self.reduction)
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002 - others change with it
         """Return what an outer step goes over."""

@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from metadialog.config import read
 from metadialog.errors import ConfigError, RunError
-from metadialog.overrides import literal, quote
+from metadialog.overrides import literal, quote, typed
 
 # How a topic is adapted to.
 _LEARNING = ("algorithm", "start", "inner", "objective", "engine")
@@ -98,6 +98,9 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
     """Return which choices the run made in each group, and its resolved config, which holds all of `groups`."""
     if not directory.is_dir():
         raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
+    config = directory / "config.yaml"
+    if option == "resume" and not config.exists():
+        return _read_unstarted(directory)
     try:
         hydra = OmegaConf.load(directory / ".hydra" / "hydra.yaml")
         choices = dict(hydra.hydra.runtime.choices)
@@ -105,7 +108,6 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
         reason = " ".join(str(error).split())
         raise RunError(f"{option}={directory}: not the directory of a run: {reason}") from error
     made = {str(group): str(choice) for group, choice in choices.items() if choice is not None}
-    config = directory / "config.yaml"
     values = read(config)
     composed = read(directory / ".hydra" / "config.yaml")
     # What is missing here would be a default there, and the results would be those of something else.
@@ -113,6 +115,23 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
     if lost:
         raise RunError(f"{config}: damaged: {', '.join(sorted(lost))} should be in it, as in .hydra/config.yaml")
     return made, values
+
+
+def _read_unstarted(directory: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what a run has chosen that broke off before it wrote its config: Hydra has written it before.
+
+    Raises:
+        RunError: Hydra had not finished either.
+    """
+    folder = directory / ".hydra"
+    if not (folder / "overrides.yaml").exists():  # which Hydra writes last
+        raise RunError(
+            f"resume={directory}: no run to go on with; if one broke off before it wrote its config, start it anew: "
+            f"it may have the same directory, {typed('hydra.run.dir', str(directory))}"
+        )
+    choices = read(folder / "hydra.yaml")["hydra"]["runtime"]["choices"]
+    made = {str(group): str(choice) for group, choice in choices.items() if choice is not None}
+    return made, read(folder / "config.yaml")
 
 
 def _paths(path: str, value: object) -> set[str]:

@@ -34,7 +34,7 @@ def preflight(command: str, arguments: list[str]) -> None:
     GlobalHydra.instance().clear()
     with initialize_config_module("metadialog.conf", version_base="1.3", job_name=command):
         if options.config_dir:
-            _add_config_dir(options.config_dir)
+            add_config_dir(options.config_dir)
         for overrides in jobs_to_check(options.overrides, config_name, multirun=options.multirun):
             config = plain(compose_job(config_name, overrides))
             if not options.cfg:
@@ -54,17 +54,20 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         return
     # These import torch, which the description of data need not wait for.
     from metadialog.commands.session import find_device
-    from metadialog.training.checkpoint import load_checkpoint
+    from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
     from metadialog.training.run_directory import RunDirectory
 
-    device = find_device(config["device"])
+    find_device(config["device"])
     if config.get("resume") is not None:
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
         run = RunDirectory(Path(config["resume"]).expanduser())
-        check_same_run(run.read_config(), config)
-        check_steps(load_checkpoint(run.last, device), config)
+        if run.config.exists():  # else the run broke off before it wrote one, and has nothing to contradict
+            check_same_run(run.read_config(), config)
+        checkpoint = latest_checkpoint(run.last, run.best)
+        if checkpoint is not None:
+            check_steps(checkpoint, config)
     if "training" in config and config["start"].get("run") is not None:
         RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
     if config.get("run") is not None:
@@ -91,7 +94,12 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
             raise DataError(f"{path}: cannot be read: there is no such {kind}; dataset.{option} should name one")
 
 
-def _add_config_dir(folder: str) -> None:
+def add_config_dir(folder: str) -> None:
+    """Let an initialised Hydra find configs in a folder too, before its own.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
     if not Path(folder).is_dir():
         raise ConfigError(f"--config-dir {folder}: there is no such directory")
     loader = cast("ConfigLoaderImpl", GlobalHydra.instance().config_loader())

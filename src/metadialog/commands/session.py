@@ -21,13 +21,15 @@ from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Labels, Sample, evaluate
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import to_frame
-from metadialog.evaluation.selection import NOTHING, Selection, select
+from metadialog.evaluation.selection import NOTHING, Selection, curves, select
 from metadialog.evaluation.summary import summarize
 from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.atomic import write_atomically
 from metadialog.training.cost import Cost, count_tokens
+from metadialog.training.distributed import ALONE, Ranks
 from metadialog.training.progress import progress
-from metadialog.training.run_directory import RunDirectory, write_atomically
+from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Sinks
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -49,17 +51,24 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def find_device(device: Device) -> torch.device:
+def find_device(device: Device, local_rank: int = 0) -> torch.device:
     """Return the device to compute on.
+
+    Args:
+        device: what was asked for.
+        local_rank: number of the process among those on this machine, each of which takes a GPU of its own.
 
     Raises:
         ConfigError: there is no GPU, and one was asked for.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda: torch finds no CUDA device here; use device=cpu or device=auto")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    if device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Where a launcher shows each process its own GPU alone, that is number 0 for each.
+    found = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(found)
+    return found
 
 
 def make_algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
@@ -87,6 +96,7 @@ def evaluate_and_report(
     sinks: Sinks,
     step: int,
     console: Console,
+    team: Ranks = ALONE,
     *,
     selected_on: Sequence[Episode] = (),
     trained: Cost | None = None,
@@ -104,34 +114,39 @@ def evaluate_and_report(
         sinks: where results go.
         step: outer steps that were taken.
         console: where tables go.
+        team: the processes of the run.
         selected_on: episodes of the meta-validation topics, to choose on; none: nothing is chosen.
         trained: what training has cost.
+
+    Several processes share the episodes, and the first of them writes.
 
     Returns:
         The records.
     """
     device = next(model.parameters()).device
     began = time.perf_counter()
-    selection = _choose(model, algorithm, [episode.to(device) for episode in selected_on], protocol, sinks, console)
+    to_choose_on = [episode.to(device) for episode in selected_on]
+    selection = _choose(model, algorithm, to_choose_on, protocol, sinks, console, team)
     on_device = [episode.to(device) for episode in episodes]
-    done = 0
-    with progress(console, "evaluation", len(on_device)) as report:
-
-        def on_episode() -> None:
-            nonlocal done
-            done += 1
-            report(done)
-
-        records, samples = evaluate(
-            model, algorithm, on_device, protocol, build(generation), tokenizer, labels, selection, on_episode
-        )
-    frame = to_frame(records)
+    mine = list(enumerate(on_device))[team.part_of(len(on_device))]
+    found = {}
+    with progress(console, "evaluation", len(mine)) as report:
+        for place, episode in mine:
+            found[place] = evaluate(
+                model, algorithm, [episode], protocol, build(generation), tokenizer, labels, selection
+            )
+            report(len(found))
+    parts = sorted(team.collect(found).items())
+    samples = [sample for _, (_, part) in parts for sample in part]
+    frame = to_frame([record for _, (part, _) in parts for record in part])
+    if not team.is_first:
+        return frame
+    console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     sinks.run.write_results(frame, samples, episodes, labels.language)
     _write_cost(sinks, trained, episodes, protocol, time.perf_counter() - began)
     sinks.log(step, "meta_test", _mean_losses(frame))
     sinks.logger.log_adaptation(frame)
     sinks.logger.log_samples([_logged(sample) for sample in samples])
-    console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     return frame
 
 
@@ -142,11 +157,16 @@ def _choose(
     protocol: AdaptationProtocol,
     sinks: Sinks,
     console: Console,
+    team: Ranks,
 ) -> Selection:
     """Choose the inner rate and steps for each number of shots, if that is asked for; write and print the choice."""
     if protocol.rates is None or not episodes:
         return NOTHING
-    selection = select(model, algorithm, episodes, protocol.rates, protocol.steps)
+    mine = list(enumerate(episodes))[team.part_of(len(episodes))]
+    found = {place: curves(model, algorithm, episode, protocol.rates, protocol.steps) for place, episode in mine}
+    selection = select(episodes, [curve for _, curve in sorted(team.collect(found).items())])
+    if not team.is_first:
+        return selection
     write_atomically(sinks.run.selection, selection.to_json(algorithm.name))
     chosen = [best for shots in protocol.shots if (best := selection.best(shots)) is not None]
     words = (f"{c.shots} shots: rate x {c.rate:g}, {c.inner_step} steps (loss {c.loss:.3f})" for c in chosen)

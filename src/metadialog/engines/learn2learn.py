@@ -15,6 +15,7 @@ from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch, Episode
 from metadialog.inner.base import Memory
 from metadialog.learn2learn_import import learn2learn, quiet_clone
+from metadialog.randomness import TaskSeeds
 
 
 class Learn2LearnEngine:
@@ -52,10 +53,12 @@ class Learn2LearnEngine:
         totals = [torch.zeros_like(leaf) for leaf in leaves]
         weight = 1 / len(episodes) if reduction == "mean" else 1.0
         outer_losses, support_losses, query_losses = [], [], []
+        seeds = TaskSeeds()
         # cuDNN's recurrent layers have no double backward.
         with torch.backends.cudnn.flags(enabled=False):
             for episode in episodes:
-                support_loss, outer_loss, query_loss = self._two_levels(maml, objective, episode, inner)
+                with seeds.of(episode.index):
+                    support_loss, outer_loss, query_loss = self._two_levels(maml, objective, episode, inner)
                 gradients = torch.autograd.grad(weight * outer_loss, leaves, allow_unused=True, materialize_grads=True)
                 torch._foreach_add_(totals, gradients)
                 outer_losses.append(outer_loss.detach())

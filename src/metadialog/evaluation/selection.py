@@ -2,9 +2,9 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -80,34 +80,45 @@ NOTHING = Selection((), 0)
 """Every algorithm at its own rate."""
 
 
-def select(
-    model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], rates: Sequence[float], steps: int
-) -> Selection:
-    """Measure the grid of rates and steps.
+Curves = Mapping[float, Sequence[float]]
+"""By rate, the query loss of one episode after 0, 1, ... inner steps."""
+
+
+def curves(
+    model: nn.Module, algorithm: Algorithm, episode: Episode, rates: Sequence[float], steps: int
+) -> dict[float, list[float]]:
+    """Measure the grid of rates and steps on one episode.
 
     Args:
         model: as the outer loop left it.
         algorithm: adapts it.
-        episodes: of the meta-validation topics, for each number of shots.
+        episode: of a meta-validation topic.
         rates: what the algorithm's own inner rates are multiplied by.
         steps: the most inner steps.
     """
-    grid = []
-    counts: set[int] = set()
-    with evaluation_mode(model):
-        for shots, group in groupby(sorted(episodes, key=lambda e: e.shots), key=lambda e: e.shots):
-            of_shots = list(group)
-            counts.add(len(of_shots))
-            for rate in rates:
-                curves = [_curve(model, algorithm, episode, rate, steps) for episode in of_shots]
-                for step, losses in enumerate(zip(*curves, strict=True)):
-                    grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
-    return Selection(tuple(grid), max(counts, default=0))
-
-
-def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float, steps: int) -> list[float]:
     support = algorithm.adapts_to(episode)
-    return [score(adapted, episode.query).loss for adapted in algorithm.adapt(model, support, steps, scale=rate)]
+    with evaluation_mode(model):
+        return {
+            rate: [score(adapted, episode.query).loss for adapted in algorithm.adapt(model, support, steps, scale=rate)]
+            for rate in rates
+        }
+
+
+def select(episodes: Sequence[Episode], measured: Sequence[Curves]) -> Selection:
+    """Put the grids of all episodes together.
+
+    Args:
+        episodes: of the meta-validation topics, for each number of shots.
+        measured: the curves of each of them.
+    """
+    grid = []
+    counts = Counter(episode.shots for episode in episodes)
+    for shots in sorted(counts):
+        of_shots = [curve for episode, curve in zip(episodes, measured, strict=True) if episode.shots == shots]
+        for rate in of_shots[0]:
+            for step, losses in enumerate(zip(*(curve[rate] for curve in of_shots), strict=True)):
+                grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
+    return Selection(tuple(grid), max(counts.values(), default=0))
 
 
 def read_selection(path: Path) -> Selection:

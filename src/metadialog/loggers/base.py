@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import pandas as pd
 
 Split = Literal["meta_train", "meta_validation", "meta_test"]
-Status = Literal["finished", "failed"]
+Status = Literal["finished", "failed", "interrupted"]
 
 RECORD_COLUMNS = (
     "algorithm",
@@ -77,5 +77,8 @@ class Logger(Protocol):
         ...
 
     def finish(self, status: Status) -> None:
-        """End the log of this run and let go of everything that it holds. A second call does nothing."""
+        """End the log of this run and let go of everything that it holds. A second call does nothing.
+
+        An interrupted run has a few seconds to end.
+        """
         ...

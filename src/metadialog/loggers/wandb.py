@@ -109,12 +109,15 @@ class WandbLogger:
         self._call(lambda run: _log_model(run, directory))
 
     def finish(self, status: Status) -> None:
-        """Mark the run as finished or failed, upload the rest within a minute, and end wandb's service."""
+        """Mark the run as finished or failed, upload the rest within a minute, and end wandb's service.
+
+        An interrupted run is marked as failed, and has seconds instead of a minute.
+        """
         run, self._run = self._run, None
         if run is None:
             return
         try:
-            wandb_session.close_run(run, exit_code=0 if status == "finished" else 1)
+            wandb_session.close_run(run, exit_code=0 if status == "finished" else 1, hurry=status == "interrupted")
         except TimeoutError:
             directory = run.settings.sync_dir
             self._give_up(f"has not uploaded all; `wandb sync {directory}` does the rest", None)

@@ -42,10 +42,16 @@ class Cost:
     peak_bytes: int = 0
     flops: float = 0.0
 
-    def add(self, weights: int, episodes: Sequence[Episode], passes: Passes, seconds: float) -> None:
-        """Add an outer step."""
-        support = sum(count_tokens(episode.support) for episode in episodes if episode.support is not None)
-        query = sum(count_tokens(episode.query) for episode in episodes)
+    def add(self, weights: int, tokens: tuple[int, int], passes: Passes, seconds: float) -> None:
+        """Add an outer step.
+
+        Args:
+            weights: of the matrices of the model.
+            tokens: of the support and of the query sets of the meta-batch.
+            passes: over them.
+            seconds: that it took.
+        """
+        support, query = tokens
         self.steps += 1
         self.tokens += passes.support * support + passes.query * query
         self.seconds += seconds
@@ -56,6 +62,14 @@ class Cost:
     def to_dict(self) -> dict[str, Any]:
         """Return it by name."""
         return asdict(self)
+
+
+def tokens_of(episodes: Sequence[Episode]) -> tuple[int, int]:
+    """Count the tokens of the support and of the query sets of some tasks, without padding."""
+    return (
+        sum(count_tokens(episode.support) for episode in episodes if episode.support is not None),
+        sum(count_tokens(episode.query) for episode in episodes),
+    )
 
 
 def count_tokens(batch: Batch) -> int:

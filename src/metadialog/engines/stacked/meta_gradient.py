@@ -12,6 +12,7 @@ from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
 
 
 def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | None:
@@ -48,9 +49,10 @@ def swept_meta_gradient(
     outer_losses, support_losses, query_losses = [], [], []
     totals: dict[str, Tensor] = {}
     rate_totals: dict[RateKey, Tensor] = {}
+    seeds = TaskSeeds()
     with torch.no_grad():
         for start in range(0, len(episodes), size):
-            swept = Sweep(model, episodes[start : start + size], inner, keeping).run()
+            swept = Sweep(model, episodes[start : start + size], inner, keeping, seeds).run()
             outer_losses.append(swept.outer_losses)
             support_losses.append(swept.support_losses)
             query_losses.append(swept.query_losses)
