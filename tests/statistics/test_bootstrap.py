@@ -30,7 +30,7 @@ def panel(records: pd.DataFrame) -> Panel:
 def test_a_resample_has_as_many_seeds_and_topics_as_there_are() -> None:
     drawn = resample(4, TOPICS, 500, np.random.default_rng(0))
     assert (drawn.seeds.sum(axis=1) == 4).all()
-    per_topic = np.stack([drawn.units[:, topic == TOPICS].sum(axis=1) / (topic == TOPICS).sum() for topic in range(3)])
+    per_topic = np.stack([drawn.units[:, np.flatnonzero(topic == TOPICS)].mean(axis=1) for topic in range(3)])
     assert (per_topic == per_topic.round()).all()
     assert (per_topic.sum(axis=0) == 3).all()
 

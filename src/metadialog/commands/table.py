@@ -87,7 +87,7 @@ def _log(node: Mapping[str, Any], config: Mapping[str, Any], report: Report, dir
         tables = {
             "scores": report.comparison.scores,
             "differences": report.comparison.differences,
-            "topics": report.comparison.topics,
+            "topic_scores": report.comparison.topics,
         }
         figures = {Path(name).stem: directory / name for name in report.files if name.endswith(".png")}
         run_logger.log_report(tables, figures, directory / "report.html")

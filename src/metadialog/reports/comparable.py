@@ -121,6 +121,11 @@ def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
     Raises:
         RunError: they do not.
     """
+    for run, other in combinations(runs, 2):
+        if run.seed == other.seed:
+            raise RunError(
+                f"algorithm {algorithm}: seed {run.seed} is there twice, in {run.path} and {other.path}; leave one out"
+            )
     options = [(run, _options(run.config)) for run in runs]
     keys = sorted({key for _, found in options for key in found})
     first, base = options[0]
@@ -134,11 +139,6 @@ def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
             raise RunError(
                 f"algorithm {algorithm}: its runs differ in {values}; a row is one config with several seeds: give "
                 f"each config a name by algorithm.name=..., or make a table of each"
-            )
-    for run, other in combinations(runs, 2):
-        if run.seed == other.seed:
-            raise RunError(
-                f"algorithm {algorithm}: seed {run.seed} is there twice, in {run.path} and {other.path}; leave one out"
             )
 
 

@@ -205,9 +205,7 @@ class _Table:
                 present = np.asarray(boot.panel.weight[:, :, place] > 0)
                 if not present.any():
                     continue
-                units = [
-                    unit for unit, there in zip(boot.panel.units, present.any(axis=0).tolist(), strict=True) if there
-                ]
+                units = [boot.panel.units[episode] for episode in np.flatnonzero(present.sum(axis=0))]
                 values = self._shown(self.means[algorithm][place], low[place], high[place])
                 counts = int(present.any(axis=1).sum()), len({topic for topic, _ in units}), len(units)
                 p_value = corrected.get((algorithm, column), np.nan)

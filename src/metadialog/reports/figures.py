@@ -34,10 +34,10 @@ def style() -> Iterator[None]:
 
 
 def look(place: int) -> dict[str, Any]:
-    """Return how an algorithm is drawn: no two share both colour and line, and neighbours share nothing."""
+    """Return how an algorithm is drawn: of 28, no two share both colour and line."""
     return {
         "color": _COLOURS[place % len(_COLOURS)],
-        "linestyle": _LINES[(place + place // len(_COLOURS)) % len(_LINES)],
+        "linestyle": _LINES[place % len(_LINES)],
         "marker": _MARKERS[place % len(_MARKERS)],
     }
 
