@@ -55,6 +55,7 @@ def write_run(configs: Mapping[str, dict[str, Any]]) -> MakeRun:
         state: str = "finished",
         cost: Mapping[str, float] | None = None,
         language: str = "en",
+        chosen: bool = False,
     ) -> Path:
         path = base / place / f"{algorithm}-{seed}"
         while path.exists():
@@ -74,7 +75,7 @@ def write_run(configs: Mapping[str, dict[str, Any]]) -> MakeRun:
         records = [
             record
             for topic, index, count in drawn
-            for record in _records(name, algorithm, seed, topic, index, count, steps, words, dataset)
+            for record in _records(name, algorithm, seed, topic, index, count, steps, words, dataset, chosen)
         ]
         episodes = [
             SimpleNamespace(
@@ -89,21 +90,32 @@ def write_run(configs: Mapping[str, dict[str, Any]]) -> MakeRun:
 
 
 def _records(
-    name: str, algorithm: str, seed: int, topic: str, index: int, shots: int, steps: int, words: int, dataset: str
+    name: str,
+    algorithm: str,
+    seed: int,
+    topic: str,
+    index: int,
+    shots: int,
+    steps: int,
+    words: int,
+    dataset: str,
+    chosen: bool,
 ) -> list[Record]:
     common = np.random.default_rng([TOPICS.index(topic), index])
     hard, tokens = common.normal(0, 0.3), int(common.integers(40, 80))
     own = np.random.default_rng([list(BEST).index(algorithm), seed, TOPICS.index(topic), index])
     rate = 0.0 if algorithm == "zero_shot" else 0.1 * shots / 5
+    best = 0 if algorithm == "zero_shot" else 3 if seed else 2
     found = []
     for step in range(1 if algorithm == "zero_shot" else steps + 1):
         loss = BEST[algorithm] + hard - rate * step + own.normal(0, 0.03)
         record = Record(
             algorithm=name, engine="auto", dataset=dataset, seed=seed, split="meta_test", topic=topic, episode=index,
             shots=shots, inner_step=step, loss=loss, tokens=tokens, words=words, word_perplexity=0.0,
+            token_accuracy=0.25, rate=1.0, selected=chosen and step == best,
             bleu=None, rouge_l=None, chrf=None, distinct_1=None, distinct_2=None,
         )  # fmt: skip
-        if step in (0, steps):
+        if step in (0, steps) or record.selected:
             score = 5 + step + own.normal(0, 1)
             record = replace(record, bleu=score, chrf=score * 3, rouge_l=score / 50, distinct_1=0.5, distinct_2=0.7)
         found.append(record)

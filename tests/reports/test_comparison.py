@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from metadialog.errors import ConfigError
-from metadialog.reports.comparison import SCORES, Comparison, Settings, chosen_metrics, compare_runs
+from metadialog.reports.comparison import CHOSEN, SCORES, Comparison, Settings, chosen_metrics, compare_runs
 from metadialog.reports.runs import read_runs
 
 MakeRun = Callable[..., Path]
@@ -137,5 +137,34 @@ def test_other_tests_may_be_chosen(make_run: MakeRun, tmp_path: Path, test: str)
 
 def test_metrics_that_are_not_there_are_named(comparison: Comparison) -> None:
     assert [metric.name for metric in chosen_metrics(comparison, ["bleu", "gain", "bleu"])] == ["bleu", "gain"]
-    with pytest.raises(ConfigError, match="the records hold no entropy; they hold word_perplexity, loss, gain, bleu"):
+    with pytest.raises(
+        ConfigError, match="the records hold no entropy; they hold word_perplexity, loss, gain, token_accuracy"
+    ):
         chosen_metrics(comparison, ["bleu", "entropy"])
+
+
+def test_each_algorithm_stands_at_the_step_that_was_chosen_for_it(make_run: MakeRun, tmp_path: Path) -> None:
+    for algorithm in ("finetune", "maml", "zero_shot"):
+        for seed in (0, 1):
+            make_run(algorithm, seed, chosen=True)
+    found = compared(tmp_path)
+    records = pd.concat(run.records for run in found.runs)
+    # Seed 0 chose 2 steps, seed 1 chose 3.
+    part = records[(records["algorithm"] == "maml") & (records["shots"] == 5)]
+    part = part[part["inner_step"] == np.where(part["seed"] == 0, 2, 3)]
+    row = one(found, "maml", "word_perplexity", 5, CHOSEN)
+    assert row["mean"] == pytest.approx(np.exp((part["loss"] * part["tokens"]).sum() / part["words"].sum()))
+    assert one(found, "maml", "bleu", 5, CHOSEN)["mean"] == pytest.approx(part["bleu"].mean())
+    assert one(found, "zero_shot", "gain", 5, CHOSEN)["mean"] == 0
+    assert found.last == (5, CHOSEN)
+    assert set(found.topics["inner_step"]) == {CHOSEN}
+    maml = found.chosen[(found.chosen["algorithm"] == "maml") & (found.chosen["shots"] == 5)]
+    assert dict(zip(maml["seed"], maml["inner_step"], strict=True)) == {0: 2, 1: 3}
+
+
+def test_where_one_run_chose_no_step_there_is_none(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("maml", 0, chosen=True)
+    make_run("finetune", 0)
+    found = compared(tmp_path)
+    assert CHOSEN not in set(found.scores["inner_step"])
+    assert found.chosen.empty

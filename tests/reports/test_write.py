@@ -14,7 +14,7 @@ import pytest
 from matplotlib import image
 
 from metadialog.errors import ConfigError
-from metadialog.reports.comparison import Comparison, Settings, chosen_metrics, compare_runs
+from metadialog.reports.comparison import CHOSEN, Comparison, Settings, chosen_metrics, compare_runs
 from metadialog.reports.grid import number, score_grids
 from metadialog.reports.latex import escape
 from metadialog.reports.runs import read_runs
@@ -220,3 +220,19 @@ def test_latex_compiles(report: Report, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "table.pdf").stat().st_size > 1000
+
+
+def test_chosen_steps_are_named_everywhere(make_run: MakeRun, tmp_path: Path) -> None:
+    for algorithm in ("maml", "finetune"):
+        make_run(algorithm, 0, chosen=True)
+    runs, _ = read_runs([tmp_path], "refuse")
+    comparison = compare_runs(runs, Settings(100, 0.95, "bootstrap", 0.05, 0))
+    found = render(comparison, chosen_metrics(comparison, ["word_perplexity", "bleu"]), None, None, "", [])
+    assert found.grids[0].columns == ["before", "chosen step", "chosen step"]
+    assert {"chosen", "0", "4"} <= set(pd.read_csv(BytesIO(found.files["table.csv"]))["inner_step"])
+    text = found.files["table.md"].decode()
+    assert "5 shots, at the chosen step" in text
+    assert "maml 2 (rate times 1)" in text
+    assert '"step": -1' not in found.files["report.html"].decode()
+    [grid] = score_grids(comparison, chosen_metrics(comparison, ["bleu"]), None, [CHOSEN, 4])
+    assert grid.columns == ["chosen step", "4 steps"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Len, Lt, MinLen
 
@@ -11,7 +11,7 @@ from metadialog.commands.job import command_line
 from metadialog.config import build
 from metadialog.errors import ConfigError
 from metadialog.loggers.base import Logger, Status
-from metadialog.reports.comparison import Settings, chosen_metrics, compare_runs
+from metadialog.reports.comparison import CHOSEN, Settings, chosen_metrics, compare_runs
 from metadialog.reports.runs import Unfinished, read_runs
 from metadialog.reports.terminal import terminal
 from metadialog.reports.write import NO_COST, Report, render
@@ -28,7 +28,7 @@ def table(
     output: Place,
     metrics: Annotated[list[str], Len(1)],
     shots: Annotated[list[Count], Len(1)] | None,
-    steps: Annotated[list[Count], Len(1)] | None,
+    steps: Annotated[list[Literal["chosen"] | Count], Len(1)] | None,
     unfinished: Unfinished,
     resamples: Annotated[int, Ge(100)],
     confidence: Annotated[float, Gt(0), Lt(1)],
@@ -44,7 +44,7 @@ def table(
         output: the directory to write to.
         metrics: the columns of the tables; `table.csv` has all that the records hold.
         shots: a table for each number of support dialogues; None for the most.
-        steps: the inner steps of the columns; None for the last, and for the first metric before adaptation too.
+        steps: the inner steps of the columns; None for the chosen or else the last, and for the first metric before.
         unfinished: refuse runs that have not come to their end, or skip them.
         resamples: of the bootstrap.
         confidence: of the intervals.
@@ -70,13 +70,17 @@ def table(
     for line in skipped:
         console.print(f"left out: {line}", highlight=False, markup=False)
     comparison = compare_runs(found, Settings(resamples, confidence, test, significance, seed))
-    report = render(comparison, chosen_metrics(comparison, metrics), shots, steps, command_line(), skipped)
+    report = render(comparison, chosen_metrics(comparison, metrics), shots, _numbers(steps), command_line(), skipped)
     report.write(directory)
     _log(logger, config, report, directory)
     console.print(terminal(comparison, report.grids))
     if report.without_cost:
         console.print(NO_COST, highlight=False)
     console.print(f"report: {directory / 'report.html'}", highlight=False, markup=False)
+
+
+def _numbers(steps: list[Any] | None) -> list[int] | None:
+    return None if steps is None else [CHOSEN if step == "chosen" else int(step) for step in steps]
 
 
 def _log(node: Mapping[str, Any], config: Mapping[str, Any], report: Report, directory: Path) -> None:

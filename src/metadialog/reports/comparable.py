@@ -151,7 +151,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         source = Path(value).expanduser() / "config.yaml" if isinstance(value, str) and "/" in value else None
         if source is not None and source.is_file():
             found |= {f"{key}:{inner}": kept for inner, kept in _options(read(source)).items()}
-        elif key != "run":  # the run that was evaluated is no longer there
+        elif key not in ("run", "start.run"):  # the run that it came from is no longer there
             found[key] = value
     return found
 

@@ -26,6 +26,9 @@ DIFFERENCES = (
 )  # fmt: skip
 TOPICS = ("metric", "topic", "algorithm", "shots", "inner_step", "mean", "low", "high")
 
+CHOSEN = -1
+"""Stands for the inner step that was chosen on the meta-validation topics, of each algorithm its own."""
+
 _PER_TOPIC = ("word_perplexity", "gain")
 
 
@@ -83,19 +86,30 @@ class Comparison:
 
     @property
     def last(self) -> Column:
-        """The most shots, and the last inner step with them."""
+        """The most shots, and the chosen inner step with them; where none was chosen, the last."""
         return _last(self.scores)
 
     @property
     def last_words(self) -> str:
         """The same in words."""
         shots, step = self.last
-        return f"{shots} shot{'' if shots == 1 else 's'}, after {step} inner step{'' if step == 1 else 's'}"
+        after = "at the chosen step" if step == CHOSEN else f"after {step} inner step{'' if step == 1 else 's'}"
+        return f"{shots} shot{'' if shots == 1 else 's'}, {after}"
+
+    @property
+    def chosen(self) -> pd.DataFrame:
+        """What was chosen on the meta-validation topics: algorithm, seed, shots, inner_step, rate; may be empty."""
+        records = pd.concat([run.records for run in self.runs], ignore_index=True)
+        if CHOSEN not in set(self.scores["inner_step"]):
+            return pd.DataFrame()
+        columns = ["algorithm", "seed", "shots", "inner_step", "rate"]
+        return records.loc[records["selected"].astype(bool), columns].drop_duplicates()
 
 
 def _last(table: pd.DataFrame) -> Column:
     shots = int(table["shots"].max())
-    return shots, int(table.loc[table["shots"] == shots, "inner_step"].max())
+    steps = table.loc[table["shots"] == shots, "inner_step"]
+    return shots, CHOSEN if (steps == CHOSEN).any() else int(steps.max())
 
 
 def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
@@ -108,7 +122,7 @@ def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
     records = with_gain(pd.concat([run.records for run in runs], ignore_index=True))
     algorithms = list(dict.fromkeys(run.algorithm for run in runs))
     fixed = _fixed(records)
-    records = _carried(records, fixed)
+    records = _with_chosen(_carried(records, fixed))
     metrics = reported(records)
     units: list[Unit] = sorted(set(zip(records["topic"], records["episode"].tolist(), strict=True)))
     tables = [_Table(records, metric, algorithms, units, settings) for metric in metrics]
@@ -156,6 +170,19 @@ def _carried(records: pd.DataFrame, fixed: Sequence[str]) -> pd.DataFrame:
     columns = records.loc[~still & (records["inner_step"] > 0), ["shots", "inner_step"]].drop_duplicates()
     repeated = records[still].drop(columns="inner_step").merge(columns, on="shots")
     return pd.concat([records.assign(repeated=False), repeated.assign(repeated=True)], ignore_index=True)
+
+
+def _with_chosen(records: pd.DataFrame) -> pd.DataFrame:
+    """Repeat what was scored at the chosen inner step under `CHOSEN`, if one was chosen in every run."""
+    if "selected" not in records:
+        return records
+    selected = records["selected"].eq(True)
+    adapting = records["shots"] > 0
+    runs = ["algorithm", "seed", "shots"]
+    if not selected[adapting].groupby([records[name] for name in runs]).any().all() or not selected.any():
+        return records
+    chosen = records[selected & ~records["repeated"]].assign(inner_step=CHOSEN)
+    return pd.concat([records, chosen], ignore_index=True)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from metadialog.reports.comparison import Comparison
+from metadialog.reports.comparison import CHOSEN, Comparison
 from metadialog.reports.grid import metric_label
 from metadialog.statistics.metrics import Metric
 
@@ -13,14 +13,14 @@ HEADER = ("metric", "best", "algorithm", "difference", "unit", "effect size", "p
 
 
 def difference_rows(comparison: Comparison, metrics: Sequence[Metric]) -> list[tuple[str, ...]]:
-    """Return the rows below `HEADER`: with the most shots, after the last inner step at which a metric is reported."""
+    """Return the rows below `HEADER`: with the most shots, at the chosen or else the last reported step."""
     rows = []
     most = comparison.differences[comparison.differences["shots"] == comparison.last[0]]
     for metric in metrics:
         part = most[most["metric"] == metric.name]
-        rows += [
-            _row(row, metric, comparison) for _, row in part[part["inner_step"] == part["inner_step"].max()].iterrows()
-        ]
+        steps = set(part["inner_step"])
+        last = part[part["inner_step"] == (CHOSEN if CHOSEN in steps else max(steps, default=0))]
+        rows += [_row(row, metric, comparison) for _, row in last.iterrows()]
     return rows
 
 

@@ -6,30 +6,48 @@ from contextlib import contextmanager
 from importlib.resources import as_file, files
 from itertools import product
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager, rc_context, rcParams, ticker
 from matplotlib import pyplot as plt
-from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metadialog.reports.comparison import Comparison
+from metadialog.reports.comparison import CHOSEN, Comparison
 from metadialog.reports.grid import metric_label
 from metadialog.statistics.metrics import METRICS
 
+_MORE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Noto Sans Thai",
+    "Arial Unicode MS",
+)
 _PANELS = 4  # shots with a panel of curves
-_GAP = 0.052  # between names, of a panel's height
+_GAP = 0.19  # between names, inches
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = "osD^vP*X<>"
+_LEADER: dict[str, Any] = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
 _EDGE: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.5}
 
 
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the project's style."""
-    with as_file(files("metadialog.reports") / "style.mplstyle") as sheet, plt.style.context(sheet):
+    # Signs that the style's font lacks are taken from the first of these that is installed, if any is.
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = [*rcParams["font.sans-serif"][:1], *(name for name in _MORE_FONTS if name in installed)]
+    sheet = as_file(files("metadialog.reports") / "style.mplstyle")
+    with sheet as path, plt.style.context(path), rc_context({"font.family": fonts}), catch_warnings():
+        filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         yield
 
 
@@ -45,10 +63,10 @@ def look(place: int) -> dict[str, Any]:
 def curves_figure(comparison: Comparison) -> Figure:
     """Draw word perplexity against the inner step with its intervals, a panel for each number of shots."""
     part = finite(comparison, "word_perplexity")
-    part = part[part.groupby("shots")["inner_step"].transform("max") > 0]
+    part = part[(part["inner_step"] >= 0) & (part.groupby("shots")["inner_step"].transform("max") > 0)]
     shots = _some(sorted(part["shots"].unique().tolist()))
     with style():
-        figure = Figure(figsize=(max(1, len(shots)) * 3.3 + 0.8, 3.8))
+        figure = Figure(figsize=(max(1, len(shots)) * 3.3 + 0.8, _height(comparison)))
         panels = figure.subplots(1, max(1, len(shots)), squeeze=False, sharey=True)[0]
         for axes, count in zip(panels, shots, strict=False):
             _draw_curves(axes, part[part["shots"] == count], comparison.algorithms)
@@ -63,9 +81,11 @@ def curves_figure(comparison: Comparison) -> Figure:
 
 
 def shots_figure(comparison: Comparison) -> Figure:
-    """Draw word perplexity after the last inner step against shots; before adaptation there are none."""
+    """Draw word perplexity against shots, after the chosen or else the last step; before adaptation there are none."""
     part = finite(comparison, "word_perplexity")
-    last = part[part["inner_step"] == part.groupby("shots")["inner_step"].transform("max")]
+    steps = part.groupby("shots")["inner_step"]
+    main = steps.transform("max").where(steps.transform("min") != CHOSEN, CHOSEN)
+    last = part[part["inner_step"] == main]
     if part["shots"].min() > 0:
         before = part[(part["inner_step"] == 0) & (part["shots"] == part["shots"].min())].assign(shots=0)
         last = pd.concat([before, last])
@@ -73,7 +93,7 @@ def shots_figure(comparison: Comparison) -> Figure:
     # Evenly spaced: 0, 1, 3, 5, 10 would crowd at the left.
     last = last.assign(place=last["shots"].map(counts.index))
     with style():
-        figure = Figure(figsize=(5.6, 3.8))
+        figure = Figure(figsize=(5.6, _height(comparison)))
         axes = figure.subplots()
         for number, algorithm in enumerate(comparison.algorithms):
             rows = last[last["algorithm"] == algorithm].sort_values("place")
@@ -104,7 +124,7 @@ def topics_figure(comparison: Comparison) -> Figure:
         axes.set_yticks(range(values.shape[0]), [str(topic) for topic in gains.index], parse_math=False)
         for row, column in product(range(values.shape[0]), range(values.shape[1])):
             value = values[row, column]
-            dark = math.isfinite(value) and abs(value) > 0.6 * limit
+            dark = math.isfinite(value) and abs(value) > 0.5 * limit
             text = f"{value:+.2f}" if math.isfinite(value) else "diverged"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
         axes.set_title(f"Gain by adaptation, {comparison.last_words}")
@@ -134,9 +154,15 @@ def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequen
     named = [name for name in algorithms if name in values]
     if not named:
         return
+    gap = _GAP * axes.figure.dpi / axes.get_window_extent().height
     points = axes.transData.transform([(axes.get_xlim()[1], values[name]) for name in named])
     heights = axes.transAxes.inverted().transform(points)[:, 1].tolist()
-    for name, place, height in zip(named, heights, spread(heights, _GAP), strict=True):
+    for name, place, height in zip(
+        named,
+        heights,
+        spread(heights, gap),
+        strict=True,
+    ):
         colour = look(list(algorithms).index(name))["color"]
         axes.annotate(
             name,
@@ -148,7 +174,7 @@ def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequen
             fontsize=8,
             color=colour,
             parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={**_LEADER, "color": colour},
             annotation_clip=False,
         )
 
@@ -199,6 +225,11 @@ def finite(comparison: Comparison, metric: str) -> pd.DataFrame:
 def bars(rows: pd.DataFrame) -> list["pd.Series[float]"]:
     """Return the lengths of error bars, downward and upward."""
     return [(rows["mean"] - rows["low"]).clip(lower=0), (rows["high"] - rows["mean"]).clip(lower=0)]
+
+
+def _height(comparison: Comparison) -> float:
+    """Return the inches of a figure, high enough for the names beside it."""
+    return max(3.8, 0.9 + 1.25 * _GAP * len(comparison.algorithms))
 
 
 def _some(shots: Sequence[int]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from metadialog.errors import ConfigError
-from metadialog.reports.comparison import Comparison
+from metadialog.reports.comparison import CHOSEN, Comparison
 from metadialog.statistics.metrics import METRICS, Metric
 from metadialog.text import word_unit
 
@@ -66,7 +66,7 @@ def score_grids(
         comparison: the numbers.
         metrics: the columns; each once for every step at which it was reported.
         shots: which numbers of support dialogues; None for the most.
-        steps: which inner steps; None for the last, and for the first metric the one before adaptation too.
+        steps: which inner steps; None for the chosen or else the last, and for the first metric before.
 
     Raises:
         ConfigError: the records have not these shots or steps.
@@ -83,7 +83,6 @@ def score_grids(
 def topic_grids(comparison: Comparison) -> list[Grid]:
     """Return the tables of topics, with the most shots after the last inner step: perplexity and gain."""
     topics = comparison.topics
-    shots, step = comparison.last
     grids = []
     for name, part in topics.groupby("metric", sort=False):
         metric = METRICS[str(name)]
@@ -101,7 +100,7 @@ def topic_grids(comparison: Comparison) -> list[Grid]:
             for algorithm in comparison.algorithms
         ]
         label = metric_label(metric, comparison.runs[0].language)
-        title = f"{label[:1].upper()}{label[1:]} by topic, {_shots(shots)}, after {_steps(step)}"
+        title = f"{label[:1].upper()}{label[1:]} by topic, {comparison.last_words}"
         grids.append(Grid(title, "algorithm", [(label, len(columns))], columns, rows))
     return grids
 
@@ -136,7 +135,10 @@ def _columns(
 ) -> Iterator[tuple[Metric, int]]:
     for place, metric in enumerate(metrics):
         reported = sorted(scores.loc[scores["metric"] == metric.name, "inner_step"].unique().tolist())
-        usual = [reported[0], reported[-1]] if place == 0 else reported[-1:]
+        if not reported:
+            continue
+        main = CHOSEN if CHOSEN in reported else reported[-1]
+        usual = [min(step for step in reported if step >= 0), main] if place == 0 else [main]
         wanted = usual if steps is None else steps
         yield from ((metric, step) for step in dict.fromkeys(wanted) if step in reported)
 
@@ -184,13 +186,16 @@ def _shots(shots: int) -> str:
 
 
 def _steps(step: int) -> str:
+    if step == CHOSEN:
+        return "chosen step"
     return "before" if step == 0 else f"{step} step{'' if step == 1 else 's'}"
 
 
 def _check(option: str, chosen: Sequence[int], known: Sequence[int]) -> None:
-    wrong = [value for value in chosen if value not in known]
+    wrong = ["chosen" if value == CHOSEN else value for value in chosen if value not in known]
     if wrong:
+        shown = ", ".join("chosen" if value == CHOSEN else str(value) for value in chosen)
         raise ConfigError(
-            f"{option}={list(chosen)}: no run has records of {option} {', '.join(map(str, wrong))}; there are "
-            f"{', '.join(map(str, known))}"
+            f"{option}=[{shown}]: no run has records of {option} {', '.join(map(str, wrong))}; there are "
+            f"{', '.join('chosen' if value == CHOSEN else str(value) for value in known)}"
         )

@@ -119,7 +119,7 @@ def _chart(comparison: Comparison) -> Mapping[str, Any]:
                 "high": _short(high),
             }
             for algorithm, metric, shots, step, mean, low, high in comparison.scores[columns].itertuples(index=False)
-            if math.isfinite(mean)
+            if math.isfinite(mean) and step >= 0
         ],
     }
 

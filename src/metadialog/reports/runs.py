@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,7 @@ def _directories(place: Path) -> Iterator[Path]:
             inner.clear()
             yield path
         # 2 before 10, as sweeps number their runs.
-        inner.sort(key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+        inner.sort(key=lambda name: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)])
 
 
 def _was_started(path: Path, inner: Sequence[str]) -> bool:

@@ -92,6 +92,7 @@ def methods(comparison: Comparison) -> list[tuple[str, str]]:
                 "(Lakens 2013)."
             ),
         ),
+        *([("Chosen steps", _chosen(comparison))] if len(comparison.chosen) else []),
         ("Seeds", _seeds(comparison)),
         ("Revisions", ", ".join(sorted({str(run.status.get("git_revision") or "unknown") for run in comparison.runs}))),
     ]
@@ -108,6 +109,21 @@ def varied_lines(comparison: Comparison) -> list[str]:
         f"{key}: {', '.join(f'{algorithm} {value}' for algorithm, value in values.items())}"
         for key, values in comparison.varied.items()
     ]
+
+
+def _chosen(comparison: Comparison) -> str:
+    """Return what was chosen on the meta-validation topics, with the most shots."""
+    chosen = comparison.chosen
+    most = chosen[chosen["shots"] == chosen["shots"].max()]
+    found = []
+    for algorithm, part in most.groupby("algorithm", sort=False):
+        values = [f"{step} (rate times {rate:g})" for step, rate in zip(part["inner_step"], part["rate"], strict=True)]
+        found.append(f"{algorithm} {', '.join(dict.fromkeys(values))}")
+    return (
+        f"each algorithm's number of inner steps, and what its inner rates are multiplied by, are those that were best "
+        f"on the meta-validation topics, for each seed and number of shots. With {most['shots'].max()} shots: "
+        f"{'; '.join(found)}."
+    )
 
 
 def _seeds(comparison: Comparison) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from metadialog.reports.comparison import Comparison
+from metadialog.reports.comparison import CHOSEN, Comparison
 from metadialog.reports.compute import compute_figure, costs
 from metadialog.reports.differences import difference_rows
-from metadialog.reports.figures import curves_figure, shots_figure, topics_figure
+from metadialog.reports.figures import curves_figure, shots_figure, style, topics_figure
 from metadialog.reports.grid import Grid, score_grids, topic_grids
 from metadialog.reports.latex import latex
 from metadialog.reports.markdown import markdown
@@ -97,19 +97,21 @@ def render(
 
 
 def _csv(table: pd.DataFrame) -> str:
-    return str(table.to_csv(index=False, lineterminator="\n"))
+    named = table.assign(inner_step=table["inner_step"].map(lambda step: "chosen" if step == CHOSEN else step))
+    return str(named.to_csv(index=False, lineterminator="\n"))
 
 
 def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     """Return the figures with what they show: name -> caption, figure."""
     ends = f"with {comparison.settings.confidence:.0%} intervals"
+    step = "chosen" if comparison.last[1] == CHOSEN else "last"
     found = {
         "curves": (
             f"Adaptation curves: word perplexity on held-out topics after each inner step, {ends}.",
             curves_figure(comparison),
         ),
         "shots": (
-            f"Word perplexity after the last inner step against the number of support dialogues, {ends}.",
+            f"Word perplexity at the {step} inner step against the number of support dialogues, {ends}.",
             shots_figure(comparison),
         ),
         "topics": (
@@ -133,5 +135,6 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
 def _saved(figure: Figure, kind: str) -> bytes:
     buffer = BytesIO()
     # Without the date, so that the same runs make the same files.
-    figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    with style():
+        figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return buffer.getvalue()

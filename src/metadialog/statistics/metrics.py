@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 Better = Literal["lower", "higher"]
@@ -36,14 +37,14 @@ class Metric:
     unit: str = ""
 
     def parts(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Return the columns `total` and `weight` of each record; both are 0 where the metric was not reported."""
+        """Return the columns `total` and `weight` of each record; both are 0 where the metric is not there."""
         value = records[self.column].astype("float64")
         by = records[self.by].astype("float64") if self.by else pd.Series(1.0, records.index)
         per = records[self.per].astype("float64") if self.per else by
         parts = pd.DataFrame({"total": value * by, "weight": per})
         # A loss is reported everywhere: where it is no number, the run has diverged, and that must not be lost.
         if self.column not in _ALWAYS_REPORTED:
-            parts[value.isna()] = 0.0
+            parts[~np.isfinite(value)] = 0.0
         return parts
 
 
