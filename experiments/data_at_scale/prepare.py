@@ -24,7 +24,8 @@ from omegaconf import OmegaConf
 
 from metadialog.config import build
 from metadialog.samplers.episodes import EpisodeSampler
-from metadialog.training.topics import load_topics, train_tokenizer
+from metadialog.training.corpora import load_topics
+from metadialog.training.topics import train_tokenizer
 
 CORPUS = "corpus.jsonl"
 

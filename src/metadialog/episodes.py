@@ -4,7 +4,7 @@ This module stands below both sides of the house, so that data and models need n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -75,6 +75,9 @@ class Episode:
         exchanges: the query's exchanges as text, in the order of the rows of `query`.
         support_ids: identifiers of the support dialogues.
         query_ids: identifiers of the query dialogues.
+        support_exchanges: the support's exchanges as text, in the order of the rows of `support`.
+        others: exchanges of the topic's other dialogues, support and more, for algorithms that may see them all
+            (`Algorithm.sees_topic`); else None.
     """
 
     topic: str
@@ -84,6 +87,8 @@ class Episode:
     exchanges: Sequence[Exchange]
     support_ids: tuple[str, ...]
     query_ids: tuple[str, ...]
+    support_exchanges: Sequence[Exchange] = ()
+    others: Batch | None = None
 
     @property
     def shots(self) -> int:
@@ -92,15 +97,11 @@ class Episode:
 
     def to(self, device: torch.device) -> Self:
         """Return the same episode with its tensors on `device`."""
-        support = None if self.support is None else self.support.to(device)
-        return type(self)(
-            self.topic,
-            self.index,
-            support,
-            self.query.to(device),
-            self.exchanges,
-            self.support_ids,
-            self.query_ids,
+        return replace(
+            self,
+            support=None if self.support is None else self.support.to(device),
+            query=self.query.to(device),
+            others=None if self.others is None else self.others.to(device),
         )
 
 

@@ -8,12 +8,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, Tools
 from metadialog.config import build, plain
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.models.rnn import DialogModel
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
@@ -33,10 +32,12 @@ def choice(request: pytest.FixtureRequest) -> str:
 def make_algorithm() -> Callable[..., Algorithm]:
     """A function that makes an algorithm as its yaml says, with other options where they are given."""
 
-    def make(choice: str, **options: object) -> Algorithm:
+    def make(choice: str, *, engine: str = "learn2learn", inner: str = "inner=sgd", **options: object) -> Algorithm:
         with initialize_config_module("metadialog.conf", version_base="1.3"):
-            config: dict[str, Any] = plain(compose("train", [f"algorithm={choice}"]))["algorithm"]
-        algorithm: Algorithm = build({**config, **options}, Learn2LearnEngine())
+            config: dict[str, Any] = plain(compose("train", [f"algorithm={choice}", f"engine={engine}", inner]))
+        algorithm: Algorithm = build(
+            {**config["algorithm"], **options}, Tools(build(config["engine"]), build(config["inner"]))
+        )
         return algorithm
 
     return make

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from metadialog.algorithms.base import Algorithm
+from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.samplers.episodes import EpisodeSampler
 
@@ -18,16 +20,28 @@ def test_it_is_called_as_its_file(make_algorithm: Make, choice: str) -> None:
 def test_it_comes_from_the_model_that_was_learned(
     make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler, choice: str
 ) -> None:
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    adapted = make_algorithm(choice).adapt(model, sampler.sample().support, 3)
+    algorithm = make_algorithm(choice)
+    prepared = algorithm.prepare(model)
+    before = {name: value.clone() for name, value in prepared.state_dict().items()}
+    adapted = algorithm.adapt(prepared, sampler.sample().support, 3)
     first = next(adapted)
     assert all(torch.equal(value, before[name]) for name, value in first.state_dict().items())
-    assert len(list(adapted)) == (0 if choice == "zero_shot" else 3)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert len(list(adapted)) == (0 if choice in ("zero_shot", "retrieval") else 3)
+    assert all(torch.equal(value, before[name]) for name, value in prepared.state_dict().items())
 
 
 def test_without_support_step_0_is_all(make_algorithm: Make, model: DialogModel, choice: str) -> None:
-    assert len(list(make_algorithm(choice).adapt(model, None, 5))) == 1
+    algorithm = make_algorithm(choice)
+    assert len(list(algorithm.adapt(algorithm.prepare(model), None, 5))) == 1
+
+
+def test_what_comes_before_adaptation_is_the_model_itself(
+    make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler, choice: str
+) -> None:
+    query = sampler.sample().query
+    expected = mean_token_loss(model, query).item()
+    algorithm = make_algorithm(choice)
+    assert mean_token_loss(algorithm.prepare(model), query).item() == pytest.approx(expected)
 
 
 def test_an_outer_step_gives_every_parameter_a_finite_gradient(
@@ -36,8 +50,12 @@ def test_an_outer_step_gives_every_parameter_a_finite_gradient(
     algorithm = make_algorithm(choice)
     if not algorithm.trains:
         return
-    algorithm.outer_step(model, sampler.batch(2))
-    for name, parameter in model.named_parameters():
+    prepared = algorithm.prepare(model)
+    algorithm.outer_step(prepared, sampler.batch(2), 0)
+    for name, parameter in (*prepared.named_parameters(), *algorithm.learned.named_parameters()):
+        if name == "embed.context":  # starts each task at zero, and is never learned
+            assert parameter.grad is None
+            continue
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name

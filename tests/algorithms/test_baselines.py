@@ -1,13 +1,17 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 import torch
 
 from metadialog.algorithms.base import Algorithm
+from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import merge
 from metadialog.models.loss import mean_token_loss, token_losses
 from metadialog.models.rnn import DialogModel
 from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.samplers.held_out import held_out_episodes
+from metadialog.tokenizers.tokenizer import Tokenizer
 
 Make = Callable[..., Algorithm]
 
@@ -23,7 +27,7 @@ def test_joint_training_is_on_all_dialogues_of_the_meta_batch(
             assert batch is not None
             total, tokens = total + token_losses(model, batch).sum(), tokens + int(batch.mask.sum())
     expected = torch.autograd.grad(total / tokens, list(model.parameters()))
-    outer = make_algorithm(choice).outer_step(model, episodes)
+    outer = make_algorithm(choice).outer_step(model, episodes, 0)
     assert outer.loss == pytest.approx((total / tokens).item())
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
@@ -31,9 +35,9 @@ def test_joint_training_is_on_all_dialogues_of_the_meta_batch(
 
 def test_two_outer_steps_do_not_add_up(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:
     episodes, algorithm = sampler.batch(2), make_algorithm("finetune")
-    algorithm.outer_step(model, episodes)
+    algorithm.outer_step(model, episodes, 0)
     once = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
-    algorithm.outer_step(model, episodes)
+    algorithm.outer_step(model, episodes, 0)
     for parameter, gradient in zip(model.parameters(), once, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
 
@@ -61,4 +65,55 @@ def test_scratch_learns_nothing_before_it_meets_the_topic(
     scratch = make_algorithm("scratch")
     assert not scratch.trains
     with pytest.raises(NotImplementedError, match="no outer loop"):
-        scratch.outer_step(model, sampler.batch(1))
+        scratch.outer_step(model, sampler.batch(1), 0)
+
+
+def test_the_head_alone_is_fine_tuned(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    *_, adapted = make_algorithm("finetune_head").adapt(model, sampler.sample().support, 2)
+    moved = {name for name, value in adapted.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {"linear.weight", "linear.bias"}
+    episodes = sampler.batch(2)
+    make_algorithm("finetune_head").outer_step(model, episodes, 0)
+    of_head = [parameter.grad for parameter in model.parameters()]
+    make_algorithm("finetune").outer_step(model, episodes, 0)
+    for gradient, parameter in zip(of_head, model.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad)
+
+
+def test_the_oracle_sees_the_whole_topic_but_the_query(
+    make_algorithm: Make, topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer
+) -> None:
+    few = {"food": topics["food"][:12]}
+    options: dict[str, Any] = {
+        "shots": [0, 2],
+        "queries": 3,
+        "episodes_per_topic": 2,
+        "seed": 0,
+        "context_turns": 1,
+        "max_tokens": 32,
+        "query_max_tokens": 32,
+        "loss_on": "response",
+    }
+    episodes = held_out_episodes(few, tokenizer, **options, with_others=True)
+    plain = held_out_episodes(few, tokenizer, **options)
+    assert [(e.support_ids, e.query_ids) for e in episodes] == [(e.support_ids, e.query_ids) for e in plain]
+    oracle = make_algorithm("oracle")
+    assert oracle.sees_topic
+    exchanges = sum(len(dialogue.turns) - 1 for dialogue in few["food"])
+    for episode in episodes:
+        others = oracle.adapts_to(episode)
+        assert others is not None
+        assert len(others.inputs) == exchanges - len(episode.query.inputs)
+    with pytest.raises(ValueError, match="without the topic's other dialogues"):
+        oracle.adapts_to(plain[0])
+    assert make_algorithm("finetune").adapts_to(episodes[0]) is None
+
+
+def test_retrieval_is_joint_training_without_adaptation(
+    make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler
+) -> None:
+    retrieval = make_algorithm("retrieval")
+    assert retrieval.retrieves
+    [only] = retrieval.adapt(model, sampler.sample().support, 10)
+    assert only is model

@@ -32,7 +32,7 @@ def test_the_outer_gradient_is_the_engines(
     episodes = sampler.batch(2)
     inner = InnerLoop(0.2, 2, first_order)
     expected = Learn2LearnEngine().meta_gradient(model, mean_token_loss, episodes, inner, reduction)  # type: ignore[arg-type]
-    outer = algorithm.outer_step(model, episodes)
+    outer = algorithm.outer_step(model, episodes, 0)
     for parameter, gradient in zip(model.parameters(), expected.gradients, strict=True):
         assert parameter.grad is not None
         assert torch.equal(parameter.grad, gradient)
@@ -67,7 +67,7 @@ def test_training_lowers_the_meta_loss_and_new_topics_gain(
     untrained, _ = validate(model, algorithm, held_out)
     losses = []
     for _ in range(40):
-        losses.append(algorithm.outer_step(model, sampler.batch(2)).loss)
+        losses.append(algorithm.outer_step(model, sampler.batch(2), 0).loss)
         optimizer.step()
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
     before, after = validate(model, algorithm, held_out)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from metadialog.algorithms.base import OuterStep
@@ -122,14 +123,18 @@ def test_too_many_shots_are_named_by_the_option_that_asks_for_them(run: Run) -> 
     assert "evaluation.queries=200" not in outcome.err
 
 
-def test_a_folder_of_configs_is_used_and_checked(run: Run) -> None:
-    Path("mine/study").mkdir(parents=True)
-    study = Path("mine/study/slow.yaml")
-    study.write_text("# @package _global_\nalgorithm:\n  inner_lr: 0.125\n")
-    outcome = run("train", "--config-dir", "mine", "+study=slow", *SMOKE)
+def test_an_experiment_of_ones_own_overrides_groups_and_values(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "study" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /split: explicit\n  - override /algorithm: fomaml\n"
+        "split:\n  train: [ai, food]\n  validation: [humor]\n  test: [movies]\nsampler:\n  shots: 2\n  queries: 2\n"
+    )
+    study = ("--config-dir", str(folder.parent), "+experiment=mine")
+    outcome = run("train", *study, "debug=smoke", "logger=local", "split.test=[emotion]")
     assert outcome.code == 0, outcome.err
-    assert "inner_lr: 0.125" in (outcome.run_directory / "config.yaml").read_text()
-    study.write_text("# @package _global_\nalgorithm:\n  inner_lr: -1\n")
-    refused = run("train", "--config-dir", "mine", "+study=slow", *SMOKE)
-    assert refused.code == 2
-    assert "algorithm.inner_lr" in refused.err
+    records = pd.read_parquet(outcome.run_directory / "adaptation.parquet")
+    assert (set(records["algorithm"]), set(records["topic"]), set(records["shots"])) == ({"fomaml"}, {"emotion"}, {2})
+    wrong = run("train", *study, "split.tset=[emotion]", "logger=local")
+    assert wrong.code == 2
+    assert "split.tset: no such option; did you mean split.test?" in wrong.err

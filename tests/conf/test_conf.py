@@ -16,6 +16,7 @@ FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))
 # What has no default, and has to be given wherever its choice is composed.
 GIVEN = {
+    "start=run": ["start.run=outputs/joint"],
     "dataset=dailydialog": ["dataset.root=dailydialog"],
     "dataset=huggingface": ["dataset.path=owner/name"],
     "dataset=jsonl": ["dataset.path=my.jsonl"],

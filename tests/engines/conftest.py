@@ -101,17 +101,22 @@ def cross_entropy(model: nn.Module, parameters: dict[str, Tensor], batch: Batch)
 def of_task(
     model: nn.Module, parameters: dict[str, Tensor], episode: Episode, inner: InnerLoop, seeds: TaskSeeds
 ) -> Tensor:
-    """The query loss of one task after its inner loop."""
+    """The outer loss of one task: of the query losses after the inner steps, those that count."""
     assert episode.support is not None
-    adapted = dict(parameters)
+    adapted, losses = dict(parameters), []
+    weights = inner.query_weights or [0.0] * inner.steps + [1.0]
     with seeds.of(episode.index):
-        for _ in range(inner.steps):
+        for step in range(inner.steps):
+            if weights[step]:
+                losses.append(weights[step] * cross_entropy(model, adapted, episode.query))
             loss = cross_entropy(model, adapted, episode.support)
             changed = {n: value for n, value in adapted.items() if value.requires_grad and inner.adapts(n)}
             gradients = torch.autograd.grad(loss, list(changed.values()), create_graph=True)
             for (name, value), gradient in zip(changed.items(), gradients, strict=True):
-                adapted[name] = value - inner.rate(name) * (gradient.detach() if inner.first_order else gradient)
-        return cross_entropy(model, adapted, episode.query)
+                rate = inner.lr if inner.rates is None else inner.rates[min(step, len(inner.rates) - 1)][name]
+                adapted[name] = value - rate * (gradient.detach() if inner.first_order else gradient)
+        losses.append(weights[-1] * cross_entropy(model, adapted, episode.query))
+    return torch.stack(losses).sum()
 
 
 @pytest.fixture

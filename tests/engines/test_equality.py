@@ -1,5 +1,6 @@
 """The engines against the reference and against plain autograd: one meta-gradient, whichever way it is computed."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -55,9 +56,10 @@ def agree(found: MetaGradient, expected: MetaGradient, tolerance: float) -> None
     assert relative_error([found.loss], [expected.loss]) < tolerance
     assert relative_error([found.support_losses], [expected.support_losses]) < tolerance
     assert relative_error([found.query_losses], [expected.query_losses]) < tolerance
-    assert found.rate_gradients.keys() == expected.rate_gradients.keys()
-    for name, gradient in expected.rate_gradients.items():
-        assert relative_error([found.rate_gradients[name]], [gradient]) < tolerance
+    for found_rates, expected_rates in zip(found.rate_gradients, expected.rate_gradients, strict=True):
+        assert found_rates.keys() == expected_rates.keys()
+        for name, gradient in expected_rates.items():
+            assert relative_error([found_rates[name]], [gradient]) < tolerance
 
 
 @pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
@@ -101,14 +103,18 @@ def body(model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, _ in model.named_parameters()) - head(model)
 
 
-def rates_of(model: nn.Module) -> dict[str, Tensor]:
-    """Rates of every shape: of each weight, of each row, and one for a whole parameter."""
+def rates_of(model: nn.Module, inner: InnerLoop, count: int) -> tuple[dict[str, Tensor], ...]:
+    """Rates of every shape, for some steps: of each weight, of each row, and one for a whole parameter."""
     torch.manual_seed(1)
-    found = {}
-    for place, (name, parameter) in enumerate(model.named_parameters()):
-        shapes = (parameter.shape, (*parameter.shape[:1], *(1 for _ in parameter.shape[1:])), ())
-        found[name] = torch.rand(shapes[place % 3], dtype=torch.float64).requires_grad_()
-    return found
+    steps = []
+    for step in range(count):
+        found = {}
+        for place, (name, parameter) in enumerate(model.named_parameters(), start=step):
+            if inner.adapts(name):
+                shapes = (parameter.shape, (*parameter.shape[:1], *(1 for _ in parameter.shape[1:])), ())
+                found[name] = torch.rand(shapes[place % 3], dtype=torch.float64).requires_grad_()
+        steps.append(found)
+    return tuple(steps)
 
 
 ENGINES = {"learn2learn": Learn2LearnEngine(), **FAST}
@@ -117,34 +123,54 @@ ENGINES = {"learn2learn": Learn2LearnEngine(), **FAST}
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
 @pytest.mark.parametrize("part", [None, head, body], ids=["all", "head", "body"])
-@pytest.mark.parametrize("rated", [False, True], ids=["one rate", "rates"])
-def test_partial_adaptation_and_rates_equal_plain_autograd(
+@pytest.mark.parametrize("rated", [0, 1, 2], ids=["one rate", "rates", "rates of two steps"])
+@pytest.mark.parametrize("weights", [None, (0.4, 0.0, 0.1, 0.5)], ids=["last loss", "losses of some steps"])
+def test_inner_loops_of_all_kinds_equal_plain_autograd(
     make_model: MakeModel,
     two_levels: TwoLevels,
     episodes: list[Episode],
     name: str,
     part: Callable[[nn.Module], frozenset[str]] | None,
+    rated: int,
+    weights: tuple[float, ...] | None,
     *,
     first_order: bool,
-    rated: bool,
 ) -> None:
     model = make_model("gru", layers=2)
-    rates = rates_of(model) if rated else None
-    inner = InnerLoop(0.5, 3, first_order, None if part is None else part(model), rates)
-    adapted = {n: rate for n, rate in (rates or {}).items() if inner.adapts(n)}
-    inner = replace(inner, rates=adapted or None)
+    inner = InnerLoop(0.5, 3, first_order, None if part is None else part(model), query_weights=weights)
+    inner = replace(inner, rates=rates_of(model, inner, rated) or None)
+    rates = [rate for of_step in inner.rates or () for rate in of_step.values()]
     parameters = {n: value.detach().clone().requires_grad_() for n, value in model.named_parameters()}
     outer = two_levels(model, parameters, episodes, inner, "mean")
-    expected = torch.autograd.grad(outer, [*parameters.values(), *adapted.values()])
+    expected = torch.autograd.grad(outer, [*parameters.values(), *rates])
     found = with_seed(ENGINES[name], model, episodes, inner)
-    assert relative_error([*found.gradients, *(found.rate_gradients[n] for n in adapted)], expected) < 1e-10
+    by_rates = [gradient for of_step in found.rate_gradients for gradient in of_step.values()]
+    assert relative_error([*found.gradients, *by_rates], expected) < 1e-10
+    assert found.loss.item() == pytest.approx(outer.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_multi_step_losses_drop_the_same_units(
+    make_model: MakeModel, episodes: list[Episode], fast: Engine, cell: str, steps: int
+) -> None:
+    model = make_model(cell, layers=2, dropout=0.3).train()
+    inner = InnerLoop(0.5, steps, query_weights=tuple(0.1 * (step + 1) for step in range(steps + 1)))
+    inner = replace(inner, rates=rates_of(model, inner, steps))
+    agree(with_seed(fast, model, episodes, inner), with_seed(Learn2LearnEngine(), model, episodes, inner), 1e-10)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.5, 0.5), (0.0, 0.5, 0.5, 0.0)])
+def test_query_weights_have_to_fit_the_steps(weights: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"one for 0, 1, \.\.\., 3 steps, and the last not zero"):
+        InnerLoop(0.5, 3, query_weights=weights)
 
 
 def test_rates_that_are_all_alike_are_one_rate(make_model: MakeModel, episodes: list[Episode], fast: Engine) -> None:
     model = make_model("lstm")
     rates = {name: torch.full_like(p, 0.5) for name, p in model.named_parameters()}
     one = with_seed(fast, model, episodes, InnerLoop(0.5, 3))
-    many = with_seed(fast, model, episodes, InnerLoop(0.1, 3, rates=rates))
+    many = with_seed(fast, model, episodes, InnerLoop(0.1, 3, rates=(rates,)))
     assert relative_error(many.gradients, one.gradients) < 1e-12
 
 
@@ -241,12 +267,14 @@ def doubled(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def test_an_unknown_model_is_refused_by_name(episodes: list[Episode], fast: Engine) -> None:
-    with pytest.raises(ConfigError, match=rf"engine={fast.name}.*not of OtherModel.*engine=learn2learn"):
+    with pytest.raises(
+        ConfigError, match=rf"engine={fast.name}.*not those of the model OtherModel.*engine=learn2learn"
+    ):
         with_seed(fast, other_model(), episodes, InnerLoop(0.5, 1))
 
 
 def test_an_unknown_objective_is_refused_by_name(make_model: MakeModel, episodes: list[Episode], fast: Engine) -> None:
-    with pytest.raises(ConfigError, match=rf"engine={fast.name}.*with doubled"):
+    with pytest.raises(ConfigError, match=rf"engine={fast.name}.*objective doubled"):
         fast.meta_gradient(make_model(), doubled, episodes, InnerLoop(0.5, 1), "mean")
 
 
@@ -275,7 +303,11 @@ def test_auto_says_what_it_picks_once(
     for _ in range(3):
         with_seed(engine, model, episodes, InnerLoop(0.5, 2))
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("engine auto picks vectorized: 2 tasks of 2 inner steps at once take about ")
+    assert re.fullmatch(
+        r"engine auto picks vectorized: vectorized about [\d.]+ ms, [\d.]+ MiB; lean about [\d.]+ ms, [\d.]+ MiB; "
+        r"learn2learn about [\d.]+ ms, [\d.]+ MiB",
+        said,
+    )
 
 
 def test_auto_goes_lean_where_memory_is_short(make_model: MakeModel, episodes: list[Episode]) -> None:

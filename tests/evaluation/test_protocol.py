@@ -21,6 +21,8 @@ def protocol(
         episodes_per_topic=episodes_per_topic,
         max_tokens=512,
         seed=0,
+        rates=None,
+        selection_episodes=1,
         leave_one_out=leave_one_out,
     )
 

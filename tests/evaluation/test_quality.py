@@ -1,4 +1,5 @@
 import logging
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -98,7 +99,25 @@ def test_distinct_counts_chinese_characters() -> None:
 @pytest.mark.parametrize(("reference", "language"), [("hello there", "en"), ("今天天气很好", "zh"), ("", "en")])
 def test_empty_replies_score_0(reference: str, language: str) -> None:
     quality = reply_quality(["", " "], [reference, reference], language)
-    assert quality == ReplyQuality(0, 0, 0, 0, 0)
+    assert quality == ReplyQuality(0, 0, 0, 0, 0, 0, 0 if reference else math.inf, 0)
+
+
+def test_entropy_length_and_repetition_by_hand() -> None:
+    replies = ["a b a b", "a c", "", "d"]
+    quality = reply_quality(replies, ["a b", "a c", "x y z", "d"], "en")
+    # a 3 times, b twice, c and d once, of 7
+    expected = -sum(n / 7 * math.log(n / 7) for n in (3, 2, 1, 1))
+    assert quality.entropy == pytest.approx(expected)
+    assert quality.length_ratio == 7 / 8
+    assert quality.repetition == pytest.approx((1 / 3 + 0 + 0 + 0) / 4)  # ab ba ab
+    assert reply_quality(["很好很好"], ["好"], "zh").repetition == pytest.approx(1 / 3)
+
+
+def test_one_word_again_and_again_is_no_information() -> None:
+    quality = reply_quality(["yes yes yes yes", "yes"], ["no", "no"], "en")
+    assert quality.entropy == 0
+    assert quality.repetition == pytest.approx((2 / 3 + 0) / 2)
+    assert quality.length_ratio == 5 / 2
 
 
 def test_scores_are_silent(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:

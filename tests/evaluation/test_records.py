@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from metadialog.episodes import Batch, Episode
-from metadialog.evaluation.adaptation import word_perplexity
 from metadialog.evaluation.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY, Record, to_frame, write_records
+from metadialog.evaluation.scoring import word_perplexity
 from metadialog.loggers.base import RECORD_COLUMNS
 
 
@@ -28,11 +28,10 @@ def record(inner_step: int, loss: float, bleu: float | None = None) -> Record:
         tokens=10,
         words=5,
         word_perplexity=word_perplexity(loss * 10, 5),
+        token_accuracy=0.5,
+        rate=1.0,
+        selected=inner_step == 1,
         bleu=bleu,
-        rouge_l=None,
-        chrf=None,
-        distinct_1=None,
-        distinct_2=None,
     )
 
 

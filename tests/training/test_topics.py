@@ -12,7 +12,8 @@ from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.samplers.base import Sampler
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.splits.seeded import SeededSplit
-from metadialog.training.topics import Topics, held_out, train_tokenizer, validation_episodes
+from metadialog.training.corpora import Topics
+from metadialog.training.topics import held_out, train_tokenizer, validation_episodes
 
 SAMPLER = {"shots": 2, "queries": 2, "context_turns": 3, "max_tokens": 40, "loss_on": "response"}
 TOKENIZER = {"_target_": "metadialog.tokenizers.character.CharacterTokenizer", "vocab_size": 5000}
@@ -84,6 +85,8 @@ def test_held_out_episodes_share_no_dialogue_with_themselves_or_training(
         episodes_per_topic=1,
         max_tokens=64,
         seed=seed,
+        rates=None,
+        selection_episodes=1,
         leave_one_out=leave_one_out,
     )
     tokenizer = train_tokenizer(TOKENIZER, data.topics)

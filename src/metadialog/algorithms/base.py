@@ -1,12 +1,18 @@
 """What every algorithm does: say what is learned in the outer loop, and how a task is adapted to."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from torch import Tensor, nn
 
+from metadialog.engines.base import Engine, InnerLoop
 from metadialog.episodes import Batch, Episode
+from metadialog.inner.base import InnerRule
+from metadialog.inner.sgd import PLAIN
+from metadialog.models.parts import select
+from metadialog.objectives.base import LIKELIHOOD, Objectives
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +35,140 @@ class OuterStep:
     reduction: Literal["mean", "sum"] = "mean"
 
 
-class Algorithm(Protocol):
-    """What `conf/algorithm/*.yaml` names.
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """How often an outer step goes over the sets of its meta-batch, for the account of what training costs.
 
     Attributes:
-        name: how records, tables and charts call it.
-        trains: whether there is an outer loop at all.
-        inner_steps: steps of adaptation to a task, in validation and wherever no other number is asked for.
+        support: passes of gradients over the support sets.
+        hessian_products: Hessian-vector products over the support sets.
+        query: passes of gradients over the query sets.
     """
 
-    name: str
-    trains: bool
-    inner_steps: int
+    support: int
+    hessian_products: int
+    query: int
 
-    def outer_step(self, model: nn.Module, episodes: Sequence[Episode]) -> OuterStep:
-        """Put the gradient of the outer objective over a meta-batch into the parameters' `.grad`."""
-        ...
 
-    def adapt(self, model: nn.Module, support: Batch | None, steps: int) -> Iterator[nn.Module]:
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What algorithms work with, whichever they are.
+
+    Attributes:
+        engine: computes the meta-gradient, and adapts.
+        rule: how the inner loop changes the parameters.
+        objectives: what the two levels minimise.
+    """
+
+    engine: Engine
+    rule: InnerRule = PLAIN
+    objectives: Objectives = LIKELIHOOD
+
+
+class Algorithm(ABC):
+    """What `conf/algorithm/*.yaml` names.
+
+    Args:
+        tools: what it works with.
+        name: how records, tables and charts call it.
+        inner_steps: steps of adaptation to a task, in validation and wherever no other number is asked for.
+
+    Attributes:
+        trains: whether there is an outer loop at all.
+        learned: what the outer loop learns beside the model, such as learning rates; made by `prepare`.
+        sees_topic: whether it adapts to more of a held-out topic than the support set: its episodes bring the rest.
+        retrieves: whether its replies are taken from the support set, rather than generated.
+    """
+
+    trains = True
+    sees_topic = False
+    retrieves = False
+
+    def __init__(self, tools: Tools, *, name: str, inner_steps: int) -> None:
+        self.tools = tools
+        self.name = name
+        self.inner_steps = inner_steps
+        self.learned = nn.Module()
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return the model to train, and make what is learned beside it; called once, before all else.
+
+        Most algorithms take the model as it is; some extend it by parameters that they adapt.
+        """
+        return model
+
+    def adapts_to(self, episode: Episode) -> Batch | None:
+        """Return what of a held-out episode the model is adapted to; None if there is nothing."""
+        return episode.support
+
+    @abstractmethod
+    def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
+        """Put the gradient of the outer objective over a meta-batch into the parameters' `.grad`.
+
+        Args:
+            model: as `prepare` returned it.
+            episodes: the meta-batch.
+            step: outer steps that were taken before.
+        """
+
+    @abstractmethod
+    def passes(self, step: int) -> Passes:
+        """Return what an outer step goes over, after some outer steps."""
+
+    @abstractmethod
+    def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
         """Yield the model after 0, 1, ..., `steps` inner steps on a support set.
 
         Step 0 is the model as it was learned. With no support set, or for an algorithm that does not adapt,
         step 0 is all there is. No graph is kept; each step reuses the one copy.
+
+        Args:
+            model: as `prepare` returned it.
+            support: the support set.
+            steps: inner steps.
+            scale: what the inner learning rates are multiplied by.
         """
-        ...
+
+
+class GradientAlgorithm(Algorithm):
+    """An algorithm that adapts by some steps of the inner rule.
+
+    Args:
+        tools: what it works with.
+        name: how records, tables and charts call it.
+        inner_lr: the inner learning rate, alpha.
+        inner_steps: steps of adaptation to a task.
+    """
+
+    def __init__(self, tools: Tools, *, name: str, inner_lr: float, inner_steps: int) -> None:
+        super().__init__(tools, name=name, inner_steps=inner_steps)
+        self.inner_lr = inner_lr
+
+    def adapted(self, model: nn.Module) -> frozenset[str] | None:
+        """Return the names of the parameters that the inner loop changes; None for all."""
+        rule = self.tools.rule
+        if rule.adapted is None and not rule.frozen:
+            return None
+        names = select(model, ["*"] if rule.adapted is None else rule.adapted, "inner.adapted")
+        return names - select(model, rule.frozen, "inner.frozen")
+
+    def inner_loop(self, model: nn.Module, steps: int, scale: float = 1.0) -> InnerLoop:
+        """Return the inner loop for a number of steps, as the outer loop differentiates it."""
+        return InnerLoop(
+            self.inner_lr * scale,
+            steps,
+            adapted=self.adapted(model),
+            rule=self.tools.rule,
+            support_objective=self.tools.objectives.inner,
+        )
+
+    def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
+        """Yield the model after 0, 1, ..., `steps` inner steps; see `Algorithm.adapt`."""
+        if support is None:
+            yield model
+        else:
+            inner = self.inner_loop(model, steps, scale)
+            yield from self.tools.engine.adapt(model, self.tools.objectives.inner, support, inner)
 
 
 def assign_gradients(model: nn.Module, gradients: Sequence[Tensor]) -> None:

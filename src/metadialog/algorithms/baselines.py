@@ -4,45 +4,39 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Len
 from torch import nn
 
-from metadialog.algorithms.base import OuterStep
-from metadialog.engines.base import Engine, InnerLoop
+from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools
 from metadialog.episodes import Batch, Episode, merge
-from metadialog.models.loss import mean_token_loss, token_losses
+from metadialog.models.parts import select
 from metadialog.randomness import TaskSeeds, drops
 
 
-class FineTuning:
+class FineTuning(GradientAlgorithm):
     """Joint training over all meta-train topics, then fine-tuning on a topic's support set.
 
     The outer loop sees the very episodes that a meta-learner sees, support and query sets together as one batch,
     and minimises their mean token loss: ordinary training on the same dialogues, in the same order.
 
     Args:
-        engine: fine-tunes, with the same inner loop as the meta-learners'.
+        tools: engine, inner rule and objectives, the same as the meta-learners'.
         name: how records and tables call it.
         inner_lr: learning rate of fine-tuning.
         inner_steps: steps of fine-tuning in validation.
     """
 
-    trains = True
-
     def __init__(
         self,
-        engine: Engine,
+        tools: Tools,
         *,
         name: str,
         inner_lr: Annotated[float, Gt(0)],
         inner_steps: Annotated[int, Ge(0)],
     ) -> None:
-        self.engine = engine
-        self.name = name
-        self.inner_lr = inner_lr
-        self.inner_steps = inner_steps
+        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
 
-    def outer_step(self, model: nn.Module, episodes: Sequence[Episode]) -> OuterStep:
+    def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
         # Each task has its own dropout masks, whoever else is in the meta-batch; without, one pass is faster.
         parts = [[episode] for episode in episodes] if drops(model) else [episodes]
@@ -54,18 +48,16 @@ class FineTuning:
         # Off for all algorithms of a comparison, as the meta-learners have to do without cuDNN.
         with torch.backends.cudnn.flags(enabled=False):
             for part, batch in zip(parts, batches, strict=True):
+                # Objectives are means over the counted tokens: so their sums over tasks are those of one batch.
                 with seeds.of(part[0].index):
-                    loss = token_losses(model, batch).sum() / tokens
+                    loss = self.tools.objectives.outer(model, batch) * (int(batch.mask.sum()) / tokens)
                 loss.backward()  # type: ignore[no-untyped-call]
                 value += loss.item()
         return OuterStep(value, value, value, size=tokens)
 
-    def adapt(self, model: nn.Module, support: Batch | None, steps: int) -> Iterator[nn.Module]:
-        """Yield the model after 0, 1, ..., `steps` steps of fine-tuning on the support set."""
-        if support is None:
-            yield model
-        else:
-            yield from self.engine.adapt(model, mean_token_loss, support, InnerLoop(self.inner_lr, steps))
+    def passes(self, step: int) -> Passes:  # noqa: ARG002
+        """Return what an outer step goes over: everything, once."""
+        return Passes(1, 0, 1)
 
 
 def _sets(episode: Episode) -> list[Batch]:
@@ -80,7 +72,7 @@ class Scratch(FineTuning):
 
     trains = False
 
-    def outer_step(self, model: nn.Module, episodes: Sequence[Episode]) -> OuterStep:
+    def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Refuse: nothing is learned before the topic is met."""
         raise NotImplementedError("scratch has no outer loop")
 
@@ -89,13 +81,78 @@ class ZeroShot(FineTuning):
     """Joint training over all meta-train topics, and no adaptation.
 
     Args:
-        engine: not used; every algorithm is given one.
+        tools: engine, inner rule and objectives.
         name: how records and tables call it.
     """
 
-    def __init__(self, engine: Engine, *, name: str) -> None:
-        super().__init__(engine, name=name, inner_lr=1.0, inner_steps=0)
+    def __init__(self, tools: Tools, *, name: str) -> None:
+        super().__init__(tools, name=name, inner_lr=1.0, inner_steps=0)
 
-    def adapt(self, model: nn.Module, support: Batch | None, steps: int) -> Iterator[nn.Module]:  # noqa: ARG002
+    def adapt(
+        self,
+        model: nn.Module,
+        support: Batch | None,  # noqa: ARG002
+        steps: int,  # noqa: ARG002
+        scale: float = 1.0,  # noqa: ARG002
+    ) -> Iterator[nn.Module]:
         """Yield the model as it is, once, whatever the support set."""
         yield model
+
+
+class HeadFineTuning(FineTuning):
+    """Joint training over all meta-train topics, then fine-tuning of a part of the model, its head by default.
+
+    Args:
+        tools: engine, inner rule and objectives.
+        name: how records and tables call it.
+        inner_lr: learning rate of fine-tuning.
+        inner_steps: steps of fine-tuning in validation.
+        adapted: parts of the model (embeddings, body, head) or patterns of parameter names.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        name: str,
+        inner_lr: Annotated[float, Gt(0)],
+        inner_steps: Annotated[int, Ge(0)],
+        adapted: Annotated[list[str], Len(1)],
+    ) -> None:
+        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
+        self.parts = adapted
+
+    def adapted(self, model: nn.Module) -> frozenset[str] | None:
+        """Return the names of the parameters that are fine-tuned: of those that `inner.adapted` leaves."""
+        names, allowed = select(model, self.parts, "algorithm.adapted"), super().adapted(model)
+        return names if allowed is None else names & allowed
+
+
+class Oracle(FineTuning):
+    """The ceiling: joint training, then fine-tuning on all of the target topic's dialogues but the query set.
+
+    Its episodes, and the shots in its records, are those of every other algorithm, so that it stands in the same
+    tables; what it sees does not depend on the shots. Same options as `FineTuning`.
+    """
+
+    sees_topic = True
+
+    def adapts_to(self, episode: Episode) -> Batch | None:
+        """Return the topic's other dialogues.
+
+        Raises:
+            ValueError: the episode was drawn without them.
+        """
+        if episode.others is None:
+            raise ValueError(f"the episode of topic {episode.topic!r} was drawn without the topic's other dialogues")
+        return episode.others
+
+
+class Retrieval(ZeroShot):
+    """The response to the nearest support context, for the metrics of replies (the baseline of DSTC8's track 2).
+
+    What its records hold of losses and perplexity is the joint-trained model's, without adaptation: retrieval gives no
+    probabilities.
+    """
+
+    retrieves = True

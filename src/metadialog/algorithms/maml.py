@@ -1,18 +1,18 @@
 """Model-agnostic meta-learning, with exact or with first-order gradients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import OuterStep, assign_gradients
-from metadialog.engines.base import Engine, InnerLoop
-from metadialog.episodes import Batch, Episode
-from metadialog.models.loss import mean_token_loss
+from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools, assign_gradients
+from metadialog.engines.base import InnerLoop, MetaGradient, Reduction
+from metadialog.episodes import Episode
 
 
-class MAML:
+class MAML(GradientAlgorithm):
     """Finn et al. 2017 (arXiv:1703.03400), algorithm 1: learn an initialisation that adapts well.
 
     `theta_i' = theta - inner_lr * grad L_i(theta; support)`, `inner_steps` times; the outer loop minimises
@@ -20,7 +20,7 @@ class MAML:
     paper's section 5.2), which is first-order MAML.
 
     Args:
-        engine: computes the meta-gradient.
+        tools: engine, inner rule and objectives.
         name: how records and tables call it.
         inner_lr: the inner learning rate, alpha.
         inner_steps: inner steps in training and validation.
@@ -28,11 +28,9 @@ class MAML:
         reduction: how the tasks' query losses make the outer objective.
     """
 
-    trains = True
-
     def __init__(
         self,
-        engine: Engine,
+        tools: Tools,
         *,
         name: str,
         inner_lr: Annotated[float, Gt(0)],
@@ -40,24 +38,26 @@ class MAML:
         first_order: bool,
         reduction: Literal["mean", "sum"],
     ) -> None:
-        self.engine = engine
-        self.name = name
-        self.inner_lr = inner_lr
-        self.inner_steps = inner_steps
+        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
         self.first_order = first_order
-        self.reduction: Literal["mean", "sum"] = reduction
+        self.reduction: Reduction = reduction
 
-    def outer_step(self, model: nn.Module, episodes: Sequence[Episode]) -> OuterStep:
+    def training_loop(self, model: nn.Module, step: int) -> InnerLoop:  # noqa: ARG002 - others change with it
+        """Return the inner loop that an outer step differentiates through."""
+        return replace(self.inner_loop(model, self.inner_steps), first_order=self.first_order)
+
+    def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Put the meta-gradient of the meta-batch into the parameters' `.grad`."""
-        inner = InnerLoop(self.inner_lr, self.inner_steps, self.first_order)
-        result = self.engine.meta_gradient(model, mean_token_loss, episodes, inner, self.reduction)
+        inner, outer = self.training_loop(model, step), self.tools.objectives.outer
+        result = self.tools.engine.meta_gradient(model, outer, episodes, inner, self.reduction)
         assign_gradients(model, result.gradients)
+        self.keep_gradients(result)
         support_loss, query_loss = result.support_losses.mean().item(), result.query_losses.mean().item()
         return OuterStep(result.loss.item(), support_loss, query_loss, reduction=self.reduction)
 
-    def adapt(self, model: nn.Module, support: Batch | None, steps: int) -> Iterator[nn.Module]:
-        """Yield the model after 0, 1, ..., `steps` gradient steps on the support set."""
-        if support is None:
-            yield model
-        else:
-            yield from self.engine.adapt(model, mean_token_loss, support, InnerLoop(self.inner_lr, steps))
+    def passes(self, step: int) -> Passes:  # noqa: ARG002 - others change with it
+        """Return what an outer step goes over."""
+        return Passes(self.inner_steps, 0 if self.first_order else self.inner_steps, 1)
+
+    def keep_gradients(self, result: MetaGradient) -> None:
+        """Keep the gradients of what is learned beside the model, if anything is."""

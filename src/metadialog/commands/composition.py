@@ -100,7 +100,9 @@ def _option_problem(override: Override, config_name: str, overrides: list[str]) 
     known = _parsed(overrides)
     groups = _groups_of(config_name)
     # Where a group is not this command's, there is nothing to compose with it.
-    chosen = [o.input_line or "" for o in known if o.key_or_group in groups and not o.is_sweep_override()]
+    added = [o for o in known if o.is_add() and _choices(o.key_or_group)]
+    of_group = [o for o in known if o.key_or_group in groups and not o.is_sweep_override()]
+    chosen = [o.input_line or "" for o in (*of_group, *added)]
     config = OmegaConf.to_container(compose(config_name, chosen))
     leaves = _paths(config)  # type: ignore[arg-type]
     if key in leaves or key in groups or override.is_delete():

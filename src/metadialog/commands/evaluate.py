@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 
-from metadialog.algorithms.base import Algorithm
 from metadialog.commands.console import make_console
 from metadialog.commands.job import command_line
 from metadialog.commands.session import (
@@ -15,8 +14,10 @@ from metadialog.commands.session import (
     Threads,
     evaluate_and_report,
     find_device,
+    make_algorithm,
     print_cut,
     print_directory,
+    row_name,
     use_threads,
 )
 from metadialog.config import build
@@ -24,9 +25,10 @@ from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.adaptation import adaptation_gain
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.metrics_file import MetricsFile
-from metadialog.training.export import load_exported
+from metadialog.training.corpora import load_topics
+from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.run_directory import RunDirectory
-from metadialog.training.topics import held_out, load_topics
+from metadialog.training.topics import held_out, selection_episodes
 from metadialog.training.trainer import Sinks
 
 Node = dict[str, Any]
@@ -39,6 +41,9 @@ def evaluate(
     split: Node,
     sampler: Node,
     algorithm: Node,
+    start: Node,
+    inner: Node,
+    objective: Node,
     engine: Node,
     generation: Node,
     evaluation: Node,
@@ -56,6 +61,9 @@ def evaluate(
         split: config node of the split of its topics.
         sampler: config node of the sampler of episodes.
         algorithm: config node of the algorithm.
+        start: config node of what the outer loop starts from.
+        inner: config node of the inner loop's update rule.
+        objective: config node of what the two levels minimise.
         engine: config node of the engine.
         generation: config node of the generation of replies.
         evaluation: config node of the protocol on held-out topics.
@@ -77,7 +85,9 @@ def evaluate(
     where = find_device(device)
     use_threads(threads)
     target = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
-    model, tokenizer = load_exported(source.model, where)
+    tokenizer = load_tokenizer(source.model)
+    learner = make_algorithm(config, tokenizer)
+    model = load_exported(source.model, learner, tokenizer, where)
     target.check_new()
     target.write_config(config)
     with (
@@ -87,15 +97,16 @@ def evaluate(
         topics = load_topics(dataset, split, cache)
         console.print(topics.summary(), highlight=False, markup=False)
         protocol = build(evaluation)
-        episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler)
+        others = learner.sees_topic
+        episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, sampler, with_others=others)
+        chosen_on = selection_episodes(topics, tokenizer, protocol, sampler, with_others=others)
         print_cut(console, episodes, tokenizer, protocol.max_tokens)
-        learner: Algorithm = build(algorithm, build(engine))
-        name = f"evaluate-{learner.name}-{topics.corpus.name}-seed{seed}"
+        name = f"evaluate-{row_name(config)}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)
         outcome: Status = "failed"
         try:
             labels = Labels(
-                learner.name,
+                row_name(config),
                 build(engine).name,
                 topics.corpus.name,
                 seed,
@@ -104,7 +115,17 @@ def evaluate(
             )
             sinks = Sinks(target, metrics, run_logger)
             records = evaluate_and_report(
-                model, learner, episodes, protocol, generation, tokenizer, labels, sinks, 0, console
+                model,
+                learner,
+                episodes,
+                protocol,
+                generation,
+                tokenizer,
+                labels,
+                sinks,
+                0,
+                console,
+                selected_on=chosen_on,
             )
             outcome = "finished"
         except KeyboardInterrupt:

@@ -21,14 +21,25 @@ from metadialog.config import read
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import literal, quote, typed
 
+# How a topic is adapted to.
+_LEARNING = ("algorithm", "start", "inner", "objective", "engine")
+
 # command -> the option that names the run, and the config groups that are taken over from it (None: all)
 SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "train": ("resume", None),
     "evaluate": (
         "run",
-        ("dataset", "split", "sampler", "algorithm", "engine", "generation", "evaluation", "seed"),
+        (
+            "dataset",
+            "split",
+            "sampler",
+            *_LEARNING,
+            "generation",
+            "evaluation",
+            "seed",
+        ),
     ),
-    "predict": ("run", ("sampler", "algorithm", "engine", "generation")),
+    "predict": ("run", ("sampler", *_LEARNING, "generation")),
 }
 
 

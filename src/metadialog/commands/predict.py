@@ -6,16 +6,16 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 
-from metadialog.algorithms.base import Algorithm
 from metadialog.commands.console import make_console
-from metadialog.commands.session import Device, find_device
+from metadialog.commands.session import Device, find_device, make_algorithm
 from metadialog.config import build
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.local import expand
 from metadialog.datasets.specification import read_specification, write_predictions
 from metadialog.evaluation.prediction import predict_response
+from metadialog.evaluation.selection import NOTHING, read_selection
 from metadialog.samplers.exchanges import ExchangeEncoder
-from metadialog.training.export import load_exported
+from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.progress import progress
 from metadialog.training.run_directory import RunDirectory
 
@@ -30,6 +30,9 @@ def predict(
     dataset: Node,
     sampler: Node,
     algorithm: Node,
+    start: Node,
+    inner: Node,
+    objective: Node,
     engine: Node,
     generation: Node,
     device: Device,
@@ -45,6 +48,9 @@ def predict(
         dataset: config node of the data set that holds its dialogues.
         sampler: config node of the sampler, for how exchanges are made.
         algorithm: config node of the algorithm.
+        start: config node of what the outer loop starts from.
+        inner: config node of the inner loop's update rule.
+        objective: config node of what the two levels minimise.
         engine: config node of the engine.
         generation: config node of the generation of replies.
         device: to compute on.
@@ -53,18 +59,23 @@ def predict(
         RunError: the run's model cannot be read.
         DataError: the specification is malformed, or does not fit the data set.
     """
+    config = dict(locals())
     console = make_console()
     where = find_device(device)
-    model, tokenizer = load_exported(RunDirectory(Path(run).expanduser()).model, where)
+    source_run = RunDirectory(Path(run).expanduser())
+    exported = source_run.model
+    tokenizer = load_tokenizer(exported)
+    learner = make_algorithm(config, tokenizer)
+    model = load_exported(exported, learner, tokenizer, where)
     source: Dataset = build(dataset)
     requests = read_specification(expand(specification, "specification"), source.dialogues())
     encoder = ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"])
-    learner: Algorithm = build(algorithm, build(engine))
     generate = build(generation)
+    selection = read_selection(source_run.selection) if source_run.selection.exists() else NOTHING
     responses = []
     with progress(console, "prediction", len(requests)) as report:
         for request in requests:
-            responses.append(predict_response(model, learner, request, encoder, generate, tokenizer))
+            responses.append(predict_response(model, learner, request, encoder, generate, tokenizer, selection))
             report(len(responses))
     path = Path(HydraConfig.get().runtime.output_dir) / PREDICTIONS
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,10 @@ the directories that it names: a wrong name or value is found while nothing has 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import initialize_config_module
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
@@ -67,6 +68,8 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         checkpoint = latest_checkpoint(run.last, run.best)
         if checkpoint is not None:
             check_steps(checkpoint, config)
+    if "training" in config and config["start"].get("run") is not None:
+        RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
     if config.get("run") is not None:
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 
@@ -82,7 +85,7 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         return
     if dataset.get("root", "") is None:
         from metadialog.cache.place import cache_directory
-        from metadialog.downloads.download import downloaded
+        from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))
     for option, kind, is_there in (("path", "file", Path.is_file), ("root", "folder or zip file", Path.exists)):
@@ -99,7 +102,7 @@ def add_config_dir(folder: str) -> None:
     """
     if not Path(folder).is_dir():
         raise ConfigError(f"--config-dir {folder}: there is no such directory")
-    loader = GlobalHydra.instance().config_loader()
+    loader = cast("ConfigLoaderImpl", GlobalHydra.instance().config_loader())
     search_path = loader.get_search_path()
     search_path.prepend(provider="command-line", path=f"file://{Path(folder).resolve()}")
-    loader.repository.initialize_sources(search_path)  # type: ignore[attr-defined] - which has been made already
+    loader.repository.initialize_sources(search_path)  # it looked for them once, before this one was named

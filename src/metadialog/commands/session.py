@@ -1,6 +1,9 @@
 """What the commands that compute have in common: device, seeds, console, and the final evaluation."""
 
+import itertools
+import json
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -11,15 +14,20 @@ from annotated_types import Ge, Le, Lt
 from rich.console import Console
 from torch import nn
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, Tools
+from metadialog.algorithms.warm import WarmStarted
 from metadialog.config import build
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Labels, Sample, evaluate
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.evaluation.records import to_frame
+from metadialog.evaluation.records import Record, to_frame
+from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
+from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.atomic import write_atomically
+from metadialog.training.cost import Cost, count_tokens
 from metadialog.training.distributed import ALONE, Ranks
 from metadialog.training.progress import progress
 from metadialog.training.run_directory import RunDirectory
@@ -64,6 +72,20 @@ def find_device(device: Device, local_rank: int = 0) -> torch.device:
     return found
 
 
+def make_algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
+    """Make the algorithm that a config describes, with its engine, inner rule and objectives."""
+    tools = Tools(build(config["engine"]), build(config["inner"]), build(config["objective"], tokenizer))
+    algorithm: Algorithm = build(config["algorithm"], tools)
+    start: Start = build(config["start"])
+    return WarmStarted(algorithm, start.steps) if start.steps else algorithm
+
+
+def row_name(config: Mapping[str, Any]) -> str:
+    """Return how records and tables call what a config describes: the algorithm, and what it started from."""
+    start: Start = build(config["start"])
+    return f"{config['algorithm']['name']}{start.suffix}"
+
+
 def evaluate_and_report(
     model: nn.Module,
     algorithm: Algorithm,
@@ -76,8 +98,25 @@ def evaluate_and_report(
     step: int,
     console: Console,
     team: Ranks = ALONE,
+    *,
+    selected_on: Sequence[Episode] = (),
+    trained: Cost | None = None,
 ) -> pd.DataFrame:
-    """Evaluate on held-out episodes; write records and samples, log them, and print the tables.
+    """Choose inner rates and steps; evaluate on held-out episodes; write, log and print what comes of it.
+
+    Args:
+        model: as the outer loop left it.
+        algorithm: adapts it.
+        episodes: of the held-out topics.
+        protocol: what is asked.
+        generation: config node of the generation of replies.
+        tokenizer: ids to text.
+        labels: of the records.
+        sinks: where results go.
+        step: outer steps that were taken.
+        console: where tables go.
+        selected_on: episodes of the meta-validation topics, to choose on; none: nothing is chosen.
+        trained: what training has cost.
 
     Several processes share the episodes, and the first of them writes.
 
@@ -85,24 +124,64 @@ def evaluate_and_report(
         The records.
     """
     device = next(model.parameters()).device
+    began = time.perf_counter()
+    on_device = [episode.to(device) for episode in selected_on]
+    selection = _choose(model, algorithm, on_device, protocol, sinks, console, team)
     on_device = [episode.to(device) for episode in episodes]
-    mine = list(enumerate(on_device))[team.part_of(len(on_device))]
-    found = {}
-    with progress(console, "evaluation", len(mine)) as report:
-        for place, episode in mine:
-            found[place] = evaluate(model, algorithm, [episode], protocol, build(generation), tokenizer, labels)
-            report(len(found))
-    parts = sorted(team.collect(found).items())
-    samples = [sample for _, (_, part) in parts for sample in part]
-    frame = to_frame([record for _, (part, _) in parts for record in part])
+    with progress(console, "evaluation", len(on_device)) as report:
+        done = itertools.count(team.size, team.size)  # the others are about as far
+
+        def of_episode(episode: Episode) -> tuple[list[Record], list[Sample]]:
+            found = evaluate(model, algorithm, [episode], protocol, build(generation), tokenizer, labels, selection)
+            report(min(next(done), len(on_device)))
+            return found
+
+        parts = team.map(of_episode, on_device)
+    samples = [sample for _, part in parts for sample in part]
+    frame = to_frame([record for part, _ in parts for record in part])
     if not team.is_first:
         return frame
     console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     sinks.run.write_results(frame, samples, episodes, labels.language)
+    _write_cost(sinks, trained, episodes, protocol, time.perf_counter() - began)
     sinks.log(step, "meta_test", _mean_losses(frame))
     sinks.logger.log_adaptation(frame)
     sinks.logger.log_samples([_logged(sample) for sample in samples])
     return frame
+
+
+def _choose(
+    model: nn.Module,
+    algorithm: Algorithm,
+    episodes: Sequence[Episode],
+    protocol: AdaptationProtocol,
+    sinks: Sinks,
+    console: Console,
+    team: Ranks,
+) -> Selection:
+    """Choose the inner rate and steps for each number of shots, if that is asked for; write and print the choice."""
+    if protocol.rates is None or not episodes:
+        return NOTHING
+    selection = select(model, algorithm, episodes, protocol.rates, protocol.steps, team.map)
+    if not team.is_first:
+        return selection
+    write_atomically(sinks.run.selection, selection.to_json(algorithm.name))
+    chosen = [best for shots in protocol.shots if (best := selection.best(shots)) is not None]
+    words = (f"{c.shots} shots: rate x {c.rate:g}, {c.inner_step} steps (loss {c.loss:.3f})" for c in chosen)
+    console.print(f"chosen on meta-validation topics: {'; '.join(words)}", highlight=False)
+    return selection
+
+
+def _write_cost(
+    sinks: Sinks, trained: Cost | None, episodes: Sequence[Episode], protocol: AdaptationProtocol, seconds: float
+) -> None:
+    """Write what training and this evaluation took."""
+    tokens = sum(protocol.steps * count_tokens(e.support) for e in episodes if e.support is not None)
+    content = {
+        "meta_train": None if trained is None else trained.to_dict(),
+        "evaluation": {"episodes": len(episodes), "tokens": tokens, "seconds": seconds},
+    }
+    write_atomically(sinks.run.cost, json.dumps(content, indent=2) + "\n")
 
 
 def print_cut(console: Console, episodes: Sequence[Episode], tokenizer: Tokenizer, max_tokens: int) -> None:

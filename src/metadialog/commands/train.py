@@ -21,8 +21,10 @@ from metadialog.commands.session import (
     Threads,
     evaluate_and_report,
     find_device,
+    make_algorithm,
     print_cut,
     print_directory,
+    row_name,
     seed_everything,
     use_threads,
 )
@@ -32,13 +34,17 @@ from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.local import LocalLogger
 from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.checkpoint import latest_checkpoint
+from metadialog.training.corpora import Topics, load_topics
+from metadialog.training.cost import Cost, cost_of
 from metadialog.training.distributed import Ranks, ranks
-from metadialog.training.export import export_model
+from metadialog.training.export import export_model, take_weights
 from metadialog.training.progress import progress
+from metadialog.training.resume import total_steps
 from metadialog.training.run_directory import RunDirectory
-from metadialog.training.topics import Topics, held_out, load_topics, train_tokenizer, validation_episodes
+from metadialog.training.topics import held_out, selection_episodes, train_tokenizer, validation_episodes
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 Node = dict[str, Any]
@@ -52,6 +58,9 @@ def train(
     sampler: Node,
     model: Node,
     algorithm: Node,
+    start: Node,
+    inner: Node,
+    objective: Node,
     engine: Node,
     optimizer: Node,
     schedule: Node,
@@ -75,6 +84,9 @@ def train(
         sampler: config node of the sampler of episodes.
         model: config node of the model.
         algorithm: config node of the algorithm.
+        start: config node of what the outer loop starts from.
+        inner: config node of the inner loop's update rule.
+        objective: config node of what the two levels minimise.
         engine: config node of the engine.
         optimizer: config node of the outer optimizer.
         schedule: config node of its schedule.
@@ -108,23 +120,27 @@ def train(
         if team.size > 1:
             console.print(f"{team.size} processes share each meta-batch", highlight=False)
         protocol = build(evaluation)
-        episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler)
+        learner = make_algorithm(config, text_to_ids)
+        others = learner.sees_topic
+        episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler, with_others=others)
+        chosen_on = selection_episodes(topics, text_to_ids, protocol, sampler, with_others=others)
         print_cut(console, episodes, text_to_ids, protocol.max_tokens)
         run_logger = _logger(config, run, team, checkpoint)
         sinks = Sinks(run, metrics, run_logger)
         outcome: Status = "failed"
         try:
-            trainer = _trainer(config, topics, text_to_ids, sinks, where, team)
+            trainer = _trainer(config, topics, text_to_ids, learner, sinks, where, team, fresh=checkpoint is None)
+            trainer.cost = _cost_before(config)
             if checkpoint:
                 trainer.load_state_dict(checkpoint)
             with progress(console, "training", trainer.steps, trainer.standing.step) as report:
                 standing = trainer.run(report)
             _announce(console, trainer)
             if team.is_first:
-                export_model(run.model, trainer.model, text_to_ids, config)
+                export_model(run.model, trainer.model, trainer.algorithm, text_to_ids, config)
                 run_logger.log_model(run.model)
             labels = Labels(
-                trainer.algorithm.name,
+                row_name(config),
                 build(engine).name,
                 topics.corpus.name,
                 seed,
@@ -143,6 +159,8 @@ def train(
                 standing.step,
                 console,
                 team,
+                selected_on=chosen_on,
+                trained=trainer.cost,
             )
             outcome = "finished"
         except KeyboardInterrupt:
@@ -184,7 +202,7 @@ def _go_on(run: RunDirectory, metrics: MetricsFile, console: Console) -> dict[st
 
 def _logger(config: Mapping[str, Any], run: RunDirectory, team: Ranks, checkpoint: Mapping[str, Any] | None) -> Logger:
     """Make the logger of the first process; the others have nothing to say."""
-    name = f"{config['algorithm']['name']}-{dataset_name(config['dataset'])}-seed{config['seed']}"
+    name = f"{row_name(config)}-{dataset_name(config['dataset'])}-seed{config['seed']}"
     run_id = checkpoint["logger_run_id"] if checkpoint else None
     if not team.is_first:
         return LocalLogger(run.path, config, name, run_id)
@@ -198,15 +216,22 @@ def dataset_name(dataset: Mapping[str, Any]) -> str:
 
 
 def _trainer(
-    config: Mapping[str, Any], topics: Topics, tokenizer: Tokenizer, sinks: Sinks, device: torch.device, team: Ranks
+    config: Mapping[str, Any],
+    topics: Topics,
+    tokenizer: Tokenizer,
+    algorithm: Algorithm,
+    sinks: Sinks,
+    device: torch.device,
+    team: Ranks,
+    *,
+    fresh: bool,
 ) -> Trainer:
     """Put the parts of training together."""
     seed = config["seed"]
     seed_everything(seed)
-    model = _model(config, tokenizer, device)
-    algorithm: Algorithm = build(config["algorithm"], build(config["engine"]))
-    optimizer = build(config["optimizer"], model.parameters())
-    training = config["training"]
+    model = _model(config, tokenizer, algorithm, device, fresh=fresh)
+    optimizer = build(config["optimizer"], [*model.parameters(), *algorithm.learned.parameters()])
+    training = {**config["training"], "steps": total_steps(config)}
     schedule = build(config["schedule"], optimizer, training["steps"])
     sampler = build(config["sampler"], topics.of(topics.split.train), tokenizer, seed)
     validation = validation_episodes(
@@ -215,6 +240,7 @@ def _trainer(
         build(config["evaluation"]),
         config["sampler"],
         episodes_per_topic=training["validation_episodes"],
+        with_others=algorithm.sees_topic,
     )
     on_device = [episode.to(device) for episode in validation]
     outer = Outer(optimizer, schedule)
@@ -222,15 +248,30 @@ def _trainer(
     return trainer
 
 
-def _model(config: Mapping[str, Any], tokenizer: Tokenizer, device: torch.device) -> nn.Module:
-    """Make the model.
+def _cost_before(config: Mapping[str, Any]) -> Cost:
+    """Return what the training of the run has cost that this one starts from."""
+    start: Start = build(config["start"])
+    return Cost() if start.run is None else cost_of(RunDirectory(Path(start.run).expanduser()).cost)
+
+
+def _model(
+    config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm, device: torch.device, *, fresh: bool
+) -> nn.Module:
+    """Make the model, and what the algorithm learns beside it.
 
     Raises:
         ConfigError: it is larger than the memory.
+        RunError: the model that it is to start from is another one.
     """
+    start: Start = build(config["start"])
     try:
-        model: nn.Module = build(config["model"], tokenizer.vocab_size)
-        return model.to(device, getattr(torch, config["dtype"]))
+        bare = build(config["model"], tokenizer.vocab_size)
+        if start.run is not None and fresh:
+            take_weights(RunDirectory(Path(start.run).expanduser()).model, bare, tokenizer)
+        model = algorithm.prepare(bare)
+        dtype = getattr(torch, config["dtype"])
+        algorithm.learned.to(device, dtype)
+        return model.to(device, dtype)
     except (RuntimeError, MemoryError, OverflowError) as error:
         raise ConfigError(f"model: cannot be made: {' '.join(str(error).split())}; choose smaller sizes") from error
 

@@ -1,7 +1,9 @@
 """The engine that suits the model, the tasks and the steps."""
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Gt
@@ -9,22 +11,28 @@ from torch import nn
 
 from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Objective, Reduction
 from metadialog.engines.descent import descend
-from metadialog.engines.lean import LeanEngine
+from metadialog.engines.estimate import ONE_TASK, STACKED, work_of
+from metadialog.engines.lean import LeanEngine, plan
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.stacked.memory import MIB, footprint
-from metadialog.engines.stacked.meta_gradient import is_stackable
+from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
 
 log = logging.getLogger(__name__)
 
+# What learn2learn's loop keeps of one task, over what `vectorized` does, as measured (`experiments/cost_of_maml`).
+_AUTOGRAD = 4
+# How far off the expected times are, mostly.
+_ACCURACY = 1.33
+
 
 class AutoEngine:
     """Picks an engine for each meta-batch, and says so when it picks another.
 
-    All engines give the same meta-gradient. `vectorized` measures fastest wherever its activations fit into memory,
-    `lean` comes next and always fits; `learn2learn` takes the models and objectives that the two do not know.
+    All engines give the same meta-gradient. Of those that know the model and the objective and fit the memory, the one
+    that a small measured model (`metadialog.engines.estimate`) expects to be fastest is picked; `lean` always fits.
 
     Args:
         memory: what an engine may take beside the model, MiB.
@@ -58,15 +66,61 @@ class AutoEngine:
         self, model: nn.Module, objective: Objective, episodes: Sequence[Episode], inner: InnerLoop
     ) -> tuple[str, str]:
         """Return the name of the engine that suits, and the reason."""
-        if not (isinstance(model, DialogModel) and is_stackable(model, objective)):
-            return "learn2learn", f"the others do not know {type(model).__name__} with this objective"
-        count = tasks_at_once(model, len(episodes))
-        needed = count * footprint(model, episodes, inner).vectorized(inner) / MIB
-        tasks = f"{count} tasks of {inner.steps} inner steps at once take about {needed:.0f} MiB"
-        if needed <= self.memory:
-            return "vectorized", f"{tasks}, within engine.memory={self.memory:g}"
-        return "lean", f"{tasks}, over engine.memory={self.memory:g}"
+        unknown = obstacle(model, objective, inner)
+        if unknown is not None or not isinstance(model, DialogModel):
+            return "learn2learn", f"the others do not know {unknown}"
+        expected = {
+            candidate.engine: candidate
+            for candidate in candidates(model, episodes, inner, self.memory)
+            if candidate.engine == "lean" or candidate.mebibytes <= self.memory
+        }
+        least = min(candidate.seconds for candidate in expected.values())
+        # Below the model's own accuracy the order decides: what keeps most computes least.
+        picked = next(candidate for candidate in expected.values() if candidate.seconds <= _ACCURACY * least)
+        others = "".join(f"; {candidate}" for candidate in expected.values() if candidate is not picked)
+        too_large = (
+            "" if "vectorized" in expected else f"; vectorized would take more than engine.memory={self.memory:g}"
+        )
+        return picked.engine, f"{picked}{others}{too_large}"
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""
         return descend(model, objective, support, inner)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What an engine is expected to take for a meta-batch."""
+
+    engine: str
+    seconds: float
+    mebibytes: float
+
+    def __str__(self) -> str:
+        """Say it in words, in round numbers."""
+        milliseconds, mebibytes = (float(f"{value:.2g}") for value in (1000 * self.seconds, self.mebibytes))
+        return f"{self.engine} about {milliseconds:g} ms, {mebibytes:g} MiB"
+
+
+def candidates(model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop, memory: float) -> Iterator[Candidate]:
+    """Estimate time and memory of each engine.
+
+    Args:
+        model: the model.
+        episodes: the meta-batch.
+        inner: the inner loop.
+        memory: the budget of `lean`, MiB.
+    """
+    work, of_task, tasks = work_of(model, episodes), footprint(model, episodes, inner), len(episodes)
+
+    def stacked(engine: str, at_once: int, bytes_of_task: int) -> Candidate:
+        rounds = math.ceil(tasks / at_once)
+        seconds = work.seconds(STACKED, inner, rounds=rounds, recomputed=engine == "lean")
+        return Candidate(engine, seconds, at_once * bytes_of_task / MIB)
+
+    yield stacked("vectorized", tasks_at_once(model, tasks), of_task.vectorized(inner))
+    budget = min(memory * MIB, tasks * of_task.lean(1, 0))
+    at_once, places = plan(of_task, inner, budget)
+    yield stacked("lean", min(at_once, tasks), of_task.lean(inner.steps, places))
+    seconds = work.seconds(ONE_TASK, inner, rounds=tasks, recomputed=False)
+    yield Candidate("learn2learn", seconds, _AUTOGRAD * of_task.vectorized(inner) / MIB)

@@ -1,12 +1,14 @@
 """What every engine does: compute the meta-gradient of the two-level objective, and adapt to one task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
 from metadialog.episodes import Batch, Episode
+from metadialog.inner.base import InnerRule
+from metadialog.inner.sgd import PLAIN
 
 Reduction = Literal["mean", "sum"]
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -15,7 +17,7 @@ Objective = Callable[[nn.Module, Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class InnerLoop:
-    """Plain gradient descent on the support loss.
+    """The descent on the support loss, and what of it the outer loss is made of.
 
     Attributes:
         lr: the inner learning rate, alpha.
@@ -23,22 +25,47 @@ class InnerLoop:
         first_order: take the inner gradients as constants in the meta-gradient (Finn et al. 2017, section 5.2).
         adapted: names of the parameters that the inner loop changes; None for all that are trainable.
         rates: learning rates by name of parameter, each of a shape that broadcasts to the parameter's, in place of
-            `lr` (Li et al. 2017, Meta-SGD, arXiv:1707.09835); every adapted parameter has one.
+            `lr` (Li et al. 2017, Meta-SGD, arXiv:1707.09835), for each step; steps beyond have those of the last.
+            Every adapted parameter has one.
+        rule: how the parameters change, given their gradients.
+        query_weights: how much the query loss after 0, 1, ..., `steps` steps counts in the outer loss (Antoniou et
+            al. 2019, multi-step loss, arXiv:1810.09502); None: that after the last step, once.
+        support_objective: the loss that the inner loop descends on; None: the outer one.
     """
 
     lr: float
     steps: int
     first_order: bool = False
     adapted: frozenset[str] | None = None
-    rates: Mapping[str, Tensor] | None = None
+    rates: tuple[Mapping[str, Tensor], ...] | None = None
+    rule: InnerRule = PLAIN
+    query_weights: tuple[float, ...] | None = None
+    support_objective: Objective | None = None
+
+    def __post_init__(self) -> None:
+        weights = self.query_weights
+        if weights is not None and (len(weights) != self.steps + 1 or weights[-1] == 0):
+            raise ValueError(
+                f"query_weights={weights}: there should be one for 0, 1, ..., {self.steps} steps, and the last not zero"
+            )
 
     def adapts(self, name: str) -> bool:
         """Tell whether the inner loop changes a (trainable) parameter."""
         return self.adapted is None or name in self.adapted
 
-    def rate(self, name: str) -> float | Tensor:
-        """Return the learning rate of a parameter."""
-        return self.lr if self.rates is None else self.rates[name]
+    def rates_at(self, step: int) -> int:
+        """Return which of the `rates` a step has."""
+        return 0 if self.rates is None else min(step, len(self.rates) - 1)
+
+    def rate(self, name: str, step: int) -> float | Tensor:
+        """Return the learning rate of a parameter in a step."""
+        return self.lr if self.rates is None else self.rates[self.rates_at(step)][name]
+
+    def query_weight(self, after: int) -> float:
+        """Return how much the query loss after some steps counts."""
+        if self.query_weights is None:
+            return float(after == self.steps)
+        return self.query_weights[after]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +73,18 @@ class MetaGradient:
     """What one meta-batch yields.
 
     Attributes:
-        loss: the outer objective, the query losses reduced over tasks, scalar, nats.
+        loss: the outer objective, the (weighted) query losses reduced over tasks, scalar, nats.
         support_losses: support loss of each task before its first inner step, `[tasks]`, nats.
         query_losses: query loss of each task after its last inner step, `[tasks]`, nats.
         gradients: derivative of `loss` by each trainable parameter, in the order of `model.parameters()`.
-        rate_gradients: derivative of `loss` by each of the inner loop's `rates`.
+        rate_gradients: derivative of `loss` by each of the inner loop's `rates`, arranged as they are.
     """
 
     loss: Tensor
     support_losses: Tensor
     query_losses: Tensor
     gradients: tuple[Tensor, ...]
-    rate_gradients: Mapping[str, Tensor] = field(default_factory=dict)
+    rate_gradients: tuple[Mapping[str, Tensor], ...] = ()
 
 
 class Engine(Protocol):

@@ -1,13 +1,15 @@
-"""Adaptation where values alone are wanted: plain gradient descent on a copy of the model."""
+"""Adaptation where values alone are wanted: descent on a copy of the model."""
 
 import copy
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from metadialog.engines.base import InnerLoop, Objective
+from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch
+from metadialog.inner.base import Memory
 
 
 def descend(model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
@@ -17,20 +19,17 @@ def descend(model: nn.Module, objective: Objective, support: Batch, inner: Inner
     """
     adapted = copy.deepcopy(model)
     parameters = {name: p for name, p in adapted.named_parameters() if p.requires_grad and inner.adapts(name)}
+    # Where they began is needed only to be drawn back to it.
+    start = {name: p.detach().clone() for name, p in parameters.items()} if inner.rule.weight_decay else {}
+    memory = Memory(start)
     yield adapted
-    for _ in range(inner.steps):
-        for name, gradient in _gradients(adapted, parameters, objective, support).items():
-            with torch.no_grad():
-                parameters[name].sub_(inner.rate(name) * gradient)
+    for step in range(inner.steps):
+        # cuDNN is off for all algorithms of a comparison, as the meta-gradient has to do without it.
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            _, gradients = support_gradients(adapted, parameters, objective, support, inner, create_graph=False)
+        with torch.no_grad():
+            rates = {name: inner.rate(name, step) for name in gradients}
+            changes, memory = inner.rule.changes(parameters, gradients, rates, memory)
+            for name, change in changes.items():
+                parameters[name].sub_(change)
         yield adapted
-
-
-def _gradients(
-    model: nn.Module, parameters: dict[str, nn.Parameter], objective: Objective, support: Batch
-) -> dict[str, Tensor]:
-    """Return the gradients of those parameters that the loss depends on."""
-    # cuDNN is off for all algorithms of a comparison, as the meta-gradient has to do without it.
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        loss = objective(model, support)
-        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    return {name: gradient for name, gradient in zip(parameters, found, strict=True) if gradient is not None}

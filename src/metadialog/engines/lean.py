@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Annotated
 
 from annotated_types import Gt
@@ -46,10 +45,10 @@ class LeanEngine:
         Raises:
             ConfigError: the derivatives of this model or objective are not written out.
         """
-        known = check_stackable(self.name, model, objective)
+        known = check_stackable(self.name, model, objective, inner)
         of_task = footprint(known, episodes, inner)
         # Even where the budget is ample, more steps take no more memory than one.
-        one_step = len(episodes) * of_task.lean(replace(inner, steps=1), 0)
+        one_step = len(episodes) * of_task.lean(1, 0)
         tasks, places = plan(of_task, inner, min(self.memory * MIB, one_step))
         return swept_meta_gradient(known, episodes, inner, reduction, tasks, Keeping(tapes=False, weights=places))
 
@@ -67,8 +66,8 @@ def plan(of_task: Footprint, inner: InnerLoop, budget: float) -> tuple[int, int]
         budget: bytes.
     """
     between = max(0, inner.steps - 2)  # the first weights are everybody's, the last come with the last tape
-    tasks = math.floor(budget / of_task.lean(inner, between))
+    tasks = math.floor(budget / of_task.lean(inner.steps, between))
     if tasks >= 1:
         return tasks, between
-    left = budget - of_task.lean(inner, 0)
+    left = budget - of_task.lean(inner.steps, 0)
     return 1, min(between, max(0, math.floor(left / max(1, of_task.weights))))

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction, support_of
 from metadialog.engines.descent import descend
+from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch, Episode
+from metadialog.inner.base import Memory
 from metadialog.learn2learn_import import learn2learn, quiet_clone
 from metadialog.randomness import TaskSeeds
 
@@ -46,65 +48,100 @@ class Learn2LearnEngine:
             model, lr=inner.lr, first_order=inner.first_order, allow_unused=True, allow_nograd=True
         )
         parameters = [p for p in model.parameters() if p.requires_grad]
-        rates = dict(inner.rates or {})
-        leaves = [*parameters, *rates.values()]
+        rates = [rate for of_step in inner.rates or () for rate in of_step.values()]
+        leaves = [*parameters, *rates]
         totals = [torch.zeros_like(leaf) for leaf in leaves]
         weight = 1 / len(episodes) if reduction == "mean" else 1.0
-        support_losses, query_losses = [], []
+        outer_losses, support_losses, query_losses = [], [], []
         seeds = TaskSeeds()
         # cuDNN's recurrent layers have no double backward.
         with torch.backends.cudnn.flags(enabled=False):
             for episode in episodes:
                 with seeds.of(episode.index):
-                    support_loss, query_loss = self._two_levels(maml, objective, episode, inner)
-                gradients = torch.autograd.grad(weight * query_loss, leaves, allow_unused=True, materialize_grads=True)
+                    support_loss, outer_loss, query_loss = self._two_levels(maml, objective, episode, inner)
+                gradients = torch.autograd.grad(weight * outer_loss, leaves, allow_unused=True, materialize_grads=True)
                 torch._foreach_add_(totals, gradients)
+                outer_losses.append(outer_loss.detach())
                 support_losses.append(support_loss.detach())
                 query_losses.append(query_loss.detach())
-        queries = torch.stack(query_losses)
-        loss = queries.mean() if reduction == "mean" else queries.sum()
-        by_parameters, by_rates = totals[: len(parameters)], totals[len(parameters) :]
+        loss = weight * torch.stack(outer_losses).sum()
+        by_rates = iter(totals[len(parameters) :])
+        rate_gradients = tuple({name: next(by_rates) for name in of_step} for of_step in inner.rates or ())
         return MetaGradient(
-            loss, torch.stack(support_losses), queries, tuple(by_parameters), dict(zip(rates, by_rates, strict=True))
+            loss,
+            torch.stack(support_losses),
+            torch.stack(query_losses),
+            tuple(totals[: len(parameters)]),
+            rate_gradients,
         )
 
     def _two_levels(
         self, maml: nn.Module, objective: Objective, episode: Episode, inner: InnerLoop
-    ) -> tuple[Tensor, Tensor]:
-        """Return a task's support loss before, and its query loss after, the inner loop."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a task's support loss before the inner loop, its outer loss, and its query loss after the loop."""
         support = support_of(episode)
         with quiet_clone():
             learner = maml.clone()  # type: ignore[operator]
-        before = loss = objective(learner, support)
-        for step in range(inner.steps):
-            if step:
-                loss = objective(learner, support)
-            with quiet_clone():  # adapt() re-routes the recurrent layers' weights, which clones them as well
-                if inner.adapted is None and inner.rates is None:
-                    learner.adapt(loss)
-                else:
-                    _adapt_some(learner.module, loss, inner)
-        return before, objective(learner, episode.query)
+        descent = _Descent(learner, objective, support, inner)
+        queries: dict[int, Tensor] = {}
+        supports = []
+        for step in range(inner.steps + 1):
+            if inner.query_weight(step):
+                queries[step] = objective(learner, episode.query)
+            if step < max(1, inner.steps):
+                supports.append(descent.step(step))
+        outer = torch.stack([inner.query_weight(step) * loss for step, loss in queries.items()]).sum()
+        return supports[0], outer, queries[inner.steps]
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""
         return descend(model, objective, support, inner)
 
 
-def _adapt_some(module: nn.Module, loss: Tensor, inner: InnerLoop) -> None:
-    """Take an inner step on some of a clone's parameters, or with rates of their own, as learn2learn's MetaSGD does."""
-    named = dict(module.named_parameters())
-    adapted = [name for name, value in named.items() if value.requires_grad and inner.adapts(name)]
-    gradients = torch.autograd.grad(
-        loss,
-        [named[name] for name in adapted],
-        create_graph=not inner.first_order,
-        retain_graph=True,
-        allow_unused=True,
-    )
-    steps = {
-        name: inner.rate(name) * gradient
-        for name, gradient in zip(adapted, gradients, strict=True)
-        if gradient is not None
-    }
-    learn2learn.algorithms.maml.maml_update(module, lr=1.0, grads=[steps.get(name) for name in named])
+class _Descent:
+    """The inner loop on a clone, within the graph: by learn2learn's own `adapt`, and by a rule where it has none."""
+
+    def __init__(self, learner: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> None:
+        self.learner = learner
+        self.objective = objective
+        self.support = support
+        self.inner = inner
+        self.plain = inner.rule.is_plain and inner.adapted is None and inner.rates is None
+        self.memory = Memory({} if self.plain else self._adapted())
+
+    def step(self, step: int) -> Tensor:
+        """Take a step, if there is one to take, and return the support loss before it."""
+        if self.plain or step >= self.inner.steps:
+            loss = (self.inner.support_objective or self.objective)(self.learner, self.support)
+            if step < self.inner.steps:
+                with quiet_clone():  # adapt() re-routes the recurrent layers' weights, which clones them as well
+                    self.learner.adapt(loss)  # type: ignore[operator]
+            return loss
+        return self._step_by_rule(step)
+
+    def _step_by_rule(self, step: int) -> Tensor:
+        parameters = self._adapted()
+        loss, gradients = support_gradients(
+            self.learner,
+            parameters,
+            self.objective,
+            self.support,
+            self.inner,
+            create_graph=not self.inner.first_order,
+        )
+        rates = {name: self.inner.rate(name, step) for name in gradients}
+        changes, self.memory = self.inner.rule.changes(parameters, gradients, rates, self.memory)
+        module = self._module
+        updates = [changes.get(name) for name, _ in module.named_parameters()]
+        with quiet_clone():
+            learn2learn.algorithms.maml.maml_update(module, lr=1.0, grads=updates)
+        return loss
+
+    @property
+    def _module(self) -> nn.Module:
+        module: nn.Module = self.learner.module  # type: ignore[assignment]
+        return module
+
+    def _adapted(self) -> dict[str, Tensor]:
+        named = self._module.named_parameters()
+        return {name: value for name, value in named if value.requires_grad and self.inner.adapts(name)}

@@ -42,7 +42,7 @@ class VectorizedEngine:
         Raises:
             ConfigError: the derivatives of this model or objective are not written out.
         """
-        known = check_stackable(self.name, model, objective)
+        known = check_stackable(self.name, model, objective, inner)
         size = tasks_at_once(known, len(episodes))
         return swept_meta_gradient(known, episodes, inner, reduction, size, Keeping(tapes=True, weights=0))
 

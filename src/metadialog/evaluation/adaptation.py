@@ -1,20 +1,21 @@
 """Adapt to held-out episodes, and score the model after every inner step."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.episodes import Batch, Episode, Exchange
+from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.quality import ReplyQuality, reply_quality
 from metadialog.evaluation.records import Record
+from metadialog.evaluation.retrieval import retrieve_replies
+from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
+from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.generation.base import Generation
-from metadialog.models.loss import token_losses
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 
@@ -60,10 +61,23 @@ def evaluate(
     generation: Generation,
     tokenizer: Tokenizer,
     labels: Labels,
+    selection: Selection = NOTHING,
 ) -> tuple[list[Record], list[Sample]]:
     """Adapt the model to each episode and score it after 0, 1, ..., `protocol.steps` inner steps.
 
     Dropout is off, in adaptation as well, so that a held-out result is a function of model and episode alone.
+
+    Args:
+        model: as the outer loop left it.
+        algorithm: adapts it.
+        episodes: of the held-out topics.
+        protocol: what is asked.
+        generation: makes the replies.
+        tokenizer: ids to text.
+        labels: of the records.
+        selection: the inner rates and steps that were chosen on the meta-validation topics; replies are generated
+            after the chosen step as well.
+        on_episode: is called after each episode.
 
     Returns:
         The records, and for each query exchange a sample of replies at the first and the last reported step.
@@ -72,15 +86,24 @@ def evaluate(
     samples: list[Sample] = []
     with evaluation_mode(model):
         for episode in episodes:
+            chosen = selection.best(episode.shots)
+            reported = {*protocol.report_steps, *([] if chosen is None else [chosen.inner_step])}
             replies: dict[int, list[str]] = {}
-            for step, adapted in enumerate(algorithm.adapt(model, episode.support, protocol.steps)):
+            rate = selection.rate(episode.shots)
+            support = algorithm.adapts_to(episode)
+            for step, adapted in enumerate(algorithm.adapt(model, support, protocol.steps, scale=rate)):
                 quality = None
-                if step in protocol.report_steps:
-                    replies[step] = generate_replies(adapted, episode.exchanges, generation, tokenizer)
+                if step in reported:
+                    replies[step] = (
+                        retrieve_replies(episode)
+                        if algorithm.retrieves
+                        else generate_replies(adapted, episode.exchanges, generation, tokenizer)
+                    )
                     references = [exchange.response for exchange in episode.exchanges]
                     quality = reply_quality(replies[step], references, labels.language)
-                records.append(_record(adapted, episode, step, quality, labels))
-            samples += _samples(episode, replies)
+                is_chosen = chosen is not None and step == chosen.inner_step
+                records.append(_record(adapted, episode, step, quality, labels, rate=rate, selected=is_chosen))
+            samples += _samples(episode, {step: replies[step] for step in replies if step in protocol.report_steps})
     return records, samples
 
 
@@ -93,8 +116,8 @@ def validation_losses(model: nn.Module, algorithm: Algorithm, episode: Episode) 
     """Return the query loss of one episode before and after the algorithm's own inner steps, in nats."""
     with evaluation_mode(model):
         losses = [
-            _score(adapted, episode.query)[0]
-            for adapted in algorithm.adapt(model, episode.support, algorithm.inner_steps)
+            score(adapted, episode.query).loss
+            for adapted in algorithm.adapt(model, algorithm.adapts_to(episode), algorithm.inner_steps)
         ]
     return losses[0], losses[-1]
 
@@ -105,27 +128,17 @@ def mean_losses(losses: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return math.fsum(before) / len(losses), math.fsum(after) / len(losses)
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off, keep no graph and do without cuDNN; leave the model in the mode that it was in."""
-    was_training = model.training
-    model.eval()
-    try:
-        # Algorithms adapt with gradients on by themselves; cuDNN is off for all of them alike.
-        with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):
-            yield
-    finally:
-        model.train(was_training)
-
-
-def _score(model: nn.Module, batch: Batch) -> tuple[float, int]:
-    """Return the mean token loss in nats, and how many tokens it is the mean of."""
-    tokens = int(batch.mask.sum())
-    return token_losses(model, batch).sum().item() / tokens, tokens
-
-
-def _record(model: nn.Module, episode: Episode, step: int, quality: ReplyQuality | None, labels: Labels) -> Record:
-    loss, tokens = _score(model, episode.query)
+def _record(
+    model: nn.Module,
+    episode: Episode,
+    step: int,
+    quality: ReplyQuality | None,
+    labels: Labels,
+    *,
+    rate: float,
+    selected: bool,
+) -> Record:
+    scored = score(model, episode.query)
     words = int(episode.query.words.sum())
     return Record(
         algorithm=labels.algorithm,
@@ -137,30 +150,15 @@ def _record(model: nn.Module, episode: Episode, step: int, quality: ReplyQuality
         episode=episode.index,
         shots=episode.shots,
         inner_step=step,
-        loss=loss,
-        tokens=tokens,
+        loss=scored.loss,
+        tokens=scored.tokens,
         words=words,
-        word_perplexity=word_perplexity(loss * tokens, words),
-        bleu=quality.bleu if quality else None,
-        rouge_l=quality.rouge_l if quality else None,
-        chrf=quality.chrf if quality else None,
-        distinct_1=quality.distinct_1 if quality else None,
-        distinct_2=quality.distinct_2 if quality else None,
+        word_perplexity=word_perplexity(scored.loss * scored.tokens, words),
+        token_accuracy=scored.accuracy,
+        rate=rate,
+        selected=selected,
+        **({} if quality is None else asdict(quality)),
     )
-
-
-def word_perplexity(nats: float, words: int) -> float:
-    """Return `exp(total negative log-likelihood / words)`.
-
-    It is infinite where that is beyond a float's range, and NaN where there are no words (a reference may be all
-    punctuation).
-    """
-    if words == 0:
-        return math.nan
-    try:
-        return math.exp(nats / words)
-    except OverflowError:
-        return math.inf
 
 
 def generate_replies(

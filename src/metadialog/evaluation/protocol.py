@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from annotated_types import Ge, Len
+from annotated_types import Ge, Gt, Len
 
 from metadialog.errors import ConfigError
 from metadialog.samplers.exchanges import MIN_TOKENS
 
 Count = Annotated[int, Ge(0)]
+Rate = Annotated[float, Gt(0)]
 
 
 class AdaptationProtocol:
@@ -21,6 +22,10 @@ class AdaptationProtocol:
         episodes_per_topic: episodes drawn from each held-out topic.
         max_tokens: most tokens of a query's prompt, and of its reference; what is beyond is cut.
         seed: of the draw; another seed gives other episodes, so keep it within a comparison.
+        rates: the inner rates to choose from, as multiples of the algorithm's own; with the inner steps up to `steps`
+            they are the grid that is searched on the meta-validation topics, for every algorithm alike. None: no
+            choice is made.
+        selection_episodes: episodes of each meta-validation topic, for each of `shots`, to choose on.
         leave_one_out: draw no queries, but make an episode for each dialogue of a topic, with that one as its
             query and support dialogues from the others (Madotto et al. 2019).
     """
@@ -35,6 +40,8 @@ class AdaptationProtocol:
         episodes_per_topic: Annotated[int, Ge(1)],
         max_tokens: Annotated[int, Ge(MIN_TOKENS)],
         seed: Count,
+        rates: Annotated[list[Rate], Len(1)] | None,
+        selection_episodes: Annotated[int, Ge(1)],
         leave_one_out: bool,
     ) -> None:
         if leave_one_out and (queries, episodes_per_topic) != (1, 1):
@@ -55,4 +62,6 @@ class AdaptationProtocol:
         self.episodes_per_topic = episodes_per_topic
         self.max_tokens = max_tokens
         self.seed = seed
+        self.rates = None if rates is None else sorted(set(rates))
+        self.selection_episodes = selection_episodes
         self.leave_one_out = leave_one_out

@@ -1,11 +1,11 @@
 """How near generated replies come to the references, and how varied they are."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenizers import Tokenizer as RougeTokenizer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
@@ -21,6 +21,10 @@ class ReplyQuality:
         chrf: corpus chrF (Popovic 2015), 0 to 100, by sacrebleu.
         rouge_l: mean ROUGE-L F1 (Lin 2004), 0 to 1.
         distinct_1, distinct_2: distinct n-grams over all n-grams of the replies (Li et al. 2016), 0 to 1.
+        entropy: of the distribution of the replies' words (Zhang et al. 2018, arXiv:1809.05972, Ent-1), nats.
+        length_ratio: words of the replies over words of the references; infinite where these have none.
+        repetition: share of a reply's word pairs that it has said before, mean over replies (Welleck et al. 2020,
+            arXiv:1908.04319, seq-rep-n; n = 2 here, as replies are short), 0 to 1.
     """
 
     bleu: float
@@ -28,19 +32,13 @@ class ReplyQuality:
     rouge_l: float
     distinct_1: float
     distinct_2: float
-
-
-class _Words(RougeTokenizer):  # type: ignore[misc]
-    """Our words, lower-cased: rouge-score's own tokenizer drops whatever is not ASCII."""
-
-    def tokenize(self, text: str) -> list[str]:
-        return words(text.lower())
+    entropy: float
+    length_ratio: float
+    repetition: float
 
 
 # Languages without spaces between words; sacrebleu has a tokenizer of its own for Chinese.
 _BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char"}
-
-_ROUGE = RougeScorer(["rougeL"], tokenizer=_Words())
 
 
 def reply_quality(replies: Sequence[str], references: Sequence[str], language: str) -> ReplyQuality:
@@ -56,18 +54,21 @@ def reply_quality(replies: Sequence[str], references: Sequence[str], language: s
     """
     if not replies or len(replies) != len(references):
         raise ValueError(f"{len(replies)} replies, {len(references)} references; there should be as many, at least 1")
+    from metadialog.evaluation.rouge import rouge_l  # slow to import, and not needed before here
+
     bleu, chrf = _metrics(language)
     bleu_score = bleu.corpus_score(list(replies), [list(references)]).score
     chrf_score = chrf.corpus_score(list(replies), [list(references)]).score
-    rouge = [
-        _ROUGE.score(reference, reply)["rougeL"].fmeasure for reply, reference in zip(replies, references, strict=True)
-    ]
+    rouge = [rouge_l(reference, reply) for reply, reference in zip(replies, references, strict=True)]
     return ReplyQuality(
         bleu=bleu_score,
         chrf=chrf_score,
         rouge_l=sum(rouge) / len(rouge),
         distinct_1=distinct(replies, 1),
         distinct_2=distinct(replies, 2),
+        entropy=entropy(replies),
+        length_ratio=length_ratio(replies, references),
+        repetition=repetition(replies),
     )
 
 
@@ -89,6 +90,24 @@ def distinct(replies: Sequence[str], n: int) -> float:
     """Return distinct n-grams over all n-grams (n is 1 or 2) of the replies; 0 where there are none."""
     grams = [gram for reply in replies for gram in _grams(words(reply), n)]
     return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def entropy(replies: Sequence[str]) -> float:
+    """Return the entropy of the distribution of words over all replies, nats; 0 where there are none."""
+    counts = Counter(word for reply in replies for word in words(reply))
+    total = counts.total()
+    return -math.fsum(count / total * math.log(count / total) for count in counts.values())
+
+
+def length_ratio(replies: Sequence[str], references: Sequence[str]) -> float:
+    """Return the words of all replies over those of all references."""
+    said, expected = (sum(len(words(text)) for text in texts) for texts in (replies, references))
+    return said / expected if expected else math.inf
+
+
+def repetition(replies: Sequence[str]) -> float:
+    """Return the share of word pairs that a reply repeats, mean over replies; 0 for a reply without pairs."""
+    return math.fsum(1 - distinct([reply], 2) if len(words(reply)) > 1 else 0.0 for reply in replies) / len(replies)
 
 
 def _grams(tokens: list[str], n: int) -> Iterator[tuple[str, ...]]:

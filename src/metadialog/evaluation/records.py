@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metadialog.episodes import Episode
-from metadialog.evaluation.quality import signatures
+from metadialog.evaluation.quality import ReplyQuality, signatures
 
 EPISODES_KEY = b"metadialog.episodes"
 LANGUAGE_KEY = b"metadialog.language"
@@ -27,8 +27,12 @@ class Record:
         tokens: the counted tokens.
         words: the reference words behind them.
         word_perplexity: `exp(total negative log-likelihood / words)`: comparable between tokenizers.
+        token_accuracy: share of the counted tokens that the model holds most likely, 0 to 1.
+        rate: what the algorithm's own inner rates were multiplied by, as chosen on the meta-validation topics.
+        selected: whether this number of inner steps is the one that was chosen there.
         bleu, chrf: of the replies, 0 to 100; None at steps that are not reported, like those below.
         rouge_l, distinct_1, distinct_2: of the replies, 0 to 1.
+        entropy, length_ratio, repetition: of the replies, see `ReplyQuality`.
     """
 
     algorithm: str
@@ -44,14 +48,20 @@ class Record:
     tokens: int
     words: int
     word_perplexity: float
-    bleu: float | None
-    rouge_l: float | None
-    chrf: float | None
-    distinct_1: float | None
-    distinct_2: float | None
+    token_accuracy: float
+    rate: float
+    selected: bool
+    bleu: float | None = None
+    rouge_l: float | None = None
+    chrf: float | None = None
+    distinct_1: float | None = None
+    distinct_2: float | None = None
+    entropy: float | None = None
+    length_ratio: float | None = None
+    repetition: float | None = None
 
 
-_QUALITIES = ["bleu", "rouge_l", "chrf", "distinct_1", "distinct_2"]
+_QUALITIES = [attribute.name for attribute in fields(ReplyQuality)]
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:

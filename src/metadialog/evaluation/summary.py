@@ -7,7 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from metadialog.evaluation.adaptation import Sample, word_perplexity
+from metadialog.evaluation.adaptation import Sample
+from metadialog.evaluation.scoring import word_perplexity
 from metadialog.text import word_unit
 
 

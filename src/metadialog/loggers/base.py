@@ -23,11 +23,17 @@ RECORD_COLUMNS = (
     "tokens",
     "words",
     "word_perplexity",
+    "token_accuracy",
+    "rate",
+    "selected",
     "bleu",
     "rouge_l",
     "chrf",
     "distinct_1",
     "distinct_2",
+    "entropy",
+    "length_ratio",
+    "repetition",
 )
 SAMPLE_KEYS = ("topic", "inner_step", "context", "reference", "before", "after")
 

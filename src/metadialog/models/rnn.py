@@ -1,6 +1,6 @@
 """The dialogue model: an embedding, a recurrent layer and a linear layer to the vocabulary."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ class DialogModel(nn.Module):
         tied_embedding: use the embedding as output weights too (Press and Wolf 2017); where the widths differ, a
             linear layer leads from the hidden to the embedding width.
     """
+
+    parts: ClassVar = {"embeddings": ("embed.*",), "body": ("rnn.*",), "head": ("project.*", "linear.*")}
 
     def __init__(
         self,

@@ -86,24 +86,28 @@ def make_episode(
     support: Sequence[Dialogue],
     query: Sequence[Dialogue],
     query_encoder: ExchangeEncoder | None = None,
+    others: Sequence[Dialogue] = (),
 ) -> Episode:
     """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
 
-    The query may have an encoder of its own.
+    The query may have an encoder of its own; `others` are the topic's other dialogues, if they are wanted.
 
     Raises:
         DataError: a dialogue has fewer than two turns.
     """
     query_encoder = query_encoder or encoder
     batch = query_encoder.batch(query)
+    support_batch = encoder.batch(support) if support else None
     return Episode(
         topic=topic,
         index=index,
-        support=encoder.batch(support) if support else None,
+        support=support_batch,
         query=batch,
         exchanges=ExchangeTexts(query_encoder, query, len(batch.inputs)),
         support_ids=_ids(support),
         query_ids=_ids(query),
+        support_exchanges=() if support_batch is None else ExchangeTexts(encoder, support, len(support_batch.inputs)),
+        others=encoder.batch(others) if others else None,
     )
 
 

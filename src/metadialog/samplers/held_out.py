@@ -27,6 +27,7 @@ def held_out_episodes(
     query_max_tokens: Annotated[int, Ge(MIN_TOKENS)],
     loss_on: LossOn,
     options: str = "evaluation",
+    with_others: bool = False,
 ) -> list[Episode]:
     """Draw the episodes that algorithms are compared on.
 
@@ -48,6 +49,7 @@ def held_out_episodes(
         query_max_tokens: the same in the query sets; more, so that references are scored whole.
         loss_on: which tokens count.
         options: the group of the options `shots` and `queries`, for the messages.
+        with_others: whether an episode brings all dialogues of its topic that are not in the query set.
 
     Raises:
         DataError: a topic has fewer than `max(shots) + queries` dialogues; the message names it.
@@ -62,5 +64,8 @@ def held_out_episodes(
             places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(topics[topic]), len(topics[topic]))
             query = pick(topics[topic], places[:queries])
             support = pick(topics[topic], unlike(query, topics[topic], places[queries:], most))
-            episodes += [make_episode(encoder, topic, index, support[:count], query, query_encoder) for count in shots]
+            others = pick(topics[topic], places[queries:]) if with_others else ()
+            episodes += [
+                make_episode(encoder, topic, index, support[:count], query, query_encoder, others) for count in shots
+            ]
     return episodes

@@ -21,6 +21,7 @@ def leave_one_out_episodes(
     max_tokens: int,
     query_max_tokens: int,
     loss_on: LossOn,
+    with_others: bool = False,
 ) -> list[Episode]:
     """Make an episode for each dialogue, with support dialogues drawn from the others of its topic.
 
@@ -36,6 +37,7 @@ def leave_one_out_episodes(
         max_tokens: most tokens of a prompt, and of a response, in the support sets.
         query_max_tokens: the same in the query sets; more, so that references are scored whole.
         loss_on: which tokens count.
+        with_others: whether an episode brings all dialogues of its topic but the query.
 
     Raises:
         DataError: a topic has fewer than `max(shots) + 1` dialogues; the message names it.
@@ -53,5 +55,8 @@ def leave_one_out_episodes(
             drawn = draw_distinct(Random(f"{seed}:{topic}:{place}"), len(others), len(others))
             places = unlike(query, topics[topic], [others[chosen] for chosen in drawn], most)
             support = pick(topics[topic], places)
-            episodes += [make_episode(encoder, topic, place, support[:count], query, query_encoder) for count in shots]
+            rest = pick(topics[topic], others) if with_others else ()
+            episodes += [
+                make_episode(encoder, topic, place, support[:count], query, query_encoder, rest) for count in shots
+            ]
     return episodes

@@ -1,5 +1,6 @@
 """Checkpoints: written atomically, read without pickle's powers."""
 
+import copy
 import logging
 import pickle
 from collections.abc import Callable, Mapping
@@ -58,26 +59,26 @@ class Checkpoints:
     def __init__(self, last: Path, best: Path) -> None:
         self._last = last
         self._best = best
-        self._best_model: dict[str, Any] | None = None  # where it is not on the disk
+        self._best_learned: dict[str, Any] | None = None  # where it is not on the disk
         self._failing = False
 
-    def save(self, make_state: Callable[[], dict[str, Any]], best_model: Mapping[str, Any] | None = None) -> None:
+    def save(self, make_state: Callable[[], dict[str, Any]], best: Mapping[str, Any] | None = None) -> None:
         """Write the state as the last checkpoint, and as the best one too if it is that.
 
         Args:
             make_state: returns the state, or raises an OSError.
-            best_model: the model's part of the state, if no validation was better.
+            best: what was learned, the part of the state that the best checkpoint is for, if no validation was better.
         """
-        if best_model is not None:
-            self._best_model = {name: value.clone() for name, value in best_model.items()}
+        if best is not None:
+            self._best_learned = copy.deepcopy(dict(best))
         try:
             state = make_state()
             # The best one first: the last one says which step it is of.
-            if best_model is not None:
+            if best is not None:
                 save_checkpoint(self._best, state)
-            elif self._best_model is not None:
-                save_checkpoint(self._best, {"model": self._best_model})
-            self._best_model = None
+            elif self._best_learned is not None:
+                save_checkpoint(self._best, self._best_learned)
+            self._best_learned = None
             save_checkpoint(self._last, state)
         except OSError as error:
             if not self._failing:
@@ -90,16 +91,16 @@ class Checkpoints:
             return
         self._failing = False
 
-    def best_model(self) -> dict[str, Any]:
-        """Return the state of the best model.
+    def best(self) -> dict[str, Any]:
+        """Return what was learned at the best validation.
 
         Raises:
             RunError: it is missing or damaged.
         """
-        if self._best_model is not None:
-            return self._best_model
-        model: dict[str, Any] = load_checkpoint(self._best, torch.device("cpu"))["model"]
-        return model
+        if self._best_learned is not None:
+            return self._best_learned
+        state = load_checkpoint(self._best, torch.device("cpu"))
+        return {name: state[name] for name in ("model", "learned")}
 
 
 def latest_checkpoint(last: Path, best: Path) -> dict[str, Any] | None:

@@ -10,12 +10,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from metadialog.algorithms.base import Algorithm
 from metadialog.config import build, read
 from metadialog.errors import RunError
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.atomic import replacing, write_atomically
 
 WEIGHTS = "model.safetensors"
+LEARNED = "algorithm.safetensors"
 TOKENIZER = "tokenizer.json"
 CONFIG = "config.yaml"
 
@@ -32,50 +34,92 @@ _DAMAGE = (
 )
 
 
-def export_model(directory: Path, model: nn.Module, tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
+def export_model(
+    directory: Path, model: nn.Module, algorithm: Algorithm, tokenizer: Tokenizer, config: Mapping[str, Any]
+) -> None:
     """Write a model so that it can be used without its run.
 
     Args:
         directory: is made; a model that is there is replaced.
         model: the model.
+        algorithm: what it has learned beside the model is kept.
         tokenizer: its tokenizer.
         config: the run's resolved config; what the model and its use need of it is kept.
 
     Raises:
         OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
     """
-    kept = {key: config[key] for key in ("model", "algorithm", "sampler", "dtype")}
-    try:
-        with replacing(directory / WEIGHTS) as partial:
-            save_model(model, str(partial))
-    except SafetensorError as error:
-        raise RunError(f"{directory / WEIGHTS}: cannot be written: {' '.join(str(error).split())}") from error
+    kept = {key: config[key] for key in ("model", "algorithm", "inner", "objective", "sampler", "dtype")}
+    _save_tensors(directory / WEIGHTS, model)
+    if algorithm.learned.state_dict():
+        _save_tensors(directory / LEARNED, algorithm.learned)
     with replacing(directory / TOKENIZER) as partial:
         tokenizer.save(partial)
     write_atomically(directory / CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
 
 
-def load_exported(directory: Path, device: torch.device) -> tuple[nn.Module, Tokenizer]:
-    """Load an exported model and its tokenizer.
+def _save_tensors(path: Path, module: nn.Module) -> None:
+    try:
+        with replacing(path) as partial:
+            save_model(module, str(partial))
+    except SafetensorError as error:
+        raise RunError(f"{path}: cannot be written: {' '.join(str(error).split())}") from error
+
+
+def load_tokenizer(directory: Path) -> Tokenizer:
+    """Load the tokenizer of an exported model.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        return Tokenizer.load(directory / TOKENIZER)
+    except _DAMAGE as error:
+        raise _unreadable(directory, error) from error
+
+
+def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
+    """Load an exported model, and what its algorithm has learned beside it.
 
     Raises:
         RunError: a part is missing or damaged.
     """
     try:
         config = read(directory / CONFIG)
-        tokenizer = Tokenizer.load(directory / TOKENIZER)
-        model: nn.Module = build(config["model"], tokenizer.vocab_size)
-        model.to(device, getattr(torch, config["dtype"]))
+        dtype = getattr(torch, config["dtype"])
+        model: nn.Module = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
+        model.to(device, dtype)
+        algorithm.learned.to(device, dtype)
         load_model(model, directory / WEIGHTS, device=str(device))
-    except (
-        OSError,
-        LookupError,
-        TypeError,
-        ValueError,
-        ImportError,
-        AttributeError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
-        raise RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}") from error
-    return model, tokenizer
+        if algorithm.learned.state_dict():
+            load_model(algorithm.learned, directory / LEARNED, device=str(device))
+    except _DAMAGE as error:
+        raise _unreadable(directory, error) from error
+    return model
+
+
+def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
+    """Give a model the weights of an exported one.
+
+    Args:
+        directory: of the exported model.
+        model: of the same kind and sizes, as its algorithm has not yet prepared it.
+        tokenizer: of the model.
+
+    Raises:
+        RunError: the exported model is missing or damaged, or of another kind or size, or has another tokenizer.
+    """
+    if load_tokenizer(directory).to_json() != tokenizer.to_json():
+        raise RunError(
+            f"{directory / TOKENIZER}: not this run's tokenizer; both runs should have the same dataset, split and "
+            "tokenizer options"
+        )
+    try:
+        load_model(model, directory / WEIGHTS, device=str(next(model.parameters()).device))
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{directory / WEIGHTS}: not the weights of this run's model: {reason}") from error
+
+
+def _unreadable(directory: Path, error: Exception) -> RunError:
+    return RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}")

@@ -28,16 +28,22 @@ def check_same_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         )
 
 
+def total_steps(config: Mapping[str, Any]) -> int:
+    """Return the outer steps of a run: those of a joint start, and the algorithm's own."""
+    return int(config["training"]["steps"]) + int(config.get("start", {}).get("steps", 0))
+
+
 def check_steps(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Check that a run has not gone further than it shall go.
 
     Raises:
         RunError: it has.
     """
-    done, steps = checkpoint["standing"]["step"], config["training"]["steps"]
+    done, steps, asked = checkpoint["standing"]["step"], total_steps(config), config["training"]["steps"]
     if done > steps:
         raise RunError(
-            f"resume={config['resume']}: the run is at step {done}; training.steps={steps} should be {done} or more"
+            f"resume={config['resume']}: the run is at step {done}; training.steps={asked} should be "
+            f"{asked + done - steps} or more"
         )
 
 

@@ -33,6 +33,8 @@ class RunDirectory:
         metrics: one JSON object a line: step, split, name, value, time.
         records: the adaptation records (Parquet).
         samples: one JSON object a line: replies before and after adaptation.
+        selection: what was chosen on the meta-validation topics, and from what (JSON).
+        cost: what training and evaluation took (JSON).
         last, best: the checkpoints.
         model: the exported model.
     """
@@ -44,6 +46,8 @@ class RunDirectory:
         self.metrics = path / "metrics.jsonl"
         self.records = path / "adaptation.parquet"
         self.samples = path / "samples.jsonl"
+        self.selection = path / "selection.json"
+        self.cost = path / "cost.json"
         self.last = path / "checkpoints" / "last"
         self.best = path / "checkpoints" / "best"
         self.model = path / "model"

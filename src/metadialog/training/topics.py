@@ -1,87 +1,17 @@
-"""From a data set to topics, their split, and a tokenizer."""
+"""From topics to a tokenizer trained on some of them, and to episodes of the others."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from metadialog.cache.place import cache_directory
-from metadialog.config import build
-from metadialog.datasets.corpus import Corpus
-from metadialog.datasets.dialogue import Dataset, Dialogue
+from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.store import StoredDialogues
-from metadialog.downloads.download import downloaded
 from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.samplers.leave_one_out import leave_one_out_episodes
-from metadialog.splits.split import Split, TopicSplit
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.prepared import prepared_corpus, prepared_tokenizer, prepared_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """The dialogues of a data set, and which topics are for what.
-
-    Attributes:
-        corpus: all dialogues.
-        split: the topics of each part.
-        language: of the texts, its ISO 639 code.
-        cache: the cache folder; None if nothing is to be kept.
-        key: the corpus's key in it; None if it is not there.
-    """
-
-    corpus: Corpus
-    split: TopicSplit
-    language: str
-    cache: Path | None = None
-    key: str | None = None
-
-    def of(self, names: Iterable[str]) -> dict[str, Sequence[Dialogue]]:
-        """Return the dialogues of some topics."""
-        return {name: self.corpus.topics[name] for name in names}
-
-    def summary(self) -> str:
-        """Say in one line what there is."""
-        parts = f"{len(self.split.train)} meta-train, {len(self.split.validation)} meta-validation"
-        kept = sum(len(dialogues) for dialogues in self.corpus.topics.values())
-        line = f"{self.corpus.name}: {kept} dialogues; topics: {parts}, {len(self.split.test)} meta-test"
-        if self.split.dropped:
-            few = ", ".join(f"{topic} ({count})" for topic, count in self.split.dropped.items())
-            line += f"; dropped for too few dialogues: {few}"
-        return line
-
-
-def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str | None = None) -> Topics:
-    """Read a data set and split its topics.
-
-    Args:
-        dataset: the config node of the data set; with `root: null` it is the copy that has been downloaded.
-        split: the config node of the split.
-        cache: the cache folder; None for the usual one.
-
-    Raises:
-        DataError: the data set has not been downloaded, or cannot be read.
-    """
-    place = cache_directory(cache)
-    node = located(dataset, place)
-    source: Dataset = build(node)
-    splitter: Split = build(split)
-    corpus, key = prepared_corpus(node, source, place)
-    return Topics(corpus, splitter.split(corpus.sizes, source.paper_split), source.language, cache=place, key=key)
-
-
-def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
-    """Return the config node of a data set, with the downloaded copy as root where no other is named.
-
-    Raises:
-        DataError: it has not been downloaded.
-    """
-    if dataset.get("root", "") is not None:
-        return dataset
-    source = getattr(build(dataset), "source", None)
-    return dataset if source is None else {**dataset, "root": str(downloaded(source, cache))}
+from metadialog.training.corpora import Topics
+from metadialog.training.prepared import prepared_tokenizer, prepared_tokens
 
 
 def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:
@@ -104,12 +34,18 @@ def held_out(
     tokenizer: Tokenizer,
     protocol: AdaptationProtocol,
     sampler: Mapping[str, Any],
+    *,
+    with_others: bool = False,
 ) -> list[Episode]:
-    """Draw the episodes of held-out topics, with exchanges made as in training."""
+    """Draw the episodes of held-out topics, with exchanges made as in training.
+
+    With `with_others` each brings the other dialogues of its topic, for an algorithm that may see them.
+    """
     lengths = {
         "context_turns": sampler["context_turns"],
         "max_tokens": sampler["max_tokens"],
         "query_max_tokens": protocol.max_tokens,
+        "with_others": with_others,
     }
     if protocol.leave_one_out:
         return leave_one_out_episodes(
@@ -127,6 +63,32 @@ def held_out(
     )
 
 
+def selection_episodes(
+    topics: Topics,
+    tokenizer: Tokenizer,
+    protocol: AdaptationProtocol,
+    sampler: Mapping[str, Any],
+    *,
+    with_others: bool = False,
+) -> list[Episode]:
+    """Draw the episodes of the meta-validation topics that inner rates and steps are chosen on; none if none are."""
+    if protocol.rates is None:
+        return []
+    return held_out_episodes(
+        topics.of(topics.split.validation),
+        tokenizer,
+        shots=protocol.shots,
+        queries=protocol.queries,
+        episodes_per_topic=protocol.selection_episodes,
+        seed=protocol.seed,
+        context_turns=sampler["context_turns"],
+        max_tokens=sampler["max_tokens"],
+        query_max_tokens=protocol.max_tokens,
+        loss_on=sampler["loss_on"],
+        with_others=with_others,
+    )
+
+
 def validation_episodes(
     topics: Topics,
     tokenizer: Tokenizer,
@@ -134,6 +96,7 @@ def validation_episodes(
     sampler: Mapping[str, Any],
     *,
     episodes_per_topic: int,
+    with_others: bool = False,
 ) -> list[Episode]:
     """Draw the episodes of the meta-validation topics: as many dialogues as in training, scored as in the test."""
     return held_out_episodes(
@@ -147,5 +110,6 @@ def validation_episodes(
         max_tokens=sampler["max_tokens"],
         query_max_tokens=protocol.max_tokens,
         loss_on=sampler["loss_on"],
+        with_others=with_others,
         options="sampler",
     )

@@ -22,6 +22,7 @@ from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.randomness import derive
 from metadialog.samplers.base import Sampler
 from metadialog.training.checkpoint import Checkpoints
+from metadialog.training.cost import Cost, count_sets, count_weights
 from metadialog.training.distributed import Ranks
 from metadialog.training.progress import Report
 from metadialog.training.run_directory import RunDirectory
@@ -119,8 +120,10 @@ class Trainer:
         self.validate_every = validate_every
         self.patience = patience
         self.standing = Standing()
+        self.cost = Cost()
+        self.weights = count_weights(model)
         self.device = next(model.parameters()).device
-        self._parameters = [p for group in outer.optimizer.param_groups for p in group["params"]]
+        self.trained = [*model.parameters(), *algorithm.learned.parameters()]
         # Where the next step starts from, which the sampler itself has left as soon as it has drawn.
         self._sampled = sampler.state_dict()
         # Every step's random numbers come from this and its number: the same on every process, and after a resume.
@@ -147,7 +150,9 @@ class Trainer:
                 f"no validation loss after adaptation was a finite number in {self.standing.step} steps; "
                 "lower algorithm.inner_lr or algorithm.inner_steps"
             )
-        self.model.load_state_dict(self.ranks.share(self.checkpoints.best_model))
+        best = self.ranks.share(self.checkpoints.best)
+        self.model.load_state_dict(best["model"])
+        self.algorithm.learned.load_state_dict(best["learned"])
         return self.standing
 
     def _train(self, report: Report) -> None:
@@ -169,7 +174,7 @@ class Trainer:
     def _step(self) -> OuterStep:
         """Take one outer step."""
         began = time.perf_counter()
-        result, norm = self._gradient()
+        result, norm, tokens = self._gradient()
         lr = self.outer.optimizer.param_groups[0]["lr"]
         with deferred():
             self.outer.optimizer.step()
@@ -177,20 +182,25 @@ class Trainer:
             self.outer.optimizer.zero_grad()
             self.standing.step += 1
             self._sampled = self.sampler.state_dict()
+            seconds = time.perf_counter() - began
+            self.cost.add_counted(self.weights, tokens, self.algorithm.passes(self.standing.step - 1), seconds)
             values = {
                 "meta_loss": result.loss,
                 "support_loss": result.support_loss,
                 "query_loss": result.query_loss,
                 "gradient_norm": norm,
                 "lr": lr,
-                "tasks_per_second": self.meta_batch / (time.perf_counter() - began),
+                "tasks_per_second": self.meta_batch / seconds,
             }
             self.sinks.metrics.log(self.standing.step, "meta_train", values)
         self.sinks.logger.log(self.standing.step, "meta_train", values)
         return result
 
-    def _gradient(self) -> tuple[OuterStep, float]:
-        """Put the gradient of the whole meta-batch, clipped, into the parameters; return its losses and norm.
+    def _gradient(self) -> tuple[OuterStep, float, tuple[int, int]]:
+        """Put the gradient of the whole meta-batch, clipped, into the parameters' `.grad`.
+
+        Returns:
+            The losses of the whole meta-batch, the norm, and the tokens of the support and of the query sets.
 
         Raises:
             RunError: one of them is no finite number.
@@ -202,23 +212,22 @@ class Trainer:
         episodes = [episode.to(self.device) for episode in drawn]
         torch.manual_seed(derive(self._seed, self.standing.step))
         self.model.train()
-        result = self.algorithm.outer_step(self.model, episodes)
-        result = self.ranks.combine(self._parameters, result, tasks)
-        with_gradient = [p for p in self._parameters if p.grad is not None]
+        result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
+        result, tokens = self.ranks.combine(self.trained, result, tasks, count_sets(episodes))
+        with_gradient = [p for p in self.trained if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             raise RunError(
                 f"training diverged at step {self.standing.step + 1}: meta-loss {result.loss}, gradient norm "
                 f"{norm}; lower algorithm.inner_lr or optimizer.lr, or set training.clip_norm"
             )
-        return result, norm
+        return result, norm, tokens
 
     def _validate(self) -> str:
         """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""
-        mine = list(enumerate(self.validation))[self.ranks.part_of(len(self.validation))]
-        losses = {place: validation_losses(self.model, self.algorithm, episode) for place, episode in mine}
-        losses = self.ranks.collect(losses)
-        before, after = mean_losses([losses[place] for place in range(len(self.validation))])
+        before, after = mean_losses(
+            self.ranks.map(lambda episode: validation_losses(self.model, self.algorithm, episode), self.validation)
+        )
         values = {"loss_before": before, "loss_after": after, "gain": before - after}
         with deferred():
             self.sinks.metrics.log(self.standing.step, "meta_validation", values)
@@ -239,7 +248,11 @@ class Trainer:
 
     def _save(self, *, is_best: bool = False) -> None:
         if self.ranks.is_first:
-            self.checkpoints.save(self.state_dict, self.model.state_dict() if is_best else None)
+            self.checkpoints.save(self.state_dict, self._learned_state() if is_best else None)
+
+    def _learned_state(self) -> dict[str, Any]:
+        """Return all that the outer loop has learned."""
+        return {"model": self.model.state_dict(), "learned": self.algorithm.learned.state_dict()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that going on from here needs.
@@ -249,7 +262,8 @@ class Trainer:
         """
         return {
             "standing": asdict(self.standing),
-            "model": self.model.state_dict(),
+            "cost": self.cost.to_dict(),
+            **self._learned_state(),
             "optimizer": self.outer.optimizer.state_dict(),
             "schedule": self.outer.schedule.state_dict(),
             "sampler": self._sampled,
@@ -261,7 +275,9 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; the metrics that were written after it are dropped."""
         self.standing = Standing(**state["standing"])
+        self.cost = Cost(**state["cost"])
         self.model.load_state_dict(state["model"])
+        self.algorithm.learned.load_state_dict(state["learned"])
         self.outer.optimizer.load_state_dict(state["optimizer"])
         self.outer.schedule.load_state_dict(state["schedule"])
         self.sampler.load_state_dict(state["sampler"])

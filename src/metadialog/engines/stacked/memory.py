@@ -26,12 +26,13 @@ class Footprint:
 
     def vectorized(self, inner: InnerLoop) -> int:
         """Return the bytes of a task whose every step is kept: tapes and weights, the query's, and three at work."""
-        kept = 1 if inner.first_order else inner.steps
+        goes_up = not inner.first_order or inner.rates is not None or inner.query_weights is not None
+        kept = inner.steps if goes_up else 1
         return (kept + 1) * (self.tape + self.weights) + 3 * self.weights
 
-    def lean(self, inner: InnerLoop, places: int) -> int:
+    def lean(self, steps: int, places: int) -> int:
         """Return the bytes of a task of which one tape, and weights in some `places`, are kept."""
-        return 2 * self.tape + (places + (3 if inner.steps <= 1 else 4)) * self.weights
+        return 2 * self.tape + (places + (3 if steps <= 1 else 4)) * self.weights
 
 
 def footprint(model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop) -> Footprint:

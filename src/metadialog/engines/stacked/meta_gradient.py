@@ -1,12 +1,13 @@
 """What the engines that run several tasks at once have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
-from metadialog.engines.stacked.sweep import Keeping, Sweep
+from metadialog.engines.stacked.sweep import Keeping, RateKey, Sweep
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.models.loss import mean_token_loss
@@ -14,21 +15,29 @@ from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
 
 
-def is_stackable(model: nn.Module, objective: Objective) -> bool:
-    """Tell whether the derivatives of a model and an objective are written out."""
-    return type(model) is DialogModel and objective is mean_token_loss
+def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | None:
+    """Say what it is whose derivatives are not written out; None where all are."""
+    if type(model) is not DialogModel or type(model.embed) is not nn.Embedding:
+        return f"the model {type(model).__name__}"
+    for loss in (objective, inner.support_objective or objective):
+        if loss is not mean_token_loss:
+            return f"the objective {getattr(loss, '__name__', type(loss).__name__)}"
+    if not inner.rule.is_plain:
+        return f"an inner loop of {type(inner.rule).__name__} with its options"
+    return None
 
 
-def check_stackable(engine: str, model: nn.Module, objective: Objective) -> DialogModel:
+def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: InnerLoop) -> DialogModel:
     """Return the model, as one whose derivatives are written out.
 
     Raises:
         ConfigError: they are not.
     """
-    if not isinstance(model, DialogModel) or not is_stackable(model, objective):
+    unknown = obstacle(model, objective, inner)
+    if unknown is not None or not isinstance(model, DialogModel):
         raise ConfigError(
-            f"engine={engine}: knows the derivatives of DialogModel with cross-entropy alone, not of "
-            f"{type(model).__name__} with {getattr(objective, '__name__', objective)}; engine=learn2learn knows all"
+            f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
+            f"alone, not those of {unknown}; engine=learn2learn and engine=auto know all"
         )
     return model
 
@@ -37,18 +46,18 @@ def swept_meta_gradient(
     model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop, reduction: Reduction, size: int, keeping: Keeping
 ) -> MetaGradient:
     """Sweep over the tasks, `size` at a time, and put the parts together."""
-    support_losses, query_losses = [], []
+    outer_losses, support_losses, query_losses = [], [], []
     totals: dict[str, Tensor] = {}
-    rate_totals: dict[str, Tensor] = {}
+    rate_totals: dict[RateKey, Tensor] = {}
     seeds = TaskSeeds()
     with torch.no_grad():
         for start in range(0, len(episodes), size):
             swept = Sweep(model, episodes[start : start + size], inner, keeping, seeds).run()
+            outer_losses.append(swept.outer_losses)
             support_losses.append(swept.support_losses)
             query_losses.append(swept.query_losses)
             _add_up(totals, swept.gradients)
             _add_up(rate_totals, swept.rate_gradients)
-        queries = torch.cat(query_losses)
         weight = 1 / len(episodes) if reduction == "mean" else 1.0
         for total in (*totals.values(), *rate_totals.values()):
             total.mul_(weight)
@@ -57,9 +66,19 @@ def swept_meta_gradient(
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         )
-        return MetaGradient(queries.sum() * weight, torch.cat(support_losses), queries, gradients, rate_totals)
+        rate_gradients = tuple(
+            {name: rate_totals.get((step, name), torch.zeros_like(rate)) for name, rate in rates.items()}
+            for step, rates in enumerate(inner.rates or ())
+        )
+        return MetaGradient(
+            torch.cat(outer_losses).sum() * weight,
+            torch.cat(support_losses),
+            torch.cat(query_losses),
+            gradients,
+            rate_gradients,
+        )
 
 
-def _add_up(totals: dict[str, Tensor], parts: dict[str, Tensor]) -> None:
+def _add_up(totals: dict[Any, Tensor], parts: Mapping[Any, Tensor]) -> None:
     for name, part in parts.items():
         totals[name] = totals[name].add_(part) if name in totals else part

@@ -4,7 +4,8 @@ With `theta_{k+1} = theta_k - rate * g(theta_k)` and `v_K = grad L(theta_K; quer
 `v_k = v_{k+1} - H(theta_k) (rate * v_{k+1})`, where `H` is the Hessian of the support loss: reverse mode over the
 inner loop, written out (Maclaurin et al. 2015; Kemaev et al. 2025, MixFlow-MG, for the product forward over reverse).
 Parameters that the inner loop leaves alone collect `-H(theta_k) (rate * v_{k+1})` on the way, beside their part of
-the query's gradient; a rate collects `-v_{k+1} * g(theta_k)`.
+the query's gradient; a rate collects `-v_{k+1} * g(theta_k)`. Where the query loss after step k counts as well, its
+gradient at `theta_k` is added to `v_k`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,15 @@ from torch import Tensor
 from metadialog.engines.base import InnerLoop, support_of
 from metadialog.engines.stacked import dropout
 from metadialog.engines.stacked.network import Pass, StackedDialogModel, Wanted, Weights
-from metadialog.engines.stacked.tasks import StackedBatch, stack, touched_rows
+from metadialog.engines.stacked.tasks import stack, touched_rows
 from metadialog.engines.stacked.trajectory import Trajectory
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
 
 EMBEDDING = "embed.weight"
+RateKey = tuple[int, str]
+"""Which of the inner loop's rates (those of one step, or of several), and the name of the parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,17 @@ class Swept:
 
     Attributes:
         support_losses: before the first step, `[tasks]`, nats.
-        query_losses: after the last, `[tasks]`, nats.
+        outer_losses: the weighted query losses, `[tasks]`, nats.
+        query_losses: after the last step, `[tasks]`, nats.
         gradients: by each trainable parameter, summed over the tasks.
-        rate_gradients: by each rate, summed over the tasks.
+        rate_gradients: by each rate of each step, summed over the tasks.
     """
 
     support_losses: Tensor
+    outer_losses: Tensor
     query_losses: Tensor
     gradients: dict[str, Tensor]
-    rate_gradients: dict[str, Tensor]
+    rate_gradients: dict[RateKey, Tensor]
 
 
 class Sweep:
@@ -81,7 +86,9 @@ class Sweep:
         trainable = [name for name, p in model.named_parameters() if p.requires_grad and name in known]
         self.adapted = [name for name in trainable if inner.adapts(name)]
         self.others = [name for name in trainable if not inner.adapts(name)]
-        self.rates = {name: inner.rate(name) for name in self.adapted}
+        self.rates = {
+            (step, name): rates[name] for step, rates in enumerate(inner.rates or ()) for name in self.adapted
+        }
         supports, queries = [support_of(episode) for episode in episodes], [episode.query for episode in episodes]
         self.rows: Tensor | None = None
         tokens = [[batch.inputs for batch in supports], [batch.inputs for batch in queries]]
@@ -89,33 +96,60 @@ class Sweep:
             self.rows, tokens = self._touched(supports, queries)
         dtype = model.linear.weight.dtype
         self.support, self.query = stack(supports, tokens[0], dtype), stack(queries, tokens[1], dtype)
-        passes = [*[supports] * max(1, inner.steps), queries]
-        self.masks = dropout.draw(model, passes, seeds, [episode.index for episode in episodes])
+        self.masks = self._masks(model, supports, queries, seeds, [episode.index for episode in episodes])
+
+    def _masks(
+        self,
+        model: DialogModel,
+        supports: Sequence[Batch],
+        queries: Sequence[Batch],
+        seeds: TaskSeeds,
+        numbers: Sequence[int],
+    ) -> dict[tuple[str, int], dropout.Masks]:
+        """Draw the dropout of each pass, in the order in which the reference engine makes them."""
+        passes = []
+        for step in range(self.inner.steps + 1):
+            if self.inner.query_weight(step):
+                passes.append(("query", step))
+            if step < max(1, self.inner.steps):
+                passes.append(("support", step))
+        sets = {"support": supports, "query": queries}
+        masks = dropout.draw(model, [sets[of_set] for of_set, _ in passes], seeds, numbers)
+        return dict(zip(passes, masks, strict=True))
 
     def _touched(self, supports: Sequence[Batch], queries: Sequence[Batch]) -> tuple[Tensor, list[list[Tensor]]]:
         """Reduce the embedding, and its rates, to the rows that each task uses: the others' gradient is zero."""
         rows, tokens = touched_rows(list(zip(supports, queries, strict=True)), len(self.start[EMBEDDING]))
         self.size = self.start[EMBEDDING].shape
         self.start[EMBEDDING] = self.start[EMBEDDING][rows]  # [tasks, ids, embedding]
-        rate = self.rates.get(EMBEDDING)
-        if isinstance(rate, Tensor) and rate.dim() == len(self.size) and rate.shape[0] == self.size[0]:
-            self.rates[EMBEDDING] = rate[rows]
+        for (step, name), rate in self.rates.items():
+            by_row = rate.dim() == len(self.size) and rate.shape[0] == self.size[0]
+            if name == EMBEDDING and by_row:
+                self.rates[step, name] = rate[rows]
         return rows, [list(of_set) for of_set in zip(*tokens, strict=True)]
 
     def run(self) -> Swept:
         """Compute the losses, and the gradients of the sum of the query losses."""
         weights, first, kept = self._down()
         # What the way up does not need of each task comes summed over the tasks.
-        query = self._pass(-1, weights, self.query, self._wanted(summed=not self._goes_up))
-        losses, gradients = query.losses, query.gradients
+        steps = self.inner.steps
+        query = self._query_pass(steps, weights, summed=not self._goes_up)
+        query_losses, gradients = query.losses, query.gradients
         del weights, query  # large, and not needed any more
-        rate_gradients = self._up(gradients, kept) if self._goes_up else {}
+        outer = self.inner.query_weight(steps) * query_losses
+        if (last := self.inner.query_weight(steps)) != 1:
+            for gradient in gradients.values():
+                gradient.mul_(last)
+        rate_gradients: dict[RateKey, Tensor] = {}
+        if self._goes_up:
+            outer, rate_gradients = self._up(outer, gradients, kept)
         totals = {name: self._total(name, gradient) for name, gradient in gradients.items()}
-        return Swept(first, losses, totals, rate_gradients)
+        return Swept(first, outer, query_losses, totals, rate_gradients)
 
     @property
     def _goes_up(self) -> bool:
-        return self.inner.steps > 0 and (self.inner.rates is not None or not self.inner.first_order)
+        several = self.inner.rates is not None or self.inner.query_weights is not None
+        return self.inner.steps > 0 and (several or not self.inner.first_order)
 
     def _wanted(self, *, summed: bool) -> Wanted:
         """Want the gradient by every parameter; by those that the inner loop adapts of each task, if not summed."""
@@ -125,20 +159,22 @@ class Sweep:
             **{name: name not in local for name in self.others},
         }
 
-    def _pass(self, step: int, weights: Weights, batch: StackedBatch, wanted: Wanted) -> Pass:
-        return self.network.gradient(weights, batch, self.masks[step], wanted)
+    def _query_pass(self, after: int, weights: Weights, *, summed: bool) -> Pass:
+        return self.network.gradient(weights, self.query, self.masks["query", after], self._wanted(summed=summed))
 
-    def _inner_pass(self, step: int, weights: Weights) -> Pass:
-        return self._pass(step, weights, self.support, dict.fromkeys(self.adapted, False))
+    def _support_pass(self, step: int, weights: Weights, differentiated: Sequence[str]) -> Pass:
+        """Run over the support set, and differentiate by some parameters of each task."""
+        wanted = dict.fromkeys(differentiated, False)
+        return self.network.gradient(weights, self.support, self.masks["support", step], wanted)
 
-    def _descend(self, weights: Weights, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _descend(self, step: int, weights: Weights, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take an inner step; the gradients are used up, unless the rates' own gradients need them."""
         after = dict(weights)
         for name, gradient in gradients.items():
             if self.inner.rates is None:
                 after[name] = gradient.mul_(-self.inner.lr).add_(weights[name])
             else:
-                after[name] = weights[name] - self.rates[name] * gradient
+                after[name] = weights[name] - self.rates[self.inner.rates_at(step), name] * gradient
         if self.inner.rates is None:
             gradients.clear()
         return after
@@ -152,13 +188,13 @@ class Sweep:
         steps = self.inner.steps
         kept = Kept(Trajectory(self.start, self._advance, self.keeping.weights))
         if steps == 0:
-            return self.start, self._pass(0, self.start, self.support, {}).losses, kept
+            return self.start, self._support_pass(0, self.start, ()).losses, kept
         weights: Weights = self.start
         losses = []
         for step in range(steps):
-            now = self._inner_pass(step, weights)
+            now = self._support_pass(step, weights, self.adapted)
             losses.append(now.losses)
-            before, weights = weights, self._descend(weights, now.gradients)
+            before, weights = weights, self._descend(step, weights, now.gradients)
             if self._goes_up and (self.keeping.tapes or step == steps - 1):
                 kept.passes[step] = (before, now)
             elif self._goes_up:
@@ -166,27 +202,39 @@ class Sweep:
         return weights, losses[0], kept
 
     def _advance(self, step: int, weights: Weights) -> Weights:
-        return self._descend(weights, self._inner_pass(step, weights).gradients)
+        return self._descend(step, weights, self._support_pass(step, weights, self.adapted).gradients)
 
-    def _up(self, gradients: dict[str, Tensor], kept: "Kept") -> dict[str, Tensor]:
-        """Take the query's gradients back to the start, in place, and return those of the rates."""
-        by_rates: dict[str, Tensor] = {}
+    def _up(self, outer: Tensor, gradients: dict[str, Tensor], kept: "Kept") -> tuple[Tensor, dict[RateKey, Tensor]]:
+        """Take the query's gradients back to the start, in place.
+
+        Returns:
+            The outer losses with those of the steps on the way, and the gradients by the rates.
+        """
+        by_rates: dict[RateKey, Tensor] = {}
         spare: Weights | None = None
         for step in reversed(range(self.inner.steps)):
             if step in kept.passes:
                 weights, now = kept.passes.pop(step)
             else:
                 weights = kept.trajectory.before(step)
-                recorded = self.adapted if self.inner.rates is not None else []
-                now = self._pass(step, weights, self.support, dict.fromkeys(recorded, False))
+                now = self._support_pass(step, weights, self.adapted if self.inner.rates is not None else ())
             if self.inner.rates is not None:
-                self._collect_rates(self.inner.rates, by_rates, gradients, now.gradients)
+                self._collect_rates(self.inner.rates, step, by_rates, gradients, now.gradients)
             if not self.inner.first_order:
-                spare = self._through_step(gradients, weights, now, spare, first=step == 0)
-        return by_rates
+                spare = self._through_step(step, gradients, weights, now, spare)
+            if weight := self.inner.query_weight(step):
+                outer = outer + weight * self._add_query(step, weight, weights, gradients)
+        return outer, by_rates
+
+    def _add_query(self, after: int, weight: float, weights: Weights, gradients: dict[str, Tensor]) -> Tensor:
+        """Add the gradient of the query loss after some steps, and return the loss."""
+        query = self._query_pass(after, weights, summed=after == 0)
+        for name, part in query.gradients.items():
+            _add(gradients, name, part, weight)
+        return query.losses
 
     def _through_step(
-        self, gradients: dict[str, Tensor], weights: Weights, now: Pass, spare: Weights | None, *, first: bool
+        self, step: int, gradients: dict[str, Tensor], weights: Weights, now: Pass, spare: Weights | None
     ) -> dict[str, Tensor]:
         """Subtract the Hessian times the direction, and return the product.
 
@@ -195,35 +243,44 @@ class Sweep:
         direction = {name: gradients[name] for name in self.adapted}
         scale = self.inner.lr
         if self.inner.rates is not None:
-            direction = {name: self.rates[name] * value for name, value in direction.items()}
+            at = self.inner.rates_at(step)
+            direction = {name: self.rates[at, name] * value for name, value in direction.items()}
             scale = 1.0
-        found = self.network.hessian_product(weights, now.tape, direction, self._wanted(summed=first), spare)
+        found = self.network.hessian_product(weights, now.tape, direction, self._wanted(summed=step == 0), spare)
         for name, part in found.items():
-            if gradients[name].dim() > part.dim():
-                gradients[name] = gradients[name].sum(0)
-            gradients[name].sub_(part, alpha=scale)
+            _add(gradients, name, part, -scale)
         return found
 
     def _collect_rates(
         self,
-        rates: Mapping[str, Tensor],
-        by_rates: dict[str, Tensor],
+        rates: Sequence[Mapping[str, Tensor]],
+        step: int,
+        by_rates: dict[RateKey, Tensor],
         cotangents: dict[str, Tensor],
         gradients: dict[str, Tensor],
     ) -> None:
         """Add a step's part of the derivatives by the rates."""
+        at = self.inner.rates_at(step)
         for name, gradient in gradients.items():
-            rate = rates[name]
+            rate = rates[at][name]
             product = -(cotangents[name] * gradient)
-            by_row = name == EMBEDDING and self.rates[name] is not rate
+            by_row = name == EMBEDDING and self.rates[at, name] is not rate
             part = (self._total(name, product) if by_row else product.sum(0)).sum_to_size(rate.shape)
-            by_rates[name] = by_rates[name] + part if name in by_rates else part
+            key = (at, name)
+            by_rates[key] = by_rates[key] + part if key in by_rates else part
 
     def _total(self, name: str, value: Tensor) -> Tensor:
         """Return a derivative summed over the tasks, in the shape of the parameter."""
         if name == EMBEDDING and self.rows is not None:
             return value.new_zeros(self.size).index_add_(0, self.rows.flatten(), value.flatten(0, 1))
         return value.sum(0) if value.dim() > self.start[name].dim() else value
+
+
+def _add(gradients: dict[str, Tensor], name: str, part: Tensor, weight: float) -> None:
+    """Add to a gradient, in place; what comes summed over the tasks is added to the sum."""
+    if gradients[name].dim() > part.dim():
+        gradients[name] = gradients[name].sum(0)
+    gradients[name].add_(part, alpha=weight)
 
 
 @dataclass(frozen=True, slots=True)

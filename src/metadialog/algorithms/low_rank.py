@@ -1,0 +1,114 @@
+"""Adapt low-rank differences of the weights."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Len
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from metadialog.algorithms.base import Tools
+from metadialog.algorithms.maml import MAML
+from metadialog.errors import ConfigError
+from metadialog.models.parts import parts_of, select
+
+_PREFIX = "base."
+
+
+class LowRankModel(nn.Module):
+    """A model some of whose weight matrices have a low-rank difference added: `W + up @ down`.
+
+    Args:
+        base: the model.
+        names: of the matrices, `[out, in]` each.
+        rank: of the differences. `down`, `[rank, in]`, starts at random, `up`, `[out, rank]`, at zero.
+    """
+
+    def __init__(self, base: nn.Module, names: frozenset[str], rank: int) -> None:
+        super().__init__()
+        self.base = base
+        self.names = sorted(names)
+        self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
+        for name in self.names:
+            rows, columns = base.get_parameter(name).shape
+            key = name.replace(".", "/")  # no dots are allowed in the names of parameters
+            self.down[key] = torch.randn(rank, columns) / columns**0.5
+            self.up[key] = torch.zeros(rows, rank)
+
+    @property
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """The parts of the base model, by the names that their parameters have here."""
+        return {part: tuple(_PREFIX + p for p in patterns) for part, patterns in parts_of(self.base).items()}
+
+    def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, object]:
+        """Run the base model with the differences added; see its own `forward`."""
+        weights: dict[str, Tensor] = dict(self.base.named_parameters())
+        for name in self.names:
+            key = name.replace(".", "/")
+            weights[name] = weights[name] + self.up[key] @ self.down[key]
+        found: tuple[Tensor, object] = functional_call(self.base, weights, (tokens, hidden))
+        return found
+
+
+class LowRank(MAML):
+    """Hou et al. 2022, "Meta-Learning the Difference" (TACL), section 3: the inner loop adapts low-rank factors alone.
+
+    A task's weights are `W + up @ down`; W and where the factors start are learned in the outer loop. (The paper's
+    task-adaptive model structure is not part of this.)
+
+    Args:
+        tools: engine, inner rule and objectives.
+        name: how records and tables call it.
+        inner_lr: the inner learning rate, alpha.
+        inner_steps: inner steps in training and validation.
+        first_order: leave out the second derivatives.
+        reduction: how the tasks' query losses make the outer objective.
+        matrices: which weight matrices have a difference: parts of the model (embeddings, body, head) or patterns of
+            parameter names; vectors among them are passed over.
+        rank: of the differences.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        name: str,
+        inner_lr: Annotated[float, Gt(0)],
+        inner_steps: Annotated[int, Ge(1)],
+        first_order: bool,
+        reduction: Literal["mean", "sum"],
+        matrices: Annotated[list[str], Len(1)],
+        rank: Annotated[int, Ge(1)],
+    ) -> None:
+        super().__init__(
+            tools,
+            name=name,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            first_order=first_order,
+            reduction=reduction,
+        )
+        if tools.rule.adapted is not None or tools.rule.frozen:
+            raise ConfigError(
+                f"inner.adapted and inner.frozen: algorithm={name} adapts low-rank factors and nothing else; leave "
+                "both as they are, and see algorithm.matrices"
+            )
+        self.matrices = matrices
+        self.rank = rank
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Add the factors to the model.
+
+        Raises:
+            ConfigError: no matrix is among those that are named.
+        """
+        names = select(model, self.matrices, "algorithm.matrices")
+        matrices = frozenset(name for name in names if model.get_parameter(name).dim() == 2)
+        if not matrices:
+            raise ConfigError(f"algorithm.matrices={self.matrices}: no matrix is among {', '.join(sorted(names))}")
+        return LowRankModel(model, matrices, self.rank)
+
+    def adapted(self, model: nn.Module) -> frozenset[str] | None:
+        """Return the names of the factors."""
+        return frozenset(name for name, _ in model.named_parameters() if not name.startswith(_PREFIX))

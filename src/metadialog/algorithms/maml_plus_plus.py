@@ -1,0 +1,97 @@
+"""MAML with the mends that make it train well."""
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+from torch import nn
+
+from metadialog.algorithms.base import Passes, Tools
+from metadialog.algorithms.maml import MAML
+from metadialog.algorithms.rates import LearnedRates, constant_rates
+from metadialog.engines.base import InnerLoop, MetaGradient
+
+
+class MAMLPlusPlus(MAML):
+    """Antoniou et al. 2019 (arXiv:1810.09502), "How to train your MAML".
+
+    - Multi-step loss (section 4, "Gradient Instability"): the query loss after every inner step counts, all alike at
+      first; over `multi_step_until` outer steps the weight moves to the last one.
+    - Derivative-order annealing: first-order gradients for `first_order_until` outer steps, exact ones from then on.
+    - Learned rates for each parameter and each inner step (the paper's LSLR, one for a layer and step); steps beyond
+      those of training have the rates of the last.
+    - The cosine schedule of the outer learning rate is a choice of its own, `schedule=cosine`.
+
+    The paper's parts about batch normalisation have no place in these models.
+
+    Args:
+        tools: engine, inner rule and objectives.
+        name: how records and tables call it.
+        inner_lr: where every rate starts.
+        inner_steps: inner steps in training and validation.
+        reduction: how the tasks' query losses make the outer objective.
+        multi_step_until: outer steps until the last query loss alone counts; 0: it does from the start.
+        first_order_until: outer steps that are of first order.
+        learned_rates: learn the inner rates; else they stay at `inner_lr`.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        name: str,
+        inner_lr: Annotated[float, Gt(0)],
+        inner_steps: Annotated[int, Ge(1)],
+        reduction: Literal["mean", "sum"],
+        multi_step_until: Annotated[int, Ge(0)],
+        first_order_until: Annotated[int, Ge(0)],
+        learned_rates: bool,
+    ) -> None:
+        super().__init__(
+            tools,
+            name=name,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            first_order=False,
+            reduction=reduction,
+        )
+        self.multi_step_until = multi_step_until
+        self.first_order_until = first_order_until
+        self.learned_rates = learned_rates
+        self.rates: LearnedRates | None = None
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Make a rate for each inner step and each parameter that is adapted."""
+        if self.learned_rates:
+            adapted = self.adapted(model)
+            of_steps = [constant_rates(model, adapted, self.inner_lr, whole=True) for _ in range(self.inner_steps)]
+            self.learned = self.rates = LearnedRates(of_steps)
+        return model
+
+    def inner_loop(self, model: nn.Module, steps: int, scale: float = 1.0) -> InnerLoop:
+        """Return the inner loop with the learned rates."""
+        inner = super().inner_loop(model, steps, scale)
+        return inner if self.rates is None else replace(inner, rates=self.rates.values(scale))
+
+    def training_loop(self, model: nn.Module, step: int) -> InnerLoop:
+        """Return the inner loop as it is annealed after some outer steps."""
+        inner = replace(self.inner_loop(model, self.inner_steps), first_order=step < self.first_order_until)
+        if step >= self.multi_step_until:
+            return inner
+        return replace(inner, query_weights=self.query_weights(step))
+
+    def passes(self, step: int) -> Passes:
+        """Return what an outer step goes over."""
+        products = 0 if step < self.first_order_until else self.inner_steps
+        return Passes(self.inner_steps, products, self.inner_steps if step < self.multi_step_until else 1)
+
+    def query_weights(self, step: int) -> tuple[float, ...]:
+        """Return how much the query loss after 0, 1, ... inner steps counts after some outer steps; they sum to 1."""
+        early = (1 - step / self.multi_step_until) / self.inner_steps
+        between = self.inner_steps - 1
+        return (0.0, *[early] * between, 1 - between * early)
+
+    def keep_gradients(self, result: MetaGradient) -> None:
+        """Keep the gradients of the rates."""
+        if self.rates is not None:
+            self.rates.keep_gradients(result.rate_gradients)

@@ -1,0 +1,123 @@
+"""MAML that learns how to transform its inner gradients."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt
+from torch import nn
+
+from metadialog.algorithms.base import Algorithm, OuterStep, Passes, Tools
+from metadialog.engines.base import support_of
+from metadialog.episodes import Batch, Episode
+from metadialog.errors import ConfigError
+from metadialog.learn2learn_import import learn2learn, quiet_clone
+
+
+class MetaCurvature(Algorithm):
+    """Park and Oliva 2019 (arXiv:1902.03356), equation 8, through learn2learn's GBML.
+
+    The gradient `G` of each weight matrix becomes `M_in G M_out` before an inner step, that of a bias is multiplied by
+    a vector; matrices and vectors are learned with the initialisation, and start as the identity, which is MAML. Of a
+    matrix of m rows and n columns they take m * m + n * n numbers.
+
+    Args:
+        tools: engine, inner rule and objectives; the loop is learn2learn's own, so the rule has to be plain gradient
+            descent on all parameters, and the engine `learn2learn` or `auto`.
+        name: how records and tables call it.
+        inner_lr: the inner learning rate, alpha.
+        inner_steps: inner steps in training and validation.
+        first_order: leave out the second derivatives.
+        reduction: how the tasks' query losses make the outer objective.
+
+    Raises:
+        ConfigError: the inner rule or the engine is another.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        name: str,
+        inner_lr: Annotated[float, Gt(0)],
+        inner_steps: Annotated[int, Ge(1)],
+        first_order: bool,
+        reduction: Literal["mean", "sum"],
+    ) -> None:
+        super().__init__(tools, name=name, inner_steps=inner_steps)
+        rule = tools.rule
+        if not rule.is_plain or rule.adapted is not None or rule.frozen:
+            raise ConfigError(
+                f"algorithm={name}: learn2learn's GBML takes plain steps on all parameters; leave inner=sgd as it is"
+            )
+        if tools.engine.name not in ("auto", "learn2learn"):
+            raise ConfigError(
+                f"engine={tools.engine.name}: algorithm={name} is learn2learn's GBML; choose engine=auto or "
+                "engine=learn2learn"
+            )
+        self.inner_lr = inner_lr
+        self.first_order = first_order
+        self.reduction = reduction
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Make the transforms of each parameter's gradient."""
+        transform = learn2learn.optim.MetaCurvatureTransform
+        self.learned = learn2learn.optim.ParameterUpdate(model.parameters(), transform)
+        return model
+
+    def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
+        """Put the meta-gradient of the meta-batch into the `.grad` of model and transforms, task by task."""
+        model.zero_grad()
+        self.learned.zero_grad()
+        weight = 1 / len(episodes) if self.reduction == "mean" else 1.0
+        support_losses, query_losses = [], []
+        # cuDNN's recurrent layers have no double backward.
+        with torch.backends.cudnn.flags(enabled=False):
+            for episode in episodes:
+                learner = self._clone(model, 1.0)
+                support = support_of(episode)
+                for inner_step in range(self.inner_steps):
+                    loss = self.tools.objectives.inner(learner.module, support)
+                    if inner_step == 0:
+                        support_losses.append(loss.item())
+                    with quiet_clone():
+                        learner.adapt(loss)
+                query_loss = self.tools.objectives.outer(learner.module, episode.query)
+                (weight * query_loss).backward()  # type: ignore[no-untyped-call]
+                query_losses.append(query_loss.item())
+        mean = sum(query_losses) / len(query_losses)
+        loss_value = mean if self.reduction == "mean" else sum(query_losses)
+        return OuterStep(loss_value, sum(support_losses) / len(support_losses), mean)
+
+    def passes(self, step: int) -> Passes:  # noqa: ARG002
+        """Return what an outer step goes over."""
+        return Passes(self.inner_steps, 0 if self.first_order else self.inner_steps, 1)
+
+    def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
+        """Yield the model after 0, 1, ..., `steps` transformed steps; see `Algorithm.adapt`."""
+        if support is None:
+            yield model
+            return
+        learner = self._clone(model, scale)
+        learn2learn.utils.detach_module(learner.module, keep_requires_grad=True)
+        yield learner.module
+        for _ in range(steps):
+            with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+                loss = self.tools.objectives.inner(learner.module, support)
+                with quiet_clone():
+                    learner.adapt(loss, first_order=True)
+            learn2learn.utils.detach_module(learner.module, keep_requires_grad=True)
+            yield learner.module
+
+    def _clone(self, model: nn.Module, scale: float) -> learn2learn.algorithms.GBML:
+        gbml = learn2learn.algorithms.GBML(
+            model,
+            transform=None,
+            lr=self.inner_lr * scale,
+            first_order=self.first_order,
+            allow_unused=True,
+            allow_nograd=True,
+            compute_update=self.learned,
+        )
+        with quiet_clone(), torch.enable_grad():
+            return gbml.clone()

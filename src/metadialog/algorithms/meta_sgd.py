@@ -1,0 +1,32 @@
+"""MAML that learns its inner learning rates, one for each weight."""
+
+from dataclasses import replace
+
+from torch import nn
+
+from metadialog.algorithms.maml import MAML
+from metadialog.algorithms.rates import LearnedRates, constant_rates
+from metadialog.engines.base import InnerLoop, MetaGradient
+
+
+class MetaSGD(MAML):
+    """Li et al. 2017 (arXiv:1707.09835), algorithm 1: learn direction and length of the inner steps as well.
+
+    `theta_i' = theta - alpha * grad L_i(theta; support)`, where `alpha` has the shape of theta and is learned with it;
+    a rate may become negative. Same options as `MAML`; `inner_lr` is where every rate starts.
+    """
+
+    learned: LearnedRates
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Make a rate for each weight that is adapted."""
+        self.learned = LearnedRates([constant_rates(model, self.adapted(model), self.inner_lr, whole=False)])
+        return model
+
+    def inner_loop(self, model: nn.Module, steps: int, scale: float = 1.0) -> InnerLoop:
+        """Return the inner loop with the learned rates."""
+        return replace(super().inner_loop(model, steps), rates=self.learned.values(scale))
+
+    def keep_gradients(self, result: MetaGradient) -> None:
+        """Keep the gradients of the rates."""
+        self.learned.keep_gradients(result.rate_gradients)

@@ -1,0 +1,53 @@
+"""An algorithm that starts with joint training."""
+
+from collections.abc import Iterator, Sequence
+
+from torch import nn
+
+from metadialog.algorithms.base import Algorithm, OuterStep, Passes
+from metadialog.algorithms.baselines import FineTuning
+from metadialog.episodes import Batch, Episode
+
+
+class WarmStarted(Algorithm):
+    """Joint training for some outer steps, and from then on another algorithm, from the model that came of it.
+
+    In Hou et al. 2022 (TACL, table 1) a multi-task start is the largest single gain for MAML.
+
+    Args:
+        algorithm: takes over.
+        steps: outer steps of joint training.
+    """
+
+    def __init__(self, algorithm: Algorithm, steps: int) -> None:
+        super().__init__(algorithm.tools, name=algorithm.name, inner_steps=algorithm.inner_steps)
+        self.algorithm = algorithm
+        self.steps = steps
+        self.trains = algorithm.trains
+        self.sees_topic = algorithm.sees_topic
+        self.retrieves = algorithm.retrieves
+        self.joint = FineTuning(algorithm.tools, name=algorithm.name, inner_lr=1.0, inner_steps=0)
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Let the algorithm prepare."""
+        prepared = self.algorithm.prepare(model)
+        self.learned = self.algorithm.learned
+        return prepared
+
+    def adapts_to(self, episode: Episode) -> Batch | None:
+        """Return what the algorithm adapts to."""
+        return self.algorithm.adapts_to(episode)
+
+    def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
+        """Take a joint step, or one of the algorithm, which counts from where it took over."""
+        if step < self.steps:
+            return self.joint.outer_step(model, episodes, step)
+        return self.algorithm.outer_step(model, episodes, step - self.steps)
+
+    def passes(self, step: int) -> Passes:
+        """Return what an outer step goes over."""
+        return self.joint.passes(step) if step < self.steps else self.algorithm.passes(step - self.steps)
+
+    def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
+        """Adapt as the algorithm does."""
+        return self.algorithm.adapt(model, support, steps, scale)

@@ -1,0 +1,70 @@
+"""The gradient of the support loss, in passes over as much of the support set as memory takes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from metadialog.engines.base import InnerLoop, Objective
+from metadialog.episodes import Batch
+
+
+def support_gradients(
+    model: nn.Module,
+    parameters: Mapping[str, Tensor],
+    objective: Objective,
+    support: Batch,
+    inner: InnerLoop,
+    *,
+    create_graph: bool,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the support loss, and its gradients by those parameters that it depends on.
+
+    With `rule.chunk` the loss of each pass counts by its tokens, and without `create_graph` a pass's activations are
+    gone before the next.
+
+    Args:
+        model: the model.
+        parameters: to differentiate by, as they are in the model.
+        objective: the loss, where the inner loop has none of its own.
+        support: the support set.
+        inner: the inner loop.
+        create_graph: whether the gradients shall be differentiated in their turn.
+    """
+    loss_of = inner.support_objective or objective
+    totals: dict[str, Tensor] = {}
+    losses = []
+    for part, weight in _passes(support, inner.rule.chunk):
+        loss = loss_of(model, part) * weight
+        found = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, allow_unused=True)
+        for name, gradient in zip(parameters, found, strict=True):
+            if gradient is not None:
+                totals[name] = totals[name] + gradient if name in totals else gradient
+        losses.append(loss if create_graph else loss.detach())
+    return torch.stack(losses).sum(), totals
+
+
+def _passes(support: Batch, chunk: int | None) -> Iterator[tuple[Batch, float]]:
+    """Yield the parts of a support set, each with its share of the counted tokens."""
+    size = len(support.inputs)
+    if chunk is None or chunk >= size:
+        yield support, 1.0
+        return
+    total = int(support.mask.sum())
+    for start in range(0, size, chunk):
+        rows = slice(start, start + chunk)
+        mask = support.mask[rows]
+        counted = int(mask.sum())
+        if counted:
+            yield (
+                replace(
+                    support,
+                    inputs=support.inputs[rows],
+                    targets=support.targets[rows],
+                    mask=mask,
+                    words=support.words[rows],
+                    buckets=(),
+                ),
+                counted / total,
+            )

@@ -1,0 +1,134 @@
+"""The choice of inner rate and number of inner steps at test time, on meta-validation topics, by one rule for all."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.episodes import Episode
+from metadialog.evaluation.scoring import evaluation_mode, score
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A point of the grid.
+
+    Attributes:
+        shots: support dialogues.
+        rate: what the algorithm's own inner rates were multiplied by.
+        inner_step: inner steps.
+        loss: mean over the meta-validation episodes of the query loss, nats a token.
+    """
+
+    shots: int
+    rate: float
+    inner_step: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was chosen, and from what.
+
+    Attributes:
+        grid: every point that was measured.
+        episodes: meta-validation episodes for each number of shots.
+    """
+
+    grid: tuple[Measured, ...]
+    episodes: int
+
+    def best(self, shots: int) -> Measured | None:
+        """Return the best point for a number of shots; None if none was measured.
+
+        It has the least loss; among equals the fewest steps, then the rate nearest to the algorithm's own.
+        """
+        points = [point for point in self.grid if point.shots == shots and math.isfinite(point.loss)]
+        return min(points, key=lambda point: (point.loss, point.inner_step, abs(math.log(point.rate))), default=None)
+
+    def nearest(self, shots: int) -> Measured | None:
+        """Return the best point for the nearest number of shots that was measured; None if none was."""
+        counts = sorted({point.shots for point in self.grid}, key=lambda count: (abs(count - shots), count))
+        return self.best(counts[0]) if counts else None
+
+    def rate(self, shots: int) -> float:
+        """Return what to multiply the inner rates by: 1 where nothing was measured."""
+        best = self.best(shots)
+        return 1.0 if best is None else best.rate
+
+    def to_json(self, algorithm: str) -> str:
+        """Return all of it as JSON: the choice for each number of shots, and the grid behind it."""
+        shots = sorted({point.shots for point in self.grid})
+        chosen = [asdict(best) for count in shots if (best := self.best(count)) is not None]
+        content = {
+            "algorithm": algorithm,
+            "rule": "least mean query loss over the episodes of the meta-validation topics",
+            "episodes": self.episodes,
+            "chosen": chosen,
+            "grid": [asdict(point) for point in self.grid],
+        }
+        return json.dumps(content, indent=2) + "\n"
+
+
+NOTHING = Selection((), 0)
+"""Every algorithm at its own rate."""
+
+
+Curves = list[list[float]]
+"""Of one episode: for each rate, the loss after each number of inner steps."""
+Each = Callable[[Callable[[Episode], Curves], Sequence[Episode]], list[Curves]]
+"""Measures each of some episodes; several processes may share them."""
+
+
+def one_by_one(measure: Callable[[Episode], Curves], episodes: Sequence[Episode]) -> list[Curves]:
+    """Measure the episodes one after another."""
+    return [measure(episode) for episode in episodes]
+
+
+def select(
+    model: nn.Module,
+    algorithm: Algorithm,
+    episodes: Sequence[Episode],
+    rates: Sequence[float],
+    steps: int,
+    each: Each = one_by_one,
+) -> Selection:
+    """Measure the grid of rates and steps.
+
+    Args:
+        model: as the outer loop left it.
+        algorithm: adapts it.
+        episodes: of the meta-validation topics, for each number of shots.
+        rates: what the algorithm's own inner rates are multiplied by.
+        steps: the most inner steps.
+        each: how the episodes are gone through.
+    """
+    with evaluation_mode(model):
+        measured = each(lambda episode: [_curve(model, algorithm, episode, rate, steps) for rate in rates], episodes)
+    grid = []
+    counts: set[int] = set()
+    by_shots = sorted(zip(episodes, measured, strict=True), key=lambda pair: pair[0].shots)
+    for shots, group in groupby(by_shots, key=lambda pair: pair[0].shots):
+        of_shots = [curves for _, curves in group]
+        counts.add(len(of_shots))
+        for place, rate in enumerate(rates):
+            for step, losses in enumerate(zip(*(curves[place] for curves in of_shots), strict=True)):
+                grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
+    return Selection(tuple(grid), max(counts, default=0))
+
+
+def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float, steps: int) -> list[float]:
+    support = algorithm.adapts_to(episode)
+    return [score(adapted, episode.query).loss for adapted in algorithm.adapt(model, support, steps, scale=rate)]
+
+
+def read_selection(path: Path) -> Selection:
+    """Read what `Selection.to_json` has written."""
+    content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return Selection(tuple(Measured(**point) for point in content["grid"]), content["episodes"])

@@ -1,0 +1,1 @@
+"""How the inner loop changes the parameters, given their gradients."""

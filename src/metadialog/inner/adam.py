@@ -1,0 +1,52 @@
+"""Adam as an inner update rule."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Len, Lt
+
+from metadialog.inner.base import InnerRule, Memory, Tensors
+
+Decay = Annotated[float, Ge(0), Lt(1)]
+
+
+class Adam(InnerRule):
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1), differentiable.
+
+    `eps` stands inside the root, squared: `mean / sqrt(variance + eps^2)`. Outside of it the derivative would not be
+    a number where a gradient is zero, as it is in the rows of the embedding that a task does not touch.
+
+    Args:
+        betas: how much is kept of the running means of the gradient and of its square.
+        eps: keeps the step finite.
+
+    See `InnerRule` for the options that all rules have.
+    """
+
+    def __init__(
+        self,
+        *,
+        betas: Annotated[list[Decay], Len(2, 2)],
+        eps: Annotated[float, Gt(0)],
+        adapted: list[str] | None,
+        frozen: list[str],
+        clip_norm: Annotated[float, Gt(0)] | None,
+        weight_decay: Annotated[float, Ge(0)],
+        chunk: Annotated[int, Ge(1)] | None,
+    ) -> None:
+        super().__init__(adapted=adapted, frozen=frozen, clip_norm=clip_norm, weight_decay=weight_decay, chunk=chunk)
+        self.betas = betas
+        self.eps = eps
+
+    def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
+        """Return the mean over the root of the variance, both corrected for their start at zero."""
+        first, second = self.betas
+        means, variances = memory.averages.get("mean", {}), memory.averages.get("variance", {})
+        mean = {name: first * means.get(name, 0.0) + (1 - first) * g for name, g in gradients.items()}
+        variance = {name: second * variances.get(name, 0.0) + (1 - second) * g * g for name, g in gradients.items()}
+        taken = memory.steps + 1
+        unbiased_1, unbiased_2 = 1 - first**taken, 1 - second**taken
+        direction = {
+            name: (mean[name] / unbiased_1) / (variance[name] / unbiased_2 + self.eps**2).sqrt() for name in gradients
+        }
+        return direction, {"mean": mean, "variance": variance}

@@ -1,0 +1,65 @@
+"""The retrieval baseline, on real dialogues and by hand."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.datasets.corpus import build_corpus
+from metadialog.episodes import Episode, Exchange
+from metadialog.evaluation.retrieval import retrieve_replies
+from metadialog.samplers.held_out import held_out_episodes
+from metadialog.tokenizers.character import CharacterTokenizer
+
+
+@pytest.fixture
+def episode() -> Episode:
+    corpus = build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot")
+    (found,) = held_out_episodes(
+        {"food": corpus.topics["food"]},
+        CharacterTokenizer(vocab_size=261).train([]),
+        shots=[5],
+        queries=2,
+        episodes_per_topic=1,
+        seed=0,
+        context_turns=1,
+        max_tokens=64,
+        query_max_tokens=64,
+        loss_on="response",
+    )
+    return found
+
+
+def test_a_context_that_was_seen_gets_its_response(episode: Episode) -> None:
+    asked = replace(episode, exchanges=episode.support_exchanges)
+    contexts = [exchange.context for exchange in episode.support_exchanges]
+    first = {c: e.response for c, e in reversed(list(zip(contexts, episode.support_exchanges, strict=True)))}
+    assert retrieve_replies(asked) == [first[context] for context in contexts]
+
+
+def test_replies_come_from_the_support_set(episode: Episode) -> None:
+    replies = retrieve_replies(episode)
+    assert len(replies) == len(episode.exchanges)
+    assert set(replies) <= {exchange.response for exchange in episode.support_exchanges}
+
+
+def test_without_support_there_is_nothing_to_say(episode: Episode) -> None:
+    assert retrieve_replies(replace(episode, support_exchanges=())) == [""] * len(episode.exchanges)
+
+
+def test_rare_words_weigh_more(episode: Episode) -> None:
+    def exchange(context: str, response: str) -> Exchange:
+        return Exchange((0,), context, response)
+
+    support = [exchange("do you like tea", "A"), exchange("do you like beer", "B"), exchange("what is tea", "C")]
+    # "is" and "what" occur once of three, "do", "you" and "like" twice: C by the weights, A by words alone.
+    asked = replace(
+        episode, support_exchanges=support, exchanges=[exchange("what is like it", "")], query=episode.query
+    )
+    rare, common, tea = (math.log(4 / (1 + count)) + 1 for count in (1, 2, 2))
+    c = 2 * rare**2 / math.sqrt((2 * rare**2 + common**2) * (2 * rare**2 + tea**2))
+    a = common**2 / math.sqrt((2 * rare**2 + common**2) * (3 * common**2 + tea**2))
+    assert c > a
+    assert retrieve_replies(asked) == ["C"]
+    assert retrieve_replies(replace(asked, exchanges=[exchange("BEER", "")])) == ["B"]

@@ -1,0 +1,119 @@
+"""The account of what training costs, against torch's own count of operations."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from metadialog.algorithms.base import Passes, Tools
+from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
+from metadialog.engines.learn2learn import Learn2LearnEngine
+from metadialog.episodes import PAD_ID, Batch, Episode
+from metadialog.models.rnn import DialogModel
+from metadialog.training.cost import Cost, count_tokens, count_weights
+
+
+def model(*, tied: bool = False) -> DialogModel:
+    torch.manual_seed(0)
+    return DialogModel(30, cell="gru", embedding_size=6, hidden_size=6, layers=2, dropout=0.0, tied_embedding=tied)
+
+
+def batch(rows: int, time: int) -> Batch:
+    ids = torch.randint(1, 30, (rows, time), generator=torch.Generator().manual_seed(rows))
+    return Batch(ids, ids, torch.ones_like(ids, dtype=torch.bool), torch.ones(rows, dtype=torch.int64))
+
+
+@pytest.fixture
+def episodes() -> Sequence[Episode]:
+    return [Episode("food", 0, batch(3, 5), batch(2, 7), (), ("a",), ("b",)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_an_embedding_counts_where_tokens_are_multiplied_by_it(*, tied: bool) -> None:
+    recurrent = 2 * 3 * (6 * 6 + 6 * 6)
+    assert count_weights(model(tied=tied)) == recurrent + 30 * 6
+
+
+class Linears(nn.Module):
+    """A model of matrices alone, all of which torch counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(30, 6)
+        self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 30)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        found: Tensor = self.second(torch.tanh(self.first(self.embed(tokens))))
+        return found
+
+
+def test_the_estimate_is_what_torch_counts(episodes: Sequence[Episode]) -> None:
+    """A forward pass over all sets exactly; passes of gradients but for the first layer's inputs, which need none."""
+    net, cost = Linears(), Cost()
+    cost.add(count_weights(net), episodes, Passes(1, 0, 1), 0.0)
+    sets = [part for episode in episodes for part in (episode.support, episode.query) if part is not None]
+    with FlopCounterMode(display=False) as forward:
+        for part in sets:
+            net(part.inputs)
+    assert cost.flops == 3 * forward.get_total_flops()
+    with FlopCounterMode(display=False) as both:
+        for part in sets:
+            net(part.inputs).sum().backward()
+    assert cost.flops == both.get_total_flops()
+
+
+def test_hessian_vector_products_cost_as_much_again_twice(episodes: Sequence[Episode]) -> None:
+    net = Linears()
+    support = episodes[0].support
+    assert support is not None
+    parameters = [value for name, value in net.named_parameters() if not name.startswith("embed")]
+    with FlopCounterMode(display=False) as counter:
+        loss = net(support.inputs).square().sum()
+        gradients = torch.autograd.grad(loss, parameters, create_graph=True)
+        torch.autograd.grad(gradients, parameters, [torch.ones_like(g) for g in gradients])
+    first, both = Cost(), Cost()
+    alone = [replace(episodes[0], query=replace(episodes[0].query, inputs=torch.zeros(1, 1, dtype=torch.int64)))]
+    both.add(count_weights(net), alone, Passes(1, 1, 0), 0.0)
+    first.add(count_weights(net), alone, Passes(1, 0, 0), 0.0)
+    assert both.flops == 3 * first.flops
+    # Autograd leaves out the products with what needs no gradient: the embeddings here.
+    assert 0.7 < counter.get_total_flops() / both.flops <= 1
+
+
+def test_tokens_are_counted_without_padding_and_once_a_pass(episodes: Sequence[Episode]) -> None:
+    support = episodes[0].support
+    assert support is not None
+    inputs = support.inputs.clone()
+    inputs[0, 3:] = PAD_ID
+    assert count_tokens(replace(support, inputs=inputs)) == 13
+    cost = Cost()
+    cost.add(10, episodes, Passes(3, 3, 1), 0.5)
+    cost.add(10, episodes, Passes(1, 0, 1), 0.25)
+    assert (cost.steps, cost.seconds) == (2, 0.75)
+    assert cost.tokens == (3 * 30 + 28) + (30 + 28)
+    assert cost.peak_bytes > 10 * 2**20
+
+
+def test_it_goes_on_from_what_was_kept(episodes: Sequence[Episode]) -> None:
+    cost = Cost()
+    cost.add(10, episodes, Passes(1, 0, 1), 1.0)
+    again = Cost(**cost.to_dict())
+    again.add(10, episodes, Passes(1, 0, 1), 1.0)
+    assert (again.steps, again.seconds, again.tokens) == (2, 2.0, 2 * 58)
+
+
+def test_annealing_is_accounted_for() -> None:
+    algorithm = MAMLPlusPlus(
+        Tools(Learn2LearnEngine()),
+        name="maml_plus_plus",
+        inner_lr=0.1,
+        inner_steps=3,
+        reduction="mean",
+        multi_step_until=10,
+        first_order_until=5,
+        learned_rates=True,
+    )
+    assert [algorithm.passes(step) for step in (0, 5, 10)] == [Passes(3, 0, 3), Passes(3, 3, 3), Passes(3, 3, 1)]
