@@ -101,11 +101,10 @@ def cross_entropy(model: nn.Module, parameters: dict[str, Tensor], batch: Batch)
 def of_task(
     model: nn.Module, parameters: dict[str, Tensor], episode: Episode, inner: InnerLoop, seeds: TaskSeeds
 ) -> Tensor:
-    """The weighted query losses of one task along its inner loop."""
+    """The outer loss of one task: of the query losses after the inner steps, those that count."""
     assert episode.support is not None
-    adapted = dict(parameters)
+    adapted, losses = dict(parameters), []
     weights = inner.query_weights or [0.0] * inner.steps + [1.0]
-    losses = []
     with seeds.of(episode.index):
         for step in range(inner.steps):
             if weights[step]:

@@ -13,7 +13,7 @@ from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.episodes import Episode
-from metadialog.evaluation.selection import NOTHING, Measured, Selection, curves, read_selection, select
+from metadialog.evaluation.selection import NOTHING, Measured, Selection, read_selection, select
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.samplers.held_out import held_out_episodes
@@ -45,16 +45,12 @@ def model() -> DialogModel:
     return DialogModel(261, cell="gru", embedding_size=8, hidden_size=8, layers=1, dropout=0.5, tied_embedding=False)
 
 
-def choose(model: DialogModel, algorithm: Algorithm, episodes: Sequence[Episode], steps: int) -> Selection:
-    return select(episodes, [curves(model, algorithm, episode, RATES, steps) for episode in episodes])
-
-
 def fine_tuning(inner_lr: float = 0.4) -> Algorithm:
     return FineTuning(Tools(Learn2LearnEngine()), name="finetune", inner_lr=inner_lr, inner_steps=1)
 
 
 def test_every_point_is_the_mean_query_loss_at_that_rate(model: DialogModel, episodes: Sequence[Episode]) -> None:
-    selection = choose(model, fine_tuning(), episodes, 3)
+    selection = select(model, fine_tuning(), episodes, RATES, steps=3)
     assert selection.episodes == 4
     found = {(p.shots, p.rate, p.inner_step): p.loss for p in selection.grid}
     model.eval()
@@ -73,7 +69,7 @@ def test_every_point_is_the_mean_query_loss_at_that_rate(model: DialogModel, epi
 
 
 def test_the_best_has_the_least_loss_of_its_shots(model: DialogModel, episodes: Sequence[Episode]) -> None:
-    selection = choose(model, fine_tuning(), episodes, 3)
+    selection = select(model, fine_tuning(), episodes, RATES, steps=3)
     for shots in (0, 1, 3):
         best = selection.best(shots)
         assert best is not None
@@ -98,7 +94,7 @@ def test_of_equals_the_cheapest_is_chosen_and_never_what_is_no_number() -> None:
 
 
 def test_what_does_not_adapt_is_chosen_as_it_is(model: DialogModel, episodes: Sequence[Episode]) -> None:
-    selection = choose(model, ZeroShot(Tools(Learn2LearnEngine()), name="zero_shot"), episodes, 3)
+    selection = select(model, ZeroShot(Tools(Learn2LearnEngine()), name="zero_shot"), episodes, RATES, steps=3)
     assert {point.inner_step for point in selection.grid} == {0}
     best = selection.best(3)
     assert best is not None
@@ -106,7 +102,7 @@ def test_what_does_not_adapt_is_chosen_as_it_is(model: DialogModel, episodes: Se
 
 
 def test_it_is_written_and_read_back(model: DialogModel, episodes: Sequence[Episode], tmp_path: Path) -> None:
-    selection = choose(model, fine_tuning(), episodes, 2)
+    selection = select(model, fine_tuning(), episodes, RATES, steps=2)
     path = tmp_path / "selection.json"
     path.write_text(selection.to_json("finetune"))
     assert read_selection(path) == selection
@@ -118,6 +114,6 @@ def test_it_is_written_and_read_back(model: DialogModel, episodes: Sequence[Epis
 def test_selecting_leaves_the_model_alone(model: DialogModel, episodes: Sequence[Episode]) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert model.training
-    choose(model, fine_tuning(), episodes, 2)
+    select(model, fine_tuning(), episodes, RATES, steps=2)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -16,6 +16,7 @@ from metadialog.algorithms.base import Tools
 from metadialog.config import build
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
+from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.errors import MetadialogError
 from metadialog.loggers.local import LocalLogger
@@ -53,10 +54,11 @@ def trainer(folder: Path, team: Ranks, algorithm: str, options: dict[str, Any], 
     model = DialogModel(
         261, cell="gru", embedding_size=4, hidden_size=6, layers=2, dropout=0.3, tied_embedding=False
     ).double()
-    learner = build(
-        {"_target_": f"metadialog.algorithms.{algorithm}", "name": "x", **options}, Tools(VectorizedEngine())
-    )
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    engine = Learn2LearnEngine() if algorithm.startswith("meta_") else VectorizedEngine()
+    learner = build({"_target_": f"metadialog.algorithms.{algorithm}", "name": "x", **options}, Tools(engine))
+    learner.prepare(model)
+    learner.learned.double()
+    optimizer = torch.optim.Adam([*model.parameters(), *learner.learned.parameters()], lr=0.05)
     metrics = MetricsFile(folder / "metrics.jsonl" if team.is_first else Path(os.devnull))
     run = RunDirectory(folder)
     return Trainer(
@@ -86,7 +88,10 @@ def train(folder: Path, team: Ranks, job: list[Any]) -> None:
             raise MetadialogError("rank 1 has a reason")
         made.run(lambda *_, **__: None)
         if team.is_first:
-            torch.save(made.model.state_dict(), folder / f"{name}.pt")
+            learned = {f"learned.{key}": value for key, value in made.algorithm.learned.state_dict().items()}
+            torch.save(
+                {**made.model.state_dict(), **learned, "tokens": torch.tensor(made.cost.tokens)}, folder / f"{name}.pt"
+            )
 
 
 def rank(folder: Path, place: Place, port: int, job: list[Any]) -> int:

@@ -48,6 +48,7 @@ class FineTuning(GradientAlgorithm):
         # Off for all algorithms of a comparison, as the meta-learners have to do without cuDNN.
         with torch.backends.cudnn.flags(enabled=False):
             for part, batch in zip(parts, batches, strict=True):
+                # Objectives are means over the counted tokens: so their sums over tasks are those of one batch.
                 with seeds.of(part[0].index):
                     loss = self.tools.objectives.outer(model, batch) * (int(batch.mask.sum()) / tokens)
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -1,5 +1,6 @@
 """What the commands that compute have in common: device, seeds, console, and the final evaluation."""
 
+import itertools
 import json
 import random
 import time
@@ -20,8 +21,8 @@ from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Labels, Sample, evaluate
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.evaluation.records import to_frame
-from metadialog.evaluation.selection import NOTHING, Selection, curves, select
+from metadialog.evaluation.records import Record, to_frame
+from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
 from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -114,7 +115,6 @@ def evaluate_and_report(
         sinks: where results go.
         step: outer steps that were taken.
         console: where tables go.
-        team: the processes of the run.
         selected_on: episodes of the meta-validation topics, to choose on; none: nothing is chosen.
         trained: what training has cost.
 
@@ -125,20 +125,20 @@ def evaluate_and_report(
     """
     device = next(model.parameters()).device
     began = time.perf_counter()
-    to_choose_on = [episode.to(device) for episode in selected_on]
-    selection = _choose(model, algorithm, to_choose_on, protocol, sinks, console, team)
+    on_device = [episode.to(device) for episode in selected_on]
+    selection = _choose(model, algorithm, on_device, protocol, sinks, console, team)
     on_device = [episode.to(device) for episode in episodes]
-    mine = list(enumerate(on_device))[team.part_of(len(on_device))]
-    found = {}
-    with progress(console, "evaluation", len(mine)) as report:
-        for place, episode in mine:
-            found[place] = evaluate(
-                model, algorithm, [episode], protocol, build(generation), tokenizer, labels, selection
-            )
-            report(len(found))
-    parts = sorted(team.collect(found).items())
-    samples = [sample for _, (_, part) in parts for sample in part]
-    frame = to_frame([record for _, (part, _) in parts for record in part])
+    with progress(console, "evaluation", len(on_device)) as report:
+        done = itertools.count(team.size, team.size)  # the others are about as far
+
+        def of_episode(episode: Episode) -> tuple[list[Record], list[Sample]]:
+            found = evaluate(model, algorithm, [episode], protocol, build(generation), tokenizer, labels, selection)
+            report(min(next(done), len(on_device)))
+            return found
+
+        parts = team.map(of_episode, on_device)
+    samples = [sample for _, part in parts for sample in part]
+    frame = to_frame([record for part, _ in parts for record in part])
     if not team.is_first:
         return frame
     console.print(summarize(frame, samples, protocol.report_steps, labels.language))
@@ -162,9 +162,7 @@ def _choose(
     """Choose the inner rate and steps for each number of shots, if that is asked for; write and print the choice."""
     if protocol.rates is None or not episodes:
         return NOTHING
-    mine = list(enumerate(episodes))[team.part_of(len(episodes))]
-    found = {place: curves(model, algorithm, episode, protocol.rates, protocol.steps) for place, episode in mine}
-    selection = select(episodes, [curve for _, curve in sorted(team.collect(found).items())])
+    selection = select(model, algorithm, episodes, protocol.rates, protocol.steps, team.map)
     if not team.is_first:
         return selection
     write_atomically(sinks.run.selection, selection.to_json(algorithm.name))

@@ -129,7 +129,7 @@ def train(
         sinks = Sinks(run, metrics, run_logger)
         outcome: Status = "failed"
         try:
-            trainer = _trainer(config, topics, text_to_ids, learner, sinks, where, team)
+            trainer = _trainer(config, topics, text_to_ids, learner, sinks, where, team, fresh=checkpoint is None)
             trainer.cost = _cost_before(config)
             if checkpoint:
                 trainer.load_state_dict(checkpoint)
@@ -223,11 +223,13 @@ def _trainer(
     sinks: Sinks,
     device: torch.device,
     team: Ranks,
+    *,
+    fresh: bool,
 ) -> Trainer:
     """Put the parts of training together."""
     seed = config["seed"]
     seed_everything(seed)
-    model = _model(config, tokenizer, algorithm, device)
+    model = _model(config, tokenizer, algorithm, device, fresh=fresh)
     optimizer = build(config["optimizer"], [*model.parameters(), *algorithm.learned.parameters()])
     training = {**config["training"], "steps": total_steps(config)}
     schedule = build(config["schedule"], optimizer, training["steps"])
@@ -252,7 +254,9 @@ def _cost_before(config: Mapping[str, Any]) -> Cost:
     return Cost() if start.run is None else cost_of(RunDirectory(Path(start.run).expanduser()).cost)
 
 
-def _model(config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm, device: torch.device) -> nn.Module:
+def _model(
+    config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm, device: torch.device, *, fresh: bool
+) -> nn.Module:
     """Make the model, and what the algorithm learns beside it.
 
     Raises:
@@ -262,7 +266,7 @@ def _model(config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm
     start: Start = build(config["start"])
     try:
         bare = build(config["model"], tokenizer.vocab_size)
-        if start.run is not None and config["resume"] is None:
+        if start.run is not None and fresh:
             take_weights(RunDirectory(Path(start.run).expanduser()).model, bare, tokenizer)
         model = algorithm.prepare(bare)
         dtype = getattr(torch, config["dtype"])

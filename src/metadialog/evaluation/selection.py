@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -80,45 +80,52 @@ NOTHING = Selection((), 0)
 """Every algorithm at its own rate."""
 
 
-Curves = Mapping[float, Sequence[float]]
-"""By rate, the query loss of one episode after 0, 1, ... inner steps."""
+Curves = list[list[float]]
+"""Of one episode: for each rate, the loss after each number of inner steps."""
+Each = Callable[[Callable[[Episode], Curves], Sequence[Episode]], list[Curves]]
+"""Measures each of some episodes; several processes may share them."""
 
 
-def curves(
-    model: nn.Module, algorithm: Algorithm, episode: Episode, rates: Sequence[float], steps: int
-) -> dict[float, list[float]]:
-    """Measure the grid of rates and steps on one episode.
+def one_by_one(measure: Callable[[Episode], Curves], episodes: Sequence[Episode]) -> list[Curves]:
+    """Measure the episodes one after another."""
+    return [measure(episode) for episode in episodes]
+
+
+def select(
+    model: nn.Module,
+    algorithm: Algorithm,
+    episodes: Sequence[Episode],
+    rates: Sequence[float],
+    steps: int,
+    each: Each = one_by_one,
+) -> Selection:
+    """Measure the grid of rates and steps.
 
     Args:
         model: as the outer loop left it.
         algorithm: adapts it.
-        episode: of a meta-validation topic.
+        episodes: of the meta-validation topics, for each number of shots.
         rates: what the algorithm's own inner rates are multiplied by.
         steps: the most inner steps.
+        each: how the episodes are gone through.
     """
-    support = algorithm.adapts_to(episode)
     with evaluation_mode(model):
-        return {
-            rate: [score(adapted, episode.query).loss for adapted in algorithm.adapt(model, support, steps, scale=rate)]
-            for rate in rates
-        }
-
-
-def select(episodes: Sequence[Episode], measured: Sequence[Curves]) -> Selection:
-    """Put the grids of all episodes together.
-
-    Args:
-        episodes: of the meta-validation topics, for each number of shots.
-        measured: the curves of each of them.
-    """
+        measured = each(lambda episode: [_curve(model, algorithm, episode, rate, steps) for rate in rates], episodes)
     grid = []
-    counts = Counter(episode.shots for episode in episodes)
-    for shots in sorted(counts):
-        of_shots = [curve for episode, curve in zip(episodes, measured, strict=True) if episode.shots == shots]
-        for rate in of_shots[0]:
-            for step, losses in enumerate(zip(*(curve[rate] for curve in of_shots), strict=True)):
+    counts: set[int] = set()
+    by_shots = sorted(zip(episodes, measured, strict=True), key=lambda pair: pair[0].shots)
+    for shots, group in groupby(by_shots, key=lambda pair: pair[0].shots):
+        of_shots = [curves for _, curves in group]
+        counts.add(len(of_shots))
+        for place, rate in enumerate(rates):
+            for step, losses in enumerate(zip(*(curves[place] for curves in of_shots), strict=True)):
                 grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
-    return Selection(tuple(grid), max(counts.values(), default=0))
+    return Selection(tuple(grid), max(counts, default=0))
+
+
+def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float, steps: int) -> list[float]:
+    support = algorithm.adapts_to(episode)
+    return [score(adapted, episode.query).loss for adapted in algorithm.adapt(model, support, steps, scale=rate)]
 
 
 def read_selection(path: Path) -> Selection:

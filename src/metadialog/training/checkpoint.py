@@ -1,5 +1,6 @@
 """Checkpoints: written atomically, read without pickle's powers."""
 
+import copy
 import logging
 import pickle
 from collections.abc import Callable, Mapping
@@ -7,17 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from metadialog.errors import RunError
 from metadialog.training.atomic import replacing
 
 _log = logging.getLogger(__name__)
-
-PARTS = ("model", "learned")
-"""The weights in a checkpoint: of the model, and of what its algorithm has learned beside it."""
-Weights = Mapping[str, Mapping[str, Tensor]]
-"""For each of `PARTS` the tensors by name."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -64,28 +59,26 @@ class Checkpoints:
     def __init__(self, last: Path, best: Path) -> None:
         self._last = last
         self._best = best
-        self._weights: Weights | None = None  # the best ones, where they are not on the disk
+        self._best_learned: dict[str, Any] | None = None  # where it is not on the disk
         self._failing = False
 
-    def save(self, make_state: Callable[[], dict[str, Any]], best: Weights | None = None) -> None:
+    def save(self, make_state: Callable[[], dict[str, Any]], best: Mapping[str, Any] | None = None) -> None:
         """Write the state as the last checkpoint, and as the best one too if it is that.
 
         Args:
             make_state: returns the state, or raises an OSError.
-            best: the weights in the state, if no validation was better.
+            best: what was learned, the part of the state that the best checkpoint is for, if no validation was better.
         """
         if best is not None:
-            self._weights = {
-                part: {name: value.clone() for name, value in values.items()} for part, values in best.items()
-            }
+            self._best_learned = copy.deepcopy(dict(best))
         try:
             state = make_state()
             # The best one first: the last one says which step it is of.
             if best is not None:
                 save_checkpoint(self._best, state)
-            elif self._weights is not None:
-                save_checkpoint(self._best, dict(self._weights))
-            self._weights = None
+            elif self._best_learned is not None:
+                save_checkpoint(self._best, self._best_learned)
+            self._best_learned = None
             save_checkpoint(self._last, state)
         except OSError as error:
             if not self._failing:
@@ -98,16 +91,16 @@ class Checkpoints:
             return
         self._failing = False
 
-    def best(self) -> Weights:
-        """Return the weights that were best: the model's, and what is learned beside it.
+    def best(self) -> dict[str, Any]:
+        """Return what was learned at the best validation.
 
         Raises:
-            RunError: they are missing or damaged.
+            RunError: it is missing or damaged.
         """
-        if self._weights is not None:
-            return self._weights
+        if self._best_learned is not None:
+            return self._best_learned
         state = load_checkpoint(self._best, torch.device("cpu"))
-        return {part: state[part] for part in PARTS}
+        return {name: state[name] for name in ("model", "learned")}
 
 
 def latest_checkpoint(last: Path, best: Path) -> dict[str, Any] | None:

@@ -42,15 +42,12 @@ class Cost:
     peak_bytes: int = 0
     flops: float = 0.0
 
-    def add(self, weights: int, tokens: tuple[int, int], passes: Passes, seconds: float) -> None:
-        """Add an outer step.
+    def add(self, weights: int, episodes: Sequence[Episode], passes: Passes, seconds: float) -> None:
+        """Add an outer step over some episodes."""
+        self.add_counted(weights, count_sets(episodes), passes, seconds)
 
-        Args:
-            weights: of the matrices of the model.
-            tokens: of the support and of the query sets of the meta-batch.
-            passes: over them.
-            seconds: that it took.
-        """
+    def add_counted(self, weights: int, tokens: tuple[int, int], passes: Passes, seconds: float) -> None:
+        """Add an outer step over so many tokens of support and of query sets."""
         support, query = tokens
         self.steps += 1
         self.tokens += passes.support * support + passes.query * query
@@ -64,17 +61,15 @@ class Cost:
         return asdict(self)
 
 
-def tokens_of(episodes: Sequence[Episode]) -> tuple[int, int]:
-    """Count the tokens of the support and of the query sets of some tasks, without padding."""
-    return (
-        sum(count_tokens(episode.support) for episode in episodes if episode.support is not None),
-        sum(count_tokens(episode.query) for episode in episodes),
-    )
-
-
 def count_tokens(batch: Batch) -> int:
     """Count the tokens of a set, without padding."""
     return int((batch.inputs != PAD_ID).sum())
+
+
+def count_sets(episodes: Sequence[Episode]) -> tuple[int, int]:
+    """Count the tokens of the support and of the query sets, without padding."""
+    support = sum(count_tokens(episode.support) for episode in episodes if episode.support is not None)
+    return support, sum(count_tokens(episode.query) for episode in episodes)
 
 
 def count_weights(model: nn.Module) -> int:

@@ -18,6 +18,7 @@ from metadialog.errors import LostError
 from metadialog.training.launch import Place, meet
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 MEETING = timedelta(minutes=5)
 """For all processes to have started."""
@@ -103,7 +104,9 @@ class Ranks:
         """Return which of some items this process computes; they are dealt in turn."""
         return slice(self.rank, count, self.size)
 
-    def combine(self, parameters: Sequence[Parameter], step: OuterStep, tasks: int) -> OuterStep:
+    def combine(
+        self, parameters: Sequence[Parameter], step: OuterStep, tasks: int, tokens: tuple[int, int]
+    ) -> tuple[OuterStep, tuple[int, int]]:
         """Put the gradients and losses of all parts of a meta-batch together, in place, as if it had been one.
 
         One all-reduce in the parameters' dtype. Each part counts by its size (`OuterStep.size`, or tasks).
@@ -112,29 +115,30 @@ class Ranks:
             parameters: all that the optimizer updates; their `.grad` becomes that of the whole.
             step: of this process's part.
             tasks: how many tasks of the meta-batch are in it; 0 if the part is there for its shape alone.
+            tokens: of its support and of its query sets.
 
         Returns:
-            The losses of the whole meta-batch.
+            The losses of the whole meta-batch, and its tokens.
         """
         if self.size == 1:
-            return step
+            return step, tokens
         size = float(tasks if step.size is None or tasks == 0 else step.size)
         weight = float(tasks > 0) if step.reduction == "sum" else size
-        figures = [step.loss * weight, step.support_loss * size, step.query_loss * size, size]
+        figures = [step.loss * weight, step.support_loss * size, step.query_loss * size, size, *map(float, tokens)]
         bucket = _flatten(parameters, weight, figures if tasks else [0.0] * len(figures))
         self._all_reduce(bucket)
-        loss, support, query, total = bucket[-len(figures) :].tolist()
+        loss, support, query, total, of_support, of_query = bucket[-len(figures) :].tolist()
         scale = 1.0 if step.reduction == "sum" else 1 / total
         _spread(bucket, parameters, scale)
-        return OuterStep(loss * scale, support / total, query / total, total, step.reduction)
+        whole = OuterStep(loss * scale, support / total, query / total, total, step.reduction)
+        return whole, (round(of_support), round(of_query))
 
-    def total(self, *counts: int) -> tuple[int, ...]:
-        """Return the sums of some counts over all processes."""
-        if self.size == 1:
-            return counts
-        sums = torch.tensor(counts, dtype=torch.int64)
-        self._all_reduce(sums)
-        return tuple(sums.tolist())
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return what a function makes of each of some items; the processes share the work."""
+        mine = self.part_of(len(items))
+        places = range(len(items))[mine]
+        found = self.collect({place: function(item) for place, item in zip(places, items[mine], strict=True)})
+        return [found[place] for place in range(len(items))]
 
     def collect(self, parts: dict[int, Item]) -> dict[int, Item]:
         """Return the parts of all processes."""

@@ -50,15 +50,15 @@ def export_model(
         OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
     """
     kept = {key: config[key] for key in ("model", "algorithm", "inner", "objective", "sampler", "dtype")}
-    _save(directory / WEIGHTS, model)
+    _save_tensors(directory / WEIGHTS, model)
     if algorithm.learned.state_dict():
-        _save(directory / LEARNED, algorithm.learned)
+        _save_tensors(directory / LEARNED, algorithm.learned)
     with replacing(directory / TOKENIZER) as partial:
         tokenizer.save(partial)
     write_atomically(directory / CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
 
 
-def _save(path: Path, module: nn.Module) -> None:
+def _save_tensors(path: Path, module: nn.Module) -> None:
     try:
         with replacing(path) as partial:
             save_model(module, str(partial))

@@ -22,7 +22,7 @@ from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.randomness import derive
 from metadialog.samplers.base import Sampler
 from metadialog.training.checkpoint import Checkpoints
-from metadialog.training.cost import Cost, count_weights, tokens_of
+from metadialog.training.cost import Cost, count_sets, count_weights
 from metadialog.training.distributed import Ranks
 from metadialog.training.progress import Report
 from metadialog.training.run_directory import RunDirectory
@@ -123,7 +123,7 @@ class Trainer:
         self.cost = Cost()
         self.weights = count_weights(model)
         self.device = next(model.parameters()).device
-        self._parameters = [p for group in outer.optimizer.param_groups for p in group["params"]]
+        self.trained = [*model.parameters(), *algorithm.learned.parameters()]
         # Where the next step starts from, which the sampler itself has left as soon as it has drawn.
         self._sampled = sampler.state_dict()
         # Every step's random numbers come from this and its number: the same on every process, and after a resume.
@@ -180,27 +180,27 @@ class Trainer:
             self.outer.optimizer.step()
             self.outer.schedule.step()
             self.outer.optimizer.zero_grad()
-            passes = self.algorithm.passes(self.standing.step)
             self.standing.step += 1
             self._sampled = self.sampler.state_dict()
-            self.cost.add(self.weights, tokens, passes, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self.cost.add_counted(self.weights, tokens, self.algorithm.passes(self.standing.step - 1), seconds)
             values = {
                 "meta_loss": result.loss,
                 "support_loss": result.support_loss,
                 "query_loss": result.query_loss,
                 "gradient_norm": norm,
                 "lr": lr,
-                "tasks_per_second": self.meta_batch / (time.perf_counter() - began),
+                "tasks_per_second": self.meta_batch / seconds,
             }
             self.sinks.metrics.log(self.standing.step, "meta_train", values)
         self.sinks.logger.log(self.standing.step, "meta_train", values)
         return result
 
     def _gradient(self) -> tuple[OuterStep, float, tuple[int, int]]:
-        """Put the gradient of the whole meta-batch, clipped, into the parameters.
+        """Put the gradient of the whole meta-batch, clipped, into the parameters' `.grad`.
 
         Returns:
-            Its losses, its norm, and the tokens of the support and of the query sets.
+            The losses of the whole meta-batch, the norm, and the tokens of the support and of the query sets.
 
         Raises:
             RunError: one of them is no finite number.
@@ -213,23 +213,21 @@ class Trainer:
         torch.manual_seed(derive(self._seed, self.standing.step))
         self.model.train()
         result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
-        result = self.ranks.combine(self._parameters, result, tasks)
-        support, query = self.ranks.total(*tokens_of(episodes[:tasks]))
-        with_gradient = [p for p in self._parameters if p.grad is not None]
+        result, tokens = self.ranks.combine(self.trained, result, tasks, count_sets(episodes))
+        with_gradient = [p for p in self.trained if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             raise RunError(
                 f"training diverged at step {self.standing.step + 1}: meta-loss {result.loss}, gradient norm "
                 f"{norm}; lower algorithm.inner_lr or optimizer.lr, or set training.clip_norm"
             )
-        return result, norm, (support, query)
+        return result, norm, tokens
 
     def _validate(self) -> str:
         """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""
-        mine = list(enumerate(self.validation))[self.ranks.part_of(len(self.validation))]
-        losses = {place: validation_losses(self.model, self.algorithm, episode) for place, episode in mine}
-        losses = self.ranks.collect(losses)
-        before, after = mean_losses([losses[place] for place in range(len(self.validation))])
+        before, after = mean_losses(
+            self.ranks.map(lambda episode: validation_losses(self.model, self.algorithm, episode), self.validation)
+        )
         values = {"loss_before": before, "loss_after": after, "gain": before - after}
         with deferred():
             self.sinks.metrics.log(self.standing.step, "meta_validation", values)
@@ -250,8 +248,11 @@ class Trainer:
 
     def _save(self, *, is_best: bool = False) -> None:
         if self.ranks.is_first:
-            weights = {"model": self.model.state_dict(), "learned": self.algorithm.learned.state_dict()}
-            self.checkpoints.save(self.state_dict, weights if is_best else None)
+            self.checkpoints.save(self.state_dict, self._learned_state() if is_best else None)
+
+    def _learned_state(self) -> dict[str, Any]:
+        """Return all that the outer loop has learned."""
+        return {"model": self.model.state_dict(), "learned": self.algorithm.learned.state_dict()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that going on from here needs.
@@ -262,8 +263,7 @@ class Trainer:
         return {
             "standing": asdict(self.standing),
             "cost": self.cost.to_dict(),
-            "model": self.model.state_dict(),
-            "learned": self.algorithm.learned.state_dict(),
+            **self._learned_state(),
             "optimizer": self.outer.optimizer.state_dict(),
             "schedule": self.outer.schedule.state_dict(),
             "sampler": self._sampled,

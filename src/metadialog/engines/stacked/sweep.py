@@ -114,8 +114,8 @@ class Sweep:
             if step < max(1, self.inner.steps):
                 passes.append(("support", step))
         sets = {"support": supports, "query": queries}
-        drawn = dropout.draw(model, [sets[of_set] for of_set, _ in passes], seeds, numbers)
-        return dict(zip(passes, drawn, strict=True))
+        masks = dropout.draw(model, [sets[of_set] for of_set, _ in passes], seeds, numbers)
+        return dict(zip(passes, masks, strict=True))
 
     def _touched(self, supports: Sequence[Batch], queries: Sequence[Batch]) -> tuple[Tensor, list[list[Tensor]]]:
         """Reduce the embedding, and its rates, to the rows that each task uses: the others' gradient is zero."""
