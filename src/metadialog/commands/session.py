@@ -115,6 +115,7 @@ def evaluate_and_report(
         sinks: where results go.
         step: outer steps that were taken.
         console: where tables go.
+        team: the processes of the run.
         selected_on: episodes of the meta-validation topics, to choose on; none: nothing is chosen.
         trained: what training has cost.
 
