@@ -25,6 +25,15 @@ def test_help_imports_nothing_heavy() -> None:
     assert modules.isdisjoint({"torch", "hydra", "omegaconf", "numpy", "pandas", "wandb", "pydantic"})
 
 
+def test_a_second_look_at_data_imports_nothing_heavy(run: Run) -> None:
+    assert run("data").code == 0
+    script = "import sys; from metadialog import cli; cli.main(['data']); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    modules = set(out.splitlines()[-1].split())
+    assert "pyarrow" in modules
+    assert modules.isdisjoint({"torch", "pandas", "requests", "tokenizers", "wandb", "matplotlib"})
+
+
 def test_an_unknown_command_names_the_nearest(run: Run) -> None:
     outcome = run("trian")
     assert outcome.code == 2

@@ -11,7 +11,8 @@ from typing import Protocol
 import pytest
 from rich.console import Console
 
-from metadialog.downloads.download import download, downloaded
+from metadialog.downloads.copies import downloaded
+from metadialog.downloads.download import download
 from metadialog.downloads.fetch import Patience
 from metadialog.downloads.sources import RemoteFile, Source, sources
 from metadialog.errors import ConfigError, DataError

@@ -6,7 +6,6 @@ from metadialog.cache.place import cache_directory
 from metadialog.commands.console import make_console
 from metadialog.config import build
 from metadialog.datasets.describe import describe, render
-from metadialog.downloads.download import download as bring
 from metadialog.errors import ConfigError
 from metadialog.training.corpora import load_topics
 
@@ -27,6 +26,8 @@ def data(*, dataset: Node, split: Node, download: bool, cache: str | None) -> No
     """
     console = make_console()
     if download:
+        from metadialog.downloads.download import download as bring
+
         bring(_source(dataset), cache_directory(cache), console)
     topics = load_topics(dataset, split, cache)
     console.print(render(describe(topics.corpus, topics.split)))

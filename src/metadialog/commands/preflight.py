@@ -81,7 +81,7 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         return
     if dataset.get("root", "") is None:
         from metadialog.cache.place import cache_directory
-        from metadialog.downloads.download import downloaded
+        from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))
     for option, kind, is_there in (("path", "file", Path.is_file), ("root", "folder or zip file", Path.exists)):

@@ -1,4 +1,4 @@
-"""Published data sets in the cache folder."""
+"""Published data sets, brought into the cache folder."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from metadialog.downloads.copies import FILES, folder_of
 from metadialog.downloads.fetch import Patience, Report, fetch, sha256_of
 from metadialog.downloads.sources import RemoteFile, Source, sources
 from metadialog.downloads.unpack import unpack
@@ -18,27 +19,6 @@ from metadialog.errors import ConfigError, DataError
 
 ABOUT = "about.txt"
 RECORD = "download.json"
-FILES = "files"
-
-
-def downloaded(name: str, cache: Path) -> Path:
-    """Return the folder of a data set that has been downloaded.
-
-    Args:
-        name: of the source.
-        cache: the cache folder.
-
-    Raises:
-        DataError: it has not been downloaded; the message says how to.
-    """
-    folder = _folder(name, cache) / FILES
-    if not folder.is_dir():
-        dataset = name.partition("-")[0]
-        raise DataError(
-            f"dataset {name}: there is no downloaded copy in {folder.parent}; run metadialog data dataset={dataset} "
-            f"download=true, or name the folder of a local copy with dataset.root="
-        )
-    return folder
 
 
 def download(name: str, cache: Path, console: Console, patience: Patience | None = None) -> Path:
@@ -62,7 +42,7 @@ def download(name: str, cache: Path, console: Console, patience: Patience | None
     source = sources().get(name)
     if source is None:
         raise ConfigError(f"download=true: no source is known of {name}; known: {', '.join(sorted(sources()))}")
-    folder = _folder(name, cache)
+    folder = folder_of(name, cache)
     console.print(about(source), highlight=False, markup=False)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -89,10 +69,6 @@ def about(source: Source) -> str:
         *(f"            {address}" for address in addresses[1:]),
     ]
     return "\n".join(lines)
-
-
-def _folder(name: str, cache: Path) -> Path:
-    return cache / "downloads" / name
 
 
 def _bring(source: Source, folder: Path, console: Console, patience: Patience | None) -> None:

@@ -19,7 +19,7 @@ from metadialog.config import build
 from metadialog.datasets.corpus import Corpus
 from metadialog.datasets.dialogue import Dataset, Dialogue, FromFiles
 from metadialog.datasets.store import open_store, write_store
-from metadialog.downloads.download import downloaded
+from metadialog.downloads.copies import downloaded
 from metadialog.errors import DataError
 from metadialog.splits.split import Split, TopicSplit
 
