@@ -28,6 +28,18 @@ def test_the_content_and_the_names_of_files_count(tmp_path: Path) -> None:
     assert digest_files([tmp_path / "gone"]) == {}
 
 
+def test_what_a_folder_links_to_counts_as_well(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x").write_text("1")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "train").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root" / "itself").symlink_to(tmp_path / "root")
+    before = digest_files([tmp_path / "root"])
+    assert list(before) == [str(tmp_path / "root" / "train" / "x")]
+    (tmp_path / "elsewhere" / "x").write_text("2")
+    assert digest_files([tmp_path / "root"]) != before
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x"
     path.write_text("")

@@ -50,6 +50,12 @@ def zipped(folder: Path, archive: Path) -> Path:
     return archive
 
 
+def test_hidden_files_are_no_data(tmp_path: Path) -> None:
+    write(tmp_path, "SKI", record(1, "SKI", "t1"))
+    (tmp_path / "dialogues" / "._SKI.txt").write_bytes(b"\x00\x05\x16\x07")  # as macOS leaves them beside files
+    assert [d.id for d in read(tmp_path)] == ["00000001"]
+
+
 def test_domains_and_tasks(tmp_path: Path) -> None:
     write(tmp_path, "SKI", record(3, "SKI", "t1"))
     write(tmp_path, "ALARM_SET", record(1, "ALARM_SET", "t1"), record(2, "ALARM_SET", "t2"))

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -52,10 +53,17 @@ def digest_code(modules: Iterable[str | ModuleType]) -> dict[str, str]:
 
 
 def _files(path: Path) -> list[Path]:
+    """Return a file, or all files in a folder and in those that it links to, as they are read."""
     if not path.is_dir():
         return [path] if path.exists() else []
-    inside = (file for file in path.rglob("*") if not any(p.startswith(".") for p in file.relative_to(path).parts))
-    return sorted(file for file in inside if file.is_file())
+    found = []
+    been = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in been else sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder, name) for name in names if not (name.startswith(".") or real in been)]
+        been.add(real)
+    return sorted(file for file in found if file.is_file())
 
 
 def _digest(path: Path) -> str:

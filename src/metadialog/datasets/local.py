@@ -118,15 +118,16 @@ def inside(archive: Traversable) -> Traversable:
 
 
 def listing(folder: Traversable) -> list[Traversable]:
-    """Return what a folder holds, by name.
+    """Return what a folder holds, by name; hidden files, such as those that systems leave, are no data.
 
     Raises:
         DataError: it cannot be listed.
     """
     try:
-        return sorted(folder.iterdir(), key=lambda entry: entry.name)
+        found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}; it should be a folder") from error
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def read_bytes(file: Traversable) -> bytes:
