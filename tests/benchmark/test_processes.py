@@ -10,12 +10,11 @@ from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import pytest
 import torch
 
-from metadialog.benchmark.contenders import CONTENDERS
+from metadialog.benchmark.contenders import CONTENDERS, Gradients
 from metadialog.benchmark.measure import Benchmark, Lane
 from metadialog.benchmark.worker import Prepare, Step, work
 from metadialog.benchmark.workload import Configuration, Workload
@@ -24,7 +23,7 @@ from metadialog.errors import MetadialogError
 TINY = Configuration(vocab_size=20, hidden_size=4, tasks=2, batch=2, time=3)
 
 
-def out_of_memory(work: Workload) -> Any:
+def out_of_memory(work: Workload) -> Gradients:
     if len(work.episodes[0].query.inputs) == 3:
         raise RuntimeError("CUDA out of memory. Tried to allocate 8 GiB.\nand more lines")
     return CONTENDERS["gd"].gradient(work)
