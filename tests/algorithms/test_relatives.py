@@ -402,3 +402,16 @@ def mean_of(model: nn.Module, episodes: list[Episode]) -> float:
 def test_what_they_adapt_cannot_be_chosen_otherwise(make_algorithm: Make, choice: str) -> None:
     with pytest.raises(ConfigError, match=r"inner\.adapted and inner\.frozen: algorithm="):
         make_algorithm(choice, inner="inner.frozen=[head]")
+
+
+@pytest.mark.parametrize(
+    ("choice", "inner", "options"),
+    [
+        ("maml", "inner.frozen=['*']", "inner.adapted and inner.frozen"),
+        ("anil", "inner.frozen=[head]", "algorithm.adapted, inner.adapted and inner.frozen"),
+    ],
+)
+def test_something_has_to_be_adapted(make_algorithm: Make, choice: str, inner: str, options: str) -> None:
+    model = DialogModel(**OPTIONS)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=rf"^{options}: leave no parameter to adapt; algorithm=zero_shot does not"):
+        make_algorithm(choice, inner=inner).adapted(model)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 MIB = 2**20
-# Colours that the colour-blind can tell apart (Okabe and Ito 2008; the last of Tol 2021), each with a marker of its own; peers are dashed.
+# Colours that the colour-blind can tell apart (Okabe and Ito 2008; the last of Tol 2021), each with a marker of its
+# own; peers are dashed.
 _BLACK, _GREY = "#000000", "#777777"
 _STYLES = {
     "ordinary gradient descent": (_BLACK, "s"),
