@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, GradientAlgorithm
 from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
 from metadialog.episodes import Batch, Episode, merge
 from metadialog.errors import ConfigError
@@ -412,6 +412,7 @@ def test_what_they_adapt_cannot_be_chosen_otherwise(make_algorithm: Make, choice
     ],
 )
 def test_something_has_to_be_adapted(make_algorithm: Make, choice: str, inner: str, options: str) -> None:
-    model = DialogModel(**OPTIONS)  # type: ignore[arg-type]
+    model, algorithm = DialogModel(**OPTIONS), make_algorithm(choice, inner=inner)  # type: ignore[arg-type]
+    assert isinstance(algorithm, GradientAlgorithm)
     with pytest.raises(ConfigError, match=rf"^{options}: leave no parameter to adapt; algorithm=zero_shot does not"):
-        make_algorithm(choice, inner=inner).adapted(model)
+        algorithm.adapted(model)

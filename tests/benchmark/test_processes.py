@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
@@ -14,10 +15,10 @@ from threading import Thread
 import pytest
 import torch
 
-from metadialog.benchmark.contenders import CONTENDERS, Gradients
+from metadialog.benchmark.contenders import CONTENDERS, Gradients, Name
 from metadialog.benchmark.measure import Benchmark, Lane
 from metadialog.benchmark.worker import Prepare, Step, work
-from metadialog.benchmark.workload import Configuration, Workload
+from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Workload
 from metadialog.errors import MetadialogError
 
 TINY = Configuration(vocab_size=20, hidden_size=4, tasks=2, batch=2, time=3)
@@ -52,6 +53,7 @@ def test_a_contender_that_fails_says_why(lane: Lane) -> None:
         "bench.contenders: engine vectorized: CUDA out of memory. Tried to allocate 8 GiB.; leave it out, or measure "
         "smaller bench.configs or fewer bench.inner_steps"
     )
+    assert len(lane.ask(Prepare(TINY, 1)).probes) > 0  # what is smaller can still be measured
 
 
 def test_a_contender_that_is_gone_is_named() -> None:
@@ -68,6 +70,33 @@ def test_contenders_whose_library_is_missing_are_named(monkeypatch: pytest.Monke
         contenders=["peer/higher", "lean"], rounds=3, seconds=1.0, threads=1,
     )  # fmt: skip
     assert benchmark.missing() == ["peer/higher"]
+
+
+def test_the_others_go_on_without_a_contender_that_fails(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(CONFIGURATIONS, "small", replace(TINY, batch=3))
+    benchmark = Benchmark(
+        torch.device("cpu"), configs=["small"], inner_steps=[2], tasks=[], hidden_sizes=[], contenders=["vectorized"],
+        rounds=3, seconds=1.0, threads=1,
+    )  # fmt: skip
+    # The other contenders have processes of their own; the one that fails is served here.
+    started = benchmark._lane
+
+    @contextmanager
+    def lanes(name: Name) -> Iterator[Lane]:
+        if name == "vectorized":
+            yield lane
+        else:
+            with started(name) as other:
+                yield other
+
+    monkeypatch.setattr(benchmark, "_lane", lanes)
+    assert [result.engine for result in benchmark.results()] == ["gd", "learn2learn"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(
+        "small, 2 inner steps, without one of bench.contenders: engine vectorized: CUDA out of memory."
+    )
 
 
 def processes_of(group: int) -> list[int]:

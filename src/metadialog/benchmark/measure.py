@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import multiprocessing
 import signal
 import time
@@ -22,6 +23,8 @@ from metadialog.benchmark.contenders import CONTENDERS, Contender, Name
 from metadialog.benchmark.worker import Failed, Prepare, Prepared, Step, work
 from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, make_workload
 from metadialog.errors import MetadialogError
+
+log = logging.getLogger(__name__)
 
 LEARN2LEARN: Name = "peer/learn2learn"
 GRADIENT_DESCENT: Name = "gd"
@@ -74,6 +77,10 @@ class Result:
     rounds: int
 
 
+class ContenderError(MetadialogError):
+    """A contender cannot do what is measured."""
+
+
 @dataclass(slots=True)
 class Lane:
     """A contender's process and what it has answered."""
@@ -86,7 +93,7 @@ class Lane:
         """Send a request and wait for the answer.
 
         Raises:
-            MetadialogError: the process could not do it, or is gone.
+            ContenderError: the process could not do it, or is gone.
         """
         try:
             self.pipe.send(request)
@@ -94,7 +101,7 @@ class Lane:
         except (ConnectionError, EOFError):
             answer = Failed("its process has ended, for lack of memory perhaps")
         if isinstance(answer, Failed):
-            raise MetadialogError(
+            raise ContenderError(
                 f"bench.contenders: {self.contender.kind} {self.contender.name}: {answer.why}; leave it out, or "
                 "measure smaller bench.configs or fewer bench.inner_steps"
             )
@@ -195,8 +202,9 @@ class Benchmark:
         prepared: dict[Name, Prepared] = {}
         for name, lane in lanes.items():
             lane.seconds.clear()
-            prepared[name] = lane.ask(Prepare(case.configuration, case.inner_steps))
-        self._take_turns(list(lanes.values()))
+            with self._or_leave_out(name, case, prepared):
+                prepared[name] = lane.ask(Prepare(case.configuration, case.inner_steps))
+        self._take_turns(lanes, case, prepared)
         workload = make_workload(case.configuration, case.inner_steps, self.device)
         exact, descent = operations(workload)
         learn2learn = np.array(lanes[LEARN2LEARN].seconds)
@@ -231,14 +239,26 @@ class Benchmark:
                 rounds=len(seconds),
             )
 
-    def _take_turns(self, lanes: list[Lane]) -> None:
+    def _take_turns(self, lanes: dict[Name, Lane], case: Case, prepared: dict[Name, Prepared]) -> None:
         """Let everybody take a step in every round, so that a slow minute of the machine is everybody's."""
         began = time.perf_counter()
         for done in range(self.rounds):
             if done >= 3 and time.perf_counter() - began > self.seconds:
                 return
-            for lane in lanes:
-                lane.seconds.append(lane.ask(Step()))
+            for name in list(prepared):
+                with self._or_leave_out(name, case, prepared):
+                    lanes[name].seconds.append(lanes[name].ask(Step()))
+
+    @contextmanager
+    def _or_leave_out(self, name: Name, case: Case, prepared: dict[Name, Prepared]) -> Iterator[None]:
+        """Go on without a contender that cannot do it, if the others need not be compared with it."""
+        try:
+            yield
+        except ContenderError as reason:
+            if name in {LEARN2LEARN, GRADIENT_DESCENT}:
+                raise
+            prepared.pop(name, None)
+            log.warning("%s, %d inner steps, without one of %s", case.name, case.inner_steps, reason)
 
 
 @contextmanager

@@ -63,11 +63,14 @@ def work(pipe: Connection, name: Name, threads: int | None, device_name: str) ->
     try:
         _serve(pipe, name, threads, torch.device(device_name))
     except (RuntimeError, OSError, ImportError) as error:  # of torch, the system, or a peer's library
-        lines = str(error).splitlines() or [type(error).__name__]
         with suppress(EOFError, OSError):  # until nobody asks any more
-            pipe.send(Failed(lines[0]))
+            pipe.send(_failed(error))
             while True:
                 pipe.recv()
+
+
+def _failed(error: Exception) -> Failed:
+    return Failed((str(error).splitlines() or [type(error).__name__])[0])
 
 
 def _serve(pipe: Connection, name: Name, threads: int | None, device: torch.device) -> None:
@@ -83,15 +86,19 @@ def _serve(pipe: Connection, name: Name, threads: int | None, device: torch.devi
                 request = pipe.recv()
             except EOFError:
                 return
-            if isinstance(request, Prepare):
+            try:
+                if isinstance(request, Prepare):
+                    workload = None
+                    workload = make_workload(request.configuration, request.inner_steps, device)
+                    pipe.send(_prepared(gradient, workload, device))
+                elif workload is not None:
+                    began = time.perf_counter()
+                    gradient(workload)
+                    _finish(device)
+                    pipe.send(time.perf_counter() - began)
+            except RuntimeError as error:  # too little memory for this one; the next may be smaller
                 workload = None
-                workload = make_workload(request.configuration, request.inner_steps, device)
-                pipe.send(_prepared(gradient, workload, device))
-            elif workload is not None:
-                began = time.perf_counter()
-                gradient(workload)
-                _finish(device)
-                pipe.send(time.perf_counter() - began)
+                pipe.send(_failed(error))
 
 
 def _prepared(gradient: Callable[[Workload], Gradients], workload: Workload, device: torch.device) -> Prepared:
