@@ -62,6 +62,10 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     from metadialog.training.run_directory import RunDirectory
 
     find_device(config["device"])
+    if {"algorithm", "engine", "inner"} <= config.keys():  # what goes with what; the objectives need a tokenizer
+        from metadialog.algorithms.base import Tools
+
+        build(config["algorithm"], Tools(build(config["engine"]), build(config["inner"])))
     if config.get("resume") is not None:
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
