@@ -28,7 +28,7 @@ GIVEN = {
     "dataset=taskmaster": ["dataset.root=TM-1-2019"],
     "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
 }
-RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"]}
+RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"], "table": ["runs=DIR"]}
 
 
 def choices() -> Iterator[tuple[str, str]]:

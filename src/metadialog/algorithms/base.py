@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from metadialog.engines.base import Engine, InnerLoop
 from metadialog.episodes import Batch, Episode
+from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN
 from metadialog.models.parts import select
@@ -130,6 +131,17 @@ class Algorithm(ABC):
         """
 
 
+def some(names: frozenset[str], options: str) -> frozenset[str]:
+    """Return the names of what is adapted.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if not names:
+        raise ConfigError(f"{options}: leave no parameter to adapt; algorithm=zero_shot does not adapt")
+    return names
+
+
 class GradientAlgorithm(Algorithm):
     """An algorithm that adapts by some steps of the inner rule.
 
@@ -150,7 +162,7 @@ class GradientAlgorithm(Algorithm):
         if rule.adapted is None and not rule.frozen:
             return None
         names = select(model, ["*"] if rule.adapted is None else rule.adapted, "inner.adapted")
-        return names - select(model, rule.frozen, "inner.frozen")
+        return some(names - select(model, rule.frozen, "inner.frozen"), "inner.adapted and inner.frozen")
 
     def inner_loop(self, model: nn.Module, steps: int, scale: float = 1.0) -> InnerLoop:
         """Return the inner loop for a number of steps, as the outer loop differentiates it."""

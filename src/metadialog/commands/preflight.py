@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from metadialog.commands.jobs import compose_job, jobs_to_check
 from metadialog.commands.output import check_output
 from metadialog.config import build, check, plain
+from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
 
 
@@ -50,6 +51,8 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
     if "dataset" in config:
         _check_data(config["dataset"], config)
+    if "specification" in config:
+        _need_file(config["specification"], "specification", "file")
     if not _computes(config):
         return
     # These import torch, which the description of data need not wait for.
@@ -59,6 +62,10 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     from metadialog.training.run_directory import RunDirectory
 
     find_device(config["device"])
+    if {"algorithm", "engine", "inner"} <= config.keys():  # what goes with what; the objectives need a tokenizer
+        from metadialog.algorithms.base import Tools
+
+        build(config["algorithm"], Tools(build(config["engine"]), build(config["inner"])))
     if config.get("resume") is not None:
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
@@ -88,10 +95,16 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))
-    for option, kind, is_there in (("path", "file", Path.is_file), ("root", "folder or zip file", Path.exists)):
-        path = Path(dataset.get(option) or ".").expanduser()
-        if dataset.get(option) is not None and not is_there(path):
-            raise DataError(f"{path}: cannot be read: there is no such {kind}; dataset.{option} should name one")
+    for option, kind in (("path", "file"), ("root", "folder or zip file")):
+        if dataset.get(option) is not None:
+            _need_file(dataset[option], f"dataset.{option}", kind)
+
+
+def _need_file(named: str, option: str, kind: str) -> None:
+    """Refuse a path that an option names and that is not there."""
+    path = expand(named, option)
+    if not (path.is_file() if kind == "file" else path.exists()):
+        raise DataError(f"{path}: cannot be read: there is no such {kind}; {option} should name one")
 
 
 def add_config_dir(folder: str) -> None:

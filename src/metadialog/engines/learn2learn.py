@@ -13,7 +13,7 @@ from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reductio
 from metadialog.engines.descent import descend
 from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch, Episode
-from metadialog.inner.base import Memory
+from metadialog.inner.base import InnerRule, Memory
 from metadialog.learn2learn_import import learn2learn, quiet_clone
 from metadialog.randomness import TaskSeeds
 
@@ -26,6 +26,9 @@ class Learn2LearnEngine:
     """
 
     name = "learn2learn"
+
+    def check(self, rule: InnerRule) -> None:
+        """Take every rule; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -59,8 +62,11 @@ class Learn2LearnEngine:
             for episode in episodes:
                 with seeds.of(episode.index):
                     support_loss, outer_loss, query_loss = self._two_levels(maml, objective, episode, inner)
-                gradients = torch.autograd.grad(weight * outer_loss, leaves, allow_unused=True, materialize_grads=True)
-                torch._foreach_add_(totals, gradients)
+                if outer_loss.requires_grad and leaves:
+                    gradients = torch.autograd.grad(
+                        weight * outer_loss, leaves, allow_unused=True, materialize_grads=True
+                    )
+                    torch._foreach_add_(totals, gradients)
                 outer_losses.append(outer_loss.detach())
                 support_losses.append(support_loss.detach())
                 query_losses.append(query_loss.detach())
@@ -106,8 +112,10 @@ class _Descent:
         self.objective = objective
         self.support = support
         self.inner = inner
-        self.plain = inner.rule.is_plain and inner.adapted is None and inner.rates is None
-        self.memory = Memory({} if self.plain else self._adapted())
+        adapted = self._adapted()
+        everything = inner.adapted is None and len(adapted) > 0  # learn2learn's own step asks for some parameter
+        self.plain = everything and inner.rule.is_plain and inner.rates is None
+        self.memory = Memory({} if self.plain else adapted)
 
     def step(self, step: int) -> Tensor:
         """Take a step, if there is one to take, and return the support loss before it."""

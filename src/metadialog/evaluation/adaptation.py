@@ -77,7 +77,6 @@ def evaluate(
         labels: of the records.
         selection: the inner rates and steps that were chosen on the meta-validation topics; replies are generated
             after the chosen step as well.
-        on_episode: is called after each episode.
 
     Returns:
         The records, and for each query exchange a sample of replies at the first and the last reported step.

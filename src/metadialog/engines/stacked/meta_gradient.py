@@ -10,6 +10,7 @@ from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reductio
 from metadialog.engines.stacked.sweep import Keeping, RateKey, Sweep
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
+from metadialog.inner.base import InnerRule
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
@@ -22,9 +23,24 @@ def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | 
     for loss in (objective, inner.support_objective or objective):
         if loss is not mean_token_loss:
             return f"the objective {getattr(loss, '__name__', type(loss).__name__)}"
-    if not inner.rule.is_plain:
-        return f"an inner loop of {type(inner.rule).__name__} with its options"
-    return None
+    return None if inner.rule.is_plain else rule_obstacle(inner.rule)
+
+
+def rule_obstacle(rule: InnerRule) -> str:
+    """Say which of an inner rule's ways are not those of plain gradient descent."""
+    ways = [f"inner.{option}" for option in ("clip_norm", "weight_decay", "chunk") if getattr(rule, option)]
+    kind = type(rule).__name__
+    return f"an inner loop of {kind}{' with ' + ', '.join(ways) if ways else ''}"
+
+
+def check_rule(engine: str, rule: InnerRule) -> None:
+    """Check that an inner rule's derivatives are written out.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if not rule.is_plain:
+        raise _refusal(engine, rule_obstacle(rule))
 
 
 def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: InnerLoop) -> DialogModel:
@@ -35,11 +51,15 @@ def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: 
     """
     unknown = obstacle(model, objective, inner)
     if unknown is not None or not isinstance(model, DialogModel):
-        raise ConfigError(
-            f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
-            f"alone, not those of {unknown}; engine=learn2learn and engine=auto know all"
-        )
+        raise _refusal(engine, str(unknown))
     return model
+
+
+def _refusal(engine: str, unknown: str) -> ConfigError:
+    return ConfigError(
+        f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
+        f"alone, not those of {unknown}; engine=learn2learn and engine=auto know all"
+    )
 
 
 def swept_meta_gradient(
