@@ -120,7 +120,9 @@ def results(directory: Path) -> dict[str, object]:
     """Return everything that a run has found out, but for the clock and what it measures."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     records = pd.read_parquet(directory / "adaptation.parquet")
+    selection = directory / "selection.json"
     return {
+        "selection": selection.read_text() if selection.exists() else None,
         "metrics": [(m["step"], m["split"], m["name"], m["value"]) for m in lines if m["name"] != "tasks_per_second"],
         "records": records.to_json(double_precision=15),
         "losses": [value.hex() for value in records["loss"]],

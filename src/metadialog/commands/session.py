@@ -115,11 +115,9 @@ def evaluate_and_report(
         sinks: where results go.
         step: outer steps that were taken.
         console: where tables go.
-        team: the processes of the run.
+        team: the processes that share the episodes; the first of them writes.
         selected_on: episodes of the meta-validation topics, to choose on; none: nothing is chosen.
         trained: what training has cost.
-
-    Several processes share the episodes, and the first of them writes.
 
     Returns:
         The records.
