@@ -108,6 +108,7 @@ def rank(folder: Path, place: Place, port: int, job: list[Any]) -> int:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # the threads of a pool do not live on in a fork, which would wait for them for ever
     folder, jobs = Path(sys.argv[1]), json.loads(sys.argv[2])
     for number, job in enumerate(jobs):
         if job[1] == 1:  # here: what torch imports late is then there for all
