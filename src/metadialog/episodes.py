@@ -14,6 +14,9 @@ from torch.nn.functional import pad
 PAD_ID = 0
 """The token id of padding, in every tokenizer."""
 
+SELF_ID, OTHER_ID = 3, 4
+"""The token ids that turns begin with, in every tokenizer; see `Tokenizer`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metadialog.models.rnn import DialogModel, Hidden
+from metadialog.models.recurrence import Hidden
+from metadialog.models.rnn import DialogModel
 
 CELLS = ("rnn", "gru", "lstm")
 VOCABULARY, BATCH, TIME, HIDDEN = 13, 3, 6, 5

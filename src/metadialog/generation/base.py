@@ -6,8 +6,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from metadialog.models.rnn import Hidden
+from metadialog.models.recurrence import State
 
 
 class Generation(Protocol):
@@ -39,13 +40,12 @@ class Generation(Protocol):
         ...
 
 
-def map_hidden(change: Callable[..., Tensor], *hidden: Hidden) -> Hidden:
-    """Apply a function to hidden states: tensors, or (in an LSTM) pairs of tensors."""
-    first = hidden[0]
+def map_state(change: Callable[..., Tensor], *states: State) -> State:
+    """Apply a function to the tensors of states that are built alike."""
+    first = states[0]
     if isinstance(first, Tensor):
-        return change(*hidden)
-    states, cells = zip(*hidden, strict=True)
-    return change(*states), change(*cells)
+        return change(*states)
+    return tuple(map_state(change, *parts) for parts in zip(*states, strict=True))
 
 
 @contextmanager
@@ -61,14 +61,14 @@ def inference(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Hidden]:
+def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, State]:
     """Feed prompts of any lengths to the model.
 
     A recurrent state must be the one after a row's own last token, not after padding: so the prompts go in token
     by token, and a row whose prompt is over keeps its state.
 
     Returns:
-        The logits of each prompt's next token, `[batch, vocab]`, and the states, `[layers, batch, hidden]`.
+        The logits of each prompt's next token, `[batch, vocab]`, and the states; see `State`.
     """
     if not all(prompts):
         raise ValueError("a prompt is empty; it needs at least one token")
@@ -81,11 +81,17 @@ def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Te
         on = lengths > position  # [batch]
         new_logits, new_hidden = next_logits(model, tokens[:, position], hidden)
         logits = torch.where(on[:, None], new_logits, logits)
-        hidden = map_hidden(lambda new, old, on=on: torch.where(on[None, :, None], new, old), new_hidden, hidden)
+        hidden = map_state(lambda new, old, on=on: _where(on, new, old), new_hidden, hidden)
     return logits, hidden
 
 
-def next_logits(model: nn.Module, tokens: Tensor, hidden: Hidden | None) -> tuple[Tensor, Hidden]:
+def _where(on: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Return the new state in some rows, `[batch]`, and the old one, which may be shorter, in the others."""
+    grown = pad(old, (0, 0, 0, 0, 0, len(new) - len(old)))
+    return torch.where(on[None, :, None], new, grown)
+
+
+def next_logits(model: nn.Module, tokens: Tensor, hidden: State | None) -> tuple[Tensor, State]:
     """Feed one token a row, `[batch]`; return the logits of the next, `[batch, vocab]`, and the states."""
     logits, hidden = model(tokens[:, None], hidden)
     return logits[:, -1], hidden

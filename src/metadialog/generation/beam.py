@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.generation.base import forbid, inference, map_hidden, next_logits, read_prompts
+from metadialog.generation.base import forbid, inference, map_state, next_logits, read_prompts
 
 
 class Beam:
@@ -69,7 +69,7 @@ class Beam:
                 break
             rows = torch.tensor(parents, device=log_p.device)
             last = torch.tensor([tokens[-1] for _, tokens in alive], device=log_p.device)
-            hidden = map_hidden(lambda state, rows=rows: state.index_select(1, rows), hidden)
+            hidden = map_state(lambda state, rows=rows: state.index_select(1, rows), hidden)
             logits, hidden = next_logits(model, last, hidden)
         cut = [(self._normalised(total, self.max_tokens), tokens) for total, tokens in alive]
         _, tokens = max(ended + cut, key=lambda hypothesis: hypothesis[0])

@@ -1,14 +1,11 @@
 """The dialogue model: an embedding, a recurrent layer and a linear layer to the vocabulary."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-Hidden = Tensor | tuple[Tensor, Tensor]
-"""State of the recurrent layer, `[layers, batch, hidden]`; for an LSTM the pair of state and cell."""
-
-_CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+from metadialog.models.recurrence import Cell, Hidden, recurrent
 
 
 class DialogModel(nn.Module):
@@ -31,7 +28,7 @@ class DialogModel(nn.Module):
         self,
         vocab_size: int,
         *,
-        cell: Literal["rnn", "gru", "lstm"],
+        cell: Cell,
         embedding_size: Annotated[int, Gt(0)],
         hidden_size: Annotated[int, Gt(0)],
         layers: Annotated[int, Gt(0)],
@@ -39,9 +36,8 @@ class DialogModel(nn.Module):
         tied_embedding: bool,
     ) -> None:
         super().__init__()
-        between = dropout if layers > 1 else 0.0  # torch warns of a dropout that has no place
         self.embed = nn.Embedding(vocab_size, embedding_size)
-        self.rnn = _CELLS[cell](embedding_size, hidden_size, layers, batch_first=True, dropout=between)
+        self.rnn = recurrent(cell, embedding_size, hidden_size, layers, dropout)
         self.drop = nn.Dropout(dropout)
         tied_width = embedding_size if tied_embedding else hidden_size
         self.project = nn.Identity() if tied_width == hidden_size else nn.Linear(hidden_size, tied_width)

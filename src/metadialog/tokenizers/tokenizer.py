@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 import tokenizers
 
-from metadialog.episodes import PAD_ID
+from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
 from metadialog.errors import RunError
 
 SPECIAL_TOKENS = ("<pad>", "<begin>", "<end>", "<self>", "<other>")
@@ -39,8 +39,8 @@ class Tokenizer:
     pad_id = PAD_ID
     begin_id = SPECIAL_TOKENS.index("<begin>")
     end_id = SPECIAL_TOKENS.index("<end>")
-    self_id = SPECIAL_TOKENS.index("<self>")
-    other_id = SPECIAL_TOKENS.index("<other>")
+    self_id = SELF_ID
+    other_id = OTHER_ID
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         """Wrap a tokenizer of the `tokenizers` library whose first ids are the special tokens.

@@ -1,0 +1,70 @@
+"""How a decoder looks at what was read."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """A weighted mean of what was read; the weights depend on what it is asked for."""
+
+    def keys(self, values: Tensor) -> Tensor:
+        """Return what queries are compared with, `[rows, read, keys]`, of what was read, `[rows, read, hidden]`."""
+        raise NotImplementedError
+
+    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compare queries `[rows, queries, hidden]` with keys; return `[rows, queries, read]`."""
+        raise NotImplementedError
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor) -> Tensor:
+        """Return what each query finds; zeros where it may look at nothing.
+
+        Args:
+            queries: `[rows, queries, hidden]`.
+            keys: as `keys` returns them, `[rows, read, keys]`.
+            values: what was read, `[rows, read, hidden]`.
+            allowed: what each query may look at, `[rows, queries, read]`.
+
+        Returns:
+            Contexts `[rows, queries, hidden]`.
+        """
+        scores = self.scores(queries, keys)
+        # Not minus infinity: a query that may look at nothing would be, and would give gradients that are, no number.
+        weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) * allowed
+        return weights @ values
+
+
+class Luong(Attention):
+    """Luong et al. 2015 (arXiv:1508.04025), section 3.1, score "general": `h_t^T W_a h_s`, with the new state `h_t`."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.match = nn.Linear(hidden, hidden, bias=False)  # W_a
+
+    def keys(self, values: Tensor) -> Tensor:
+        """Return `W_a h_s`."""
+        found: Tensor = self.match(values)
+        return found
+
+    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Return the products."""
+        return queries @ keys.transpose(1, 2)
+
+
+class Bahdanau(Attention):
+    """Bahdanau et al. 2015 (arXiv:1409.0473), appendix A.1.2: `v_a^T tanh(W_a s_{i-1} + U_a h_j)`, `s` the state before."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(hidden, hidden, bias=False)  # W_a
+        self.key = nn.Linear(hidden, hidden, bias=False)  # U_a
+        self.energy = nn.Linear(hidden, 1, bias=False)  # v_a
+
+    def keys(self, values: Tensor) -> Tensor:
+        """Return `U_a h_j`."""
+        found: Tensor = self.key(values)
+        return found
+
+    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Return the energies."""
+        found: Tensor = self.energy(torch.tanh(self.query(queries)[:, :, None] + keys[:, None]))  # [.., read, 1]
+        return found[..., 0]

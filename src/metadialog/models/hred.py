@@ -1,0 +1,89 @@
+"""The hierarchical recurrent encoder-decoder."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from metadialog.models.output import Output
+from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
+from metadialog.models.turns import Turns
+
+_State = tuple[Hidden, Hidden, Hidden]
+
+
+class HRED(nn.Module):
+    """Serban et al. 2016, "Building end-to-end dialogue systems ..." (arXiv:1507.04808), section 3.
+
+    An encoder reads each turn by itself; a recurrent layer over turns, the context, reads its last states; a decoder
+    speaks the next turn, starting from `tanh(D_0 c + b_0)`, `c` the context (equation 3). The logits are
+    `O (H_0 d + E_0 x + b)` of the decoder's state `d` and the token before, `x`, with an output embedding `O`.
+
+    Args:
+        vocab_size: number of token ids.
+        cell: of encoder, context and decoder.
+        embedding_size: width of the token embedding, and of the output embedding.
+        hidden_size: width of encoder, context and decoder.
+        layers: recurrent layers on top of each other, in encoder and decoder; the context has one.
+        dropout: probability of dropping a unit of the embedding, between layers, and of what the output is made of.
+        tied_embedding: use the embedding as output embedding too, as `Output` does.
+    """
+
+    parts: ClassVar = {
+        "embeddings": ("embed.*",),
+        "body": ("encoder.*", "context.*", "bridge.*", "decoder.*"),
+        "head": ("from_state.*", "from_token.*", "head.*"),
+    }
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        cell: Cell,
+        embedding_size: Annotated[int, Gt(0)],
+        hidden_size: Annotated[int, Gt(0)],
+        layers: Annotated[int, Gt(0)],
+        dropout: Annotated[float, Ge(0), Lt(1)],
+        tied_embedding: bool,
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, embedding_size)
+        self.encoder = recurrent(cell, embedding_size, hidden_size, layers, dropout)
+        self.context = recurrent(cell, hidden_size, hidden_size, 1, dropout)
+        self.decoder = recurrent(cell, embedding_size, hidden_size, layers, dropout)
+        self.bridge = Bridge(hidden_size, self.decoder)  # D_0
+        self.drop = nn.Dropout(dropout)
+        self.from_state = nn.Linear(hidden_size, embedding_size)  # H_0
+        self.from_token = nn.Linear(embedding_size, embedding_size, bias=False)  # E_0
+        self.head = Output(embedding_size, vocab_size, self.embed if tied_embedding else None)  # O
+
+    def forward(self, tokens: Tensor, hidden: _State | None = None) -> tuple[Tensor, _State]:
+        """Predict the token after each token.
+
+        Args:
+            tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
+            hidden: the state to go on from; None to begin.
+
+        Returns:
+            Logits `[batch, time, vocab]`, and the state after the last token: of encoder, context and decoder.
+        """
+        x = self.drop(self.embed(tokens))  # [batch, time, embedding]
+        encoder, context, decoder = self._begin(x) if hidden is None else hidden
+        turns = Turns.of(tokens)
+        inputs, lengths = turns.lay_out(x), turns.lengths.flatten()  # [batch * turns, length, embedding]
+        anew = map_hidden(lambda state: state.new_zeros(len(state), len(lengths), state.shape[-1]), encoder)
+        _, encoded = run(self.encoder, inputs, lengths, turns.starting(encoder, anew))
+        # A turn is read whole when the next one begins: so the context is that of all turns but the last.
+        contexts, after = run(self.context, turns.by_turn(top(encoded)), turns.last, context)  # [batch, turns, hidden]
+        earlier = torch.cat([contexts[:, :1], contexts[:, :-1]], dim=1)  # turn 0 goes on as it was
+        starts = turns.starting(decoder, self.bridge(earlier.flatten(0, 1)))
+        states, decoded = run(self.decoder, inputs, lengths, starts)  # [batch * turns, length, hidden]
+        made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
+        logits = self.head(self.drop(made))  # [batch, time, vocab]
+        return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
+
+    def _begin(self, x: Tensor) -> _State:
+        decoder = self.bridge(x.new_zeros(len(x), self.context.hidden_size))
+        encoder = map_hidden(torch.zeros_like, decoder)  # of the same shape
+        return encoder, map_hidden(lambda state: state[:1], encoder), decoder

@@ -1,0 +1,94 @@
+"""Recurrent layers over rows of different lengths, and their states."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+Hidden = Tensor | tuple[Tensor, Tensor]
+"""State of a recurrent layer, `[layers, batch, hidden]`; for an LSTM the pair of state and cell."""
+
+State = Tensor | tuple["State", ...]
+"""What a model goes on from: tensors `[any, batch, any]`, nested in tuples.
+
+The first dimension may grow with what has been read; a row that has read less has zeros at its end, which stand for
+nothing.
+"""
+
+Cell = Literal["rnn", "gru", "lstm"]
+CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+def recurrent(cell: Cell, inputs: int, hidden: int, layers: int, dropout: float) -> nn.RNN | nn.GRU | nn.LSTM:
+    """Make recurrent layers on top of each other.
+
+    Args:
+        cell: the kind.
+        inputs: width of what they read.
+        hidden: width of their state.
+        layers: how many.
+        dropout: probability of dropping a unit between two of them.
+    """
+    between = dropout if layers > 1 else 0.0  # torch warns of a dropout that has no place
+    return CELLS[cell](inputs, hidden, layers, batch_first=True, dropout=between)
+
+
+def map_hidden(change: Callable[..., Tensor], *hidden: Hidden) -> Hidden:
+    """Apply a function to the tensors of states that are built alike."""
+    first = hidden[0]
+    if isinstance(first, Tensor):
+        return change(*hidden)
+    states, cells = zip(*hidden, strict=True)
+    return change(*states), change(*cells)
+
+
+def top(hidden: Hidden) -> Tensor:
+    """Return what the uppermost layer gave last, `[batch, hidden]`."""
+    return (hidden if isinstance(hidden, Tensor) else hidden[0])[-1]
+
+
+def run(rnn: nn.Module, inputs: Tensor, lengths: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+    """Run recurrent layers over each row as far as it goes.
+
+    Args:
+        rnn: the layers, batch first.
+        inputs: `[rows, time, inputs]`.
+        lengths: of each row, `[rows]`; 0 leaves its state as it is.
+        hidden: where each row starts, `[layers, rows, hidden]`.
+
+    Returns:
+        The outputs, `[rows, time, hidden]`, zero after a row's end, and the states at the rows' ends.
+    """
+    read = lengths.nonzero()[:, 0]  # torch packs no empty rows
+    outputs = inputs.new_zeros(*inputs.shape[:2], top(hidden).shape[-1])
+    if not len(read):
+        return outputs, hidden
+    packed = pack_padded_sequence(inputs[read], lengths[read].cpu(), batch_first=True, enforce_sorted=False)
+    found, after = rnn(packed, map_hidden(lambda state: state[:, read], hidden))
+    padded, _ = pad_packed_sequence(found, batch_first=True, total_length=inputs.shape[1])
+    hidden = map_hidden(lambda new, old: old.index_copy(1, read, new), after, hidden)
+    return outputs.index_copy(0, read, padded), hidden
+
+
+class Bridge(nn.Module):
+    """From a vector to the state that recurrent layers start from: `tanh(W v + b)` for each layer.
+
+    Bahdanau et al. 2015 (arXiv:1409.0473), appendix A.2.2, and Serban et al. 2016 (arXiv:1507.04808), section 3.
+
+    Args:
+        width: of the vector.
+        rnn: the layers.
+    """
+
+    def __init__(self, width: int, rnn: nn.RNNBase) -> None:
+        super().__init__()
+        self.shape = (2 if isinstance(rnn, nn.LSTM) else 1, rnn.num_layers, rnn.hidden_size)
+        kinds, layers, hidden = self.shape
+        self.linear = nn.Linear(width, kinds * layers * hidden)
+
+    def forward(self, vectors: Tensor) -> Hidden:
+        """Return states `[layers, rows, hidden]` for vectors `[rows, width]`."""
+        states = torch.tanh(self.linear(vectors)).unflatten(-1, self.shape).permute(1, 2, 0, 3).contiguous()
+        return states[0] if len(states) == 1 else (states[0], states[1])

@@ -1,0 +1,159 @@
+"""An encoder-decoder with attention, for every turn of a dialogue."""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from metadialog.models.attention import Bahdanau, Luong
+from metadialog.models.output import Output
+from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
+from metadialog.models.turns import Turns
+
+_Attended = tuple[Tensor, Tensor, Tensor]
+_State = tuple[Hidden, Hidden, Tensor, Tensor, Tensor]
+
+
+class Seq2Seq(nn.Module):
+    """Each turn is spoken by a decoder that attends to all turns before it.
+
+    Of the last turn this is the encoder-decoder of Sutskever et al. 2014 (arXiv:1409.3215) and Vinyals and Le 2015
+    (arXiv:1506.05869) with attention; the turns before it are learned from likewise where they count in the loss. One
+    encoder reads on from the first token to the last, in one direction, so that what it has read serves all turns that
+    follow. The decoder starts each turn from `tanh(W e + b)`, `e` the encoder's state before the turn.
+
+    - `luong` (Luong et al. 2015, arXiv:1508.04025, global attention, without input feeding): the decoder's new state `d`
+      looks for a context `c`, and the output is made of `tanh(W_c [c; d])` (equation 5). All tokens at once.
+    - `bahdanau` (Bahdanau et al. 2015, arXiv:1409.0473): the state before looks for `c`, which the decoder reads beside
+      the token `x`; the output is made of `tanh(W_c [c; d; x])`, in place of the paper's maxout. Token by token.
+
+    Args:
+        vocab_size: number of token ids.
+        attention: the kind.
+        cell: of encoder and decoder.
+        embedding_size: width of the token embedding.
+        hidden_size: width of encoder, decoder and attention.
+        layers: recurrent layers on top of each other, in encoder and decoder.
+        dropout: probability of dropping a unit of the embedding, between layers, and of what the output is made of.
+        tied_embedding: use the embedding as output weights too, as `Output` does.
+    """
+
+    parts: ClassVar = {
+        "embeddings": ("embed.*",),
+        "body": ("encoder.*", "bridge.*", "decoder.*", "attention.*", "combine.*"),
+        "head": ("head.*",),
+    }
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        attention: Literal["bahdanau", "luong"],
+        cell: Cell,
+        embedding_size: Annotated[int, Gt(0)],
+        hidden_size: Annotated[int, Gt(0)],
+        layers: Annotated[int, Gt(0)],
+        dropout: Annotated[float, Ge(0), Lt(1)],
+        tied_embedding: bool,
+    ) -> None:
+        super().__init__()
+        fed = hidden_size if attention == "bahdanau" else 0  # of the context, into the decoder
+        self.embed = nn.Embedding(vocab_size, embedding_size)
+        self.encoder = recurrent(cell, embedding_size, hidden_size, layers, dropout)
+        self.decoder = recurrent(cell, embedding_size + fed, hidden_size, layers, dropout)
+        self.bridge = Bridge(hidden_size, self.decoder)
+        self.attention = Bahdanau(hidden_size) if attention == "bahdanau" else Luong(hidden_size)
+        self.combine = nn.Linear(2 * hidden_size + (embedding_size if fed else 0), hidden_size)
+        self.drop = nn.Dropout(dropout)
+        self.head = Output(hidden_size, vocab_size, self.embed if tied_embedding else None)
+
+    def forward(self, tokens: Tensor, hidden: _State | None = None) -> tuple[Tensor, _State]:
+        """Predict the token after each token.
+
+        Args:
+            tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
+            hidden: the state to go on from; None to begin.
+
+        Returns:
+            Logits `[batch, time, vocab]`, and the state after the last token: of the encoder and of the decoder, what
+            the encoder gave, `[read, batch, hidden]`, the turn of each of these, `[read, batch, 1]`, from 1 on, 0 for
+            nothing, and the turn that is going on, `[1, batch, 1]`.
+        """
+        x = self.drop(self.embed(tokens))  # [batch, time, embedding]
+        encoder, decoder, memory, memory_turns, turn = self._begin(x) if hidden is None else hidden
+        turns = Turns.of(tokens)
+        number = turn[0] + turns.number  # [batch, time]
+        before = top(encoder)[:, None]  # [batch, 1, hidden]
+        encoded, encoder = run(self.encoder, x, turns.read, encoder)  # [batch, time, hidden]
+        starts = turns.at_begin(torch.cat([before, encoded[:, :-1]], dim=1))  # [batch, turns, hidden]
+        decoder = turns.starting(decoder, self.bridge(starts.flatten(0, 1)))
+        memory = torch.cat([memory, encoded.transpose(0, 1)])  # [read, batch, hidden]
+        is_read = torch.arange(tokens.shape[1], device=tokens.device) < turns.read[:, None]  # [batch, time]
+        memory_turns = torch.cat([memory_turns, (number * is_read).T[..., None]])
+        attended = memory.transpose(0, 1), memory_turns[..., 0].T, turn[0]
+        decode = self._stepwise if isinstance(self.attention, Bahdanau) else self._at_once
+        made, after = decode(x, turns, decoder, attended)
+        logits = self.head(self.drop(torch.tanh(self.combine(made))))  # [batch, time, vocab]
+        state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
+        return logits, state
+
+    def _begin(self, x: Tensor) -> _State:
+        nothing = x.new_zeros(len(x), self.encoder.hidden_size)
+        begun = self.bridge(nothing)
+        encoder = map_hidden(torch.zeros_like, begun)  # of the same shape
+        none = torch.zeros(0, len(x), 1, dtype=torch.int64, device=x.device)
+        return encoder, begun, x.new_zeros(0, *nothing.shape), none, none.new_ones(1, len(x), 1)
+
+    def _at_once(self, x: Tensor, turns: Turns, starts: Hidden, attended: _Attended) -> tuple[Tensor, Hidden]:
+        """Decode, and then attend (Luong); see `_stepwise`."""
+        memory, memory_turns, turn = attended
+        states, after = run(self.decoder, turns.lay_out(x), turns.lengths.flatten(), starts)
+        queries = turns.put_back(states)  # [batch, time, hidden]
+        allowed = _allowed(memory_turns, turn + turns.number)
+        contexts = self.attention(queries, self.attention.keys(memory), memory, allowed)  # [batch, time, hidden]
+        return torch.cat([contexts, queries], dim=-1), after
+
+    def _stepwise(self, x: Tensor, turns: Turns, starts: Hidden, attended: _Attended) -> tuple[Tensor, Hidden]:
+        """Attend, and then decode, token by token of all turns at once (Bahdanau).
+
+        Args:
+            x: embedded tokens, `[batch, time, embedding]`.
+            turns: where they lie.
+            starts: states of the decoder before each turn, `[layers, batch * turns, hidden]`.
+            attended: what the encoder gave, `[batch, read, hidden]`, the turns of it, `[batch, read]`, and the turn
+                that was going on before, `[batch, 1]`.
+
+        Returns:
+            What outputs are made of, `[batch, time, width]`, and the states after each turn.
+        """
+        memory, memory_turns, turn = attended
+        # The longest turns first, so that those which go on are always the first.
+        lengths, order = turns.lengths.flatten().sort(descending=True, stable=True)
+        rows = order // turns.lengths.shape[1]
+        numbers = torch.arange(turns.lengths.shape[1], device=x.device)
+        allowed = _allowed(memory_turns, turn + numbers).flatten(0, 1)[order][:, None]  # [turns, 1, read]
+        values, keys, inputs = memory[rows], self.attention.keys(memory)[rows], turns.lay_out(x)[order]
+        hidden = map_hidden(lambda state: state[:, order], starts)
+        made = []
+        for step in range(int(lengths[0])):
+            on = int((lengths > step).sum())
+            queries = top(hidden)[:on, None]  # [on, 1, hidden]
+            context = self.attention(queries, keys[:on], values[:on], allowed[:on])
+            token = inputs[:on, step, None]  # [on, 1, embedding]
+            before = map_hidden(lambda state, on=on: state[:, :on].contiguous(), hidden)
+            new, after = self.decoder(torch.cat([token, context], dim=-1), before)
+            hidden = map_hidden(lambda new, old, on=on: torch.cat([new, old[:, on:]], dim=1), after, hidden)
+            made.append(pad(torch.cat([context, new, token], dim=-1), (0, 0, 0, 0, 0, len(order) - on)))
+        if not made:  # nothing but padding
+            made = [x.new_zeros(len(order), 1, self.combine.in_features)]
+        back = order.argsort()
+        hidden = map_hidden(lambda state: state[:, back], hidden)
+        return turns.put_back(torch.cat(made, dim=1)[back]), hidden
+
+
+def _allowed(memory_turns: Tensor, turn: Tensor) -> Tensor:
+    """Return which of what was read, `[batch, read]`, is of a turn before each of some, `[batch, n]`: `[batch, n, read]`."""
+    of = memory_turns[:, None]
+    return (of > 0) & (of < turn[..., None])

@@ -1,0 +1,97 @@
+"""The turns in streams of tokens, which models that know of turns read and speak one by one."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
+from metadialog.models.recurrence import Hidden, map_hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Where the tokens of some streams lie if each turn is laid out by itself.
+
+    A turn begins with its marker, `<self>` or `<other>`. Turn 0 is what comes before the first marker: the rest of a
+    turn that began in an earlier part of the stream, or `<begin>`, and what is left of a context that was cut.
+    Padding, which comes after the last token, is in no turn.
+
+    Attributes:
+        number: the turn of each token, `[batch, time]`.
+        place: the place of each token in its turn, `[batch, time]`; of padding, that of the last token.
+        at: the time of each token of each turn, `[batch, turns, length]`; 0 where there is none.
+        lengths: tokens of each turn, `[batch, turns]`.
+    """
+
+    number: Tensor
+    place: Tensor
+    at: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, tokens: Tensor) -> Self:
+        """Find the turns in token ids, `[batch, time]`."""
+        read = tokens != PAD_ID
+        number = ((tokens == SELF_ID) | (tokens == OTHER_ID)).cumsum(1)
+        lengths = tokens.new_zeros(len(tokens), int(number[:, -1].max()) + 1).scatter_add(1, number, read.long())
+        before = lengths.cumsum(1) - lengths  # [batch, turns], tokens of the turns before
+        place = (read.cumsum(1) - 1 - before.gather(1, number)).clamp(min=0)
+        at = tokens.new_zeros(*lengths.shape, max(1, int(lengths.max())))
+        rows, times = read.nonzero(as_tuple=True)
+        at[rows, number[rows, times], place[rows, times]] = times
+        return cls(number, place, at, lengths)
+
+    @property
+    def read(self) -> Tensor:
+        """Tokens of each stream, `[batch]`."""
+        return self.lengths.sum(1)
+
+    @property
+    def last(self) -> Tensor:
+        """Number of each stream's last turn, `[batch]`: the one that is going on."""
+        return self.number[:, -1]
+
+    def lay_out(self, values: Tensor) -> Tensor:
+        """Return values of the tokens, `[batch, time, width]`, by turn, `[batch * turns, length, width]`."""
+        found: Tensor = values[self._rows(3), self.at].flatten(0, 1)
+        return found
+
+    def put_back(self, values: Tensor) -> Tensor:
+        """Return values by turn, `[batch * turns, length, width]`, as those of the tokens, `[batch, time, width]`."""
+        return self.by_turn(values)[self._rows(2), self.number, self.place]
+
+    def at_begin(self, values: Tensor) -> Tensor:
+        """Return the values of each turn's first token, `[batch, turns, width]`."""
+        return values[self._rows(2), self.at[:, :, 0]]
+
+    def by_turn(self, values: Tensor) -> Tensor:
+        """Return `[batch * turns, ...]` as `[batch, turns, ...]`."""
+        return values.unflatten(0, self.lengths.shape)
+
+    def after_last(self, hidden: Hidden) -> Hidden:
+        """Return of states after each turn, `[layers, batch * turns, hidden]`, those after the last, `[layers, batch, hidden]`."""
+        rows = self._rows(1)
+        return map_hidden(lambda state: state.unflatten(1, self.lengths.shape)[:, rows, self.last], hidden)
+
+    def starting(self, going_on: Hidden, new: Hidden) -> Hidden:
+        """Return the states that the turns start from.
+
+        Args:
+            going_on: of the turn that goes on, turn 0, `[layers, batch, hidden]`.
+            new: of all turns, `[layers, batch * turns, hidden]`; of turn 0 it is not used.
+
+        Returns:
+            The states `[layers, batch * turns, hidden]`.
+        """
+
+        def join(old: Tensor, states: Tensor) -> Tensor:
+            later = states.unflatten(1, self.lengths.shape)[:, :, 1:]
+            return torch.cat([old[:, :, None], later], dim=2).flatten(1, 2)
+
+        return map_hidden(join, going_on, new)
+
+    def _rows(self, dimensions: int) -> Tensor:
+        rows = torch.arange(len(self.at), device=self.at.device)
+        return rows.view(-1, *[1] * (dimensions - 1))
