@@ -21,5 +21,9 @@ class RunError(MetadialogError):
     """A run directory is missing, incomplete or does not fit what was asked of it."""
 
 
+class PrunedError(MetadialogError):
+    """A run has ended because the sweep that it belongs to has found better ones: nothing is wrong with it."""
+
+
 class Terminated(KeyboardInterrupt):
     """The process was asked to end by a signal: handled like Ctrl-C, wherever that is handled."""

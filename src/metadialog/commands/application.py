@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 import hydra
+from hydra_plugins.metadialog_sweeper.sweeper import register
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.commands.inheritance import inherit
 from metadialog.commands.job import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback
 from metadialog.commands.preflight import preflight
+from metadialog.commands.sweeping import name_sweep
 from metadialog.errors import MetadialogError, Terminated
+from metadialog.sweeps.storage import hide_password
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143  # as a shell reports a program that SIGTERM ended
@@ -33,8 +36,9 @@ def run(command: str, arguments: list[str]) -> int:
     """
     try:
         _take_over_errors()
-        os.environ[COMMAND_LINE] = shlex.join(["metadialog", command, *arguments])
-        arguments = inherit(command, arguments)
+        register()
+        os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
+        arguments = name_sweep(inherit(command, arguments))
         preflight(command, arguments)
         sys.argv = [sys.argv[0], *arguments]
         # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.

@@ -27,11 +27,12 @@ from metadialog.commands.session import (
     use_threads,
 )
 from metadialog.config import build
-from metadialog.errors import ConfigError
+from metadialog.errors import ConfigError, PrunedError
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.starts.start import Start
+from metadialog.sweeps.trial import load_trial
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.checkpoint import load_checkpoint
 from metadialog.training.corpora import Topics, load_topics
@@ -123,7 +124,7 @@ def train(
         name = f"{row_name(config)}-{dataset_name(dataset)}-seed{seed}"
         run_id = checkpoint["logger_run_id"] if checkpoint else None
         run_logger: Logger = build(logger, run.path, config, name, run_id)
-        sinks = Sinks(run, metrics, run_logger)
+        sinks = Sinks(run, metrics, run_logger, load_trial(run.path))
         outcome: Literal["finished", "failed"] = "failed"
         try:
             trainer = _trainer(config, topics, text_to_ids, learner, sinks, where)
@@ -158,6 +159,9 @@ def train(
                 trained=trainer.cost,
             )
             outcome = "finished"
+        except PrunedError:
+            outcome = "finished"
+            raise
         finally:
             run_logger.finish(outcome)
     print_directory(console, run)

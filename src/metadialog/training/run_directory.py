@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from metadialog.config import read
 from metadialog.episodes import Episode
-from metadialog.errors import RunError
+from metadialog.errors import PrunedError, RunError
 from metadialog.evaluation.adaptation import Sample
 from metadialog.evaluation.records import write_records
 from metadialog.overrides import typed
@@ -110,7 +110,7 @@ class RunDirectory:
 
     @contextmanager
     def running(self, seeds: Mapping[str, int], command: str) -> Iterator[None]:
-        """Keep `status.json`: running, then finished, or failed and why.
+        """Keep `status.json`: running, then finished, or failed or pruned and why.
 
         Args:
             seeds: by what they are for.
@@ -132,7 +132,8 @@ class RunDirectory:
         except BaseException as error:
             # An interrupt is recorded like any other end, and goes on its way.
             reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-            self._write_status({**started, "status": "failed", "reason": reason, "ended": _now()})
+            status = "pruned" if isinstance(error, PrunedError) else "failed"
+            self._write_status({**started, "status": status, "reason": reason, "ended": _now()})
             raise
         self._write_status({**started, "status": "finished", "ended": _now()})
 

@@ -19,6 +19,7 @@ from metadialog.evaluation.adaptation import validate
 from metadialog.loggers.base import Logger, Split
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.samplers.base import Sampler
+from metadialog.sweeps.trial import NoTrial, Trial
 from metadialog.training.checkpoint import load_checkpoint, save_checkpoint
 from metadialog.training.cost import Cost, count_weights
 from metadialog.training.progress import Report
@@ -57,6 +58,7 @@ class Sinks:
     run: RunDirectory
     metrics: MetricsFile
     logger: Logger
+    trial: Trial = NoTrial()
 
     def log(self, step: int, split: Split, values: dict[str, float]) -> None:
         """Write to the local metrics, which are the truth, and to the logger, which is a view of them."""
@@ -188,6 +190,8 @@ class Trainer:
             "meta_validation",
             {"loss_before": before, "loss_after": after, "gain": before - after},
         )
+        # Before the checkpoint: a run that is killed in between reports again, and hears the same.
+        self.sinks.trial.report(self.standing.step, after)
         after_or_worst = math.inf if math.isnan(after) else after
         is_best = after_or_worst < self.standing.best_loss or self.standing.step == 0
         if is_best:
