@@ -11,6 +11,7 @@ from importlib import metadata
 COMMANDS = {
     "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
     "evaluate": "evaluate a finished run again, on the same or on other data and options",
+    "table": "compare runs: tables with intervals and tests, figures, and a report as one web page",
     "predict": "answer a test specification of DSTC8's fast adaptation task with a finished run",
     "data": "check a data set, and describe its topics, their split, and what was dropped",
     "bench": "measure what the meta-gradient costs, by engine, beside other libraries",

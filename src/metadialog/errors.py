@@ -25,5 +25,9 @@ class PrunedError(MetadialogError):
     """A run has ended because the sweep that it belongs to has found better ones: nothing is wrong with it."""
 
 
+class LostError(MetadialogError):
+    """Another process of the same run has failed, or cannot be reached."""
+
+
 class Terminated(KeyboardInterrupt):
     """The process was asked to end by a signal: handled like Ctrl-C, wherever that is handled."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, GradientAlgorithm
 from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
 from metadialog.episodes import Batch, Episode, merge
 from metadialog.errors import ConfigError
@@ -402,3 +402,17 @@ def mean_of(model: nn.Module, episodes: list[Episode]) -> float:
 def test_what_they_adapt_cannot_be_chosen_otherwise(make_algorithm: Make, choice: str) -> None:
     with pytest.raises(ConfigError, match=r"inner\.adapted and inner\.frozen: algorithm="):
         make_algorithm(choice, inner="inner.frozen=[head]")
+
+
+@pytest.mark.parametrize(
+    ("choice", "inner", "options"),
+    [
+        ("maml", "inner.frozen=['*']", "inner.adapted and inner.frozen"),
+        ("anil", "inner.frozen=[head]", "algorithm.adapted, inner.adapted and inner.frozen"),
+    ],
+)
+def test_something_has_to_be_adapted(make_algorithm: Make, choice: str, inner: str, options: str) -> None:
+    model, algorithm = DialogModel(**OPTIONS), make_algorithm(choice, inner=inner)  # type: ignore[arg-type]
+    assert isinstance(algorithm, GradientAlgorithm)
+    with pytest.raises(ConfigError, match=rf"^{options}: leave no parameter to adapt; algorithm=zero_shot does not"):
+        algorithm.adapted(model)

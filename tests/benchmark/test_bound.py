@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from metadialog.benchmark.bound import operations, product_rate
+from metadialog.benchmark.contenders import learn2learn_loop
+from metadialog.benchmark.worker import WARM_UP
 from metadialog.benchmark.workload import CONFIGURATIONS, make_workload
 
 
@@ -21,6 +24,15 @@ def test_gradient_descent_counts_every_product() -> None:
     recurrent = 2 * 6 * tokens * sizes.hidden_size * 3 * sizes.hidden_size
     # The embedding takes no product, and the derivative by the first states is not needed.
     assert 0.95 * (output + recurrent) < descent <= output + recurrent
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_it_is_what_autograd_multiplies(steps: int) -> None:
+    work = make_workload(WARM_UP, steps, torch.device("cpu"))
+    with FlopCounterMode(display=False) as counter:
+        learn2learn_loop(work)
+    exact, _ = operations(work)
+    assert counter.get_total_flops() == pytest.approx(exact, rel=0.1)  # the first states are zero: 3 of 4 tokens count
 
 
 def test_the_rate_is_measured() -> None:

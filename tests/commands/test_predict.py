@@ -42,6 +42,35 @@ def test_every_line_is_answered_in_the_competitions_format(run: Run, specificati
     assert all(set(answer) == {"dlg_id", "predict_turn", "response"} for answer in given)
 
 
+def metalwoz(folder: Path) -> Path:
+    """Write dialogues of our own in the layout of MetaLWOz; return a specification that asks for one of them."""
+    (folder / "dialogues").mkdir(parents=True)
+    (folder / "tasks.txt").write_text(json.dumps({"task_id": "t", "domain": "SKI"}) + "\n")
+    shared = {"user_id": "u", "bot_id": "b", "domain": "SKI", "task_id": "t", "turns": ["Hello?", "A pass.", "Done."]}
+    lines = [json.dumps(shared | {"id": name}) for name in ("one", "two")]
+    (folder / "dialogues" / "SKI.txt").write_text("\n".join(lines))
+    path = Path("spec.txt").absolute()
+    path.write_text(json.dumps({"support_dlgs": ["one"], "target_dlg": "two", "predict_turn": 2}))
+    return path
+
+
+def test_the_data_set_may_be_the_downloaded_copy(run: Run, tmp_path: Path) -> None:
+    asked = (f"specification={metalwoz(tmp_path / 'cache' / 'downloads' / 'metalwoz' / 'files')}", "dataset=metalwoz")
+    assert run("train", "debug=smoke", "logger=local", "hydra.run.dir=trained").code == 0
+    missing = run("predict", "run=trained", *asked, f"cache={tmp_path / 'other'}")
+    assert missing.code == 2
+    assert missing.err.startswith("metadialog predict: dataset metalwoz: there is no downloaded copy in ")
+    outcome = run("predict", "run=trained", *asked, f"cache={tmp_path / 'cache'}", "hydra.run.dir=answered")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(Path("answered", "predictions.jsonl").read_text())["dlg_id"] == "two"
+
+
+def test_a_specification_that_is_not_there_is_refused_at_once(run: Run) -> None:
+    outcome = run("predict", "run=nowhere", "specification=nothing.txt")
+    assert outcome.code == 2
+    assert run("predict", "run=.", "specification=nothing.txt").err.count("\n") == 1
+
+
 def test_a_dialogue_that_is_not_there_costs_one_line(run: Run, specification: Path) -> None:
     assert run("train", "debug=smoke", "logger=local", "hydra.run.dir=trained").code == 0
     outcome = run("predict", "run=trained", f"specification={specification}", "dataset.language=german")

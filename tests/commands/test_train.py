@@ -1,6 +1,7 @@
 """The whole path, from dialogues to a run directory, on the embedded data and a tiny model."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,34 @@ def interrupt(run: Run, directory: Path, options: tuple[str, ...], after: int) -
     assert outcome.err.endswith("metadialog train: interrupted\n")
     status = json.loads((directory / "status.json").read_text())
     assert (status["status"], status["reason"]) == ("failed", "KeyboardInterrupt")
+    # Not of the last validation, but of the very step.
+    assert torch.load(directory / "checkpoints" / "last", weights_only=True)["standing"]["step"] == after
+
+
+def test_a_run_that_broke_off_at_once_begins_anew(run: Run) -> None:
+    """As kill -9 leaves it before the config is written, and before the first checkpoint is."""
+    options = (*SMOKE, "sampler.shots=3", "model.dropout=0.2")
+    whole = run("train", *options).run_directory
+    for kept in ({".hydra"}, {".hydra", "config.yaml", "status.json", "metrics.jsonl"}):
+        broken = Path(f"broken-{len(kept)}").absolute()
+        shutil.copytree(whole, broken, ignore=lambda folder, names: set(names) - kept if folder == str(whole) else [])  # noqa: B023
+        resumed = run("train", f"resume={broken}")
+        assert resumed.code == 0, resumed.err
+        assert "the run broke off before its first checkpoint, and begins anew" in resumed.out
+        assert metrics(broken) == metrics(whole)
+        assert files(broken) == files(whole)
+
+
+def test_a_run_that_broke_off_before_its_config_was_composed_is_started_anew(run: Run) -> None:
+    whole = run("train", *SMOKE).run_directory
+    for path in [*whole.iterdir(), whole / ".hydra" / "overrides.yaml"]:
+        if path.name != ".hydra":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    refused = run("train", f"resume={whole}")
+    assert refused.code == 2
+    assert "start it anew" in refused.err
+    assert refused.err.count("\n") == 1
+    assert run("train", *SMOKE, f"hydra.run.dir={whole}").code == 0
 
 
 def test_a_run_resumes_with_its_own_config_or_not_at_all(run: Run) -> None:

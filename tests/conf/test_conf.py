@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from metadialog import config
 from metadialog.cli import COMMANDS
+from metadialog.commands.preflight import add_config_dir
 
 FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))
@@ -28,7 +29,7 @@ GIVEN = {
     "dataset=taskmaster": ["dataset.root=TM-1-2019"],
     "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
 }
-RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"]}
+RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"], "table": ["runs=DIR"]}
 
 
 def choices() -> Iterator[tuple[str, str]]:
@@ -46,6 +47,17 @@ def choices() -> Iterator[tuple[str, str]]:
 def test_every_choice_composes_and_passes_the_check(command: str, choice: str) -> None:
     with initialize_config_module("metadialog.conf", version_base="1.3"):
         composed = compose(command, [choice, *GIVEN.get(choice, []), *RUN.get(command, [])])
+    config.check(config.plain(composed))
+
+
+STUDIES = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.mark.parametrize("study", sorted(path.parent.name for path in STUDIES.glob("*/config.yaml")))
+def test_every_study_composes_and_passes_the_check(study: str) -> None:
+    with initialize_config_module("metadialog.conf", version_base="1.3"):
+        add_config_dir(str(STUDIES))
+        composed = compose("train", [f"+{study}=config"])
     config.check(config.plain(composed))
 
 

@@ -50,6 +50,13 @@ def zipped(folder: Path, archive: Path) -> Path:
     return archive
 
 
+def test_an_archive_without_dialogues_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "metalwoz-v1.zip", "w") as archive:
+        archive.writestr("tasks.txt", json.dumps({"task_id": "t1", "domain": "SKI"}))
+    with pytest.raises(DataError, match=r"metalwoz-v1\.zip/: holds no folder dialogues; dataset\.root should name "):
+        read(tmp_path)
+
+
 def test_hidden_files_are_no_data(tmp_path: Path) -> None:
     write(tmp_path, "SKI", record(1, "SKI", "t1"))
     (tmp_path / "dialogues" / "._SKI.txt").write_bytes(b"\x00\x05\x16\x07")  # as macOS leaves them beside files

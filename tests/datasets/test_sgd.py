@@ -32,7 +32,7 @@ def record(number: int, *services: str) -> dict[str, Any]:
 
 def write(folder: Path, *records: dict[str, Any], name: str = "dialogues_001.json") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    services = [{"service_name": service} for service in ("Hotels_1", "Hotels_2", "Travel_1")]
+    services = [{"service_name": service} for service in ("Hotels_1", "Hotels_2", "Travel_1", "_1")]
     (folder / "schema.json").write_text(json.dumps(services))
     (folder / name).write_text(json.dumps(records))
     return folder / name
@@ -110,6 +110,7 @@ def mistakes() -> Iterator[tuple[str, str]]:
     yield json.dumps([good, good | {"dialogue_id": 7}]), ": [1].dialogue_id is a number; it should be a text"
     yield json.dumps([{"dialogue_id": "1", "turns": []}]), ": [0].services is missing; it should be there"
     yield json.dumps([good | {"services": []}]), ": [0].services is empty"
+    yield json.dumps([good | {"services": ["_1"]}]), ": [0].services: '_1' is not in schema.json"
     yield json.dumps([good | {"services": ["Hotel_1"]}]), ": [0].services: 'Hotel_1' is not in schema.json"
     yield json.dumps([good | {"turns": [{"speaker": "USER"}]}]), ": [0].turns[0].utterance is missing"
     yield json.dumps([good | {"turns": [{"speaker": "BOT", "utterance": ""}]}]), ": [0].turns[0].speaker is 'BOT'"

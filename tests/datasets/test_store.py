@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -151,6 +153,36 @@ def test_a_process_that_dies_is_done_without(tmp_path: Path, monkeypatch: pytest
     die.__qualname__ = "die"
     dialogues = made_up(chunks.CHUNK * 6)
     assert in_memory(stored(Listed(dialogues), tmp_path)) == build_corpus(dialogues, "listed")
+
+
+HANGS = """
+import sys, time
+from pathlib import Path
+from metadialog.datasets import chunks
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.store import write_store
+
+class Hangs:
+    name, language, paper_split = "hangs", "en", None
+
+    def dialogues(self):
+        for i in range(chunks.CHUNK * 8):
+            yield Dialogue("t", (Turn("a", f"{i}?"), Turn("b", "Yes.")), str(i))
+        print("waiting", flush=True)
+        time.sleep(120)
+
+chunks._other_cores = lambda: 2
+write_store(Hangs(), Path(sys.argv[1]))
+"""
+
+
+def test_other_processes_end_with_one_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HANGS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.kill()
+        process.communicate(timeout=20)  # ends when no process is left that could write
 
 
 def test_picking_reads_in_the_order_of_the_places(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def write(folder: Path, text: str, name: str = "my.csv") -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "CSV"])
 def test_real_dialogues_come_back(tmp_path: Path, ending: str) -> None:
     dialogues = list(islice(ChatterbotDataset(language="chinese").dialogues(), 60))
     rows = [(d.id, d.topic, turn.speaker, turn.text) for d in dialogues for turn in d.turns]
@@ -37,7 +37,7 @@ def test_real_dialogues_come_back(tmp_path: Path, ending: str) -> None:
         pd.DataFrame(rows, columns=list(COLUMNS)).assign(more=1).to_parquet(path)
     else:
         with path.open("w", newline="", encoding="utf-8-sig") as file:
-            csv.writer(file, delimiter="," if ending == "csv" else "\t").writerows([COLUMNS, *rows])
+            csv.writer(file, delimiter="," if ending.lower() == "csv" else "\t").writerows([COLUMNS, *rows])
     assert read(path) == dialogues
     assert TableDataset(path=str(path), language="zh").name == "my"
 

@@ -121,6 +121,19 @@ def test_everything_is_put_in_place_with_its_licence_and_a_record(
 
 
 @pytest.mark.usefixtures("source")
+def test_what_an_earlier_attempt_left_is_checked(
+    publisher: Publisher, tmp_path: Path, console: Console, impatient: Patience
+) -> None:
+    readme = publisher.files.pop("readme.txt")
+    with pytest.raises(DataError, match=r"readme.txt: the server answered 404"):
+        download("published", tmp_path, console, impatient)
+    (archive,) = tmp_path.rglob("0-data.zip")
+    archive.write_bytes(archive.read_bytes()[:-1])  # as after a power cut
+    publisher.files["readme.txt"] = readme
+    assert (download("published", tmp_path, console, impatient) / "dialogues.jsonl").read_bytes() == dialogues()
+
+
+@pytest.mark.usefixtures("source")
 def test_a_second_attempt_takes_up_what_the_first_one_brought(
     publisher: Publisher, tmp_path: Path, console: Console, impatient: Patience
 ) -> None:

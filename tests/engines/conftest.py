@@ -17,6 +17,7 @@ from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.tokenizers.character import CharacterTokenizer
 
@@ -97,6 +98,27 @@ def cross_entropy(model: nn.Module, parameters: dict[str, Tensor], batch: Batch)
     return -(chosen * batch.mask).sum() / batch.mask.sum()
 
 
+def of_task(
+    model: nn.Module, parameters: dict[str, Tensor], episode: Episode, inner: InnerLoop, seeds: TaskSeeds
+) -> Tensor:
+    """The outer loss of one task: of the query losses after the inner steps, those that count."""
+    assert episode.support is not None
+    adapted, losses = dict(parameters), []
+    weights = inner.query_weights or [0.0] * inner.steps + [1.0]
+    with seeds.of(episode.index):
+        for step in range(inner.steps):
+            if weights[step]:
+                losses.append(weights[step] * cross_entropy(model, adapted, episode.query))
+            loss = cross_entropy(model, adapted, episode.support)
+            changed = {n: value for n, value in adapted.items() if value.requires_grad and inner.adapts(n)}
+            gradients = torch.autograd.grad(loss, list(changed.values()), create_graph=True)
+            for (name, value), gradient in zip(changed.items(), gradients, strict=True):
+                rate = inner.lr if inner.rates is None else inner.rates[min(step, len(inner.rates) - 1)][name]
+                adapted[name] = value - rate * (gradient.detach() if inner.first_order else gradient)
+        losses.append(weights[-1] * cross_entropy(model, adapted, episode.query))
+    return torch.stack(losses).sum()
+
+
 @pytest.fixture
 def two_levels() -> TwoLevels:
     """The outer objective as a function of the parameters, by plain autograd and without learn2learn."""
@@ -108,22 +130,8 @@ def two_levels() -> TwoLevels:
         inner: InnerLoop,
         reduction: Reduction,
     ) -> Tensor:
-        losses = []
-        for episode in episodes:
-            assert episode.support is not None
-            adapted = dict(parameters)
-            weights = inner.query_weights or [0.0] * inner.steps + [1.0]
-            for step in range(inner.steps):
-                if weights[step]:
-                    losses.append(weights[step] * cross_entropy(model, adapted, episode.query))
-                loss = cross_entropy(model, adapted, episode.support)
-                changed = {n: value for n, value in adapted.items() if value.requires_grad and inner.adapts(n)}
-                gradients = torch.autograd.grad(loss, list(changed.values()), create_graph=True)
-                for (name, value), gradient in zip(changed.items(), gradients, strict=True):
-                    rate = inner.lr if inner.rates is None else inner.rates[min(step, len(inner.rates) - 1)][name]
-                    adapted[name] = value - rate * (gradient.detach() if inner.first_order else gradient)
-            losses.append(weights[-1] * cross_entropy(model, adapted, episode.query))
-        total = torch.stack(losses).sum()
-        return total / len(episodes) if reduction == "mean" else total
+        seeds = TaskSeeds()
+        total = torch.stack([of_task(model, parameters, episode, inner, seeds) for episode in episodes])
+        return total.mean() if reduction == "mean" else total.sum()
 
     return objective

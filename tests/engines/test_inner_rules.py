@@ -11,7 +11,8 @@ from torch.optim import SGD, Optimizer
 from torch.optim import Adam as TorchAdam
 
 from metadialog.engines.auto import AutoEngine
-from metadialog.engines.base import InnerLoop
+from metadialog.engines.base import Engine, InnerLoop
+from metadialog.engines.lean import LeanEngine
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Batch, Episode
@@ -146,6 +147,15 @@ def test_engines_that_do_not_know_a_rule_say_so(make_model: MakeModel, episodes:
     inner = InnerLoop(RATE, 2, rule=RULES[name])
     with pytest.raises(ConfigError, match=r"engine=vectorized.*an inner loop of .*engine=auto"):
         VectorizedEngine().meta_gradient(make_model(), mean_token_loss, episodes, inner, "mean")
+
+
+@pytest.mark.parametrize("engine", [VectorizedEngine(), LeanEngine(memory=1)], ids=["vectorized", "lean"])
+def test_a_rule_is_refused_before_anything_starts(engine: Engine) -> None:
+    engine.check(sgd())
+    with pytest.raises(ConfigError, match=rf"engine={engine.name}: .* not those of an inner loop of Momentum; "):
+        engine.check(momentum())
+    with pytest.raises(ConfigError, match=r"of GradientDescent with inner\.weight_decay, inner\.chunk; engine="):
+        engine.check(sgd(weight_decay=0.1, chunk=2))
 
 
 def test_first_order_takes_the_gradients_as_constants(make_model: MakeModel, episodes: list[Episode]) -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from metadialog.loggers import wandb_session
+from metadialog.loggers.base import Status
 from metadialog.loggers.wandb import WandbLogger
 from metadialog.loggers.wandb_session import Mode
 
@@ -224,6 +225,41 @@ def test_a_server_that_falls_silent_cannot_hold_the_end_of_the_run(
     assert time.monotonic() - start < PATIENCE
     assert f"`wandb sync {directory}`" in the_line(capfd)
     assert len(read_wandb(tmp_path / "run").history) == 1
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted"])
+def test_a_server_that_goes_away_in_mid_run_is_said_once_and_loses_nothing(
+    tmp_path: Path,
+    read_wandb: Read,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    status: Status,
+) -> None:
+    monkeypatch.setattr(RunServer, "over", threading.Event())
+    server = ThreadingHTTPServer(("127.0.0.1", 0), RunServer)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hung up
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(wandb_session, "FINISH_SECONDS", 1.0)
+    monkeypatch.setattr(wandb_session, "HURRIED_FINISH_SECONDS", 1.0)
+    try:
+        logger = open_logger(tmp_path / "run")
+        [directory] = (tmp_path / "run" / "wandb").glob("run-*")
+        logger.log(1, "meta_train", {"loss": 0.5})
+    finally:
+        RunServer.over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    for step in (2, 3, 4):
+        logger.log(step, "meta_train", {"loss": 0.5})
+    start = time.monotonic()
+    logger.finish(status)
+    assert time.monotonic() - start < PATIENCE
+    assert f"`wandb sync {directory}`" in the_line(capfd)
+    assert [row["meta_step"] for row in read_wandb(tmp_path / "run").history] == [1, 2, 3, 4]
 
 
 def kill_the_service() -> None:

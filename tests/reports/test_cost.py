@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metadialog.reports.cost import cost_figure, cost_table, read_costs
+from metadialog.benchmark.contenders import CONTENDERS
+from metadialog.reports.cost import _STYLES, cost_figure, cost_table, read_costs
 
 
 def row(kind: str, engine: str, steps: int, ms: float, config: str = "small", tasks: int = 16) -> dict[str, object]:
@@ -52,10 +53,24 @@ def test_the_figure_has_time_and_memory_of_each_configuration(costs: pd.DataFram
     assert titles == ["small", "medium", "", ""]
     time = figure.axes[0]
     names = time.get_legend_handles_labels()[1]
-    assert sorted(names) == ["arithmetic bound", "learn2learn", "learn2learn (peer)", "ordinary gradient descent"]
+    assert sorted(names) == [
+        "arithmetic bound of an exact step",
+        "learn2learn",
+        "learn2learn (peer)",
+        "ordinary gradient descent",
+    ]
     drawn = {tuple(np.asarray(line.get_ydata()).tolist()) for line in time.lines}
     assert {(20.0, 100.0), (200.0, 1000.0), (210.0, 1050.0), (8.0, 8.0)} <= drawn
     assert [tick.get_text() for tick in time.get_xticklabels()] == ["1", "5"]
+
+
+def test_contenders_are_told_apart_without_colours() -> None:
+    who = [
+        "ordinary gradient descent" if of.kind == "yardstick" else of.name + " (peer)" * (of.kind == "peer")
+        for of in CONTENDERS.values()
+    ]
+    assert set(who) == set(_STYLES)
+    assert len({marker for _, marker in _STYLES.values()}) == len(_STYLES)
 
 
 def test_variations_have_panels_of_their_own(costs: pd.DataFrame) -> None:

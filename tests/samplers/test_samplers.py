@@ -122,6 +122,15 @@ def test_resuming_goes_on_where_it_stopped(kind: str, topics: Topics) -> None:
     assert resumed.state_dict() == {"next_episode": 8}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_parts_of_a_batch_are_its_episodes(kind: str, topics: Topics) -> None:
+    whole = [drawn(episode) for episode in build(kind, topics).batch(5)]
+    for part in (slice(0, 5, 2), slice(1, 5, 2), slice(7, 5, 2)):
+        sampler = build(kind, topics)
+        assert [drawn(episode) for episode in sampler.batch(5, part)] == whole[part]
+        assert sampler.state_dict() == {"next_episode": 5}
+
+
 @pytest.mark.parametrize("state", [{}, {"next_episode": -1}, {"next_episode": "3"}, {"next_episode": None}])
 def test_a_state_that_is_none_is_refused(state: dict[str, object], topics: Topics) -> None:
     with pytest.raises(RunError, match="next_episode should be a whole number, 0 or more"):

@@ -56,7 +56,8 @@ def test_patterns_place_topics_and_the_held_out_parts_come_first() -> None:
 
 
 def test_a_part_without_topics_is_named() -> None:
-    with pytest.raises(DataError, match=r"^split=paper \(sgd-domain\): no topic for test has 10 .*Messaging") as caught:
+    expected = r"^split=paper \(sgd-domain\): no topic for test has 10 .*Messaging.*: lower split\.min_dialogues, "
+    with pytest.raises(DataError, match=expected) as caught:
         PaperSplit(min_dialogues=10).split({"Banks": 10, "Weather": 10, "Alarm": 9}, "sgd-domain")
     assert "\n" not in str(caught.value)
 

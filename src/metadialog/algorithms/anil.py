@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Len
 from torch import nn
 
-from metadialog.algorithms.base import Tools
+from metadialog.algorithms.base import Tools, some
 from metadialog.algorithms.maml import MAML
 from metadialog.models.parts import select
 
@@ -49,4 +49,6 @@ class ANIL(MAML):
     def adapted(self, model: nn.Module) -> frozenset[str] | None:
         """Return the names of the parameters that are adapted: of those that `inner.adapted` leaves."""
         names, allowed = select(model, self.parts, "algorithm.adapted"), super().adapted(model)
-        return names if allowed is None else names & allowed
+        if allowed is None:
+            return names
+        return some(names & allowed, "algorithm.adapted, inner.adapted and inner.frozen")

@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
 from metadialog.engines.base import Engine, InnerLoop
 from metadialog.episodes import Batch, Episode
+from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN
 from metadialog.models.parts import select
@@ -22,11 +24,16 @@ class OuterStep:
         loss: the outer objective, whose gradient is in the parameters' `.grad`.
         support_loss: mean over tasks of the support loss before adaptation.
         query_loss: mean over tasks of the query loss that the algorithm trains on.
+        size: what these figures and the gradient are means over, such as tokens; None for the number of tasks. Two
+            parts of a meta-batch, computed apart, are put together in proportion to it.
+        reduction: whether `loss` and its gradient are such means, or sums.
     """
 
     loss: float
     support_loss: float
     query_loss: float
+    size: float | None = None
+    reduction: Literal["mean", "sum"] = "mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,17 @@ class Algorithm(ABC):
         """
 
 
+def some(names: frozenset[str], options: str) -> frozenset[str]:
+    """Return the names of what is adapted.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if not names:
+        raise ConfigError(f"{options}: leave no parameter to adapt; algorithm=zero_shot does not adapt")
+    return names
+
+
 class GradientAlgorithm(Algorithm):
     """An algorithm that adapts by some steps of the inner rule.
 
@@ -144,7 +162,7 @@ class GradientAlgorithm(Algorithm):
         if rule.adapted is None and not rule.frozen:
             return None
         names = select(model, ["*"] if rule.adapted is None else rule.adapted, "inner.adapted")
-        return names - select(model, rule.frozen, "inner.frozen")
+        return some(names - select(model, rule.frozen, "inner.frozen"), "inner.adapted and inner.frozen")
 
     def inner_loop(self, model: nn.Module, steps: int, scale: float = 1.0) -> InnerLoop:
         """Return the inner loop for a number of steps, as the outer loop differentiates it."""

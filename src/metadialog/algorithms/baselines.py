@@ -10,6 +10,7 @@ from torch import nn
 from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools
 from metadialog.episodes import Batch, Episode, merge
 from metadialog.models.parts import select
+from metadialog.randomness import TaskSeeds, drops
 
 
 class FineTuning(GradientAlgorithm):
@@ -37,19 +38,30 @@ class FineTuning(GradientAlgorithm):
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
-        supports = [episode.support for episode in episodes if episode.support is not None]
-        everything = merge([*supports, *(episode.query for episode in episodes)])
+        # Each task has its own dropout masks, whoever else is in the meta-batch; without, one pass is faster.
+        parts = [[episode] for episode in episodes] if drops(model) else [episodes]
+        batches = [merge([batch for episode in part for batch in _sets(episode)]) for part in parts]
+        tokens = sum(int(batch.mask.sum()) for batch in batches)
+        seeds = TaskSeeds()
+        value = 0.0
         model.zero_grad()
         # Off for all algorithms of a comparison, as the meta-learners have to do without cuDNN.
         with torch.backends.cudnn.flags(enabled=False):
-            loss = self.tools.objectives.outer(model, everything)
-            loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
-        return OuterStep(value, value, value)
+            for part, batch in zip(parts, batches, strict=True):
+                # Objectives are means over the counted tokens: so their sums over tasks are those of one batch.
+                with seeds.of(part[0].index):
+                    loss = self.tools.objectives.outer(model, batch) * (int(batch.mask.sum()) / tokens)
+                loss.backward()  # type: ignore[no-untyped-call]
+                value += loss.item()
+        return OuterStep(value, value, value, size=tokens)
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
         """Return what an outer step goes over: everything, once."""
         return Passes(1, 0, 1)
+
+
+def _sets(episode: Episode) -> list[Batch]:
+    return [episode.query] if episode.support is None else [episode.support, episode.query]
 
 
 class Scratch(FineTuning):

@@ -26,6 +26,9 @@ class MAML(GradientAlgorithm):
         inner_steps: inner steps in training and validation.
         first_order: leave out the second derivatives.
         reduction: how the tasks' query losses make the outer objective.
+
+    Raises:
+        ConfigError: the engine cannot differentiate inner loops by this rule.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class MAML(GradientAlgorithm):
         reduction: Literal["mean", "sum"],
     ) -> None:
         super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
+        tools.engine.check(tools.rule)
         self.first_order = first_order
         self.reduction: Reduction = reduction
 
@@ -52,7 +56,8 @@ class MAML(GradientAlgorithm):
         result = self.tools.engine.meta_gradient(model, outer, episodes, inner, self.reduction)
         assign_gradients(model, result.gradients)
         self.keep_gradients(result)
-        return OuterStep(result.loss.item(), result.support_losses.mean().item(), result.query_losses.mean().item())
+        support_loss, query_loss = result.support_losses.mean().item(), result.query_losses.mean().item()
+        return OuterStep(result.loss.item(), support_loss, query_loss, reduction=self.reduction)
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002 - others change with it
         """Return what an outer step goes over."""

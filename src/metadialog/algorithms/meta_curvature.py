@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt
-from torch import nn
+from torch import Tensor, nn
 
 from metadialog.algorithms.base import Algorithm, OuterStep, Passes, Tools
-from metadialog.engines.base import support_of
+from metadialog.engines.base import Reduction, support_of
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import ConfigError
 from metadialog.learn2learn_import import learn2learn, quiet_clone
+from metadialog.randomness import TaskSeeds
 
 
 class MetaCurvature(Algorithm):
@@ -57,7 +58,7 @@ class MetaCurvature(Algorithm):
             )
         self.inner_lr = inner_lr
         self.first_order = first_order
-        self.reduction = reduction
+        self.reduction: Reduction = reduction
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Make the transforms of each parameter's gradient."""
@@ -71,23 +72,28 @@ class MetaCurvature(Algorithm):
         self.learned.zero_grad()
         weight = 1 / len(episodes) if self.reduction == "mean" else 1.0
         support_losses, query_losses = [], []
+        seeds = TaskSeeds()
         # cuDNN's recurrent layers have no double backward.
         with torch.backends.cudnn.flags(enabled=False):
             for episode in episodes:
-                learner = self._clone(model, 1.0)
-                support = support_of(episode)
-                for inner_step in range(self.inner_steps):
-                    loss = self.tools.objectives.inner(learner.module, support)
-                    if inner_step == 0:
-                        support_losses.append(loss.item())
-                    with quiet_clone():
-                        learner.adapt(loss)
-                query_loss = self.tools.objectives.outer(learner.module, episode.query)
+                with seeds.of(episode.index):
+                    support_loss, query_loss = self._two_levels(model, episode)
                 (weight * query_loss).backward()  # type: ignore[no-untyped-call]
+                support_losses.append(support_loss)
                 query_losses.append(query_loss.item())
         mean = sum(query_losses) / len(query_losses)
-        loss_value = mean if self.reduction == "mean" else sum(query_losses)
-        return OuterStep(loss_value, sum(support_losses) / len(support_losses), mean)
+        loss = mean if self.reduction == "mean" else sum(query_losses)
+        return OuterStep(loss, sum(support_losses) / len(support_losses), mean, reduction=self.reduction)
+
+    def _two_levels(self, model: nn.Module, episode: Episode) -> tuple[float, Tensor]:
+        """Return a task's support loss before, and its query loss after, the inner loop."""
+        learner, support = self._clone(model, 1.0), support_of(episode)
+        losses = []
+        for _ in range(self.inner_steps):
+            losses.append(self.tools.objectives.inner(learner.module, support))
+            with quiet_clone():
+                learner.adapt(losses[-1])
+        return losses[0].item(), self.tools.objectives.outer(learner.module, episode.query)
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
         """Return what an outer step goes over."""

@@ -10,6 +10,7 @@ from torch import nn
 from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools, assign_gradients
 from metadialog.engines.base import support_of
 from metadialog.episodes import Batch, Episode, merge
+from metadialog.randomness import TaskSeeds
 
 
 class Reptile(GradientAlgorithm):
@@ -44,10 +45,12 @@ class Reptile(GradientAlgorithm):
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         totals = [torch.zeros_like(parameter) for parameter in trainable]
         support_losses, query_losses = [], []
+        seeds = TaskSeeds()
         for episode in episodes:
-            support_losses.append(self._loss(model, support_of(episode)))
-            *_, adapted = self.adapt(model, self._trained_on(episode), self.inner_steps)
-            query_losses.append(self._loss(adapted, episode.query))
+            with seeds.of(episode.index):
+                support_losses.append(self._loss(model, support_of(episode)))
+                *_, adapted = self.adapt(model, self._trained_on(episode), self.inner_steps)
+                query_losses.append(self._loss(adapted, episode.query))
             after = (parameter for parameter in adapted.parameters() if parameter.requires_grad)
             with torch.no_grad():
                 for total, start, end in zip(totals, trainable, after, strict=True):

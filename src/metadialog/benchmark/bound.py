@@ -21,7 +21,8 @@ def operations(work: Workload) -> tuple[float, float]:
         Of an exact meta-step, which takes a pass and a Hessian-vector product for each inner step over the support
         sets and a pass over the query sets; and of ordinary gradient descent, a pass over both.
     """
-    with FlopCounterMode(display=False) as counter:
+    # Inside cuDNN's recurrent layers nothing is counted.
+    with torch.backends.cudnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
         gradient_descent(work)
     descent = float(counter.get_total_flops())
     unit = descent / (2 * PASS)  # of one set; support and query are of one size

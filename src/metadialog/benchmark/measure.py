@@ -2,24 +2,29 @@
 
 import itertools
 import json
+import logging
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 
 from metadialog.benchmark.bound import operations, product_rate
 from metadialog.benchmark.contenders import CONTENDERS, Contender, Name
-from metadialog.benchmark.worker import Prepare, Prepared, Step, work
+from metadialog.benchmark.worker import Failed, Prepare, Prepared, Step, work
 from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, make_workload
 from metadialog.errors import MetadialogError
+
+log = logging.getLogger(__name__)
 
 LEARN2LEARN: Name = "peer/learn2learn"
 GRADIENT_DESCENT: Name = "gd"
@@ -72,6 +77,10 @@ class Result:
     rounds: int
 
 
+class ContenderError(MetadialogError):
+    """A contender cannot do what is measured."""
+
+
 @dataclass(slots=True)
 class Lane:
     """A contender's process and what it has answered."""
@@ -84,16 +93,19 @@ class Lane:
         """Send a request and wait for the answer.
 
         Raises:
-            MetadialogError: the process is gone.
+            ContenderError: the process could not do it, or is gone.
         """
         try:
             self.pipe.send(request)
-            return self.pipe.recv()
-        except (BrokenPipeError, EOFError) as error:
-            raise MetadialogError(
-                f"the process of {self.contender.name} has ended, for lack of memory perhaps; leave it out of "
-                "bench.contenders, or measure fewer bench.inner_steps"
-            ) from error
+            answer = self.pipe.recv()
+        except (ConnectionError, EOFError):
+            answer = Failed("its process has ended, for lack of memory perhaps")
+        if isinstance(answer, Failed):
+            raise ContenderError(
+                f"bench.contenders: {self.contender.kind} {self.contender.name}: {answer.why}; leave it out, or "
+                "measure smaller bench.configs or fewer bench.inner_steps"
+            )
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +154,7 @@ class Benchmark:
         contenders: list[Name],
         rounds: Annotated[int, Ge(3)],
         seconds: Annotated[float, Gt(0)],
-        threads: Annotated[int, Ge(1)] | None,
+        threads: Annotated[int, Ge(1), Le(1024)] | None,
     ) -> None:
         self.device = device
         self.cases = list(_cases(configs, inner_steps, tasks, hidden_sizes))
@@ -159,11 +171,13 @@ class Benchmark:
         """Measure, one configuration and number of inner steps after the other."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        rate = product_rate(self.device)
+        rate = 0.0
         with ExitStack() as stack:
             names = [name for name in self.names if name not in self.missing()]
             lanes = {name: stack.enter_context(self._lane(name)) for name in names}
             for case in self.cases:
+                # The best that was ever seen: what disturbs one measurement may not disturb the next.
+                rate = max(rate, product_rate(self.device))
                 yield from self._measure(lanes, case, rate)
 
     @contextmanager
@@ -172,10 +186,14 @@ class Benchmark:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, name, self.threads, self.device.type), daemon=True)
-        process.start()
+        with _without_interrupts():
+            process.start()
         theirs.close()
         try:
             yield Lane(CONTENDERS[name], ours)
+        except BaseException:
+            process.kill()  # whatever it is at
+            raise
         finally:
             ours.close()
             process.join(timeout=10)
@@ -186,8 +204,9 @@ class Benchmark:
         prepared: dict[Name, Prepared] = {}
         for name, lane in lanes.items():
             lane.seconds.clear()
-            prepared[name] = lane.ask(Prepare(case.configuration, case.inner_steps))
-        self._take_turns(list(lanes.values()))
+            with self._or_leave_out(name, case, prepared):
+                prepared[name] = lane.ask(Prepare(case.configuration, case.inner_steps))
+        self._take_turns(lanes, case, prepared)
         workload = make_workload(case.configuration, case.inner_steps, self.device)
         exact, descent = operations(workload)
         learn2learn = np.array(lanes[LEARN2LEARN].seconds)
@@ -218,20 +237,41 @@ class Benchmark:
                 ratio_to_gd_q1=float(by_descent[0]),
                 ratio_to_gd_q3=float(by_descent[2]),
                 bound_ms=1000 * (descent if is_descent else exact) / rate,
-                error=None
-                if is_descent
-                else float(np.abs(np.array(first.probes) - probes).max() / np.abs(probes).max()),
+                error=None if is_descent else _error(np.array(first.probes), probes),
                 rounds=len(seconds),
             )
 
-    def _take_turns(self, lanes: list[Lane]) -> None:
+    def _take_turns(self, lanes: dict[Name, Lane], case: Case, prepared: dict[Name, Prepared]) -> None:
         """Let everybody take a step in every round, so that a slow minute of the machine is everybody's."""
         began = time.perf_counter()
         for done in range(self.rounds):
             if done >= 3 and time.perf_counter() - began > self.seconds:
                 return
-            for lane in lanes:
-                lane.seconds.append(lane.ask(Step()))
+            for name in list(prepared):
+                with self._or_leave_out(name, case, prepared):
+                    lanes[name].seconds.append(lanes[name].ask(Step()))
+
+    @contextmanager
+    def _or_leave_out(self, name: Name, case: Case, prepared: dict[Name, Prepared]) -> Iterator[None]:
+        """Go on without a contender that cannot do it, if the others need not be compared with it."""
+        try:
+            yield
+        except ContenderError as reason:
+            if name in {LEARN2LEARN, GRADIENT_DESCENT}:
+                raise
+            prepared.pop(name, None)
+            log.warning("%s, %d inner steps, without one of %s", case.name, case.inner_steps, reason)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started here: it is for the one that ends them."""
+    resource_tracker.ensure_running()  # started on the way, it would lift the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _error(found: np.ndarray, expected: np.ndarray) -> float:
@@ -239,5 +279,7 @@ def _error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def write(results: list[Result], path: Path) -> None:
-    """Write `bench.json`, a list of objects."""
-    path.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n", encoding="utf-8")
+    """Write `bench.json`, a list of objects: the whole of it, or what was there stays."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n", encoding="utf-8")
+    part.replace(path)

@@ -2,12 +2,14 @@
 
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import torch
 
-from metadialog.benchmark.contenders import CONTENDERS, Name
+from metadialog.benchmark.contenders import CONTENDERS, Gradients, Name
 from metadialog.benchmark.memory import PeakMemory
 from metadialog.benchmark.workload import Configuration, Workload, make_workload
 
@@ -41,6 +43,13 @@ class Prepared:
     probes: list[float]
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Answers any request that could not be met: why, in a line."""
+
+    why: str
+
+
 def work(pipe: Connection, name: Name, threads: int | None, device_name: str) -> None:
     """Serve requests until the pipe is closed.
 
@@ -51,9 +60,22 @@ def work(pipe: Connection, name: Name, threads: int | None, device_name: str) ->
         device_name: where to compute.
     """
     warnings.simplefilter("ignore")  # the peers warn of what they do inside
+    try:
+        _serve(pipe, name, threads, torch.device(device_name))
+    except (RuntimeError, OSError, ImportError) as error:  # of torch, the system, or a peer's library
+        with suppress(EOFError, OSError):  # until nobody asks any more
+            pipe.send(_failed(error))
+            while True:
+                pipe.recv()
+
+
+def _failed(error: Exception) -> Failed:
+    return Failed((str(error).splitlines() or [type(error).__name__])[0])
+
+
+def _serve(pipe: Connection, name: Name, threads: int | None, device: torch.device) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
-    device = torch.device(device_name)
     gradient = CONTENDERS[name].gradient
     workload: Workload | None = None
     # The inner loop's second derivatives need it off, so it is off for everybody.
@@ -64,19 +86,27 @@ def work(pipe: Connection, name: Name, threads: int | None, device_name: str) ->
                 request = pipe.recv()
             except EOFError:
                 return
-            if isinstance(request, Prepare):
+            try:
+                if isinstance(request, Prepare):
+                    workload = None
+                    workload = make_workload(request.configuration, request.inner_steps, device)
+                    pipe.send(_prepared(gradient, workload, device))
+                elif workload is not None:
+                    began = time.perf_counter()
+                    gradient(workload)
+                    _finish(device)
+                    pipe.send(time.perf_counter() - began)
+            except RuntimeError as error:  # too little memory for this one; the next may be smaller
                 workload = None
-                workload = make_workload(request.configuration, request.inner_steps, device)
-                peak = PeakMemory(device)
-                gradients = gradient(workload)
-                _finish(device)
-                pipe.send(Prepared(peak.bytes(), _probe(gradients)))
-                del gradients
-            elif workload is not None:
-                began = time.perf_counter()
-                gradient(workload)
-                _finish(device)
-                pipe.send(time.perf_counter() - began)
+                pipe.send(_failed(error))
+
+
+def _prepared(gradient: Callable[[Workload], Gradients], workload: Workload, device: torch.device) -> Prepared:
+    """Take the first step, and watch it."""
+    peak = PeakMemory(device)
+    gradients = gradient(workload)
+    _finish(device)
+    return Prepared(peak.bytes(), _probe(gradients))
 
 
 def _finish(device: torch.device) -> None:
@@ -84,7 +114,7 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _probe(gradients: tuple[torch.Tensor, ...]) -> list[float]:
+def _probe(gradients: Gradients) -> list[float]:
     generator = torch.Generator().manual_seed(1)
     found = []
     for _ in range(PROBES):

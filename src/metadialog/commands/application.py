@@ -3,23 +3,22 @@
 import logging
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import hydra
 from hydra_plugins.metadialog_sweeper.sweeper import register
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from metadialog.commands import parallel
 from metadialog.commands.inheritance import inherit
 from metadialog.commands.job import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback
 from metadialog.commands.preflight import preflight
 from metadialog.commands.sweeping import name_sweep
 from metadialog.errors import MetadialogError, Terminated
+from metadialog.interrupts import interruptible
 from metadialog.sweeps.storage import hide_password
+from metadialog.training.launch import Place, place
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143  # as a shell reports a program that SIGTERM ended
@@ -34,16 +33,18 @@ def run(command: str, arguments: list[str]) -> int:
         command: its name, which is also that of its primary config.
         arguments: what followed the command on the command line.
     """
+    here: Place | None = None
     try:
         _take_over_errors()
         register()
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
-        arguments = name_sweep(inherit(command, arguments))
-        preflight(command, arguments)
-        sys.argv = [sys.argv[0], *arguments]
-        # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.
-        logging.raiseExceptions = False
-        with _terminable():
+        with interruptible():
+            here = place()
+            parallel.check(command, arguments, here)
+            arguments = parallel.agree(command, here, lambda: _prepare(command, arguments))
+            sys.argv = [sys.argv[0], *arguments]
+            # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.
+            logging.raiseExceptions = False
             hydra.main(config_path="pkg://metadialog.conf", config_name=command, version_base="1.3")(run_job)()
     except BrokenPipeError:
         raise
@@ -52,27 +53,19 @@ def run(command: str, arguments: list[str]) -> int:
             raise
         complain(command, error)
         return EXIT_USER_ERROR
-    except Terminated:
-        print(f"metadialog {command}: terminated", file=sys.stderr)  # noqa: T201
-        return EXIT_TERMINATED
-    except KeyboardInterrupt:
-        print(f"metadialog {command}: interrupted", file=sys.stderr)  # noqa: T201
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, Terminated)
+        if here is None or here.is_first:
+            print(f"metadialog {command}: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)  # noqa: T201
+        return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
     return 0
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, as batch systems send it, unwind the program like Ctrl-C."""
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - so it is called
-        raise Terminated(f"by signal {number}")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _prepare(command: str, arguments: list[str]) -> list[str]:
+    """Take over the config of the run that is named, and check everything."""
+    prepared = name_sweep(inherit(command, arguments))
+    preflight(command, prepared)
+    return prepared
 
 
 def _take_over_errors() -> None:

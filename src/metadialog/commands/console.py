@@ -13,11 +13,12 @@ class _Console(Console):
         raise  # noqa: PLE0704 - rich calls this within its `except BrokenPipeError`
 
 
-def make_console(*, soft_wrap: bool = False) -> Console:
+def make_console(*, soft_wrap: bool = False, quiet: bool = False) -> Console:
     """Return a console as wide as the terminal; where there is none, nothing is wrapped.
 
     Args:
         soft_wrap: leave it to the terminal to wrap.
+        quiet: print nothing.
     """
-    console = _Console(soft_wrap=soft_wrap)
-    return console if console.is_terminal else _Console(width=_UNBROKEN)
+    console = _Console(soft_wrap=soft_wrap, quiet=quiet)
+    return console if console.is_terminal else _Console(width=_UNBROKEN, quiet=quiet)

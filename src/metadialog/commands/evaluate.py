@@ -1,7 +1,7 @@
 """`metadialog evaluate run=DIR`: evaluate a finished run again, and leave it as it is."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
@@ -23,7 +23,7 @@ from metadialog.commands.session import (
 from metadialog.config import build
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.adaptation import adaptation_gain
-from metadialog.loggers.base import Logger
+from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.training.corpora import load_topics
 from metadialog.training.export import load_exported, load_tokenizer
@@ -103,7 +103,7 @@ def evaluate(
         print_cut(console, episodes, tokenizer, protocol.max_tokens)
         name = f"evaluate-{row_name(config)}-{topics.corpus.name}-seed{seed}"
         run_logger: Logger = build(logger, target.path, config, name, None)
-        outcome: Literal["finished", "failed"] = "failed"
+        outcome: Status = "failed"
         try:
             labels = Labels(
                 row_name(config),
@@ -128,6 +128,9 @@ def evaluate(
                 selected_on=chosen_on,
             )
             outcome = "finished"
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            raise
         finally:
             run_logger.finish(outcome)
     print_directory(console, target)

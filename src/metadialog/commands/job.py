@@ -33,7 +33,12 @@ def command_line() -> str:
 
 
 def complain(command: str, error: BaseException) -> None:
-    """Tell the user what is wrong: a line for each mistake."""
+    """Tell the user what is wrong: a line for each mistake, from one process alone where there are several."""
+    if "torch" in sys.modules:
+        from metadialog.training.distributed import ranks
+
+        if not ranks().claim_failure():
+            return
     for line in str(error).splitlines() or [type(error).__name__]:
         print(f"metadialog {command}: {line}", file=sys.stderr)  # noqa: T201
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 
+from metadialog.cache.place import cache_directory
 from metadialog.commands.console import make_console
 from metadialog.commands.session import Device, find_device, make_algorithm
 from metadialog.config import build
@@ -15,6 +16,7 @@ from metadialog.datasets.specification import read_specification, write_predicti
 from metadialog.evaluation.prediction import predict_response
 from metadialog.evaluation.selection import NOTHING, read_selection
 from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.training.corpora import located
 from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.progress import progress
 from metadialog.training.run_directory import RunDirectory
@@ -35,6 +37,7 @@ def predict(
     objective: Node,
     engine: Node,
     generation: Node,
+    cache: str | None,
     device: Device,
 ) -> None:
     """Predict each turn that a specification asks for; write them in the competition's format.
@@ -53,6 +56,7 @@ def predict(
         objective: config node of what the two levels minimise.
         engine: config node of the engine.
         generation: config node of the generation of replies.
+        cache: the folder that downloads are kept in.
         device: to compute on.
 
     Raises:
@@ -67,7 +71,7 @@ def predict(
     tokenizer = load_tokenizer(exported)
     learner = make_algorithm(config, tokenizer)
     model = load_exported(exported, learner, tokenizer, where)
-    source: Dataset = build(dataset)
+    source: Dataset = build(located(dataset, cache_directory(cache)))
     requests = read_specification(expand(specification, "specification"), source.dialogues())
     encoder = ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"])
     generate = build(generation)

@@ -18,6 +18,7 @@ from metadialog.commands.jobs import compose_job, jobs_to_check
 from metadialog.commands.output import check_output
 from metadialog.commands.sweeping import check_launchers, check_storage, plan_sweep
 from metadialog.config import build, check, plain
+from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
 
 
@@ -36,7 +37,7 @@ def preflight(command: str, arguments: list[str]) -> None:
     GlobalHydra.instance().clear()
     with initialize_config_module("metadialog.conf", version_base="1.3", job_name=command):
         if options.config_dir:
-            _add_config_dir(options.config_dir)
+            add_config_dir(options.config_dir)
         check_launchers(options.overrides)
         plan = None if options.cfg else plan_sweep(config_name, options.overrides, multirun=options.multirun)
         jobs = plan.corners() if plan else jobs_to_check(options.overrides, config_name, multirun=options.multirun)
@@ -57,21 +58,30 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
     if "dataset" in config:
         _check_data(config["dataset"], config)
+    if "specification" in config:
+        _need_file(config["specification"], "specification", "file")
     if not _computes(config):
         return
     # These import torch, which the description of data need not wait for.
     from metadialog.commands.session import find_device
-    from metadialog.training.checkpoint import load_checkpoint
+    from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
     from metadialog.training.run_directory import RunDirectory
 
-    device = find_device(config["device"])
+    find_device(config["device"])
+    if {"algorithm", "engine", "inner"} <= config.keys():  # what goes with what; the objectives need a tokenizer
+        from metadialog.algorithms.base import Tools
+
+        build(config["algorithm"], Tools(build(config["engine"]), build(config["inner"])))
     if config.get("resume") not in (None, AUTO):
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
         run = RunDirectory(Path(config["resume"]).expanduser())
-        check_same_run(run.read_config(), config)
-        check_steps(load_checkpoint(run.last, device), config)
+        if run.config.exists():  # else the run broke off before it wrote one, and has nothing to contradict
+            check_same_run(run.read_config(), config)
+        checkpoint = latest_checkpoint(run.last, run.best)
+        if checkpoint is not None:
+            check_steps(checkpoint, config)
     if "training" in config and config["start"].get("run") is not None:
         RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
     if config.get("run") is not None:
@@ -92,13 +102,24 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))
-    for option, kind, is_there in (("path", "file", Path.is_file), ("root", "folder or zip file", Path.exists)):
-        path = Path(dataset.get(option) or ".").expanduser()
-        if dataset.get(option) is not None and not is_there(path):
-            raise DataError(f"{path}: cannot be read: there is no such {kind}; dataset.{option} should name one")
+    for option, kind in (("path", "file"), ("root", "folder or zip file")):
+        if dataset.get(option) is not None:
+            _need_file(dataset[option], f"dataset.{option}", kind)
 
 
-def _add_config_dir(folder: str) -> None:
+def _need_file(named: str, option: str, kind: str) -> None:
+    """Refuse a path that an option names and that is not there."""
+    path = expand(named, option)
+    if not (path.is_file() if kind == "file" else path.exists()):
+        raise DataError(f"{path}: cannot be read: there is no such {kind}; {option} should name one")
+
+
+def add_config_dir(folder: str) -> None:
+    """Let an initialised Hydra find configs in a folder too, before its own.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
     if not Path(folder).is_dir():
         raise ConfigError(f"--config-dir {folder}: there is no such directory")
     loader = cast("ConfigLoaderImpl", GlobalHydra.instance().config_loader())

@@ -1,5 +1,6 @@
 """What the commands that compute have in common: device, seeds, console, and the final evaluation."""
 
+import itertools
 import json
 import random
 import time
@@ -20,14 +21,16 @@ from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Labels, Sample, evaluate
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.evaluation.records import to_frame
+from metadialog.evaluation.records import Record, to_frame
 from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
 from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.atomic import write_atomically
 from metadialog.training.cost import Cost, count_tokens
+from metadialog.training.distributed import ALONE, Ranks
 from metadialog.training.progress import progress
-from metadialog.training.run_directory import RunDirectory, write_atomically
+from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Sinks
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -49,17 +52,24 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def find_device(device: Device) -> torch.device:
+def find_device(device: Device, local_rank: int = 0) -> torch.device:
     """Return the device to compute on.
+
+    Args:
+        device: what was asked for.
+        local_rank: number of the process among those on this machine, each of which takes a GPU of its own.
 
     Raises:
         ConfigError: there is no GPU, and one was asked for.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda: torch finds no CUDA device here; use device=cpu or device=auto")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    if device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Where a launcher shows each process its own GPU alone, that is number 0 for each.
+    found = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(found)
+    return found
 
 
 def make_algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
@@ -87,6 +97,7 @@ def evaluate_and_report(
     sinks: Sinks,
     step: int,
     console: Console,
+    team: Ranks = ALONE,
     *,
     selected_on: Sequence[Episode] = (),
     trained: Cost | None = None,
@@ -104,6 +115,7 @@ def evaluate_and_report(
         sinks: where results go.
         step: outer steps that were taken.
         console: where tables go.
+        team: the processes that share the episodes; the first of them writes.
         selected_on: episodes of the meta-validation topics, to choose on; none: nothing is chosen.
         trained: what training has cost.
 
@@ -112,26 +124,28 @@ def evaluate_and_report(
     """
     device = next(model.parameters()).device
     began = time.perf_counter()
-    selection = _choose(model, algorithm, [episode.to(device) for episode in selected_on], protocol, sinks, console)
+    on_device = [episode.to(device) for episode in selected_on]
+    selection = _choose(model, algorithm, on_device, protocol, sinks, console, team)
     on_device = [episode.to(device) for episode in episodes]
-    done = 0
     with progress(console, "evaluation", len(on_device)) as report:
+        done = itertools.count(team.size, team.size)  # the others are about as far
 
-        def on_episode() -> None:
-            nonlocal done
-            done += 1
-            report(done)
+        def of_episode(episode: Episode) -> tuple[list[Record], list[Sample]]:
+            found = evaluate(model, algorithm, [episode], protocol, build(generation), tokenizer, labels, selection)
+            report(min(next(done), len(on_device)))
+            return found
 
-        records, samples = evaluate(
-            model, algorithm, on_device, protocol, build(generation), tokenizer, labels, selection, on_episode
-        )
-    frame = to_frame(records)
+        parts = team.map(of_episode, on_device)
+    samples = [sample for _, part in parts for sample in part]
+    frame = to_frame([record for part, _ in parts for record in part])
+    if not team.is_first:
+        return frame
+    console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     sinks.run.write_results(frame, samples, episodes, labels.language)
     _write_cost(sinks, trained, episodes, protocol, time.perf_counter() - began)
     sinks.log(step, "meta_test", _mean_losses(frame))
     sinks.logger.log_adaptation(frame)
     sinks.logger.log_samples([_logged(sample) for sample in samples])
-    console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     return frame
 
 
@@ -142,11 +156,14 @@ def _choose(
     protocol: AdaptationProtocol,
     sinks: Sinks,
     console: Console,
+    team: Ranks,
 ) -> Selection:
     """Choose the inner rate and steps for each number of shots, if that is asked for; write and print the choice."""
     if protocol.rates is None or not episodes:
         return NOTHING
-    selection = select(model, algorithm, episodes, protocol.rates, protocol.steps)
+    selection = select(model, algorithm, episodes, protocol.rates, protocol.steps, team.map)
+    if not team.is_first:
+        return selection
     write_atomically(sinks.run.selection, selection.to_json(algorithm.name))
     chosen = [best for shots in protocol.shots if (best := selection.best(shots)) is not None]
     words = (f"{c.shots} shots: rate x {c.rate:g}, {c.inner_step} steps (loss {c.loss:.3f})" for c in chosen)

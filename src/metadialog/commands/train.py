@@ -1,6 +1,8 @@
 """`metadialog train`: from dialogues to a meta-trained model, evaluated on held-out topics."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,14 +31,16 @@ from metadialog.commands.session import (
 from metadialog.config import build
 from metadialog.errors import ConfigError, PrunedError
 from metadialog.evaluation.adaptation import Labels
-from metadialog.loggers.base import Logger
+from metadialog.loggers.base import Logger, Status
+from metadialog.loggers.local import LocalLogger
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.starts.start import Start
-from metadialog.sweeps.trial import load_trial
+from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.checkpoint import load_checkpoint
+from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.corpora import Topics, load_topics
 from metadialog.training.cost import Cost, cost_of
+from metadialog.training.distributed import Ranks, ranks
 from metadialog.training.export import export_model, take_weights
 from metadialog.training.progress import progress
 from metadialog.training.resume import total_steps
@@ -102,40 +106,40 @@ def train(
         The best validation loss after adaptation, in nats: what sweeps minimise.
     """
     config = dict(locals())
-    console = make_console()
+    team = ranks()
+    console = make_console(quiet=not team.is_first)
     run = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
-    where = find_device(device)
+    where = find_device(device, team.local_rank)
     use_threads(threads)
-    if resume is None:
-        run.check_new()
-    checkpoint = None if resume is None else load_checkpoint(run.last, where)
-    run.write_config(config)
     seeds = {"seed": seed, "split": split.get("seed", 0), "evaluation": evaluation["seed"]}
-    with run.running(seeds, command_line()), MetricsFile(run.metrics) as metrics:
-        topics = load_topics(dataset, split, cache)
+    with team.connected(where), _written(run, team, config, seeds) as metrics:
+        checkpoint = team.share(lambda: None if resume is None else _go_on(run, metrics, console))
+        with team.one_first():
+            topics = load_topics(dataset, split, cache)
+            text_to_ids = train_tokenizer(tokenizer, topics)
         console.print(topics.summary(), highlight=False, markup=False)
-        text_to_ids = train_tokenizer(tokenizer, topics)
+        if team.size > 1:
+            console.print(f"{team.size} processes share each meta-batch", highlight=False)
         protocol = build(evaluation)
         learner = make_algorithm(config, text_to_ids)
         others = learner.sees_topic
         episodes = held_out(topics.of(topics.split.test), text_to_ids, protocol, sampler, with_others=others)
         chosen_on = selection_episodes(topics, text_to_ids, protocol, sampler, with_others=others)
         print_cut(console, episodes, text_to_ids, protocol.max_tokens)
-        name = f"{row_name(config)}-{dataset_name(dataset)}-seed{seed}"
-        run_id = checkpoint["logger_run_id"] if checkpoint else None
-        run_logger: Logger = build(logger, run.path, config, name, run_id)
-        sinks = Sinks(run, metrics, run_logger, load_trial(run.path))
-        outcome: Literal["finished", "failed"] = "failed"
+        run_logger = _logger(config, run, team, checkpoint)
+        sinks = Sinks(run, metrics, run_logger, load_trial(run.path) if team.is_first else NoTrial())
+        outcome: Status = "failed"
         try:
-            trainer = _trainer(config, topics, text_to_ids, learner, sinks, where)
+            trainer = _trainer(config, topics, text_to_ids, learner, sinks, where, team, fresh=checkpoint is None)
             trainer.cost = _cost_before(config)
             if checkpoint:
                 trainer.load_state_dict(checkpoint)
             with progress(console, "training", trainer.steps, trainer.standing.step) as report:
                 standing = trainer.run(report)
             _announce(console, trainer)
-            export_model(run.model, trainer.model, trainer.algorithm, text_to_ids, config)
-            run_logger.log_model(run.model)
+            if team.is_first:
+                export_model(run.model, trainer.model, trainer.algorithm, text_to_ids, config)
+                run_logger.log_model(run.model)
             labels = Labels(
                 row_name(config),
                 build(engine).name,
@@ -155,6 +159,7 @@ def train(
                 sinks,
                 standing.step,
                 console,
+                team,
                 selected_on=chosen_on,
                 trained=trainer.cost,
             )
@@ -162,10 +167,51 @@ def train(
         except PrunedError:
             outcome = "finished"
             raise
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            raise
         finally:
             run_logger.finish(outcome)
     print_directory(console, run)
     return standing.best_loss
+
+
+@contextmanager
+def _written(
+    run: RunDirectory, team: Ranks, config: Mapping[str, Any], seeds: Mapping[str, int]
+) -> Iterator[MetricsFile]:
+    """Open what the first process writes of the run, and nothing in the others."""
+    if not team.is_first:
+        with MetricsFile(Path(os.devnull)) as nothing:
+            yield nothing
+        return
+    if config["resume"] is None:
+        run.check_new()
+    # The metrics first: their lock keeps a second process out.
+    with MetricsFile(run.metrics) as metrics:
+        run.write_config(config)
+        with run.running(seeds, command_line()):
+            yield metrics
+            metrics.position()  # a run whose metrics are not on the disk has not finished
+
+
+def _go_on(run: RunDirectory, metrics: MetricsFile, console: Console) -> dict[str, Any] | None:
+    """Return the checkpoint to go on from; None if the run broke off too early to have one."""
+    checkpoint = latest_checkpoint(run.last, run.best)
+    if checkpoint is None:
+        metrics.truncate(0)
+        console.print("the run broke off before its first checkpoint, and begins anew", highlight=False)
+    return checkpoint
+
+
+def _logger(config: Mapping[str, Any], run: RunDirectory, team: Ranks, checkpoint: Mapping[str, Any] | None) -> Logger:
+    """Make the logger of the first process; the others have nothing to say."""
+    name = f"{row_name(config)}-{dataset_name(config['dataset'])}-seed{config['seed']}"
+    run_id = checkpoint["logger_run_id"] if checkpoint else None
+    if not team.is_first:
+        return LocalLogger(run.path, config, name, run_id)
+    logger: Logger = build(config["logger"], run.path, config, name, run_id)
+    return logger
 
 
 def dataset_name(dataset: Mapping[str, Any]) -> str:
@@ -180,11 +226,14 @@ def _trainer(
     algorithm: Algorithm,
     sinks: Sinks,
     device: torch.device,
+    team: Ranks,
+    *,
+    fresh: bool,
 ) -> Trainer:
     """Put the parts of training together."""
     seed = config["seed"]
     seed_everything(seed)
-    model = _model(config, tokenizer, algorithm, device)
+    model = _model(config, tokenizer, algorithm, device, fresh=fresh)
     optimizer = build(config["optimizer"], [*model.parameters(), *algorithm.learned.parameters()])
     training = {**config["training"], "steps": total_steps(config)}
     schedule = build(config["schedule"], optimizer, training["steps"])
@@ -198,7 +247,8 @@ def _trainer(
         with_others=algorithm.sees_topic,
     )
     on_device = [episode.to(device) for episode in validation]
-    trainer: Trainer = build(training, model, algorithm, Outer(optimizer, schedule), sampler, on_device, sinks)
+    outer = Outer(optimizer, schedule)
+    trainer: Trainer = build(training, model, algorithm, outer, sampler, on_device, sinks, team)
     return trainer
 
 
@@ -208,7 +258,9 @@ def _cost_before(config: Mapping[str, Any]) -> Cost:
     return Cost() if start.run is None else cost_of(RunDirectory(Path(start.run).expanduser()).cost)
 
 
-def _model(config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm, device: torch.device) -> nn.Module:
+def _model(
+    config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm, device: torch.device, *, fresh: bool
+) -> nn.Module:
     """Make the model, and what the algorithm learns beside it.
 
     Raises:
@@ -218,7 +270,7 @@ def _model(config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm
     start: Start = build(config["start"])
     try:
         bare = build(config["model"], tokenizer.vocab_size)
-        if start.run is not None and config["resume"] is None:
+        if start.run is not None and fresh:
             take_weights(RunDirectory(Path(start.run).expanduser()).model, bare, tokenizer)
         model = algorithm.prepare(bare)
         dtype = getattr(torch, config["dtype"])

@@ -10,6 +10,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import TypeVar
 
 import pyarrow as pa
@@ -149,7 +152,7 @@ def _ahead(work: Callable[[T], list[Chunk]], inputs: Iterable[T], workers: int) 
     Where a process dies, or none can be started, the work is done here.
     """
     workers = min(workers, _MAX_WORKERS)
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
         waiting: deque[tuple[T, Future[list[Chunk]] | None]] = deque()
         try:
             for given in inputs:
@@ -160,6 +163,18 @@ def _ahead(work: Callable[[T], list[Chunk]], inputs: Iterable[T], workers: int) 
                 yield from _result(work, *waiting.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it is gone, even if that was killed and could not say so."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def _submit(pool: ProcessPoolExecutor, work: Callable[[T], list[Chunk]], given: T) -> Future[list[Chunk]] | None:

@@ -86,6 +86,8 @@ def _records(top: Traversable) -> Iterator[tuple[str, _Record]]:
         DataError: a file is malformed, or a dialogue without id or domain.
     """
     records = Records(_Record)
+    if not (top / "dialogues").is_dir():
+        raise DataError(f"{top}: holds no folder dialogues; dataset.root should name a copy of {PUBLICATION}")
     for file in listing(top / "dialogues"):
         if file.name.endswith(".txt"):
             for number, record in records.read_lines(file):

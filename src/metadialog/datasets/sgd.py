@@ -131,7 +131,7 @@ def _services(schema: Traversable) -> set[str]:
         DataError: the schema is missing or malformed.
     """
     names = (service.service_name for service in Records(list[_Service]).read(schema))
-    return {name for name in names if name.strip()}
+    return {name for name in names if name.split("_")[0].strip()}
 
 
 def _files(folder: Traversable) -> list[Traversable]:

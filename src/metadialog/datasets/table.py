@@ -71,10 +71,10 @@ class TableDataset:
             raise DataError(f"{self._path}:1: holds no dialogue; it should have a row for each turn")
 
     def _rows(self) -> Iterator[_Row]:
-        if self._path.suffix not in (*DELIMITERS, PARQUET):
+        if self._path.suffix.lower() not in (*DELIMITERS, PARQUET):
             endings = ", ".join((*DELIMITERS, PARQUET))
             raise DataError(f"{self._path}: its format is not known; dataset.path should end in {endings}")
-        read = _read_parquet if self._path.suffix == PARQUET else _read_text
+        read = _read_parquet if self._path.suffix.lower() == PARQUET else _read_text
         try:
             for where, values in read(self._path):
                 yield _row(where, values)
@@ -87,7 +87,7 @@ class TableDataset:
 def _read_text(path: Path) -> Iterator[tuple[str, Sequence[object]]]:
     """Yield the rows of a CSV or TSV file below its header: where each ends, and its values of `COLUMNS`."""
     with path.open("rb") as file:
-        reader = csv.reader(_decoded(path, file), delimiter=DELIMITERS[path.suffix], strict=True)
+        reader = csv.reader(_decoded(path, file), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
         try:
             header = next(reader, [])
             places = _places([name.strip() for name in header], f"{path}:1")

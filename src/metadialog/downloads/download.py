@@ -79,7 +79,9 @@ def _bring(source: Source, folder: Path, console: Console, patience: Patience | 
     record = []
     with _progress(console) as progress:
         for file, path in zip(source.files, here, strict=True):
-            digest = sha256_of(path) if path.exists() else fetch(file, path, _reporter(progress, file.name), patience)
+            digest = sha256_of(path) if path.exists() else None
+            if digest is None or file.sha256 not in (None, digest):
+                digest = fetch(file, path, _reporter(progress, file.name), patience)
             record.append({"url": file.url, "sha256": digest, "bytes": path.stat().st_size})
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
         made = Path(name) / folder.name

@@ -18,6 +18,7 @@ from metadialog.engines.stacked.memory import MIB, footprint
 from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
 from metadialog.episodes import Batch, Episode
+from metadialog.inner.base import InnerRule
 from metadialog.models.rnn import DialogModel
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,9 @@ class AutoEngine:
             engine.name: engine for engine in (Learn2LearnEngine(), VectorizedEngine(), LeanEngine(memory=memory))
         }
         self._picked: str | None = None
+
+    def check(self, rule: InnerRule) -> None:
+        """Take every rule; see `Engine.check`."""
 
     def meta_gradient(
         self,

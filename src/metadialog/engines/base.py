@@ -92,6 +92,14 @@ class Engine(Protocol):
 
     name: str
 
+    def check(self, rule: InnerRule) -> None:
+        """Check, before anything starts, that inner loops by a rule can be differentiated.
+
+        Raises:
+            ConfigError: they cannot.
+        """
+        ...
+
     def meta_gradient(
         self,
         model: nn.Module,

@@ -35,9 +35,9 @@ class Speed:
     rate: float
 
 
-ONE_TASK = Speed(step=2.4e-4, rate=9.1e10)
+ONE_TASK = Speed(step=2.0e-4, rate=6.5e10)
 """learn2learn's loop, one task after another."""
-STACKED = Speed(step=2.9e-4, rate=1.0e11)
+STACKED = Speed(step=2.1e-4, rate=8.3e10)
 """Several tasks at once."""
 
 

@@ -13,8 +13,9 @@ from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reductio
 from metadialog.engines.descent import descend
 from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch, Episode
-from metadialog.inner.base import Memory
+from metadialog.inner.base import InnerRule, Memory
 from metadialog.learn2learn_import import learn2learn, quiet_clone
+from metadialog.randomness import TaskSeeds
 
 
 class Learn2LearnEngine:
@@ -25,6 +26,9 @@ class Learn2LearnEngine:
     """
 
     name = "learn2learn"
+
+    def check(self, rule: InnerRule) -> None:
+        """Take every rule; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -52,12 +56,17 @@ class Learn2LearnEngine:
         totals = [torch.zeros_like(leaf) for leaf in leaves]
         weight = 1 / len(episodes) if reduction == "mean" else 1.0
         outer_losses, support_losses, query_losses = [], [], []
+        seeds = TaskSeeds()
         # cuDNN's recurrent layers have no double backward.
         with torch.backends.cudnn.flags(enabled=False):
             for episode in episodes:
-                support_loss, outer_loss, query_loss = self._two_levels(maml, objective, episode, inner)
-                gradients = torch.autograd.grad(weight * outer_loss, leaves, allow_unused=True, materialize_grads=True)
-                torch._foreach_add_(totals, gradients)
+                with seeds.of(episode.index):
+                    support_loss, outer_loss, query_loss = self._two_levels(maml, objective, episode, inner)
+                if outer_loss.requires_grad and leaves:
+                    gradients = torch.autograd.grad(
+                        weight * outer_loss, leaves, allow_unused=True, materialize_grads=True
+                    )
+                    torch._foreach_add_(totals, gradients)
                 outer_losses.append(outer_loss.detach())
                 support_losses.append(support_loss.detach())
                 query_losses.append(query_loss.detach())
@@ -103,8 +112,10 @@ class _Descent:
         self.objective = objective
         self.support = support
         self.inner = inner
-        self.plain = inner.rule.is_plain and inner.adapted is None and inner.rates is None
-        self.memory = Memory({} if self.plain else self._adapted())
+        adapted = self._adapted()
+        everything = inner.adapted is None and len(adapted) > 0  # learn2learn's own step asks for some parameter
+        self.plain = everything and inner.rule.is_plain and inner.rates is None
+        self.memory = Memory({} if self.plain else adapted)
 
     def step(self, step: int) -> Tensor:
         """Take a step, if there is one to take, and return the support loss before it."""

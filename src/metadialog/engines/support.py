@@ -37,12 +37,18 @@ def support_gradients(
     losses = []
     for part, weight in _passes(support, inner.rule.chunk):
         loss = loss_of(model, part) * weight
-        found = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, allow_unused=True)
-        for name, gradient in zip(parameters, found, strict=True):
-            if gradient is not None:
-                totals[name] = totals[name] + gradient if name in totals else gradient
+        for name, gradient in _gradients(loss, parameters, create_graph=create_graph).items():
+            totals[name] = totals[name] + gradient if name in totals else gradient
         losses.append(loss if create_graph else loss.detach())
     return torch.stack(losses).sum(), totals
+
+
+def _gradients(loss: Tensor, parameters: Mapping[str, Tensor], *, create_graph: bool) -> dict[str, Tensor]:
+    """Return the gradients of a loss by those parameters that it depends on."""
+    if not parameters or not loss.requires_grad:
+        return {}
+    found = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, allow_unused=True)
+    return {name: gradient for name, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
 
 def _passes(support: Batch, chunk: int | None) -> Iterator[tuple[Batch, float]]:

@@ -7,9 +7,10 @@ from torch import nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
 from metadialog.engines.descent import descend
-from metadialog.engines.stacked.meta_gradient import check_stackable, swept_meta_gradient
+from metadialog.engines.stacked.meta_gradient import check_rule, check_stackable, swept_meta_gradient
 from metadialog.engines.stacked.sweep import Keeping
 from metadialog.episodes import Batch, Episode
+from metadialog.inner.base import InnerRule
 from metadialog.models.rnn import DialogModel
 
 LARGEST_TENSOR = 24 * 2**20
@@ -28,6 +29,10 @@ class VectorizedEngine:
     """
 
     name = "vectorized"
+
+    def check(self, rule: InnerRule) -> None:
+        """Check that a rule is plain gradient descent; see `Engine.check`."""
+        check_rule(self.name, rule)
 
     def meta_gradient(
         self,

@@ -1,7 +1,7 @@
 """Adapt to held-out episodes, and score the model after every inner step."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -62,7 +62,6 @@ def evaluate(
     tokenizer: Tokenizer,
     labels: Labels,
     selection: Selection = NOTHING,
-    on_episode: Callable[[], None] = lambda: None,
 ) -> tuple[list[Record], list[Sample]]:
     """Adapt the model to each episode and score it after 0, 1, ..., `protocol.steps` inner steps.
 
@@ -78,7 +77,6 @@ def evaluate(
         labels: of the records.
         selection: the inner rates and steps that were chosen on the meta-validation topics; replies are generated
             after the chosen step as well.
-        on_episode: is called after each episode.
 
     Returns:
         The records, and for each query exchange a sample of replies at the first and the last reported step.
@@ -105,22 +103,28 @@ def evaluate(
                 is_chosen = chosen is not None and step == chosen.inner_step
                 records.append(_record(adapted, episode, step, quality, labels, rate=rate, selected=is_chosen))
             samples += _samples(episode, {step: replies[step] for step in replies if step in protocol.report_steps})
-            on_episode()
     return records, samples
 
 
 def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> tuple[float, float]:
     """Return the mean query loss over episodes before and after the algorithm's own inner steps, in nats."""
-    before, after = [], []
+    return mean_losses([validation_losses(model, algorithm, episode) for episode in episodes])
+
+
+def validation_losses(model: nn.Module, algorithm: Algorithm, episode: Episode) -> tuple[float, float]:
+    """Return the query loss of one episode before and after the algorithm's own inner steps, in nats."""
     with evaluation_mode(model):
-        for episode in episodes:
-            losses = [
-                score(adapted, episode.query).loss
-                for adapted in algorithm.adapt(model, algorithm.adapts_to(episode), algorithm.inner_steps)
-            ]
-            before.append(losses[0])
-            after.append(losses[-1])
-    return math.fsum(before) / len(before), math.fsum(after) / len(after)
+        losses = [
+            score(adapted, episode.query).loss
+            for adapted in algorithm.adapt(model, algorithm.adapts_to(episode), algorithm.inner_steps)
+        ]
+    return losses[0], losses[-1]
+
+
+def mean_losses(losses: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the means over episodes of the losses before and after adaptation."""
+    before, after = zip(*losses, strict=True)
+    return math.fsum(before) / len(losses), math.fsum(after) / len(losses)
 
 
 def _record(

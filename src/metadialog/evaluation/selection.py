@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -80,8 +80,24 @@ NOTHING = Selection((), 0)
 """Every algorithm at its own rate."""
 
 
+Curves = list[list[float]]
+"""Of one episode: for each rate, the loss after each number of inner steps."""
+Each = Callable[[Callable[[Episode], Curves], Sequence[Episode]], list[Curves]]
+"""Measures each of some episodes; several processes may share them."""
+
+
+def one_by_one(measure: Callable[[Episode], Curves], episodes: Sequence[Episode]) -> list[Curves]:
+    """Measure the episodes one after another."""
+    return [measure(episode) for episode in episodes]
+
+
 def select(
-    model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], rates: Sequence[float], steps: int
+    model: nn.Module,
+    algorithm: Algorithm,
+    episodes: Sequence[Episode],
+    rates: Sequence[float],
+    steps: int,
+    each: Each = one_by_one,
 ) -> Selection:
     """Measure the grid of rates and steps.
 
@@ -91,17 +107,19 @@ def select(
         episodes: of the meta-validation topics, for each number of shots.
         rates: what the algorithm's own inner rates are multiplied by.
         steps: the most inner steps.
+        each: how the episodes are gone through.
     """
+    with evaluation_mode(model):
+        measured = each(lambda episode: [_curve(model, algorithm, episode, rate, steps) for rate in rates], episodes)
     grid = []
     counts: set[int] = set()
-    with evaluation_mode(model):
-        for shots, group in groupby(sorted(episodes, key=lambda e: e.shots), key=lambda e: e.shots):
-            of_shots = list(group)
-            counts.add(len(of_shots))
-            for rate in rates:
-                curves = [_curve(model, algorithm, episode, rate, steps) for episode in of_shots]
-                for step, losses in enumerate(zip(*curves, strict=True)):
-                    grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
+    by_shots = sorted(zip(episodes, measured, strict=True), key=lambda pair: pair[0].shots)
+    for shots, group in groupby(by_shots, key=lambda pair: pair[0].shots):
+        of_shots = [curves for _, curves in group]
+        counts.add(len(of_shots))
+        for place, rate in enumerate(rates):
+            for step, losses in enumerate(zip(*(curves[place] for curves in of_shots), strict=True)):
+                grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
     return Selection(tuple(grid), max(counts, default=0))
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import pandas as pd
 
 Split = Literal["meta_train", "meta_validation", "meta_test"]
-Status = Literal["finished", "failed"]
+Status = Literal["finished", "failed", "interrupted"]
 
 RECORD_COLUMNS = (
     "algorithm",
@@ -76,6 +76,19 @@ class Logger(Protocol):
         """Log the exported model, a directory of files that must stay where it is."""
         ...
 
+    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+        """Log a comparison of runs.
+
+        Args:
+            tables: by name.
+            figures: image files, by name.
+            page: the whole report as one HTML file.
+        """
+        ...
+
     def finish(self, status: Status) -> None:
-        """End the log of this run and let go of everything that it holds. A second call does nothing."""
+        """End the log of this run and let go of everything that it holds. A second call does nothing.
+
+        An interrupted run has a few seconds to end.
+        """
         ...

@@ -35,5 +35,8 @@ class LocalLogger:
     def log_model(self, directory: Path) -> None:
         """Do nothing: the model is in the run directory."""
 
+    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+        """Do nothing: the files are there."""
+
     def finish(self, status: Status) -> None:
         """Do nothing: nothing is held."""

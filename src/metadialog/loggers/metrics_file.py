@@ -1,8 +1,10 @@
 """`metrics.jsonl`: the local truth of what a run measured."""
 
 import json
+import logging
 import math
 import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Self
 
 from metadialog.errors import RunError
 from metadialog.loggers.base import Split
+
+_log = logging.getLogger(__name__)
 
 
 class MetricsFile:
@@ -19,14 +23,23 @@ class MetricsFile:
     value is written as null, so that every line stays valid for every reader. Finite values are written with
     as many digits as give back the same float.
 
+    Where the file cannot be written, as on a full disk, that is said once, and its lines wait in memory until it can.
+
     Args:
         path: the file; it is made with its directory if absent, and continued if present.
+
+    Raises:
+        RunError: another process is writing to it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
+        self._waiting = b""
+        self._problem: OSError | None = None
+        if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            self._lock()
 
     def __enter__(self) -> Self:
         return self
@@ -35,7 +48,7 @@ class MetricsFile:
         self.close()
 
     def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
-        """Append one line per value, all with the same time, and flush them."""
+        """Append one line per value, all with the same time, and write them at once."""
         now = time.time()
         for name, value in values.items():
             number = float(value)
@@ -46,12 +59,18 @@ class MetricsFile:
                 "value": number if math.isfinite(number) else None,
                 "time": now,
             }
-            self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+            self._waiting += json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        self._write()
 
     def position(self) -> int:
-        """Return the length of the file in bytes, with all of it on the disk; for a checkpoint to keep."""
-        self._file.flush()
+        """Return the length of the file in bytes, with all of it on the disk; for a checkpoint to keep.
+
+        Raises:
+            OSError: some of it cannot be written.
+        """
+        self._write()
+        if self._problem is not None:
+            raise OSError(self._problem.errno, self._problem.strerror, str(self._path)) from self._problem
         os.fsync(self._file.fileno())
         return os.fstat(self._file.fileno()).st_size
 
@@ -71,8 +90,35 @@ class MetricsFile:
                 f"resume needs the metrics file that belongs to the checkpoint"
             )
         self._file.truncate(position)
-        self._file.seek(position)
 
     def close(self) -> None:
         """Close the file. A second call does nothing."""
-        self._file.close()
+        if not self._file.closed:
+            self._write()
+            self._file.close()
+
+    def _write(self) -> None:
+        """Write what waits, as far as it goes."""
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[self._file.write(self._waiting) or 0 :]
+        except OSError as error:
+            if self._problem is None:
+                _log.warning("%s cannot be written (%s): its lines wait in memory", self._path, error.strerror)
+            self._problem = error
+            return
+        self._problem = None
+
+    def _lock(self) -> None:
+        """Keep other processes out, such as a second `resume=` of the same run; the lock ends with the process."""
+        try:
+            import fcntl
+        except ImportError:  # Windows has none
+            return
+        try:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise RunError(f"{self._path}: another process is writing this run; wait for its end, or end it") from error
+        except OSError:  # a file system without locks
+            return

@@ -108,13 +108,20 @@ class WandbLogger:
         """Log the exported model as an artifact of type `model`; its files are not copied and must stay."""
         self._call(lambda run: _log_model(run, directory))
 
+    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+        """Log the tables as tables, the figures as images, and the page."""
+        self._call(lambda run: _log_report(run, tables, figures, page))
+
     def finish(self, status: Status) -> None:
-        """Mark the run as finished or failed, upload the rest within a minute, and end wandb's service."""
+        """Mark the run as finished or failed, upload the rest within a minute, and end wandb's service.
+
+        An interrupted run is marked as failed, and has seconds instead of a minute.
+        """
         run, self._run = self._run, None
         if run is None:
             return
         try:
-            wandb_session.close_run(run, exit_code=0 if status == "finished" else 1)
+            wandb_session.close_run(run, exit_code=0 if status == "finished" else 1, hurry=status == "interrupted")
         except TimeoutError:
             directory = run.settings.sync_dir
             self._give_up(f"has not uploaded all; `wandb sync {directory}` does the rest", None)
@@ -184,3 +191,12 @@ def _log_model(run: "wandb.Run", directory: Path) -> None:
     # "immutable": no second copy of the weights in the home directory for every run of a sweep.
     artifact.add_dir(str(directory), policy="immutable")
     run.log_artifact(artifact)
+
+
+def _log_report(run: "wandb.Run", tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+    import wandb
+
+    row: dict[str, object] = {name: wandb.Table(dataframe=table) for name, table in tables.items()}
+    row |= {name: wandb.Image(str(path)) for name, path in figures.items()}
+    row["report"] = wandb.Html(str(page), inject=False)
+    run.log(row)

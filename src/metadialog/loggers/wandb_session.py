@@ -25,6 +25,9 @@ INIT_SECONDS = 15.0  # for the server to accept the run
 FINISH_SECONDS = 60.0  # for the uploads at the end; what remains stays on the disk
 GRACE_SECONDS = 15.0  # for wandb to notice its own timeouts
 SERVICE_SECONDS = 20.0  # for wandb's local service to start or to stop
+# The same where the run is interrupted: whoever did that waits, and may kill the process after ten seconds.
+HURRIED_FINISH_SECONDS = 5.0
+HURRIED_SERVICE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +92,32 @@ def open_run(identity: RunIdentity, mode: Mode, say: Callable[[str], None]) -> "
     return _init(identity, "offline")
 
 
-def close_run(run: "wandb.Run", exit_code: int) -> None:
+def close_run(run: "wandb.Run", exit_code: int, *, hurry: bool = False) -> None:
     """Finish a run, and end the local service with it.
+
+    Args:
+        run: the run.
+        exit_code: what the service is told of its end.
+        hurry: leave what is not uploaded within seconds on the disk.
 
     Raises:
         TimeoutError: the uploads were not done in time; the rest is on the disk.
         Exception: whatever wandb raises.
     """
     try:
-        within(FINISH_SECONDS + GRACE_SECONDS, lambda: run.finish(exit_code=exit_code))
+        seconds = HURRIED_FINISH_SECONDS if hurry else FINISH_SECONDS + GRACE_SECONDS
+        within(seconds, lambda: run.finish(exit_code=exit_code))
     finally:
-        close_service()
+        close_service(HURRIED_SERVICE_SECONDS if hurry else None)
 
 
-def close_service() -> None:
+def close_service(seconds: float | None = None) -> None:
     """End wandb's local service and its threads; the next run starts anew, with today's environment.
 
     A run that someone else has in this process keeps it.
+
+    Args:
+        seconds: how long to wait for it; None for as long as it may take.
     """
     import wandb
 
@@ -113,7 +125,7 @@ def close_service() -> None:
         return
     # If it does not end, then it is gone already, or it ends with this process.
     with contextlib.suppress(Exception, SystemExit):
-        within(SERVICE_SECONDS, wandb.teardown)
+        within(SERVICE_SECONDS if seconds is None else seconds, wandb.teardown)
 
 
 def one_line(error: BaseException) -> str:

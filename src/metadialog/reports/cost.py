@@ -3,13 +3,29 @@
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 MIB = 2**20
+# Colours that the colour-blind can tell apart (Okabe and Ito 2008; the last of Tol 2021), each with a marker of its
+# own; peers are dashed.
+_BLACK, _GREY = "#000000", "#777777"
+_STYLES = {
+    "ordinary gradient descent": (_BLACK, "s"),
+    "vectorized": ("#D55E00", "o"),
+    "lean": ("#0072B2", "D"),
+    "auto": ("#CC79A7", "x"),
+    "learn2learn": ("#009E73", "^"),
+    "learn2learn (peer)": ("#009E73", "v"),
+    "higher (peer)": ("#E69F00", "<"),
+    "torchopt (peer)": ("#56B4E9", ">"),
+    "torch.func (peer)": ("#882255", "P"),
+}
 LABELS = {"inner_steps": "inner steps", "tasks": "tasks in the meta-batch", "hidden_size": "width of the model"}
 
 
@@ -82,25 +98,34 @@ def _panels(costs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 
 def _draw_time(axes: Axes, costs: pd.DataFrame, by: str) -> None:
-    for place, (who, part) in enumerate(costs.groupby("who", sort=False)):
+    for who, part in costs.groupby("who", sort=False):
         spread = [part["ms_median"] - part["ms_q1"], part["ms_q3"] - part["ms_median"]]
-        axes.errorbar(part[by], part["ms_median"], yerr=spread, marker="o", label=str(who), color=f"C{place}")
+        axes.errorbar(part[by], part["ms_median"], yerr=spread, label=str(who), **_style(str(who)))
     bound = costs[costs["kind"] != "yardstick"].drop_duplicates(by)
-    axes.plot(bound[by], bound["bound_ms"], color="black", linestyle=":", label="arithmetic bound")
+    label = "arithmetic bound of an exact step"
+    axes.plot(bound[by], bound["bound_ms"], color=_GREY, linestyle=":", marker="_", label=label)
     _finish(axes, costs, by)
 
 
 def _draw_memory(axes: Axes, costs: pd.DataFrame, by: str) -> None:
-    for place, (_, part) in enumerate(costs.groupby("who", sort=False)):
-        axes.plot(part[by], part["peak_bytes"] / MIB, marker="o", color=f"C{place}")
+    for who, part in costs.groupby("who", sort=False):
+        axes.plot(part[by], part["peak_bytes"] / MIB, **_style(str(who)))
     _finish(axes, costs, by)
+
+
+def _style(who: str) -> dict[str, Any]:
+    color, marker = _STYLES.get(who, (_GREY, "."))
+    return {"color": color, "marker": marker, "linestyle": "--" if who.endswith("(peer)") else "-"}
 
 
 def _finish(axes: Axes, costs: pd.DataFrame, by: str) -> None:
     axes.set_yscale("log")
     axes.set_xlabel(LABELS[by])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axes.yaxis.set_major_formatter("{x:,g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     ticks = sorted(costs[by].unique())
     if by != "inner_steps":
         axes.set_xscale("log")
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, [str(tick) for tick in ticks])

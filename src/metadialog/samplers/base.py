@@ -46,9 +46,11 @@ class Sampler(ABC):
         self._next += 1
         return episode
 
-    def batch(self, size: int) -> list[Episode]:
-        """Return the next `size` episodes."""
-        return [self.sample() for _ in range(size)]
+    def batch(self, size: int, part: slice = slice(None)) -> list[Episode]:
+        """Return the next `size` episodes, or a part of them; the others are passed over without being made."""
+        numbers = range(self._next, self._next + size)
+        self._next += size
+        return [self.episode(number) for number in numbers[part]]
 
     def episode(self, index: int) -> Episode:
         """Return episode number `index`, counted from 0, whatever has been sampled so far."""

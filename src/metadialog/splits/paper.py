@@ -49,7 +49,8 @@ class PaperSplit:
             if part not in enough.values():
                 raise DataError(
                     f"split=paper ({paper}): no topic for {part} has {self._min_dialogues} dialogues or more here; it "
-                    f"should be one of {', '.join(lists[part])}: complete dataset.root, or choose split=seeded"
+                    f"should be one of {', '.join(lists[part])}: lower split.min_dialogues, complete dataset.root, "
+                    f"or choose split=seeded"
                 )
         return TopicSplit(
             train=_of("train", enough),

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from metadialog.errors import PrunedError
 from metadialog.sweeps.storage import open_storage
 
 if TYPE_CHECKING:
@@ -21,15 +20,15 @@ _log = logging.getLogger(__name__)
 class Trial(Protocol):
     """What training tells of its validations."""
 
-    def report(self, step: int, loss: float) -> None:
+    def report(self, step: int, loss: float) -> str | None:
         """Tell of a validation.
 
         Args:
             step: the outer step that it was made after.
             loss: after adaptation, nats.
 
-        Raises:
-            PrunedError: the run is not worth going on with.
+        Returns:
+            Why the run is not worth going on with; None if it is.
         """
         ...
 
@@ -37,8 +36,9 @@ class Trial(Protocol):
 class NoTrial:
     """A run that belongs to no sweep."""
 
-    def report(self, step: int, loss: float) -> None:
-        """Do nothing."""
+    def report(self, step: int, loss: float) -> str | None:  # noqa: ARG002 - so it is called
+        """Have it go on."""
+        return None
 
 
 class StudyTrial:
@@ -54,14 +54,10 @@ class StudyTrial:
         self._trial = trial
         self._silent = False
 
-    def report(self, step: int, loss: float) -> None:
-        """Write a validation to the storage.
-
-        Raises:
-            PrunedError: it is worse than the median of the other trials' at this step.
-        """
+    def report(self, step: int, loss: float) -> str | None:
+        """Write a validation to the storage; say so if it is worse than the median of the other trials' at this step."""
         if self._silent:
-            return
+            return None
         try:
             if step not in self._trial.storage.get_trial(self._trial._trial_id).intermediate_values:  # noqa: SLF001
                 self._trial.report(math.inf if math.isnan(loss) else loss, step)
@@ -69,9 +65,8 @@ class StudyTrial:
         except Exception as error:  # noqa: BLE001 - a storage raises what its client raises; the run is worth more
             _log.warning("the sweep's storage cannot be reached (%s): the run goes on, and is not pruned", error)
             self._silent = True
-            return
-        if bad:
-            raise PrunedError(f"at step {step}: validation loss {loss:.4f} is worse than the median of the other trials")
+            return None
+        return f"at step {step}: validation loss {loss:.4f} is worse than the median of the other trials" if bad else None
 
 
 def write_trial(directory: Path, storage: str, study: str, trial_id: int, pruner: dict[str, Any]) -> None:

@@ -43,9 +43,12 @@ class Cost:
     flops: float = 0.0
 
     def add(self, weights: int, episodes: Sequence[Episode], passes: Passes, seconds: float) -> None:
-        """Add an outer step."""
-        support = sum(count_tokens(episode.support) for episode in episodes if episode.support is not None)
-        query = sum(count_tokens(episode.query) for episode in episodes)
+        """Add an outer step over some episodes."""
+        self.add_counted(weights, count_sets(episodes), passes, seconds)
+
+    def add_counted(self, weights: int, tokens: tuple[int, int], passes: Passes, seconds: float) -> None:
+        """Add an outer step over so many tokens of support and of query sets."""
+        support, query = tokens
         self.steps += 1
         self.tokens += passes.support * support + passes.query * query
         self.seconds += seconds
@@ -61,6 +64,12 @@ class Cost:
 def count_tokens(batch: Batch) -> int:
     """Count the tokens of a set, without padding."""
     return int((batch.inputs != PAD_ID).sum())
+
+
+def count_sets(episodes: Sequence[Episode]) -> tuple[int, int]:
+    """Count the tokens of the support and of the query sets, without padding."""
+    support = sum(count_tokens(episode.support) for episode in episodes if episode.support is not None)
+    return support, sum(count_tokens(episode.query) for episode in episodes)
 
 
 def count_weights(model: nn.Module) -> int:

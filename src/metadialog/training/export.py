@@ -14,6 +14,7 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.config import build, read
 from metadialog.errors import RunError
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.atomic import replacing, write_atomically
 
 WEIGHTS = "model.safetensors"
 LEARNED = "algorithm.safetensors"
@@ -44,14 +45,25 @@ def export_model(
         algorithm: what it has learned beside the model is kept.
         tokenizer: its tokenizer.
         config: the run's resolved config; what the model and its use need of it is kept.
+
+    Raises:
+        OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    save_model(model, str(directory / WEIGHTS))
-    if algorithm.learned.state_dict():
-        save_model(algorithm.learned, str(directory / LEARNED))
-    tokenizer.save(directory / TOKENIZER)
     kept = {key: config[key] for key in ("model", "algorithm", "inner", "objective", "sampler", "dtype")}
-    OmegaConf.save(OmegaConf.create(kept), directory / CONFIG)
+    _save_tensors(directory / WEIGHTS, model)
+    if algorithm.learned.state_dict():
+        _save_tensors(directory / LEARNED, algorithm.learned)
+    with replacing(directory / TOKENIZER) as partial:
+        tokenizer.save(partial)
+    write_atomically(directory / CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
+
+
+def _save_tensors(path: Path, module: nn.Module) -> None:
+    try:
+        with replacing(path) as partial:
+            save_model(module, str(partial))
+    except SafetensorError as error:
+        raise RunError(f"{path}: cannot be written: {' '.join(str(error).split())}") from error
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:

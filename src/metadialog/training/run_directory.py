@@ -1,11 +1,10 @@
 """The directory that a run leaves behind, and its status."""
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -21,6 +20,7 @@ from metadialog.errors import PrunedError, RunError
 from metadialog.evaluation.adaptation import Sample
 from metadialog.evaluation.records import write_records
 from metadialog.overrides import typed
+from metadialog.training.atomic import replacing, write_atomically
 
 _LIBRARIES = ("metadialog", "torch", "learn2learn", "hydra-core", "omegaconf", "wandb", "tokenizers", "numpy")
 
@@ -54,7 +54,6 @@ class RunDirectory:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved config."""
-        self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.config, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
 
     def read_config(self) -> dict[str, Any]:
@@ -104,9 +103,10 @@ class RunDirectory:
         self, records: pd.DataFrame, samples: Sequence[Sample], episodes: Sequence[Episode], language: str
     ) -> None:
         """Write the records, with the episodes they are about and the texts' language, and the samples."""
-        write_records(self.records, records, episodes, language)
+        with replacing(self.records) as partial:
+            write_records(partial, records, episodes, language)
         lines = (json.dumps(asdict(sample), ensure_ascii=False) for sample in samples)
-        self.samples.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_atomically(self.samples, "".join(f"{line}\n" for line in lines))
 
     @contextmanager
     def running(self, seeds: Mapping[str, int], command: str) -> Iterator[None]:
@@ -133,23 +133,13 @@ class RunDirectory:
             # An interrupt is recorded like any other end, and goes on its way.
             reason = f"{type(error).__name__}: {error}".removesuffix(": ")
             status = "pruned" if isinstance(error, PrunedError) else "failed"
-            self._write_status({**started, "status": status, "reason": reason, "ended": _now()})
+            with suppress(OSError):  # on a full disk the status stays as it was, and the first error is the one to tell
+                self._write_status({**started, "status": status, "reason": reason, "ended": _now()})
             raise
         self._write_status({**started, "status": "finished", "ended": _now()})
 
     def _write_status(self, status: Mapping[str, object]) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.status, json.dumps(status, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is there as it was, or as it shall be, whenever the process dies."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _now() -> str:

@@ -14,14 +14,17 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
-from metadialog.errors import RunError
-from metadialog.evaluation.adaptation import validate
+from metadialog.errors import LostError, PrunedError, RunError
+from metadialog.evaluation.adaptation import mean_losses, validation_losses
+from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger, Split
 from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.randomness import derive
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
-from metadialog.training.checkpoint import load_checkpoint, save_checkpoint
-from metadialog.training.cost import Cost, count_weights
+from metadialog.training.checkpoint import Checkpoints
+from metadialog.training.cost import Cost, count_sets, count_weights
+from metadialog.training.distributed import Ranks
 from metadialog.training.progress import Report
 from metadialog.training.run_directory import RunDirectory
 
@@ -35,12 +38,14 @@ class Standing:
         best_loss: lowest validation loss after adaptation so far, nats.
         best_step: the outer step that it was measured after.
         fruitless: validations since then.
+        validated: the outer step that the last validation was after; -1 before the first.
     """
 
     step: int = 0
     best_loss: float = math.inf
     best_step: int = 0
     fruitless: int = 0
+    validated: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class Trainer:
         sampler: the source of training episodes.
         validation: episodes of the meta-validation topics.
         sinks: where metrics and checkpoints go.
+        ranks: the processes that share the tasks of a meta-batch and the episodes of a validation; the first of them
+            writes.
         steps: outer steps.
         meta_batch: tasks in an outer step.
         clip_norm: the gradient is scaled down to this norm; None for no limit.
@@ -92,6 +99,7 @@ class Trainer:
         sampler: Sampler,
         validation: Sequence[Episode],
         sinks: Sinks,
+        ranks: Ranks,
         *,
         steps: Annotated[int, Ge(0)],
         meta_batch: Annotated[int, Ge(1)],
@@ -106,6 +114,8 @@ class Trainer:
         self.sampler = sampler
         self.validation = validation
         self.sinks = sinks
+        self.ranks = ranks
+        self.checkpoints = Checkpoints(sinks.run.last, sinks.run.best)
         self.steps = steps if algorithm.trains else 0
         self.meta_batch = meta_batch
         self.clip_norm = clip_norm
@@ -116,6 +126,10 @@ class Trainer:
         self.weights = count_weights(model)
         self.device = next(model.parameters()).device
         self.trained = [*model.parameters(), *algorithm.learned.parameters()]
+        # Where the next step starts from, which the sampler itself has left as soon as it has drawn.
+        self._sampled = sampler.state_dict()
+        # Every step's random numbers come from this and its number: the same on every process, and after a resume.
+        self._seed = int(torch.randint(2**63 - 1, ()))
 
     def run(self, report: Report) -> Standing:
         """Train until the last step, or until patience runs out.
@@ -126,24 +140,35 @@ class Trainer:
         Raises:
             RunError: the loss or the gradient is no longer a finite number, or no validation loss ever was.
         """
-        news = ""
-        if self.standing.step == 0:
-            news = self._validate()
-        while self.standing.step < self.steps and not self._is_out_of_patience():
-            step = self._step()
-            at_validation = self.standing.step % self.validate_every == 0 or self.standing.step == self.steps
-            if at_validation:
-                news = self._validate()
-            report(self.standing.step, f"meta-loss {step.loss:.3f}  {news}", notable=at_validation)
+        try:
+            self._train(report)
+        except (KeyboardInterrupt, LostError):
+            # A step that has not been taken has left everything as it was: go on from there.
+            with deferred():
+                self._save()
+            raise
         if not math.isfinite(self.standing.best_loss):
             raise RunError(
                 f"no validation loss after adaptation was a finite number in {self.standing.step} steps; "
                 "lower algorithm.inner_lr or algorithm.inner_steps"
             )
-        best = load_checkpoint(self.sinks.run.best, self.device)
+        best = self.ranks.share(self.checkpoints.best)
         self.model.load_state_dict(best["model"])
         self.algorithm.learned.load_state_dict(best["learned"])
         return self.standing
+
+    def _train(self, report: Report) -> None:
+        news = self._validate() if self._is_validation_due() else ""
+        while self.standing.step < self.steps and not self._is_out_of_patience():
+            step = self._step()
+            at_validation = self._is_validation_due()
+            if at_validation:
+                news = self._validate()
+            report(self.standing.step, f"meta-loss {step.loss:.3f}  {news}", notable=at_validation)
+
+    def _is_validation_due(self) -> bool:
+        step = self.standing.step
+        return self.standing.validated < step and (step % self.validate_every == 0 or step == self.steps)
 
     def _is_out_of_patience(self) -> bool:
         return self.patience is not None and self.standing.fruitless >= self.patience
@@ -151,77 +176,107 @@ class Trainer:
     def _step(self) -> OuterStep:
         """Take one outer step."""
         began = time.perf_counter()
-        episodes = [episode.to(self.device) for episode in self.sampler.batch(self.meta_batch)]
-        self.model.train()
-        result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
-        trainable = [p for p in self.trained if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(trainable, self.clip_norm or math.inf).item()
-        if not math.isfinite(result.loss) or not math.isfinite(norm):
-            raise RunError(
-                f"training diverged at step {self.standing.step + 1}: meta-loss {result.loss}, gradient norm "
-                f"{norm}; lower algorithm.inner_lr or optimizer.lr, or set training.clip_norm"
-            )
+        result, norm, tokens = self._gradient()
         lr = self.outer.optimizer.param_groups[0]["lr"]
-        self.outer.optimizer.step()
-        self.outer.schedule.step()
-        self.outer.optimizer.zero_grad()
-        self.standing.step += 1
-        seconds = time.perf_counter() - began
-        self.cost.add(self.weights, episodes, self.algorithm.passes(self.standing.step - 1), seconds)
-        self.sinks.log(
-            self.standing.step,
-            "meta_train",
-            {
+        with deferred():
+            self.outer.optimizer.step()
+            self.outer.schedule.step()
+            self.outer.optimizer.zero_grad()
+            self.standing.step += 1
+            self._sampled = self.sampler.state_dict()
+            seconds = time.perf_counter() - began
+            self.cost.add_counted(self.weights, tokens, self.algorithm.passes(self.standing.step - 1), seconds)
+            values = {
                 "meta_loss": result.loss,
                 "support_loss": result.support_loss,
                 "query_loss": result.query_loss,
                 "gradient_norm": norm,
                 "lr": lr,
                 "tasks_per_second": self.meta_batch / seconds,
-            },
-        )
+            }
+            self.sinks.metrics.log(self.standing.step, "meta_train", values)
+        self.sinks.logger.log(self.standing.step, "meta_train", values)
         return result
+
+    def _gradient(self) -> tuple[OuterStep, float, tuple[int, int]]:
+        """Put the gradient of the whole meta-batch, clipped, into the parameters' `.grad`.
+
+        Returns:
+            The losses of the whole meta-batch, the norm, and the tokens of the support and of the query sets.
+
+        Raises:
+            RunError: one of them is no finite number.
+        """
+        part = self.ranks.part_of(self.meta_batch)
+        tasks = len(range(self.meta_batch)[part])
+        # Who has no task computes one in vain, so that its gradient has the same shape as the others'.
+        drawn = self.sampler.batch(self.meta_batch, part if tasks else slice(1))
+        episodes = [episode.to(self.device) for episode in drawn]
+        torch.manual_seed(derive(self._seed, self.standing.step))
+        self.model.train()
+        result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
+        result, tokens = self.ranks.combine(self.trained, result, tasks, count_sets(episodes))
+        with_gradient = [p for p in self.trained if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
+        if not math.isfinite(result.loss) or not math.isfinite(norm):
+            raise RunError(
+                f"training diverged at step {self.standing.step + 1}: meta-loss {result.loss}, gradient norm "
+                f"{norm}; lower algorithm.inner_lr or optimizer.lr, or set training.clip_norm"
+            )
+        return result, norm, tokens
 
     def _validate(self) -> str:
         """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""
-        before, after = validate(self.model, self.algorithm, self.validation)
-        self.sinks.log(
-            self.standing.step,
-            "meta_validation",
-            {"loss_before": before, "loss_after": after, "gain": before - after},
+        before, after = mean_losses(
+            self.ranks.map(lambda episode: validation_losses(self.model, self.algorithm, episode), self.validation)
         )
+        values = {"loss_before": before, "loss_after": after, "gain": before - after}
         # Before the checkpoint: a run that is killed in between reports again, and hears the same.
-        self.sinks.trial.report(self.standing.step, after)
-        after_or_worst = math.inf if math.isnan(after) else after
-        is_best = after_or_worst < self.standing.best_loss or self.standing.step == 0
+        why = self.ranks.share(lambda: self.sinks.trial.report(self.standing.step, after))
+        if why is not None:
+            raise PrunedError(why)
+        with deferred():
+            self.sinks.metrics.log(self.standing.step, "meta_validation", values)
+            self._save(is_best=self._judge(math.inf if math.isnan(after) else after))
+        self.sinks.logger.log(self.standing.step, "meta_validation", values)
+        return f"validation {before:.3f} -> {after:.3f}"
+
+    def _judge(self, loss: float) -> bool:
+        """Take note of a validation; return whether none was better."""
+        self.standing.validated = self.standing.step
+        is_best = loss < self.standing.best_loss or self.standing.step == 0
         if is_best:
-            self.standing.best_loss, self.standing.best_step = after_or_worst, self.standing.step
+            self.standing.best_loss, self.standing.best_step = loss, self.standing.step
             self.standing.fruitless = 0
         else:
             self.standing.fruitless += 1
-        state = self.state_dict()
-        if is_best:
-            save_checkpoint(self.sinks.run.best, state)
-        save_checkpoint(self.sinks.run.last, state)
-        return f"validation {before:.3f} -> {after:.3f}"
+        return is_best
+
+    def _save(self, *, is_best: bool = False) -> None:
+        if self.ranks.is_first:
+            self.checkpoints.save(self.state_dict, self._learned_state() if is_best else None)
+
+    def _learned_state(self) -> dict[str, Any]:
+        """Return all that the outer loop has learned."""
+        return {"model": self.model.state_dict(), "learned": self.algorithm.learned.state_dict()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that going on from here needs, down to the state of the random generators."""
-        state = {
+        """Return all that going on from here needs.
+
+        Raises:
+            OSError: the metrics up to here cannot be written.
+        """
+        return {
             "standing": asdict(self.standing),
             "cost": self.cost.to_dict(),
-            "model": self.model.state_dict(),
-            "learned": self.algorithm.learned.state_dict(),
+            **self._learned_state(),
             "optimizer": self.outer.optimizer.state_dict(),
             "schedule": self.outer.schedule.state_dict(),
-            "sampler": self.sampler.state_dict(),
+            "sampler": self._sampled,
+            "seed": self._seed,
             "metrics_position": self.sinks.metrics.position(),
             "logger_run_id": self.sinks.logger.run_id,
-            "random_state": torch.get_rng_state(),
         }
-        if self.device.type == "cuda":
-            state["cuda_random_state"] = torch.cuda.get_rng_state(self.device)
-        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; the metrics that were written after it are dropped."""
@@ -232,7 +287,7 @@ class Trainer:
         self.outer.optimizer.load_state_dict(state["optimizer"])
         self.outer.schedule.load_state_dict(state["schedule"])
         self.sampler.load_state_dict(state["sampler"])
-        self.sinks.metrics.truncate(state["metrics_position"])
-        torch.set_rng_state(state["random_state"].cpu())
-        if "cuda_random_state" in state:
-            torch.cuda.set_rng_state(state["cuda_random_state"].cpu(), self.device)
+        self._sampled = self.sampler.state_dict()
+        self._seed = state["seed"]
+        if self.ranks.is_first:
+            self.sinks.metrics.truncate(state["metrics_position"])

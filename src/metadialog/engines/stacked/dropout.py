@@ -1,4 +1,4 @@
-"""Dropout masks, drawn ahead of the forward passes and in the order in which one task after another would draw them.
+"""Dropout masks, drawn ahead of the forward passes, each task's from a seed of its own.
 
 So an engine that runs all tasks at once drops the very units that the reference drops after the same seed.
 """
@@ -12,6 +12,7 @@ from torch.nn.functional import dropout
 
 from metadialog.episodes import Batch
 from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,16 @@ class Masks:
     output: Tensor | None
 
 
-def draw(model: DialogModel, passes: Sequence[Sequence[Batch]]) -> list[Masks]:
+def draw(
+    model: DialogModel, passes: Sequence[Sequence[Batch]], seeds: TaskSeeds, numbers: Sequence[int]
+) -> list[Masks]:
     """Draw the masks of some passes over all tasks, task by task.
 
     Args:
         model: its dropout, widths, dtype and device count.
         passes: the batch of each task in each pass.
+        seeds: of the meta-batch.
+        numbers: of the tasks, by which each has its seed.
 
     Returns:
         The masks of each pass, padded to its largest batch.
@@ -47,23 +52,27 @@ def draw(model: DialogModel, passes: Sequence[Sequence[Batch]]) -> list[Masks]:
         exchanges, tokens = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
         size = (len(batches), tokens, exchanges)
         found.append({site: like.new_zeros(*size, width) for site, width, _ in sites})
-    drawn = [
-        (number, task, part)
-        for task in range(len(passes[0]))
-        for number, batches in enumerate(passes)
-        for part in batches[task].buckets or (batches[task],)  # as `mean_token_loss` goes through them
-    ]
-    for number, task, part in drawn:
-        exchanges, tokens = part.inputs.shape
-        rows = torch.arange(exchanges, device=like.device) if part.rows is None else part.rows
-        for site, width, probability in sites:
-            # Embeddings lie in memory exchange by exchange, the layers' outputs token by token.
-            if site == 0:
-                ones = like.new_ones(exchanges, tokens, width).transpose(0, 1)
-            else:
-                ones = like.new_ones(tokens, exchanges, width)
-            found[number][site][task, :tokens, rows] = dropout(ones, probability)
+    for task, name in enumerate(numbers):
+        with seeds.of(name):
+            for masks, batches in zip(found, passes, strict=True):
+                for part in batches[task].buckets or (batches[task],):  # as `mean_token_loss` goes through them
+                    _draw_part(masks, task, part, sites, like)
     return [Masks(tuple(of.get(layer) for layer in range(layers)), of.get(layers)) for of in found]
+
+
+def _draw_part(
+    masks: dict[int, Tensor], task: int, part: Batch, sites: Sequence[tuple[int, int, float]], like: Tensor
+) -> None:
+    """Draw the masks of one forward pass of a task, site by site."""
+    exchanges, tokens = part.inputs.shape
+    rows = torch.arange(exchanges, device=like.device) if part.rows is None else part.rows
+    for site, width, probability in sites:
+        # Embeddings lie in memory exchange by exchange, the layers' outputs token by token.
+        if site == 0:
+            ones = like.new_ones(exchanges, tokens, width).transpose(0, 1)
+        else:
+            ones = like.new_ones(tokens, exchanges, width)
+        masks[site][task, :tokens, rows] = dropout(ones, probability)
 
 
 def _sites(model: DialogModel) -> list[tuple[int, int, float]]:

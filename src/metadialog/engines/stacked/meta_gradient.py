@@ -10,8 +10,10 @@ from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reductio
 from metadialog.engines.stacked.sweep import Keeping, RateKey, Sweep
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
+from metadialog.inner.base import InnerRule
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
 
 
 def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | None:
@@ -21,9 +23,24 @@ def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | 
     for loss in (objective, inner.support_objective or objective):
         if loss is not mean_token_loss:
             return f"the objective {getattr(loss, '__name__', type(loss).__name__)}"
-    if not inner.rule.is_plain:
-        return f"an inner loop of {type(inner.rule).__name__} with its options"
-    return None
+    return None if inner.rule.is_plain else rule_obstacle(inner.rule)
+
+
+def rule_obstacle(rule: InnerRule) -> str:
+    """Say which of an inner rule's ways are not those of plain gradient descent."""
+    ways = [f"inner.{option}" for option in ("clip_norm", "weight_decay", "chunk") if getattr(rule, option)]
+    kind = type(rule).__name__
+    return f"an inner loop of {kind}{' with ' + ', '.join(ways) if ways else ''}"
+
+
+def check_rule(engine: str, rule: InnerRule) -> None:
+    """Check that an inner rule's derivatives are written out.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if not rule.is_plain:
+        raise _refusal(engine, rule_obstacle(rule))
 
 
 def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: InnerLoop) -> DialogModel:
@@ -34,11 +51,15 @@ def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: 
     """
     unknown = obstacle(model, objective, inner)
     if unknown is not None or not isinstance(model, DialogModel):
-        raise ConfigError(
-            f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
-            f"alone, not those of {unknown}; engine=learn2learn and engine=auto know all"
-        )
+        raise _refusal(engine, str(unknown))
     return model
+
+
+def _refusal(engine: str, unknown: str) -> ConfigError:
+    return ConfigError(
+        f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
+        f"alone, not those of {unknown}; engine=learn2learn and engine=auto know all"
+    )
 
 
 def swept_meta_gradient(
@@ -48,9 +69,10 @@ def swept_meta_gradient(
     outer_losses, support_losses, query_losses = [], [], []
     totals: dict[str, Tensor] = {}
     rate_totals: dict[RateKey, Tensor] = {}
+    seeds = TaskSeeds()
     with torch.no_grad():
         for start in range(0, len(episodes), size):
-            swept = Sweep(model, episodes[start : start + size], inner, keeping).run()
+            swept = Sweep(model, episodes[start : start + size], inner, keeping, seeds).run()
             outer_losses.append(swept.outer_losses)
             support_losses.append(swept.support_losses)
             query_losses.append(swept.query_losses)

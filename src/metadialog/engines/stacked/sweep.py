@@ -20,6 +20,7 @@ from metadialog.engines.stacked.tasks import stack, touched_rows
 from metadialog.engines.stacked.trajectory import Trajectory
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
 
 EMBEDDING = "embed.weight"
 RateKey = tuple[int, str]
@@ -66,9 +67,17 @@ class Sweep:
         episodes: the tasks.
         inner: the inner loop.
         keeping: what is kept.
+        seeds: of the meta-batch.
     """
 
-    def __init__(self, model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop, keeping: Keeping) -> None:
+    def __init__(
+        self,
+        model: DialogModel,
+        episodes: Sequence[Episode],
+        inner: InnerLoop,
+        keeping: Keeping,
+        seeds: TaskSeeds,
+    ) -> None:
         self.inner = inner
         self.keeping = keeping
         self.network = StackedDialogModel(model)
@@ -87,10 +96,15 @@ class Sweep:
             self.rows, tokens = self._touched(supports, queries)
         dtype = model.linear.weight.dtype
         self.support, self.query = stack(supports, tokens[0], dtype), stack(queries, tokens[1], dtype)
-        self.masks = self._masks(model, supports, queries)
+        self.masks = self._masks(model, supports, queries, seeds, [episode.index for episode in episodes])
 
     def _masks(
-        self, model: DialogModel, supports: Sequence[Batch], queries: Sequence[Batch]
+        self,
+        model: DialogModel,
+        supports: Sequence[Batch],
+        queries: Sequence[Batch],
+        seeds: TaskSeeds,
+        numbers: Sequence[int],
     ) -> dict[tuple[str, int], dropout.Masks]:
         """Draw the dropout of each pass, in the order in which the reference engine makes them."""
         passes = []
@@ -100,7 +114,8 @@ class Sweep:
             if step < max(1, self.inner.steps):
                 passes.append(("support", step))
         sets = {"support": supports, "query": queries}
-        return dict(zip(passes, dropout.draw(model, [sets[of_set] for of_set, _ in passes]), strict=True))
+        masks = dropout.draw(model, [sets[of_set] for of_set, _ in passes], seeds, numbers)
+        return dict(zip(passes, masks, strict=True))
 
     def _touched(self, supports: Sequence[Batch], queries: Sequence[Batch]) -> tuple[Tensor, list[list[Tensor]]]:
         """Reduce the embedding, and its rates, to the rows that each task uses: the others' gradient is zero."""

@@ -1,0 +1,67 @@
+"""SIGINT and SIGTERM: an exception where the program stands, but not within a passage that has to be whole."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from metadialog.errors import Terminated
+
+ENDING_SECONDS = 10.0
+"""How long the program takes to end in order, at most; further signals would only disturb it then."""
+
+
+@dataclass(slots=True)
+class _State:
+    passages: int = 0
+    pending: KeyboardInterrupt | None = None
+    deaf_until: float = 0.0
+
+
+_state = _State()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM, as batch systems send it, unwind the program like Ctrl-C, and both of them only once.
+
+    Launchers send a signal to a whole group of processes and then to each of them: what comes while the program ends
+    is ignored.
+    """
+    before = {number: signal.signal(number, _on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    _state.deaf_until = 0.0
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let a signal wait until the passage is over; for short ones, after which state is either old or new."""
+    _state.passages += 1
+    try:
+        yield
+    finally:
+        _state.passages -= 1
+        if _state.passages == 0 and _state.pending is not None:
+            error, _state.pending = _state.pending, None
+            _unwind(error)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - so it is called
+    if time.monotonic() < _state.deaf_until:
+        return
+    error = Terminated(f"by signal {number}") if number == signal.SIGTERM else KeyboardInterrupt()
+    if _state.passages:
+        _state.pending = error
+    else:
+        _unwind(error)
+
+
+def _unwind(error: KeyboardInterrupt) -> None:
+    _state.deaf_until = time.monotonic() + ENDING_SECONDS
+    raise error

@@ -1,0 +1,164 @@
+"""Whether runs may stand in one table: the same data, split and held-out episodes, and one config a row."""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from metadialog.config import read, show
+from metadialog.errors import RunError
+from metadialog.reports.runs import Run
+
+# Where and with what a run was made, and not what it does.
+_WHERE = ("seed", "logger", "device", "threads", "cache", "resume", "dataset.root", "dataset.path")
+
+
+def check_comparable(runs: Sequence[Run]) -> None:
+    """Check that the runs can be compared at all, and that each row is of one config.
+
+    Raises:
+        RunError: with one line that names what differs, and the runs.
+    """
+    problems = list(_differences(runs))
+    if problems:
+        raise RunError(f"the runs are not comparable: {'; '.join(problems)}; make a table of each")
+    for algorithm in sorted({run.algorithm for run in runs}):
+        _check_row(algorithm, [run for run in runs if run.algorithm == algorithm])
+
+
+def row_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
+    """Return in which options rows differ beyond their algorithms: option -> algorithm -> value.
+
+    The readers of a table should know; whether it is fair is theirs to judge.
+    """
+    firsts = {run.algorithm: _options(run.config) for run in reversed(runs)}
+    keys = sorted({key for options in firsts.values() for key in options})
+    found = {}
+    for key in keys:
+        values = {algorithm: show(options.get(key, "-")) for algorithm, options in sorted(firsts.items())}
+        if key.partition(".")[0] != "algorithm" and len(set(values.values())) > 1:
+            found[key] = values
+    return found
+
+
+def _differences(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield what forbids a comparison, each with the runs on either side."""
+    yield from _unequal("the data set", runs, lambda run: str(run.records["dataset"].iloc[0]))
+    yield from _unequal("the texts' language", runs, lambda run: run.language)
+    splits = {key for run in runs for key in _flat(run.config.get("split"), "split")}
+    for key in sorted(splits):
+        yield from _unequal(key, runs, lambda run, key=key: show(_flat(run.config.get("split"), "split").get(key, "-")))  # type: ignore[misc]
+    for metric in sorted({name for run in runs for name in run.signatures}):
+        yield from _unequal(f"the signature of {metric}", runs, lambda run, m=metric: run.signatures.get(m, "-"))  # type: ignore[misc]
+    yield from _other_episodes(runs)
+
+
+def _unequal(what: str, runs: Sequence[Run], value: Callable[[Run], Hashable]) -> Iterator[str]:
+    sides = _sides(runs, value)
+    if len(sides) > 1:
+        yield f"{what} is {', '.join(f'{found} in {_names(paths)}' for found, paths in sides.items())}"
+
+
+def _sides(runs: Sequence[Run], value: Callable[[Run], Hashable]) -> dict[Hashable, list[Path]]:
+    sides: dict[Hashable, list[Path]] = {}
+    for run in runs:
+        sides.setdefault(value(run), []).append(run.path)
+    return sides
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+
+def _other_episodes(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield how held-out episodes differ; runs may have other numbers of shots, but some have to be common."""
+    for shots in sorted({shots for run in runs for shots in run.episodes}):
+        having = [run for run in runs if shots in run.episodes]
+        sides = list(_sides(having, lambda run: run.episodes[shots]).values())  # noqa: B023 - used at once
+        if len(sides) > 1:
+            yield (
+                f"the held-out episodes with {shots} shots differ between {_names(sides[0])}, and {_names(sides[1])}"
+                f"{_why(runs, sides)}"
+            )
+            return
+    for first, second in combinations({frozenset(run.episodes): run for run in runs}.values(), 2):
+        if not set(first.episodes) & set(second.episodes):
+            shots_of = [", ".join(map(str, sorted(run.episodes))) for run in (first, second)]
+            yield f"shots are {shots_of[0]} in {first.path}, {shots_of[1]} in {second.path}, and none in common"
+            return
+    words = _sides(runs, _scored_words)
+    if len(words) > 1:
+        one, other = list(words.values())[:2]
+        yield (
+            f"the scored words of the same episodes differ between {_names(one)}, and {_names(other)} "
+            f"(references cut by evaluation.max_tokens, or another sampler.loss_on)"
+        )
+
+
+def _scored_words(run: Run) -> Hashable:
+    """Return the reference words of each episode, which do not depend on the number of shots."""
+    words = run.records.groupby(["topic", "episode"])["words"].agg(["min", "max"])
+    return tuple(words.itertuples(name=None))
+
+
+def _why(runs: Sequence[Run], sides: Sequence[Sequence[Path]]) -> str:
+    """Name the options behind the difference, where there are any."""
+    pair = [next(run for run in runs if run.path == side[0]) for side in sides[:2]]
+    options = [_flat(run.config.get("evaluation"), "evaluation") for run in pair]
+    ignored = ("evaluation.shots", "evaluation.steps", "evaluation.report_steps")
+    keys = [key for key in sorted({*options[0], *options[1]}) if key not in ignored]
+    named = [
+        f"{key} {show(options[0].get(key, '-'))} and {show(options[1].get(key, '-'))}"
+        for key in keys
+        if options[0].get(key) != options[1].get(key)
+    ]
+    return f" ({', '.join(named)})" if named else ""
+
+
+def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
+    """Check that a row's runs differ in their seeds, and in nothing else.
+
+    Raises:
+        RunError: they do not.
+    """
+    for run, other in combinations(runs, 2):
+        if run.seed == other.seed:
+            raise RunError(
+                f"algorithm {algorithm}: seed {run.seed} is there twice, in {run.path} and {other.path}; leave one out"
+            )
+    options = [(run, _options(run.config)) for run in runs]
+    keys = sorted({key for _, found in options for key in found})
+    first, base = options[0]
+    for run, found in options[1:]:
+        differing = [key for key in keys if base.get(key, "-") != found.get(key, "-")]
+        if differing:
+            values = "; ".join(
+                f"{key} ({show(base.get(key, '-'))} in {first.path}, {show(found.get(key, '-'))} in {run.path})"
+                for key in differing
+            )
+            raise RunError(
+                f"algorithm {algorithm}: its runs differ in {values}; a row is one config with several seeds: give "
+                f"each config a name by algorithm.name=..., or make a table of each"
+            )
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run does, flat; a run that it started from counts by what that one does, not by where it lies."""
+    found: dict[str, Any] = {}
+    for key, value in _flat(config).items():
+        if any(key == where or key.startswith(f"{where}.") for where in _WHERE):
+            continue
+        source = Path(value).expanduser() / "config.yaml" if isinstance(value, str) and "/" in value else None
+        if source is not None and source.is_file():
+            found |= {f"{key}:{inner}": kept for inner, kept in _options(read(source)).items()}
+        elif key not in ("run", "start.run"):  # the run that it came from is no longer there
+            found[key] = value
+    return found
+
+
+def _flat(node: object, path: str = "") -> dict[str, Any]:
+    """Return a config as option -> value."""
+    if isinstance(node, Mapping):
+        parts = (_flat(value, f"{path}.{name}" if path else str(name)) for name, value in node.items())
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: node} if path else {}

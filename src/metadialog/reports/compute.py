@@ -1,0 +1,90 @@
+"""Quality against compute, from what each run wrote of its cost."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from metadialog.reports.comparison import Comparison
+from metadialog.reports.figures import bars, finite, look, name_values, perplexity_axis, style
+
+_AXES = {
+    "flops": ("FLOPs of meta-training (estimate)", 1.0),
+    "tokens": ("tokens seen in meta-training", 1.0),
+    "seconds": ("seconds of meta-training", 1.0),
+    "peak_bytes": ("peak memory of meta-training, MiB", 2.0**20),
+}
+_TICKS = 5
+_SHORT = EngFormatter()
+
+
+def costs(comparison: Comparison) -> pd.DataFrame:
+    """Return the mean cost of meta-training over seeds: a row for each algorithm, a column for each kind.
+
+    Empty if any run says nothing of its cost, as half a comparison would mislead.
+    """
+    rows = []
+    for run in comparison.runs:
+        phase = (run.cost or {}).get("meta_train")
+        if not isinstance(phase, dict):
+            return pd.DataFrame()
+        known = {kind: phase[kind] for kind in _AXES if isinstance(phase.get(kind), int | float)}
+        rows.append({"algorithm": run.algorithm, **known})
+    return pd.DataFrame(rows).groupby("algorithm", sort=False).mean().dropna(axis="columns")
+
+
+def compute_figure(comparison: Comparison, spent: pd.DataFrame) -> Figure:
+    """Draw word perplexity, with the most shots after the last inner step, against each kind of cost.
+
+    Args:
+        comparison: the numbers.
+        spent: the `costs`, not empty. What cost nothing stands at the left edge.
+    """
+    shots, step = comparison.last
+    part = finite(comparison, "word_perplexity")
+    part = part[(part["shots"] == shots) & (part["inner_step"] == step)].set_index("algorithm")
+    kinds = [kind for kind in _AXES if kind in spent and (spent[kind] > 0).any()]
+    with style():
+        figure = Figure(figsize=(3.5 * len(kinds) + 0.3, 3.6))
+        panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
+        for axes, kind in zip(panels, kinds, strict=True):
+            _draw(axes, part, spent[kind] / _AXES[kind][1], comparison.algorithms)
+            axes.set_xlabel(_AXES[kind][0])
+        perplexity_axis(panels[0], comparison)
+        figure.draw_without_rendering()
+        # All panels share the y-axis: names on the right of the last are those of all.
+        name_values(panels[-1], part["mean"].to_dict(), comparison.algorithms)
+    return figure
+
+
+def _draw(axes: Axes, part: pd.DataFrame, spent: "pd.Series[float]", algorithms: Sequence[str]) -> None:
+    least, most = spent[spent > 0].min(), spent.max()
+    free = least / 10 ** (0.3 + 0.15 * np.log10(most / least))
+    for place, algorithm in enumerate(algorithms):
+        if algorithm in part.index and algorithm in spent.index:
+            row = part.loc[[algorithm]]
+            looks = {**look(place), "linestyle": "none"}
+            axes.errorbar([spent[algorithm] or free], row["mean"], yerr=bars(row), elinewidth=0.7, **looks)
+    axes.set_xscale("log")
+    ticks = _ticks(float(least), float(most))
+    labels = [_SHORT.format_eng(tick).replace(" ", "") for tick in ticks]
+    if (spent == 0).any():
+        axes.axvline(float(np.sqrt(free * least)), color="0.6", linestyle="--", linewidth=0.8)
+        ticks, labels = [float(free), *ticks], ["none", *labels]
+    axes.set_xticks(ticks, labels)
+    axes.minorticks_off()
+
+
+def _ticks(least: float, most: float) -> list[float]:
+    """Return round numbers around a range of positive numbers, few enough for their labels to have room."""
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+        ticks = [factor * 10.0**power for power in powers for factor in factors]
+        inside = [tick for tick in ticks if least / 1.5 <= tick <= most * 1.5]
+        if len(inside) <= _TICKS:
+            return inside
+    return inside[:: math.ceil(len(inside) / _TICKS)]

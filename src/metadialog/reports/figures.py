@@ -1,0 +1,239 @@
+"""The figures of a comparison; readable in print and for the colour-blind: colour, marker and line style, and names."""
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from itertools import product
+from typing import Any
+from warnings import catch_warnings, filterwarnings
+
+import numpy as np
+import pandas as pd
+from matplotlib import font_manager, rc_context, rcParams, ticker
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from metadialog.reports.comparison import CHOSEN, Comparison
+from metadialog.reports.grid import metric_label
+from metadialog.statistics.metrics import METRICS
+
+_MORE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Noto Sans Thai",
+    "Arial Unicode MS",
+)
+_PANELS = 4  # shots with a panel of curves
+_GAP = 0.19  # between names, inches
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_LINES = ("-", "--", ":", "-.")
+_MARKERS = "osD^vP*X<>"
+_LEADER: dict[str, Any] = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+_EDGE: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.5}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the project's style."""
+    # Signs that the style's font lacks are taken from the first of these that is installed, if any is.
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = [*rcParams["font.sans-serif"][:1], *(name for name in _MORE_FONTS if name in installed)]
+    sheet = as_file(files("metadialog.reports") / "style.mplstyle")
+    with sheet as path, plt.style.context(path), rc_context({"font.family": fonts}), catch_warnings():
+        filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        yield
+
+
+def look(place: int) -> dict[str, Any]:
+    """Return how an algorithm is drawn: of 28, no two share both colour and line."""
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "linestyle": _LINES[place % len(_LINES)],
+        "marker": _MARKERS[place % len(_MARKERS)],
+    }
+
+
+def curves_figure(comparison: Comparison) -> Figure:
+    """Draw word perplexity against the inner step with its intervals, a panel for each number of shots."""
+    part = finite(comparison, "word_perplexity")
+    part = part[(part["inner_step"] >= 0) & (part.groupby("shots")["inner_step"].transform("max") > 0)]
+    shots = _some(sorted(part["shots"].unique().tolist()))
+    with style():
+        figure = Figure(figsize=(max(1, len(shots)) * 3.3 + 0.8, _height(comparison)))
+        panels = figure.subplots(1, max(1, len(shots)), squeeze=False, sharey=True)[0]
+        for axes, count in zip(panels, shots, strict=False):
+            _draw_curves(axes, part[part["shots"] == count], comparison.algorithms)
+            axes.set_title(f"{count} shot{'' if count == 1 else 's'}")
+            axes.set_xlabel("inner step")
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        perplexity_axis(panels[0], comparison)
+        figure.draw_without_rendering()
+        for axes, count in zip(panels, shots, strict=False):
+            _name_ends(axes, part[part["shots"] == count], "inner_step", comparison.algorithms)
+    return figure
+
+
+def shots_figure(comparison: Comparison) -> Figure:
+    """Draw word perplexity against shots, after the chosen or else the last step; before adaptation there are none."""
+    part = finite(comparison, "word_perplexity")
+    steps = part.groupby("shots")["inner_step"]
+    main = steps.transform("max").where(steps.transform("min") != CHOSEN, CHOSEN)
+    last = part[part["inner_step"] == main]
+    if part["shots"].min() > 0:
+        before = part[(part["inner_step"] == 0) & (part["shots"] == part["shots"].min())].assign(shots=0)
+        last = pd.concat([before, last])
+    counts = sorted(last["shots"].unique().tolist())
+    # Evenly spaced: 0, 1, 3, 5, 10 would crowd at the left.
+    last = last.assign(place=last["shots"].map(counts.index))
+    with style():
+        figure = Figure(figsize=(5.6, _height(comparison)))
+        axes = figure.subplots()
+        for number, algorithm in enumerate(comparison.algorithms):
+            rows = last[last["algorithm"] == algorithm].sort_values("place")
+            shift = (number - (len(comparison.algorithms) - 1) / 2) * 0.03
+            axes.errorbar(rows["place"] + shift, rows["mean"], yerr=bars(rows), elinewidth=0.7, **look(number))
+        axes.set_xticks(range(len(counts)), [f"{count}" if count else "0\n(before)" for count in counts])
+        axes.set_xlabel("shots (support dialogues)")
+        perplexity_axis(axes, comparison)
+        figure.draw_without_rendering()
+        _name_ends(axes, last, "place", comparison.algorithms)
+    return figure
+
+
+def topics_figure(comparison: Comparison) -> Figure:
+    """Draw the gain by topic and algorithm as a heat map, with its numbers."""
+    part = comparison.topics[comparison.topics["metric"] == "gain"]
+    gains = part.pivot_table(index="topic", columns="algorithm", values="mean", dropna=False)
+    gains = gains.reindex(columns=list(comparison.algorithms))
+    values = gains.to_numpy(dtype="float64")
+    finite = np.abs(values[np.isfinite(values)])
+    limit = max(float(finite.max()) if finite.size else 0.0, 1e-6)
+    with style():
+        figure = Figure(figsize=(2.2 + 0.78 * values.shape[1], 1.6 + 0.34 * values.shape[0]))
+        axes = figure.subplots()
+        image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
+        axes.grid(visible=False)
+        axes.set_xticks(range(values.shape[1]), list(gains.columns), rotation=35, ha="right", parse_math=False)
+        axes.set_yticks(range(values.shape[0]), [str(topic) for topic in gains.index], parse_math=False)
+        for row, column in product(range(values.shape[0]), range(values.shape[1])):
+            value = values[row, column]
+            dark = math.isfinite(value) and abs(value) > 0.5 * limit
+            text = f"{value:+.2f}" if math.isfinite(value) else "diverged"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        axes.set_title(f"Gain by adaptation, {comparison.last_words}")
+        bar = figure.colorbar(image, ax=axes, shrink=0.9)
+        bar.set_label(f"{metric_label(METRICS['gain'], comparison.runs[0].language)}; more is better")
+    return figure
+
+
+def _draw_curves(axes: Axes, part: pd.DataFrame, algorithms: Sequence[str]) -> None:
+    for place, algorithm in enumerate(algorithms):
+        rows = part[part["algorithm"] == algorithm].sort_values("inner_step")
+        looks = look(place)
+        axes.plot(rows["inner_step"], rows["mean"], markevery=max(1, len(rows) // 5), **looks)
+        axes.fill_between(rows["inner_step"], rows["low"], rows["high"], color=looks["color"], alpha=0.07, linewidth=0)
+        for end in ("low", "high"):
+            axes.plot(rows["inner_step"], rows[end], color=looks["color"], linestyle=looks["linestyle"], **_EDGE)
+
+
+def _name_ends(axes: Axes, part: pd.DataFrame, by: str, algorithms: Sequence[str]) -> None:
+    """Write each algorithm's name beside its last point."""
+    ends = part.sort_values(by).groupby("algorithm").tail(1).set_index("algorithm")["mean"]
+    name_values(axes, ends.to_dict(), algorithms)
+
+
+def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequence[str]) -> None:
+    """Write algorithms' names on the right, at their values, moved apart where they would cover each other."""
+    named = [name for name in algorithms if name in values]
+    if not named:
+        return
+    gap = _GAP * axes.figure.dpi / axes.get_window_extent().height
+    points = axes.transData.transform([(axes.get_xlim()[1], values[name]) for name in named])
+    heights = axes.transAxes.inverted().transform(points)[:, 1].tolist()
+    for name, place, height in zip(
+        named,
+        heights,
+        spread(heights, gap),
+        strict=True,
+    ):
+        colour = look(list(algorithms).index(name))["color"]
+        axes.annotate(
+            name,
+            (1.0, place),
+            (1.04, height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8,
+            color=colour,
+            parse_math=False,
+            arrowprops={**_LEADER, "color": colour},
+            annotation_clip=False,
+        )
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Move heights apart, as little as it takes, until none is nearer to another than `gap`; their order stays."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    groups: list[list[int]] = []
+    for place in order:
+        groups.append([place])
+        # A group is written as one block around its middle; blocks that meet become one.
+        while len(groups) > 1 and _low(groups[-1], heights, gap) - _high(groups[-2], heights, gap) < gap:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    moved = list(heights)
+    for group in groups:
+        for number, place in enumerate(group):
+            moved[place] = _low(group, heights, gap) + number * gap
+    return moved
+
+
+def _low(group: Sequence[int], heights: Sequence[float], gap: float) -> float:
+    return sum(heights[place] for place in group) / len(group) - gap * (len(group) - 1) / 2
+
+
+def _high(group: Sequence[int], heights: Sequence[float], gap: float) -> float:
+    return _low(group, heights, gap) + gap * (len(group) - 1)
+
+
+def perplexity_axis(axes: Axes, comparison: Comparison) -> None:
+    """Make a y-axis of word perplexity."""
+    axes.set_yscale("log")
+    axes.set_ylabel(f"{metric_label(METRICS['word_perplexity'], comparison.runs[0].language)}; less is better")
+    low, high = axes.get_ylim()
+    if high / low < 30:  # decades alone would leave an axis without numbers
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
+        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.4g}"))
+
+
+def finite(comparison: Comparison, metric: str) -> pd.DataFrame:
+    """Return the scores that can be drawn; of what has no interval the ends are the value itself."""
+    part = comparison.scores[comparison.scores["metric"] == metric]
+    part = part[np.isfinite(part["mean"])]
+    drawn: pd.DataFrame = part.assign(low=part["low"].fillna(part["mean"]), high=part["high"].fillna(part["mean"]))
+    return drawn
+
+
+def bars(rows: pd.DataFrame) -> list["pd.Series[float]"]:
+    """Return the lengths of error bars, downward and upward."""
+    return [(rows["mean"] - rows["low"]).clip(lower=0), (rows["high"] - rows["mean"]).clip(lower=0)]
+
+
+def _height(comparison: Comparison) -> float:
+    """Return the inches of a figure, high enough for the names beside it."""
+    return max(3.8, 0.9 + 1.25 * _GAP * len(comparison.algorithms))
+
+
+def _some(shots: Sequence[int]) -> list[int]:
+    """Return few enough numbers of shots to draw, the least and the most among them."""
+    if len(shots) <= _PANELS:
+        return list(shots)
+    return [shots[place] for place in np.linspace(0, len(shots) - 1, _PANELS).round().astype(int)]

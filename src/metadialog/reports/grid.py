@@ -1,0 +1,201 @@
+"""Tables as they are printed, before it is decided in what language: rows are algorithms, columns are metrics."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from metadialog.errors import ConfigError
+from metadialog.reports.comparison import CHOSEN, Comparison
+from metadialog.statistics.metrics import METRICS, Metric
+from metadialog.text import word_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number in a table.
+
+    Attributes:
+        mean, low, high: written out, the exponent of large ones as in 1.8e7; `low` is empty without an interval.
+        best: of its column.
+        alike: not significantly worse than the best.
+        value: to sort by.
+    """
+
+    mean: str
+    low: str
+    high: str
+    best: bool
+    alike: bool
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        title: what it is of.
+        corner: what its rows are.
+        groups: what stands above the columns: a text, and over how many of them.
+        columns: the columns' names.
+        rows: a name and a cell for each column; None where there is no number.
+    """
+
+    title: str
+    corner: str
+    groups: Sequence[tuple[str, int]]
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Cell | None]]]
+
+
+def metric_label(metric: Metric, language: str) -> str:
+    """Return what a metric is called: where a word is a character, this is said."""
+    unit = word_unit(language)
+    return metric.label if unit == "word" else metric.label.replace("word", unit)
+
+
+def score_grids(
+    comparison: Comparison, metrics: Sequence[Metric], shots: Sequence[int] | None, steps: Sequence[int] | None
+) -> list[Grid]:
+    """Return a table for each number of shots.
+
+    Args:
+        comparison: the numbers.
+        metrics: the columns; each once for every step at which it was reported.
+        shots: which numbers of support dialogues; None for the most.
+        steps: which inner steps; None for the chosen or else the last, and for the first metric before.
+
+    Raises:
+        ConfigError: the records have not these shots or steps.
+    """
+    scores = comparison.scores
+    known = sorted(scores["shots"].unique().tolist())
+    chosen = known[-1:] if shots is None else list(shots)
+    _check("shots", chosen, known)
+    if steps is not None:
+        _check("steps", steps, sorted(scores["inner_step"].unique().tolist()))
+    return [_score_grid(comparison, metrics, one, steps) for one in chosen]
+
+
+def topic_grids(comparison: Comparison) -> list[Grid]:
+    """Return the tables of topics, with the most shots after the last inner step: perplexity and gain."""
+    topics = comparison.topics
+    grids = []
+    for name, part in topics.groupby("metric", sort=False):
+        metric = METRICS[str(name)]
+        columns = list(dict.fromkeys(part["topic"]))
+        by_topic = {topic: rows.set_index("algorithm") for topic, rows in part.groupby("topic")}
+        bests = {topic: _best(rows["mean"], metric) for topic, rows in by_topic.items()}
+        rows = [
+            (
+                algorithm,
+                [
+                    _cell(by_topic[topic].loc[algorithm], metric, best=bests[topic] == algorithm, alike=False)
+                    for topic in columns
+                ],
+            )
+            for algorithm in comparison.algorithms
+        ]
+        label = metric_label(metric, comparison.runs[0].language)
+        title = f"{label[:1].upper()}{label[1:]} by topic, {comparison.last_words}"
+        grids.append(Grid(title, "algorithm", [(label, len(columns))], columns, rows))
+    return grids
+
+
+def _score_grid(comparison: Comparison, metrics: Sequence[Metric], shots: int, steps: Sequence[int] | None) -> Grid:
+    scores = comparison.scores[comparison.scores["shots"] == shots]
+    columns = list(_columns(scores, metrics, steps))
+    groups: dict[str, int] = {}
+    for metric, _ in columns:
+        label = metric_label(metric, comparison.runs[0].language)
+        arrow = {"lower": " ↓", "higher": " ↑", None: ""}[metric.better]
+        groups[label + arrow] = groups.get(label + arrow, 0) + 1
+    found = scores.set_index(["algorithm", "metric", "inner_step"])
+    bests = {
+        (metric.name, step): _best(found["mean"].xs((metric.name, step), level=("metric", "inner_step")), metric)
+        for metric, step in columns
+    }
+    rows = []
+    for algorithm in comparison.algorithms:
+        cells: list[Cell | None] = []
+        for metric, step in columns:
+            key = (algorithm, metric.name, step)
+            best = bests[key[1:]] == algorithm
+            cells.append(_score_cell(found, key, metric, best, comparison.settings.significance))
+        rows.append((algorithm, cells))
+    names = [_steps(step) for _, step in columns]
+    return Grid(f"Held-out topics, {_shots(shots)}, by inner steps", "algorithm", list(groups.items()), names, rows)
+
+
+def _columns(
+    scores: pd.DataFrame, metrics: Sequence[Metric], steps: Sequence[int] | None
+) -> Iterator[tuple[Metric, int]]:
+    for place, metric in enumerate(metrics):
+        reported = sorted(scores.loc[scores["metric"] == metric.name, "inner_step"].unique().tolist())
+        if not reported:
+            continue
+        main = CHOSEN if CHOSEN in reported else reported[-1]
+        usual = [min(step for step in reported if step >= 0), main] if place == 0 else [main]
+        wanted = usual if steps is None else steps
+        yield from ((metric, step) for step in dict.fromkeys(wanted) if step in reported)
+
+
+def _score_cell(
+    found: pd.DataFrame, key: tuple[str, str, int], metric: Metric, best: bool, significance: float
+) -> Cell | None:
+    if key not in found.index:
+        return None
+    row: Any = found.loc[[key]].iloc[0]
+    p_value = float(row["p_value_vs_best"])
+    return _cell(row, metric, best=best, alike=not best and p_value >= significance)
+
+
+def _cell(row: Any, metric: Metric, *, best: bool, alike: bool) -> Cell:  # noqa: ANN401 - a pandas row
+    mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
+    ends = ("", "") if math.isnan(low) else (number(low, metric.digits), number(high, metric.digits))
+    return Cell(number(mean, metric.digits), *ends, best=best, alike=alike, value=mean)
+
+
+def _best(means: "pd.Series[float]", metric: Metric) -> str | None:
+    finite = means[means.map(math.isfinite)]
+    if metric.better is None or finite.empty:
+        return None
+    return str(finite.idxmin() if metric.better == "lower" else finite.idxmax())
+
+
+def number(value: float, digits: int | None) -> str:
+    """Write a number with so many digits after the point; without `digits`, with three or four that count.
+
+    Large numbers have an exponent, as in 1.79e7; what is no finite number is called diverged.
+    """
+    if not math.isfinite(value):
+        return "diverged"
+    if digits is not None:
+        return f"{value:.{digits}f}"
+    if abs(value) >= 100_000:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _shots(shots: int) -> str:
+    return f"{shots} shot{'' if shots == 1 else 's'}"
+
+
+def _steps(step: int) -> str:
+    if step == CHOSEN:
+        return "chosen step"
+    return "before" if step == 0 else f"{step} step{'' if step == 1 else 's'}"
+
+
+def _check(option: str, chosen: Sequence[int], known: Sequence[int]) -> None:
+    wrong = ["chosen" if value == CHOSEN else value for value in chosen if value not in known]
+    if wrong:
+        shown = ", ".join("chosen" if value == CHOSEN else str(value) for value in chosen)
+        raise ConfigError(
+            f"{option}=[{shown}]: no run has records of {option} {', '.join(map(str, wrong))}; there are "
+            f"{', '.join('chosen' if value == CHOSEN else str(value) for value in known)}"
+        )

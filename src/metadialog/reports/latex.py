@@ -1,0 +1,83 @@
+"""Tables in LaTeX, with booktabs."""
+
+import re
+from collections.abc import Sequence
+
+from metadialog.reports.comparison import Comparison
+from metadialog.reports.grid import Cell, Grid
+from metadialog.reports.words import legend, size
+
+_PREAMBLE = r"""% A document of its own; the table environments stand in any other that loads booktabs and graphicx.
+\documentclass{article}
+\usepackage[utf8]{inputenc}
+\usepackage{booktabs}
+\usepackage{graphicx}
+\usepackage[margin=2cm]{geometry}
+\begin{document}
+"""
+_ENVIRONMENT = r"""\begin{table}[htbp]
+\centering
+\caption{%s}
+\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%%
+\begin{tabular}{l%s}
+\toprule
+%s
+\midrule
+%s
+\bottomrule
+\end{tabular}}
+\end{table}
+"""
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': "''", "≈": r"$\approx$", "≥": r"$\geq$", "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+}  # fmt: skip
+# What pdflatex's first fonts have beyond these: they are everywhere, and those with more letters are not.
+_LATIN = {*map(chr, range(0x20, 0x7F)), *map(chr, range(0xC0, 0x100))} - {*"ÐðÞþ", "\N{MULTIPLICATION SIGN}", "÷"}
+
+
+def latex(comparison: Comparison, grids: Sequence[Grid], topics: Sequence[Grid]) -> str:
+    """Return `table.tex`."""
+    caption = f"{size(comparison)} {legend(comparison)}"
+    tables = [environment(grid, f"{grid.title}. {caption}") for grid in grids]
+    tables += [environment(grid, f"{grid.title}.") for grid in topics]
+    return _PREAMBLE + "\n".join(tables) + "\\end{document}\n"
+
+
+def environment(grid: Grid, caption: str) -> str:
+    """Return a table environment."""
+    rows = "\n".join(f"{escape(name)} & {' & '.join(map(_cell, cells))} \\\\" for name, cells in grid.rows)
+    return _ENVIRONMENT % (escape(caption), "r" * len(grid.columns), _header(grid), rows)
+
+
+def _header(grid: Grid) -> str:
+    groups, rules, at = [], [], 2
+    for text, count in grid.groups:
+        groups.append(f"\\multicolumn{{{count}}}{{c}}{{{escape(text)}}}")
+        rules.append(f"\\cmidrule(lr){{{at}-{at + count - 1}}}")
+        at += count
+    names = " & ".join(f"\\multicolumn{{1}}{{c}}{{{escape(name)}}}" for name in grid.columns)
+    return f" & {' & '.join(groups)} \\\\\n{' '.join(rules)}\n{escape(grid.corner)} & {names} \\\\"
+
+
+def escape(text: str) -> str:
+    """Let LaTeX show a text as it is; signs that pdflatex's fonts lack are named by their code points."""
+    return "".join(_SPECIAL.get(sign, sign if sign in _LATIN else f"[U+{ord(sign):04X}]") for sign in text)
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "--"
+    mean = f"\\textbf{{{_number(cell.mean, bold=True)}}}" if cell.best else _number(cell.mean)
+    mark = r"\,$\approx$" if cell.alike else ""
+    return f"{mean}{mark} {{\\scriptsize [{_number(cell.low)}, {_number(cell.high)}]}}" if cell.low else mean + mark
+
+
+def _number(text: str, *, bold: bool = False) -> str:
+    found = re.fullmatch(r"(-?[\d.]+)e(-?\d+)", text)
+    if found:
+        power = rf"{found[1]} \times 10^{{{found[2]}}}"
+        return rf"$\mathbf{{{power}}}$" if bold else f"${power}$"
+    return f"${text}$" if text.startswith("-") else text

@@ -1,0 +1,128 @@
+"""Tables and figures as web pages that need nothing else: no network and no other file."""
+
+import base64
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from metadialog.reports.comparison import Comparison
+from metadialog.reports.differences import HEADER
+from metadialog.reports.figures import look
+from metadialog.reports.grid import Grid, metric_label
+from metadialog.reports.words import commands, legend, methods, size, varied_lines
+
+_DASHES = {"-": "", "--": "8 4", ":": "2 4", "-.": "8 4 2 4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure in a page.
+
+    Attributes:
+        caption: what it shows.
+        png: the file's content.
+    """
+
+    caption: str
+    png: bytes
+
+    @property
+    def data(self) -> str:
+        """The content as base64."""
+        return base64.b64encode(self.png).decode()
+
+
+def page(
+    comparison: Comparison,
+    grids: Sequence[Grid],
+    topics: Sequence[Grid],
+    differences: Sequence[Sequence[str]],
+    notes: Sequence[str],
+    command: str,
+    pictures: Sequence[Picture] | None = None,
+) -> str:
+    """Return a page: with pictures `report.html`, without `table.html`.
+
+    Args:
+        comparison: the numbers.
+        grids: the tables of scores.
+        topics: the tables of topics.
+        differences: the rows of the table of differences.
+        notes: what else the reader should know, a sentence each.
+        command: what made this page.
+        pictures: the figures; None leaves them and the interactive chart out.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["power"] = _power
+    return environment.from_string(_part("report.html.jinja")).render(
+        dataset=comparison.dataset,
+        size=size(comparison),
+        warnings=comparison.warnings,
+        scores=grids,
+        legend=legend(comparison),
+        data=None if pictures is None else _chart(comparison),
+        figures=pictures or [],
+        differences=differences,
+        header=HEADER,
+        last=comparison.last_words,
+        topics=topics,
+        methods=methods(comparison),
+        notes=notes,
+        varied=varied_lines(comparison),
+        commands=commands(comparison),
+        command=command,
+        style=_part("report.css"),
+        script=_part("report.js"),
+    )
+
+
+def _part(name: str) -> str:
+    return (files("metadialog.reports") / "page" / name).read_text(encoding="utf-8")
+
+
+def _power(text: str) -> Markup:
+    """Write 1.8e7 as a product with a power of ten."""
+    found = re.fullmatch(r"(-?[\d.]+)e(-?\d+)", text)
+    return Markup("{}&times;10<sup>{}</sup>").format(found[1], found[2]) if found else Markup.escape(text)
+
+
+def _chart(comparison: Comparison) -> Mapping[str, Any]:
+    """Return what the interactive chart draws."""
+    columns = ["algorithm", "metric", "shots", "inner_step", "mean", "low", "high"]
+    return {
+        "metrics": [
+            {
+                "name": metric.name,
+                "label": metric_label(metric, comparison.runs[0].language),
+                "log": metric.exponential,
+            }
+            for metric in comparison.metrics
+        ],
+        "algorithms": [
+            {"name": name, "color": look(place)["color"], "dash": _DASHES[look(place)["linestyle"]]}
+            for place, name in enumerate(comparison.algorithms)
+        ],
+        "rows": [
+            {
+                "algorithm": algorithm,
+                "metric": metric,
+                "shots": int(shots),
+                "step": int(step),
+                "mean": _short(mean),
+                "low": _short(low),
+                "high": _short(high),
+            }
+            for algorithm, metric, shots, step, mean, low, high in comparison.scores[columns].itertuples(index=False)
+            if math.isfinite(mean) and step >= 0
+        ],
+    }
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

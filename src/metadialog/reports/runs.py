@@ -1,0 +1,190 @@
+"""Finding run directories, and reading what they hold."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metadialog.config import read
+from metadialog.errors import RunError
+
+Unfinished = Literal["refuse", "skip"]
+
+_COMMANDS = ("metadialog.commands.train.train", "metadialog.commands.evaluate.evaluate")
+_NEEDED = [
+    "algorithm",
+    "dataset",
+    "seed",
+    "split",
+    "topic",
+    "episode",
+    "shots",
+    "inner_step",
+    "loss",
+    "tokens",
+    "words",
+]
+_SHOWN = 3  # directories named in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run of one algorithm with one seed.
+
+    Attributes:
+        path: its directory.
+        config: resolved, as plain values.
+        status: its `status.json`.
+        records: of the meta-test topics.
+        episodes: shots -> which dialogues each episode was made of.
+        language: ISO 639 code of the texts.
+        signatures: how text metrics were computed.
+        cost: what `cost.json` says, by phase; None where there is none.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    status: Mapping[str, Any]
+    records: pd.DataFrame
+    episodes: Mapping[int, frozenset[tuple[Any, ...]]]
+    language: str
+    signatures: Mapping[str, str]
+    cost: Mapping[str, Any] | None = field(default=None)
+
+    @property
+    def algorithm(self) -> str:
+        """What the records call its algorithm."""
+        return str(self.records["algorithm"].iloc[0])
+
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+        return int(self.records["seed"].iloc[0])
+
+
+def read_runs(places: Sequence[Path], unfinished: Unfinished) -> tuple[list[Run], list[str]]:
+    """Read all runs below some directories.
+
+    Args:
+        places: run directories, multirun trees, or directories of them.
+        unfinished: what to do with runs that have not come to their end.
+
+    Returns:
+        The runs, and a line for each that was skipped.
+
+    Raises:
+        RunError: a directory is missing or holds no run; a run is damaged, or unfinished and not to be skipped.
+    """
+    directories: dict[Path, Path] = {}
+    for place in places:
+        if not place.is_dir():
+            raise RunError(f"runs={place}: there is no such directory; give a run directory or a directory of them")
+        found = list(_directories(place))
+        if not found:
+            raise RunError(f"runs={place}: holds no run of metadialog train or evaluate, here or further down")
+        directories |= {path.resolve(): path for path in found}
+    states = {path: _state(path) for path in directories.values()}
+    skipped = [f"{path}: {state}" for path, state in states.items() if state != "finished"]
+    if skipped and unfinished == "refuse":
+        more = f" (and {len(skipped) - _SHOWN} more)" if len(skipped) > _SHOWN else ""
+        raise RunError(f"not finished: {'; '.join(skipped[:_SHOWN])}{more}; unfinished=skip leaves such runs out")
+    finished = [path for path, state in states.items() if state == "finished"]
+    if not finished:
+        raise RunError(f"{', '.join(map(str, places))}: no run here is finished: {'; '.join(skipped[:_SHOWN])}")
+    return [_read(path) for path in finished], skipped
+
+
+def _directories(place: Path) -> Iterator[Path]:
+    """Yield the run directories below a place, in a natural order; what is inside a run is not searched."""
+    for folder, inner, files in os.walk(place, followlinks=False):
+        path = Path(folder)
+        if "status.json" in files or _was_started(path, inner):
+            inner.clear()
+            yield path
+        # 2 before 10, as sweeps number their runs.
+        inner.sort(key=lambda name: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)])
+
+
+def _was_started(path: Path, inner: Sequence[str]) -> bool:
+    """Say whether Hydra started a run here that never came to write its status."""
+    if ".hydra" not in inner or not (path / ".hydra" / "config.yaml").is_file():
+        return False
+    return read(path / ".hydra" / "config.yaml").get("_target_") in _COMMANDS
+
+
+def _state(path: Path) -> str:
+    file = path / "status.json"
+    if not file.exists():
+        return "failed before it began"
+    status = _json(file)
+    state = status.get("status")
+    if not isinstance(state, str):
+        raise RunError(f"{file}: no status of a run: it should be an object with the key status")
+    reason = status.get("reason")
+    return " ".join(f"{state} ({reason})".split()) if state == "failed" and reason else state
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{path}: should hold a JSON object")
+    return found
+
+
+def _read(path: Path) -> Run:
+    file = path / "adaptation.parquet"
+    try:
+        table = pq.read_table(file)
+        metadata = table.schema.metadata or {}
+        drawn = json.loads(metadata[b"metadialog.episodes"])
+        signatures = json.loads(metadata[b"metadialog.metrics"])
+        language = metadata[b"metadialog.language"].decode()
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise RunError(f"{file}: no readable records of a run: {' '.join(str(error).split())}") from error
+    cost = path / "cost.json"
+    return Run(
+        path=path,
+        config=read(path / "config.yaml"),
+        status=_json(path / "status.json"),
+        records=_checked(table.to_pandas(), file),
+        episodes=_fingerprints(drawn),
+        language=language,
+        signatures=signatures,
+        cost=_json(cost) if cost.exists() else None,
+    )
+
+
+def _checked(records: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """Return the records of the meta-test topics, or of all where there are none.
+
+    Raises:
+        RunError: there are none at all, columns are missing, or they are of several algorithms or seeds.
+    """
+    missing = [name for name in _NEEDED if name not in records]
+    if missing:
+        raise RunError(f"{file}: has no column {', '.join(missing)}, which records should have")
+    if records.empty:
+        raise RunError(f"{file}: holds no record")
+    if len(records[["algorithm", "seed", "dataset"]].drop_duplicates()) > 1:
+        raise RunError(f"{file}: holds records of several algorithms, data sets or seeds; a run has one of each")
+    held_out = records[records["split"] == "meta_test"]
+    return (records if held_out.empty else held_out).reset_index(drop=True)
+
+
+def _fingerprints(drawn: Sequence[Mapping[str, Any]]) -> dict[int, frozenset[tuple[Any, ...]]]:
+    """Return which dialogues are in which episode, for each number of shots."""
+    found: dict[int, set[tuple[Any, ...]]] = {}
+    for one in drawn:
+        dialogues = (tuple(one["support"]), tuple(one["query"]))
+        found.setdefault(int(one["shots"]), set()).add((one["topic"], int(one["episode"]), *dialogues))
+    return {shots: frozenset(episodes) for shots, episodes in found.items()}

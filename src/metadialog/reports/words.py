@@ -1,0 +1,140 @@
+"""What a report says in words: how everything was computed, and what to beware of."""
+
+from collections.abc import Sequence
+
+from metadialog.reports.comparison import Comparison
+from metadialog.statistics.paired import Test
+
+_TESTS: dict[Test, str] = {
+    "bootstrap": (
+        "hierarchical paired bootstrap (the difference over its bootstrap standard error, referred to Student's t with "
+        "Satterthwaite's degrees of freedom): whether it holds on other seeds, topics and episodes"
+    ),
+    "permute_topics": (
+        "paired permutation test that swaps two algorithms within whole topics: whether it holds on other topics, with "
+        "these seeds"
+    ),
+    "permute_episodes": (
+        "paired permutation test that swaps two algorithms within episodes: whether it holds on other episodes of "
+        "these topics, with these seeds"
+    ),
+}
+
+
+def legend(comparison: Comparison) -> str:
+    """Return what the marks in the tables mean, on one line."""
+    settings = comparison.settings
+    line = (
+        f"In brackets: {settings.confidence:.0%} interval. Bold: best. ≈: not significantly worse than the best "
+        f"(p ≥ {settings.significance:g}, Holm-corrected)."
+    )
+    if comparison.fixed:
+        verb = "does" if len(comparison.fixed) == 1 else "do"
+        line += f" {', '.join(comparison.fixed)} {verb} not adapt: the same at every step."
+    return line
+
+
+def size(comparison: Comparison) -> str:
+    """Return how much was compared, on one line."""
+    seeds = comparison.scores["seeds"]
+    few, most = int(seeds.min()), int(seeds.max())
+    many = f"{few} to {most} seeds" if few < most else f"{few} seed{'' if few == 1 else 's'}"
+    topics, episodes = (int(comparison.scores[name].max()) for name in ("topics", "episodes"))
+    return (
+        f"{comparison.dataset}: {len(comparison.algorithms)} algorithms, {many} each, {topics} "
+        f"held-out topics, {episodes} episodes, the same for all; {len(comparison.runs)} runs."
+    )
+
+
+def methods(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return how everything was computed: a word, and what is to say of it."""
+    settings, first = comparison.settings, comparison.runs[0]
+    of_texts = [f"{name} by sacrebleu, signature {signature}" for name, signature in sorted(first.signatures.items())]
+    return [
+        (
+            "Word perplexity",
+            (
+                "exp(total negative log-likelihood in nats / number of reference words), over all seeds and episodes "
+                "together; not a mean of means. Comparable between tokenizers."
+            ),
+        ),
+        ("Loss, token accuracy", "means over all counted tokens, so not comparable between tokenizers."),
+        (
+            "Gain",
+            "the logarithm of word perplexity before adaptation minus that after it (nats per word): more is better.",
+        ),
+        (
+            "Text metrics",
+            f"computed for each episode's replies together, then averaged over episodes. {'; '.join(of_texts)}.",
+        ),
+        (
+            "Intervals",
+            (
+                f"{settings.confidence:.0%}, hierarchical bootstrap, {settings.resamples:,} resamples, seed "
+                f"{settings.seed}: seeds, and crossed with them topics and their episodes, are drawn with replacement; "
+                f"percentiles expanded for few seeds and topics (Hesterberg 2015). By topic, no topics are "
+                f"drawn. Intervals of different algorithms share the topics' difficulty, so that two may overlap and "
+                f"their difference be significant all the same."
+            ),
+        ),
+        (
+            "Tests",
+            (
+                f"against the best of a column, on the same episodes: {_TESTS[settings.test]}. p-values are two-sided "
+                f"and corrected by Holm's method within each column (metric, shots, step). That the best was picked by "
+                f"the same numbers is not corrected for."
+            ),
+        ),
+        (
+            "Effect size",
+            (
+                "Cohen's d_z: mean of the episodes' paired differences (over all seeds) over their standard deviation "
+                "(Lakens 2013)."
+            ),
+        ),
+        *([("Chosen steps", _chosen(comparison))] if len(comparison.chosen) else []),
+        ("Seeds", _seeds(comparison)),
+        ("Revisions", ", ".join(sorted({str(run.status.get("git_revision") or "unknown") for run in comparison.runs}))),
+    ]
+
+
+def commands(comparison: Comparison) -> list[str]:
+    """Return the commands that made the runs, each once."""
+    return list(dict.fromkeys(str(run.status.get("command", "unknown")) for run in comparison.runs))
+
+
+def varied_lines(comparison: Comparison) -> list[str]:
+    """Return in which options rows differ beyond their algorithms, a line each."""
+    return [
+        f"{key}: {', '.join(f'{algorithm} {value}' for algorithm, value in values.items())}"
+        for key, values in comparison.varied.items()
+    ]
+
+
+def _chosen(comparison: Comparison) -> str:
+    """Return what was chosen on the meta-validation topics, with the most shots."""
+    chosen = comparison.chosen
+    most = chosen[chosen["shots"] == chosen["shots"].max()]
+    found = []
+    for algorithm, part in most.groupby("algorithm", sort=False):
+        values = [f"{step} (rate times {rate:g})" for step, rate in zip(part["inner_step"], part["rate"], strict=True)]
+        found.append(f"{algorithm} {', '.join(dict.fromkeys(values))}")
+    return (
+        f"each algorithm's number of inner steps, and what its inner rates are multiplied by, are those that were best "
+        f"on the meta-validation topics, for each seed and number of shots. With {most['shots'].max()} shots: "
+        f"{'; '.join(found)}."
+    )
+
+
+def _seeds(comparison: Comparison) -> str:
+    of: dict[tuple[int, ...], list[str]] = {}
+    for algorithm in comparison.algorithms:
+        seeds = tuple(sorted(run.seed for run in comparison.runs if run.algorithm == algorithm))
+        of.setdefault(seeds, []).append(algorithm)
+    if len(of) == 1:
+        return f"{_listed(next(iter(of)))} for all"
+    return "; ".join(f"{_listed(seeds)} for {', '.join(names)}" for seeds, names in of.items())
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,95 @@
+"""What the metrics of the records are: how episodes are weighted together, and which way is better."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A ratio of two sums over episodes, so that several episodes together are not a mean of means.
+
+    Attributes:
+        name: what options and files call it.
+        label: what tables and figures call it.
+        column: the records' column that it is made from.
+        digits: after the decimal point in tables; None where sizes vary too much.
+        by: the column that weights it in the numerator; None counts every episode once.
+        per: the column that the sum of weights is of; None as `by`.
+        better: which way is better; None if neither is (then there is no best, and no test).
+        exponential: the ratio is shown through `exp`, as perplexity is; tests and effects are of the ratio itself.
+        unit: of the ratio itself, as effects and differences have it.
+    """
+
+    name: str
+    label: str
+    column: str
+    better: Better | None
+    digits: int | None
+    by: str | None = None
+    per: str | None = None
+    exponential: bool = False
+    unit: str = ""
+
+    def parts(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns `total` and `weight` of each record; both are 0 where the metric is not there."""
+        value = records[self.column].astype("float64")
+        by = records[self.by].astype("float64") if self.by else pd.Series(1.0, records.index)
+        per = records[self.per].astype("float64") if self.per else by
+        parts = pd.DataFrame({"total": value * by, "weight": per})
+        # A loss is reported everywhere: where it is no number, the run has diverged, and that must not be lost.
+        if self.column not in _ALWAYS_REPORTED:
+            parts[~np.isfinite(value)] = 0.0
+        return parts
+
+
+_ALWAYS_REPORTED = ("loss", "gain")
+
+_ALL = (
+    Metric(
+        "word_perplexity",
+        "word perplexity",
+        "loss",
+        "lower",
+        None,
+        "tokens",
+        "words",
+        exponential=True,
+        unit="nats/word",
+    ),
+    Metric("loss", "loss (nats/token)", "loss", "lower", 3, "tokens", unit="nats/token"),
+    Metric("gain", "gain (nats/word)", "gain", "higher", 3, "tokens", "words", unit="nats/word"),
+    Metric("token_accuracy", "token accuracy", "token_accuracy", "higher", 3, "tokens"),
+    Metric("bleu", "BLEU", "bleu", "higher", 2),
+    Metric("chrf", "chrF", "chrf", "higher", 2),
+    Metric("rouge_l", "ROUGE-L", "rouge_l", "higher", 3),
+    Metric("distinct_1", "distinct-1", "distinct_1", "higher", 3),
+    Metric("distinct_2", "distinct-2", "distinct_2", "higher", 3),
+    Metric("entropy", "entropy", "entropy", None, 2),
+    Metric("length_ratio", "length ratio", "length_ratio", None, 2),
+    Metric("repetition", "repetition", "repetition", "lower", 3),
+)
+METRICS = {metric.name: metric for metric in _ALL}
+
+
+def with_gain(records: pd.DataFrame) -> pd.DataFrame:
+    """Add the column `gain`: an episode's loss before adaptation minus its loss after each inner step (nats a token).
+
+    Args:
+        records: with the columns algorithm, seed, topic, episode, shots, inner_step and loss.
+    """
+    keys = ["algorithm", "seed", "topic", "episode", "shots"]
+    before = records[records["inner_step"] == 0].set_index(keys)["loss"].rename("before")
+    joined = records.join(before, on=keys)
+    return records.assign(gain=joined["before"] - joined["loss"])
+
+
+def reported(records: pd.DataFrame, names: Iterable[str] = METRICS) -> list[Metric]:
+    """Return those of the metrics that the records hold, in the given order."""
+    chosen = [METRICS[name] for name in names]
+    return [metric for metric in chosen if metric.column in records and records[metric.column].notna().any()]

@@ -1,0 +1,136 @@
+"""Tests between two algorithms on the same episodes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from metadialog.statistics.bootstrap import Bootstrapped, degrees_of_freedom
+from metadialog.statistics.panel import Floats, Panel, divide, estimate, residuals, unit_values
+
+Test = Literal["bootstrap", "permute_topics", "permute_episodes"]
+
+_EXACT = 2**16  # so many sign patterns at most are gone through one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One algorithm minus another, all (C,).
+
+    Attributes:
+        value: of the metric's ratio (for word perplexity: of its logarithm).
+        low, high: the ends of its interval.
+        p_value: two-sided.
+        effect: Cohen's d_z.
+    """
+
+    value: Floats
+    low: Floats
+    high: Floats
+    p_value: Floats
+    effect: Floats
+
+
+def compare(
+    first: Bootstrapped, second: Bootstrapped, test: Test, confidence: float, rng: np.random.Generator
+) -> Difference:
+    """Compare two algorithms, `first - second`.
+
+    Args:
+        first: of one algorithm.
+        second: of another, with the same seeds, episodes, columns and resamples.
+        test: `bootstrap` asks whether the difference holds on other seeds, topics and episodes; the permutations ask
+            it of these seeds: `permute_topics` on other topics, `permute_episodes` on these topics alone.
+        confidence: of the interval.
+        rng: draws the permutations.
+
+    Raises:
+        ValueError: the two have not the same seeds, episodes and columns.
+    """
+    one, other = first.panel, second.panel
+    if (one.seeds, one.units, one.columns) != (other.seeds, other.units, other.columns):
+        raise ValueError("the panels should have the same seeds, episodes and columns")
+    value = estimate(one) - estimate(other)
+    drawn = first.drawn - second.drawn
+    free = degrees_of_freedom(residuals(one) - residuals(other), one.topics)
+    error = standard_error(drawn, free)
+    reach = stats.t.ppf((1 + confidence) / 2, free) * error
+    if test == "bootstrap":
+        p_value = studentized_p_value(value, error, free)
+    else:
+        groups = one.topics if test == "permute_topics" else np.arange(len(one.units))
+        p_value = permutation_p_value(contributions(one) - contributions(other), groups, len(drawn), rng)
+    return Difference(value, value - reach, value + reach, p_value, effect_size(one, other))
+
+
+def standard_error(drawn: Floats, free: Floats) -> Floats:
+    """Return (C,) standard errors from a (B, C) bootstrap distribution with (C,) degrees of freedom.
+
+    A bootstrap's is too small by sqrt((n - 1) / n), which is mended here (Hesterberg 2015).
+    """
+    with np.errstate(invalid="ignore"):
+        error: Floats = drawn.std(axis=0, ddof=1) * np.sqrt(divide(free + 1, free))
+    return error
+
+
+def studentized_p_value(value: Floats, error: Floats, free: Floats) -> Floats:
+    """Return (C,) two-sided p-values of differences with these standard errors, by Student's t."""
+    # Rounding alone is no variance: two algorithms that always do the same do not differ.
+    same = np.isclose(value, 0, atol=1e-12) & np.isclose(error, 0, atol=1e-12)
+    return np.where(same, 1.0, 2 * stats.t.sf(np.abs(divide(value, error)), free))
+
+
+def contributions(panel: Panel) -> Floats:
+    """Return (N, C): what each episode adds to the estimate, which is their sum."""
+    return divide(panel.total.sum(axis=0), panel.weight.sum(axis=(0, 1)))
+
+
+def permutation_p_value(
+    differences: Floats, groups: NDArray[np.intp], permutations: int, rng: np.random.Generator
+) -> Floats:
+    """Return (C,) two-sided p-values of the paired permutation test: in each group the two algorithms may be swapped.
+
+    All patterns of swaps are gone through where there are few enough (an exact test), else some are drawn, and the
+    observed one counts with them (Phipson and Smyth 2010).
+
+    Args:
+        differences: (N, C) what each episode adds to the difference.
+        groups: (N,) which episodes are swapped together, 0 to G - 1.
+        permutations: at most so many are drawn.
+        rng: draws them.
+    """
+    count = int(groups.max()) + 1
+    sums = np.zeros((count, differences.shape[1]))
+    np.add.at(sums, groups, differences)
+    exact = 2**count <= max(permutations, 2) or 2**count <= _EXACT
+    signs = _all_signs(count) if exact else rng.choice([-1.0, 1.0], size=(permutations, count))
+    observed = np.abs(sums.sum(axis=0))
+    # A pattern that gives the observed value again must count, whatever the rounding.
+    reached = np.abs(signs @ sums) >= observed - 1e-9 * np.abs(sums).sum(axis=0)
+    times = reached.sum(axis=0).astype("float64")
+    p_value: Floats = times / len(signs) if exact else (times + 1) / (permutations + 1)
+    return np.where(np.isfinite(observed), p_value, np.nan)
+
+
+def _all_signs(count: int) -> Floats:
+    patterns = np.arange(2**count)[:, None] >> np.arange(count) & 1
+    signs: Floats = np.where(patterns, -1.0, 1.0)
+    return signs
+
+
+def effect_size(first: Panel, second: Panel) -> Floats:
+    """Return (C,) Cohen's d_z: the mean of the paired differences over their standard deviation.
+
+    A pair is an episode, over all seeds. See Lakens (2013), "Calculating and reporting effect sizes", Frontiers in
+    Psychology 4:863. 0 where there is no difference at all; NaN with fewer than two pairs.
+    """
+    differences = unit_values(first) - unit_values(second)
+    effects = np.full(differences.shape[1], np.nan)
+    for column, values in enumerate(differences.T):
+        pairs = values[np.isfinite(values)]
+        if len(pairs) > 1:
+            mean, spread = pairs.mean(), pairs.std(ddof=1)
+            effects[column] = 0.0 if mean == spread == 0 else divide(mean, spread)
+    return effects

@@ -1,0 +1,265 @@
+"""One run over several processes: who computes what, and how the parts come together. Nothing else knows of it."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
+from torch.nn import Parameter
+
+from metadialog.algorithms.base import OuterStep
+from metadialog.errors import LostError
+from metadialog.training.launch import Place, meet
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MEETING = timedelta(minutes=5)
+"""For all processes to have started."""
+WAITING = timedelta(hours=1)
+"""For a process that is still there, but does not come to the point that the others wait at."""
+
+_FAILED = "metadialog/failed"
+_POLL_SECONDS = 0.05
+_LOOK_SECONDS = 1.0  # between looks at whether another process has failed
+_GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one too, after another has ended
+
+
+class Ranks:
+    """The processes of one run. A run in one process has one rank, and everything here returns what it is given.
+
+    Args:
+        here: which of them this is.
+        store: where they leave notes for each other, a `torch.distributed.Store`; None for a run in one process.
+    """
+
+    def __init__(self, here: Place, store: Any = None) -> None:  # noqa: ANN401 - torch has types for some stores only
+        self.rank = here.rank
+        self.size = here.size
+        self.local_rank = here.local_rank
+        self.is_first = here.is_first
+        self._store = store
+
+    # Notes, which need no group of processes.
+
+    def tell(self, name: str, value: str) -> None:
+        """Leave a note for the other processes."""
+        if self._store is not None:
+            self._store.set(f"metadialog/{name}", value)
+
+    def hear(self, name: str) -> str:
+        """Wait for a note of the first process.
+
+        Raises:
+            LostError: another process has failed, or none has left that note in time.
+        """
+        key, until = f"metadialog/{name}", time.monotonic() + MEETING.total_seconds()
+        while time.monotonic() < until:
+            try:
+                if self._store.check([key]):
+                    return str(self._store.get(key).decode())
+            except (RuntimeError, OSError) as error:
+                raise self._lost(error) from error
+            self._look()
+            time.sleep(_POLL_SECONDS)
+        raise LostError(f"process 0 of {self.size} has not started within {MEETING}")
+
+    def claim_failure(self) -> bool:
+        """Say that this process fails; return whether it is the first to, and so the one to say why."""
+        if self._store is None:
+            return True
+        try:
+            return bool(self._store.add(_FAILED, 1) == 1)
+        except (RuntimeError, OSError):  # the process that kept the notes has gone
+            return True
+
+    # What the group does together.
+
+    @contextlib.contextmanager
+    def connected(self, device: torch.device) -> Iterator[None]:
+        """Form the group of processes: NCCL between GPUs, Gloo for everything else.
+
+        Raises:
+            LostError: the others do not come.
+        """
+        if self._store is None:
+            yield
+            return
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        try:
+            dist.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.size, timeout=WAITING)
+        except (RuntimeError, OSError) as error:
+            raise self._lost(error) from error
+        yield
+        # Not if this process fails: that would wait for the others.
+        dist.destroy_process_group()
+
+    def part_of(self, count: int) -> slice:
+        """Return which of some items this process computes; they are dealt in turn."""
+        return slice(self.rank, count, self.size)
+
+    def combine(
+        self, parameters: Sequence[Parameter], step: OuterStep, tasks: int, tokens: tuple[int, int]
+    ) -> tuple[OuterStep, tuple[int, int]]:
+        """Put the gradients and losses of all parts of a meta-batch together, in place, as if it had been one.
+
+        One all-reduce in the parameters' dtype. Each part counts by its size (`OuterStep.size`, or tasks).
+
+        Args:
+            parameters: all that the optimizer updates; their `.grad` becomes that of the whole.
+            step: of this process's part.
+            tasks: how many tasks of the meta-batch are in it; 0 if the part is there for its shape alone.
+            tokens: of its support and of its query sets.
+
+        Returns:
+            The losses of the whole meta-batch, and its tokens.
+        """
+        if self.size == 1:
+            return step, tokens
+        size = float(tasks if step.size is None or tasks == 0 else step.size)
+        weight = float(tasks > 0) if step.reduction == "sum" else size
+        figures = [step.loss * weight, step.support_loss * size, step.query_loss * size, size, *map(float, tokens)]
+        bucket = _flatten(parameters, weight, figures if tasks else [0.0] * len(figures))
+        self._all_reduce(bucket)
+        loss, support, query, total, of_support, of_query = bucket[-len(figures) :].tolist()
+        scale = 1.0 if step.reduction == "sum" else 1 / total
+        _spread(bucket, parameters, scale)
+        whole = OuterStep(loss * scale, support / total, query / total, total, step.reduction)
+        return whole, (round(of_support), round(of_query))
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return what a function makes of each of some items; the processes share the work."""
+        mine = self.part_of(len(items))
+        places = range(len(items))[mine]
+        found = self.collect({place: function(item) for place, item in zip(places, items[mine], strict=True)})
+        return [found[place] for place in range(len(items))]
+
+    def collect(self, parts: dict[int, Item]) -> dict[int, Item]:
+        """Return the parts of all processes."""
+        if self.size == 1:
+            return parts
+        gathered: list[Any] = [None] * self.size
+        self._barrier()  # the waiting is done there
+        self._guard(lambda: dist.all_gather_object(gathered, parts))
+        return {place: item for part in gathered for place, item in part.items()}
+
+    def share(self, make: Callable[[], Item]) -> Item:
+        """Return what the first process makes."""
+        if self.size == 1:
+            return make()
+        box = [make() if self.is_first else None]
+        self._barrier()
+        self._guard(lambda: dist.broadcast_object_list(box, src=0))
+        made: Any = box[0]
+        return made  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def one_first(self) -> Iterator[None]:
+        """Let one process on each machine do something before the others, such as filling the cache for all."""
+        if self.size > 1 and self.local_rank > 0:
+            self._barrier()
+        yield
+        if self.size > 1 and self.local_rank == 0:
+            self._barrier()
+
+    def _barrier(self) -> None:
+        self._all_reduce(torch.zeros(1))
+
+    def _all_reduce(self, tensor: Tensor) -> None:
+        def reduce() -> None:
+            work: Any = dist.all_reduce(tensor, async_op=True)
+            self._wait(work)
+
+        self._guard(reduce)
+
+    def _wait(self, work: Any) -> None:  # noqa: ANN401 - torch does not say what it is
+        """Wait in Python, where signals are noticed, and so is a process that has failed."""
+        pause, looked = 2e-5, time.monotonic()
+        while not work.is_completed():
+            time.sleep(pause)
+            pause = min(2 * pause, 0.01)
+            if time.monotonic() - looked > _LOOK_SECONDS:
+                self._look()
+                looked = time.monotonic()
+        work.wait()
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except (RuntimeError, OSError) as error:
+            raise self._lost(error) from error
+
+    def _look(self) -> None:
+        """Raise if another process has failed."""
+        if self._store is not None and self._store.check([_FAILED]):
+            raise self._lost(None)
+
+    def _lost(self, error: Exception | None) -> LostError:
+        # A signal to all processes ends one before the other: let it come to this one too.
+        until = time.monotonic() + _GRACE_SECONDS
+        while time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
+        reason = "" if error is None else f" ({' '.join(str(error).split())[:200]})"
+        return LostError(
+            f"another of the {self.size} processes of this run has ended or cannot be reached{reason}; "
+            "go on with resume= from the last checkpoint"
+        )
+
+
+ALONE = Ranks(Place(0, 1, 0))
+"""A run in one process."""
+
+_joined = ALONE
+
+
+def join(here: Place | None) -> Ranks:
+    """Meet the other processes of this run, and become one of them for the rest of this process.
+
+    Raises:
+        LostError: the others do not come.
+    """
+    global _joined  # noqa: PLW0603 - a process has one place
+    if here is None or _joined is not ALONE:
+        return _joined
+    meet(os.environ, here)
+    try:
+        store, _, _ = next(rendezvous("env://", here.rank, here.size, timeout=MEETING))
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise LostError(f"the {here.size} processes of this run do not find each other: {reason}") from error
+    _joined = Ranks(here, store)
+    return _joined
+
+
+def ranks() -> Ranks:
+    """Return the processes of this run."""
+    return _joined
+
+
+def _flatten(parameters: Sequence[Parameter], weight: float, figures: Sequence[float]) -> Tensor:
+    """Lay weighted gradients, whether there are any, and figures end to end, `[numbers]`."""
+    dtype = max((p.dtype for p in parameters), key=lambda dtype: torch.finfo(dtype).bits)
+    like = torch.empty(0, dtype=dtype, device=parameters[0].device)
+    there = [float(p.grad is not None and weight > 0) for p in parameters]
+    # Not multiplied by a weight of 0: that would make NaN of what is infinite.
+    parts = [
+        p.new_zeros(p.numel()) if p.grad is None or weight == 0 else (p.grad * weight).flatten() for p in parameters
+    ]
+    return torch.cat([*(part.to(like) for part in parts), like.new_tensor([*there, *figures])])
+
+
+def _spread(bucket: Tensor, parameters: Sequence[Parameter], scale: float) -> None:
+    """Make the gradients in a bucket those of the parameters; who has one on no process has none."""
+    start = sum(p.numel() for p in parameters)
+    there = bucket[start : start + len(parameters)].tolist()
+    offset = 0
+    for parameter, count in zip(parameters, there, strict=True):
+        part = bucket[offset : offset + parameter.numel()]
+        parameter.grad = (part * scale).view_as(parameter).to(parameter.dtype) if count else None
+        offset += parameter.numel()

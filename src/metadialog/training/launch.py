@@ -1,0 +1,76 @@
+"""Which process of a run this is: read from the environment that torchrun and SLURM make. Imports nothing heavy."""
+
+import os
+import re
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+
+from metadialog.errors import ConfigError
+
+# Where the processes of a SLURM step meet; the jobs of one node should not meet each other.
+_FIRST_PORT = 20_000
+_PORTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A process among those of one run.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many processes there are.
+        local_rank: its number among those on its machine.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes and talks."""
+        return self.rank == 0
+
+
+def place(environment: Mapping[str, str] = os.environ) -> Place | None:
+    """Return which process of a run this is; None if it is the only one.
+
+    SLURM counts only where `srun` started the processes: a batch script has its variables as well.
+
+    Raises:
+        ConfigError: the environment contradicts itself.
+    """
+    for rank, size, local in (
+        ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+        ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+    ):
+        if rank in environment and size in environment:
+            found = [_number(environment, name) for name in (rank, size, local)]
+            if found[0] >= found[1]:
+                raise ConfigError(f"{rank}={found[0]}: should be below {size}={found[1]}; start with torchrun or srun")
+            return Place(*found) if found[1] > 1 else None
+    return None
+
+
+def meet(environment: MutableMapping[str, str], here: Place) -> None:
+    """Say where the processes of a SLURM step meet, as torchrun says it, unless that is said."""
+    if "MASTER_ADDR" not in environment:
+        nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or "127.0.0.1"
+        environment["MASTER_ADDR"] = first_node(nodes)
+    if "MASTER_PORT" not in environment:
+        job, step = (_number(environment, name) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+        environment["MASTER_PORT"] = str(_FIRST_PORT + (job * 7 + step) % _PORTS)
+    environment["RANK"], environment["WORLD_SIZE"] = str(here.rank), str(here.size)
+
+
+def first_node(nodes: str) -> str:
+    """Return the first host of a list as SLURM writes it: `gpu[07-09,12],login` is `gpu07` and others."""
+    found = re.match(r"([^,\[]*)(?:\[([^\],-]+)[^\]]*\])?([^,\[]*)", nodes)
+    return "".join(part or "" for part in found.groups()) if found else nodes
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    value = environment.get(name, "0")
+    if not value.isdigit():
+        raise ConfigError(f"{name}={value}: should be a number; torchrun and srun set it")
+    return int(value)

@@ -1,0 +1,94 @@
+"""What the figures show, read from the figures themselves."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadialog.reports.comparison import Comparison, Settings, compare_runs
+from metadialog.reports.compute import compute_figure, costs
+from metadialog.reports.figures import curves_figure, look, shots_figure, spread, topics_figure
+from metadialog.reports.runs import read_runs
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def comparison(write_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    place = tmp_path_factory.mktemp("compared")
+    for algorithm, seconds in {"finetune": 2.0, "maml": 8.0, "zero_shot": 2.0, "scratch": 0.0}.items():
+        for seed in (0, 1):
+            write_run(place, algorithm, seed, cost={"seconds": seconds + seed * (seconds > 0)})
+    runs, _ = read_runs([place], "refuse")
+    return compare_runs(runs, Settings(200, 0.95, "bootstrap", 0.05, 0))
+
+
+def score(comparison: Comparison, algorithm: str, shots: int) -> list[float]:
+    part = comparison.scores[(comparison.scores["metric"] == "word_perplexity") & (comparison.scores["shots"] == shots)]
+    found: list[float] = part[part["algorithm"] == algorithm].sort_values("inner_step")["mean"].tolist()
+    return found
+
+
+def test_curves_have_a_panel_for_each_number_of_shots_and_names(comparison: Comparison) -> None:
+    figure = curves_figure(comparison)
+    assert [axes.get_title() for axes in figure.axes] == ["1 shot", "5 shots"]
+    drawn = {tuple(np.asarray(line.get_ydata()).tolist()) for line in figure.axes[1].lines}
+    for algorithm in comparison.algorithms:
+        assert tuple(score(comparison, algorithm, 5)) in drawn
+        assert algorithm in [text.get_text() for text in figure.axes[1].texts]
+
+
+def test_before_adaptation_there_are_no_shots(comparison: Comparison) -> None:
+    axes = shots_figure(comparison).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0\n(before)", "1", "5"]
+    expected = [score(comparison, "maml", 1)[0], score(comparison, "maml", 1)[-1], score(comparison, "maml", 5)[-1]]
+    assert expected in [np.asarray(line.get_ydata()).tolist() for line in axes.lines]
+
+
+def test_the_heat_map_has_a_number_for_each_topic_and_algorithm(comparison: Comparison) -> None:
+    axes = topics_figure(comparison).axes[0]
+    assert len(axes.texts) == 6 * 4
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(comparison.algorithms)
+    assert len(axes.get_yticklabels()) == 6
+
+
+def test_cost_is_the_mean_over_seeds_and_nothing_stands_apart(comparison: Comparison) -> None:
+    spent = costs(comparison)
+    assert spent["seconds"].to_dict() == {"finetune": 2.5, "maml": 8.5, "scratch": 0.0, "zero_shot": 2.5}
+    axes = compute_figure(comparison, spent).axes[0]
+    assert axes.get_xlabel() == "seconds of meta-training"
+    assert axes.get_xticklabels()[0].get_text() == "none"
+    places = [float(np.asarray(line.get_xdata())[0]) for line in axes.lines]
+    assert {2.5, 8.5} <= set(places)
+    assert min(places) < 2.5
+
+
+def test_no_cost_is_told_where_one_run_keeps_it_to_itself(
+    make_run: MakeRun, comparison: Comparison, tmp_path: Path
+) -> None:
+    assert not costs(comparison).empty
+    make_run("maml", 7)
+    make_run("finetune", 7, cost={"seconds": 1.0})
+    runs, _ = read_runs([tmp_path], "refuse")
+    assert costs(compare_runs(runs, comparison.settings)).empty
+
+
+def test_no_two_algorithms_look_alike() -> None:
+    looks = [tuple(look(place).values()) for place in range(20)]
+    assert len(set(looks)) == 20
+    pairs = [(one["color"], one["linestyle"]) for one in map(look, range(20))]
+    assert len(set(pairs)) == 20
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(pairs))
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_names_are_moved_apart_and_keep_their_order(heights: list[float]) -> None:
+    moved = spread(heights, 0.05)
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    assert all(moved[b] - moved[a] >= 0.05 - 1e-9 for a, b in pairwise(order))
+    apart = all(heights[b] - heights[a] >= 0.05 for a, b in pairwise(order))
+    assert not apart or moved == pytest.approx(heights)

@@ -1,0 +1,82 @@
+import os
+import signal
+
+import pytest
+
+from metadialog import interrupts
+from metadialog.errors import Terminated
+from metadialog.interrupts import deferred, interruptible
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_unwinds_the_program(number: signal.Signals, error: type[BaseException]) -> None:
+    with pytest.raises(error), interruptible():
+        send(number)
+
+
+def test_a_passage_is_finished_first() -> None:
+    done = []
+
+    def program() -> None:
+        with interruptible():
+            with deferred():
+                send(signal.SIGTERM)
+                with deferred():
+                    done.append("inner")
+                done.append("outer")
+            done.append("never")
+
+    with pytest.raises(Terminated):
+        program()
+    assert done == ["inner", "outer"]
+
+
+def test_a_signal_within_a_passage_that_fails_is_not_lost() -> None:
+    def program() -> None:
+        with interruptible(), deferred():
+            send(signal.SIGTERM)
+            raise ValueError("something else")
+
+    with pytest.raises(Terminated):
+        program()
+
+
+def test_further_signals_do_not_disturb_the_end() -> None:
+    ended = []
+
+    def program() -> None:
+        with interruptible():
+            try:
+                send(signal.SIGTERM)
+            finally:
+                send(signal.SIGTERM)
+                send(signal.SIGINT)
+                ended.append(True)
+
+    with pytest.raises(Terminated):
+        program()
+    assert ended
+
+
+def test_what_swallows_a_signal_does_not_make_the_program_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "ENDING_SECONDS", 0.0)
+
+    def program() -> None:
+        with interruptible():
+            with pytest.raises(Terminated):
+                send(signal.SIGTERM)
+            send(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        program()
+
+
+def test_the_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with interruptible():
+        assert signal.getsignal(signal.SIGTERM) != before[0]
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

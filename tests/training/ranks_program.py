@@ -1,0 +1,129 @@
+"""Trains a small model over several processes, for `test_distributed.py`: one import, then a fork for each rank.
+
+Takes a folder and, as JSON, a list of `[name, ranks, algorithm, options, meta_batch, fault]`; leaves `name.pt` of each.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metadialog.algorithms.base import Tools
+from metadialog.config import build
+from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.datasets.corpus import build_corpus
+from metadialog.engines.learn2learn import Learn2LearnEngine
+from metadialog.engines.vectorized import VectorizedEngine
+from metadialog.errors import MetadialogError
+from metadialog.loggers.local import LocalLogger
+from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.models.rnn import DialogModel
+from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.schedules.outer import constant
+from metadialog.tokenizers.character import CharacterTokenizer
+from metadialog.training.distributed import ALONE, Ranks, join
+from metadialog.training.launch import Place
+from metadialog.training.run_directory import RunDirectory
+from metadialog.training.trainer import Outer, Sinks, Trainer
+
+CPU = torch.device("cpu")
+TOPICS = build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot").topics
+
+
+def sampler(*topics: str) -> EpisodeSampler:
+    return EpisodeSampler(
+        {topic: TOPICS[topic] for topic in topics},
+        CharacterTokenizer(vocab_size=261).train([]),
+        0,
+        shots=2,
+        queries=2,
+        context_turns=1,
+        max_tokens=10,
+        loss_on="all",
+        topic_weighting="uniform",
+        temperature=1.0,
+    )
+
+
+def trainer(folder: Path, team: Ranks, algorithm: str, options: dict[str, Any], meta_batch: int) -> Trainer:
+    torch.manual_seed(0)
+    model = DialogModel(
+        261, cell="gru", embedding_size=4, hidden_size=6, layers=2, dropout=0.3, tied_embedding=False
+    ).double()
+    engine = Learn2LearnEngine() if algorithm.startswith("meta_") else VectorizedEngine()
+    learner = build({"_target_": f"metadialog.algorithms.{algorithm}", "name": "x", **options}, Tools(engine))
+    learner.prepare(model)
+    learner.learned.double()
+    optimizer = torch.optim.Adam([*model.parameters(), *learner.learned.parameters()], lr=0.05)
+    metrics = MetricsFile(folder / "metrics.jsonl" if team.is_first else Path(os.devnull))
+    run = RunDirectory(folder)
+    return Trainer(
+        model,
+        learner,
+        Outer(optimizer, constant(optimizer, 3, warmup_steps=0)),
+        sampler("ai", "food", "humor", "trivia"),
+        sampler("emotion").batch(3),
+        Sinks(run, metrics, LocalLogger(folder, {}, "x", None)),
+        team,
+        steps=3,
+        meta_batch=meta_batch,
+        clip_norm=0.1,
+        validate_every=2,
+        validation_episodes=1,
+        patience=None,
+    )
+
+
+def train(folder: Path, team: Ranks, job: list[Any]) -> None:
+    name, _, algorithm, options, meta_batch, fault = job
+    with team.connected(CPU):
+        made = trainer(folder / name, team, algorithm, options, meta_batch)
+        if fault and team.rank == 1:
+            if fault == "dies":
+                os._exit(9)
+            raise MetadialogError("rank 1 has a reason")
+        made.run(lambda *_, **__: None)
+        if team.is_first:
+            learned = {f"learned.{key}": value for key, value in made.algorithm.learned.state_dict().items()}
+            torch.save(
+                {**made.model.state_dict(), **learned, "tokens": torch.tensor(made.cost.tokens)}, folder / f"{name}.pt"
+            )
+
+
+def rank(folder: Path, place: Place, port: int, job: list[Any]) -> int:
+    """Be one rank; return the exit code, and say why, if that is this rank's to say."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    team = join(place)
+    try:
+        train(folder, team, job)
+    except MetadialogError as error:
+        if team.claim_failure():
+            print(error, flush=True)
+        return 2
+    return 0
+
+
+def main() -> None:
+    torch.set_num_threads(1)  # the threads of a pool do not live on in a fork, which would wait for them for ever
+    folder, jobs = Path(sys.argv[1]), json.loads(sys.argv[2])
+    for number, job in enumerate(jobs):
+        if job[1] == 1:  # here: what torch imports late is then there for all
+            train(folder, ALONE, job)
+            continue
+        children = []
+        for place in (Place(r, job[1], r) for r in range(job[1])):
+            child = os.fork()
+            if child == 0:
+                os._exit(rank(folder, place, int(sys.argv[3]) + number, job))
+            children.append(child)
+        began = time.monotonic()
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        print(json.dumps([job[0], codes, time.monotonic() - began]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

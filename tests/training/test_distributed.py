@@ -1,0 +1,94 @@
+"""Real processes over Gloo: any number of them gives what one gives, and none of them hangs."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from metadialog.training.distributed import ALONE
+
+MAML = {"inner_lr": 0.3, "inner_steps": 2, "first_order": False}
+# name, algorithm, its options, tasks of a meta-batch
+ALGORITHMS: dict[str, tuple[str, dict[str, object], int]] = {
+    "mean": ("maml.MAML", {**MAML, "reduction": "mean"}, 5),
+    "sum": ("maml.MAML", {**MAML, "reduction": "sum"}, 4),
+    "learned": ("meta_sgd.MetaSGD", {**MAML, "reduction": "mean"}, 3),
+    "reptile": ("reptile.Reptile", {"inner_lr": 0.3, "inner_steps": 2, "dialogues": "all"}, 3),
+    "joint": ("baselines.FineTuning", {"inner_lr": 0.1, "inner_steps": 1}, 5),
+}
+RANKS = (1, 2, 6)
+# Seconds that a process may take to notice that another has gone; it would wait for an hour otherwise.
+PATIENCE = 60
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder of all trainings, and what the program said."""
+    folder = tmp_path_factory.mktemp("ranks")
+    jobs = [
+        [f"{name}-{ranks}", ranks, algorithm, options, meta_batch, None]
+        for name, (algorithm, options, meta_batch) in ALGORITHMS.items()
+        for ranks in RANKS
+    ]
+    jobs += [[fault, 3, *ALGORITHMS["mean"], fault] for fault in ("fails", "dies")]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    program = Path(__file__).with_name("ranks_program.py")
+    command = [sys.executable, str(program), str(folder), json.dumps(jobs), str(port)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout.splitlines()
+
+
+def metrics(folder: Path) -> dict[tuple[int, str], float]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {(m["step"], m["name"]): m["value"] for m in lines if m["name"] != "tasks_per_second"}
+
+
+@pytest.mark.parametrize("ranks", RANKS[1:])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_any_number_of_processes_gives_what_one_gives(done: tuple[Path, list[str]], name: str, ranks: int) -> None:
+    folder, _ = done
+    expected, found = (torch.load(folder / f"{name}-{n}.pt", weights_only=True) for n in (1, ranks))
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-10, atol=1e-10)
+    assert metrics(folder / f"{name}-{ranks}") == pytest.approx(metrics(folder / f"{name}-1"), rel=1e-10)
+
+
+def test_training_changes_something_and_the_algorithms_differ(done: tuple[Path, list[str]]) -> None:
+    folder, _ = done
+    weights = [torch.load(folder / f"{name}-1.pt", weights_only=True)["linear.weight"] for name in ALGORITHMS]
+    assert not any(torch.allclose(a, b) for a, b in zip(weights, [*weights[1:], weights[0]], strict=True))
+
+
+def test_all_processes_end_cleanly(done: tuple[Path, list[str]]) -> None:
+    outcomes: list[Any] = [json.loads(line) for line in done[1] if line.startswith("[")]
+    assert len(outcomes) == len(ALGORITHMS) * len(RANKS[1:]) + 2
+    assert all(set(codes) == {0} for _, codes, _ in outcomes[:-2])
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes", "said"),
+    [("fails", [2, 2, 2], "rank 1 has a reason"), ("dies", [2, 9, 2], "another of the 3 processes of this run")],
+)
+def test_an_error_in_one_process_ends_all_with_one_line(
+    done: tuple[Path, list[str]], fault: str, codes: list[int], said: str
+) -> None:
+    lines = done[1]
+    [place] = [number for number, line in enumerate(lines) if line.startswith(f'["{fault}"')]
+    assert json.loads(lines[place])[1] == codes
+    assert json.loads(lines[place])[2] < PATIENCE
+    assert lines[place - 1].startswith(said)
+    assert lines[place - 2].startswith("[")
+
+
+def test_in_one_process_there_is_nothing_to_share() -> None:
+    assert [1, 2, 3][ALONE.part_of(3)] == [1, 2, 3]
+    assert ALONE.collect({0: "a"}) == {0: "a"}
+    assert ALONE.share(lambda: "made") == "made"
+    assert ALONE.claim_failure()
