@@ -6,10 +6,10 @@ import shlex
 import sys
 
 import hydra
-from hydra_plugins.metadialog_sweeper.sweeper import register
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog.commands import parallel
 from metadialog.commands.inheritance import inherit
 from metadialog.commands.job import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback

@@ -74,9 +74,9 @@ class SweepDirectory:
         try:
             lock.acquire()
         except Timeout as error:
-            raise RunError(f"{self.path}: this sweep is running already{self._who()}; wait for its end, or end it") from (
-                error
-            )
+            raise RunError(
+                f"{self.path}: this sweep is running already{self._who()}; wait for its end, or end it"
+            ) from (error)
         try:
             yield
         finally:

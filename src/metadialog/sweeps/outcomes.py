@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
 """`interrupted`: by a signal; `running`: or killed, which only its process could tell; `missing`: never begun."""
@@ -61,10 +61,10 @@ def best_validation(metrics: Path) -> float | None:
     return best
 
 
-def _parse(line: str) -> dict[str, float]:
+def _parse(line: str) -> dict[str, Any]:
     """Return a line's object; an empty one where a process was killed while it wrote."""
     try:
-        found: dict[str, float] = json.loads(line)
+        found: dict[str, Any] = json.loads(line)
     except ValueError:
         return {}
     return found

@@ -123,8 +123,8 @@ def dimension(override: Override) -> Dimension:
     if isinstance(value, RangeSweep) and not value.shuffle:
         numbers = [float(text) for text in override.sweep_string_iterator()]
         whole = all(isinstance(v, int) for v in (value.start, value.stop, value.step))
-        if whole and numbers and value.step > 0:  # type: ignore[operator]
-            step = int(value.step)  # type: ignore[arg-type]
+        if whole and numbers and value.step > 0:
+            step = int(value.step)
             return Dimension(key, "int", numbers[0], numbers[-1], step=step, log=log)
     if not override.is_sweep_override() or not override.is_discrete_sweep():
         raise ConfigError(f"{override.input_line}: is not a sweep; it should be {WORDS}")

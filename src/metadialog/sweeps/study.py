@@ -108,7 +108,7 @@ class Study:
         begun = self.own()
         if not any(trial.state == TrialState.RUNNING for trial in begun):
             return 0
-        last = max(trial.user_attrs.get(BATCH, 0) for trial in begun)
+        last: int = max(trial.user_attrs.get(BATCH, 0) for trial in begun)
         size = sum(trial.user_attrs.get(BATCH, last) == last for trial in begun)
         return min(self.missing(), max(0, jobs - size))
 
@@ -201,5 +201,3 @@ def _sampler(sweep: Sweep, trials: int) -> BaseSampler:
     if sweep.sampler == "tpe":
         return TPESampler(n_startup_trials=sweep.startup_trials, seed=seed)
     return RandomSampler(seed=seed)
-
-

@@ -55,7 +55,7 @@ class StudyTrial:
         self._silent = False
 
     def report(self, step: int, loss: float) -> str | None:
-        """Write a validation to the storage; say so if it is worse than the median of the other trials' at this step."""
+        """Write a validation to the storage; see `Trial.report`."""
         if self._silent:
             return None
         try:
@@ -66,7 +66,9 @@ class StudyTrial:
             _log.warning("the sweep's storage cannot be reached (%s): the run goes on, and is not pruned", error)
             self._silent = True
             return None
-        return f"at step {step}: validation loss {loss:.4f} is worse than the median of the other trials" if bad else None
+        return (
+            f"at step {step}: validation loss {loss:.4f} is worse than the median of the other trials" if bad else None
+        )
 
 
 def write_trial(directory: Path, storage: str, study: str, trial_id: int, pruner: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import torch
@@ -63,7 +63,7 @@ class Sinks:
     run: RunDirectory
     metrics: MetricsFile
     logger: Logger
-    trial: Trial = NoTrial()
+    trial: Trial = field(default_factory=NoTrial)
 
     def log(self, step: int, split: Split, values: dict[str, float]) -> None:
         """Write to the local metrics, which are the truth, and to the logger, which is a view of them."""
