@@ -109,8 +109,8 @@ class Study:
         if not any(trial.state == TrialState.RUNNING for trial in begun):
             return 0
         last: int = max(trial.user_attrs.get(BATCH, 0) for trial in begun)
-        size = sum(trial.user_attrs.get(BATCH, last) == last for trial in begun)
-        return min(self.missing(), max(0, jobs - size))
+        size = len([trial for trial in begun if trial.user_attrs.get(BATCH, last) == last])
+        return max(0, min(self.missing(), jobs - size))
 
     def enqueue_failed(self) -> None:
         """Put the values of trials that failed into the queue once more."""
