@@ -92,7 +92,12 @@ class MetadialogSweeper(Sweeper):
         )
         search = Search(settings, plan.dimensions, plan.fixed, directory, jobs, extra, launcher.launch)
         records = search.run(
-            {"arguments": arguments, "hydra": list(config.hydra.overrides.hydra), "folder": os.getcwd()}  # noqa: PTH109
+            {
+                "arguments": arguments,
+                "hydra": list(config.hydra.overrides.hydra),
+                "config_sources": OmegaConf.to_container(config.hydra.runtime.config_sources),
+                "folder": os.getcwd(),  # noqa: PTH109
+            }
         )
         best = best_record(records)
         _log.info("%s; in %s", summary(records), directory.path)

@@ -3,12 +3,15 @@
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.commands.continuation import go_on, goes_on
 from metadialog.config import build, plain
@@ -41,6 +44,15 @@ def complain(command: str, error: BaseException) -> None:
             return
     for line in str(error).splitlines() or [type(error).__name__]:
         print(f"metadialog {command}: {line}", file=sys.stderr)  # noqa: T201
+
+
+def guarded(command: str, action: Callable[[], int]) -> int:
+    """Do what a command that is no Hydra application does; return the exit code, after a line for each mistake."""
+    try:
+        return action()
+    except (MetadialogError, HydraException, OmegaConfBaseException) as error:
+        complain(command, error)
+        return EXIT_USER_ERROR
 
 
 def run_job(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns what it returns

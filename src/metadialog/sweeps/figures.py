@@ -43,6 +43,7 @@ def _write(path: Path, plot: Callable[..., Any], study: optuna.Study) -> Path:
         warnings.simplefilter("ignore", ExperimentalWarning)
         axes = plot(study, target_name=LOSS, target=_value) if plot is not plots.plot_param_importances else plot(study)
     figure: Figure = axes.figure
+    figure.set_size_inches(1.6 * figure.get_figwidth(), figure.get_figheight())
     figure.savefig(path)
     plt.close(figure)
     return path
