@@ -8,6 +8,7 @@ from hydra import initialize_config_module
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
+from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog.commands.job import guarded
 from metadialog.commands.jobs import compose_job
 from metadialog.commands.preflight import add_config_dir, preflight
@@ -44,6 +45,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _write(arguments: list[str]) -> int:
+    register()
     options = get_args_parser().parse_args(arguments)
     if options.multirun or options.cfg:
         raise ConfigError("sweep-config: takes overrides and --config-dir, and no other flags")
@@ -81,8 +83,7 @@ def sweep_file(plan: Plan, config: dict[str, Any], folder: list[str]) -> dict[st
             "logger: a sweep of Weights & Biases learns from what its runs log there: choose logger=wandb"
         )
     count = sweep["trials"]
-    points = {d.key: {"values": [_number(v) for v in d.points(sweep["points"])]} for d in plan.dimensions}
-    of_grid = {d.key: points[d.key] if d.kind != "choice" else d.for_wandb() for d in plan.dimensions}
+    points = sweep["points"] if sweep["sampler"] == "grid" else None
     return {
         "program": "metadialog",
         "command": ["${env}", "metadialog", "train", *folder, *plan.fixed, "${args_no_hyphens}"],
@@ -92,13 +93,9 @@ def sweep_file(plan: Plan, config: dict[str, Any], folder: list[str]) -> dict[st
         "method": _METHODS[sweep["sampler"]],
         **({} if count is None else {"run_cap": count}),
         "metric": {"name": METRIC, "goal": "minimize"},
-        "parameters": of_grid if sweep["sampler"] == "grid" else {d.key: d.for_wandb() for d in plan.dimensions},
+        "parameters": {dimension.key: dimension.for_wandb(points) for dimension in plan.dimensions},
     }
 
 
 def _swept(overrides: list[str]) -> set[str]:
     return {override.input_line or "" for override in readable(overrides) if override.is_sweep_override()}
-
-
-def _number(value: object) -> object:
-    return value if isinstance(value, int) else float(str(value))

@@ -69,10 +69,16 @@ class Dimension:
         # The ends are those that were asked for, to the last bit.
         return [self.low, *map(float, spaced(self.low, self.high, number)[1:-1]), self.high]
 
-    def for_wandb(self) -> dict[str, Any]:
-        """Return the parameter as a W&B sweep file writes it."""
+    def for_wandb(self, points: int | None) -> dict[str, Any]:
+        """Return the parameter as a W&B sweep file writes it.
+
+        Args:
+            points: of a grid, values of an interval; None for what is no grid.
+        """
         if self.kind == "choice":
             return {"values": [_native(choice) for choice in self.choices]}
+        if points is not None:
+            return {"values": self.points(points)}
         if self.kind == "int":
             bounds = {"min": int(self.low), "max": int(self.high)}
             if self.log:

@@ -63,7 +63,7 @@ def read_start(directory: Path) -> Start:
     _check(directory)
     path = directory / MULTIRUN
     try:
-        hydra: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))["hydra"]  # type: ignore[index, call-overload]
+        hydra: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))["hydra"]  # type: ignore[index, call-overload, assignment]
         arguments = [
             *_config_dir(hydra["runtime"]["config_sources"]),
             *hydra["overrides"]["hydra"],
