@@ -2,13 +2,12 @@
 
 import logging
 import warnings
-from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import optuna
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
@@ -30,24 +29,18 @@ def write_figures(study: optuna.Study, directory: Path) -> list[Path]:
     if len(finished) < MOST_BINS:
         return []
     style = files("metadialog.reports").joinpath("style.mplstyle")
-    with as_file(style) as path, plt.style.context(str(path)):
+    with as_file(style) as path, plt.style.context(str(path)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # what Optuna draws with matplotlib
         return [
-            _write(directory / "importance.png", plots.plot_param_importances, study),
-            _write(directory / "parallel_coordinates.png", plots.plot_parallel_coordinate, study),
-            _write(directory / "best_so_far.png", plots.plot_optimization_history, study),
+            _write(directory / "importance.png", plots.plot_param_importances(study)),
+            _write(directory / "parallel_coordinates.png", plots.plot_parallel_coordinate(study, target_name=LOSS)),
+            _write(directory / "best_so_far.png", plots.plot_optimization_history(study, target_name=LOSS)),
         ]
 
 
-def _write(path: Path, plot: Callable[..., Any], study: optuna.Study) -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        axes = plot(study, target_name=LOSS, target=_value) if plot is not plots.plot_param_importances else plot(study)
+def _write(path: Path, axes: Axes) -> Path:
     figure: Figure = axes.figure
     figure.set_size_inches(1.6 * figure.get_figwidth(), figure.get_figheight())
     figure.savefig(path)
     plt.close(figure)
     return path
-
-
-def _value(trial: optuna.trial.FrozenTrial) -> float:
-    return float(trial.values[0])

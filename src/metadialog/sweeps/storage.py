@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -89,10 +90,14 @@ def _database(url: str) -> "BaseStorage":
 
 
 def _redis(url: str) -> "BaseStorage":
+    from optuna.exceptions import ExperimentalWarning
     from optuna.storages.journal import JournalRedisBackend, JournalStorage
 
     parts = urlsplit(url)
     seconds = str(CONNECT_SECONDS)
     query = dict(parse_qsl(parts.query))
     query = {"socket_connect_timeout": seconds, "socket_timeout": seconds} | query
-    return JournalStorage(JournalRedisBackend(urlunsplit(parts._replace(query=urlencode(query)))))
+    with warnings.catch_warnings():
+        # Optuna calls its Redis backend experimental; there is no other.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return JournalStorage(JournalRedisBackend(urlunsplit(parts._replace(query=urlencode(query)))))
