@@ -33,7 +33,6 @@ def one(line: str) -> Dimension:
         ("a=range(1,8,2)", Dimension("a", "int", 1, 7, step=2)),
         ("a=x,y,x", Dimension("a", "choice", choices=("x", "y"))),
         ("a=choice(1,2)", Dimension("a", "choice", choices=("1", "2"))),
-        ("a=glob(*)", None),
         ("a=interval(2.0,1.0)", None),
         ("a=tag(log,interval(0.0,1.0))", None),
         ("a=3", None),

@@ -24,7 +24,11 @@ def name_sweep(arguments: list[str]) -> list[str]:
     """
     given = readable(arguments)
     chosen = _chosen(given)
-    if chosen is None or any(override.key_or_group == f"{GROUP}.name" for override in given):
+    if (
+        chosen is None
+        or chosen.is_sweep_override()
+        or any(override.key_or_group == f"{GROUP}.name" for override in given)
+    ):
         return arguments
     lines = sorted(override.input_line or "" for override in given if not is_free(override))
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_DIGITS]

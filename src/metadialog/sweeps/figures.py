@@ -4,6 +4,7 @@ import logging
 import warnings
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import cast
 
 import optuna
 from matplotlib import pyplot as plt
@@ -39,7 +40,7 @@ def write_figures(study: optuna.Study, directory: Path) -> list[Path]:
 
 
 def _write(path: Path, axes: Axes) -> Path:
-    figure: Figure = axes.figure
+    figure = cast("Figure", axes.get_figure(root=True))
     figure.set_size_inches(1.6 * figure.get_figwidth(), figure.get_figheight())
     figure.savefig(path)
     plt.close(figure)

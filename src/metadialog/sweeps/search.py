@@ -70,8 +70,9 @@ class Search:
 
         with self.directory.claimed():
             self._check_same()
-            self.directory.write({**about, "name": self.sweep.name, "fixed": list(self.fixed)})
             study = Study(self.sweep, self.dimensions, self.directory)
+            # Now that the study has agreed: what is refused leaves the description of what is there as it was.
+            self.directory.write({**about, "name": self.sweep.name, "fixed": list(self.fixed)})
             self._say_grid(study)
             if self.sweep.retry:
                 study.enqueue_failed()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
 from metadialog.errors import ConfigError
@@ -132,8 +132,7 @@ def dimension(override: Override) -> Dimension:
         if whole and numbers and value.step > 0:
             step = int(value.step)
             return Dimension(key, "int", numbers[0], numbers[-1], step=step, log=log)
-    # A glob is of files that a config loader finds; what it would find is written out as quickly.
-    if not override.is_discrete_sweep() or isinstance(value, Glob):
+    if not override.is_discrete_sweep():
         raise ConfigError(f"{override.input_line}: is not a sweep; it should be {WORDS}")
     choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
     if not choices:
