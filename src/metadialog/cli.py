@@ -73,8 +73,14 @@ def _complete(arguments: list[str]) -> int:
         return 0
     if command not in COMMANDS:
         return 0
+    if command == "sweeps":
+        from metadialog.commands.sweeps import complete
+
+        print("\n".join(complete(overrides)))  # noqa: T201
+        return 0
     os.environ["COMP_LINE"] = f"{program} {overrides}"
-    return _run(command, [_COMPLETION_FLAGS[0], *arguments])
+    # A sweep file is made of the overrides that `train` has.
+    return _run("train" if command == "sweep-config" else command, [_COMPLETION_FLAGS[0], *arguments])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -34,6 +34,11 @@ def run(arguments: list[str]) -> int:
     return guarded("sweeps", lambda: _WHAT[options.what](Path(options.directory).expanduser(), overrides))
 
 
+def complete(line: str) -> list[str]:
+    """Return what may follow `metadialog sweeps` where so much of the line is there; directories the shell knows."""
+    return [what for what in _MEANINGS if what.startswith(line)]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("metadialog sweeps", description="What came of a sweep, and going on with it.")
     what = parser.add_subparsers(dest="what", metavar="list|best|resume")
