@@ -39,7 +39,7 @@ def test_an_unknown_command_names_the_nearest(run: Run) -> None:
     assert outcome.code == 2
     assert outcome.err == (
         "metadialog: 'trian' is not a command; did you mean 'train'? "
-        "the commands are train, evaluate, table, predict, data, bench\n"
+        "the commands are train, evaluate, sweeps, sweep-config, table, predict, data, bench\n"
     )
 
 
@@ -50,10 +50,14 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("metadialog ", ["train", "evaluate", "table", "predict", "data", "bench"]),
+        ("metadialog ", ["train", "evaluate", "sweeps", "sweep-config", "table", "predict", "data", "bench"]),
         ("metadialog ev", ["evaluate"]),
         ("metadialog train model=", ["model=gru", "model=lstm", "model=rnn"]),
         ("metadialog train algorithm.inner_l", ["algorithm.inner_lr="]),
+        ("metadialog sweep-config model=", ["model=gru", "model=lstm", "model=rnn"]),
+        ("metadialog sweeps ", ["list", "best", "resume"]),
+        ("metadialog sweeps be", ["best"]),
+        ("metadialog sweeps best multi", []),
         ("metadialog data spl", ["split=", "split."]),
         ("metadialog nothing mod", []),
     ],

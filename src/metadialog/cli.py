@@ -11,6 +11,8 @@ from importlib import metadata
 COMMANDS = {
     "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
     "evaluate": "evaluate a finished run again, on the same or on other data and options",
+    "sweeps": "list the runs of a sweep, give its best configuration, or go on with what is missing",
+    "sweep-config": "write a sweep file of Weights & Biases, for `wandb sweep` and `wandb agent`",
     "table": "compare runs: tables with intervals and tests, figures, and a report as one web page",
     "predict": "answer a test specification of DSTC8's fast adaptation task with a finished run",
     "data": "check a data set, and describe its topics, their split, and what was dropped",
@@ -43,6 +45,14 @@ def _fail(message: str) -> int:
 
 
 def _run(command: str, arguments: list[str]) -> int:
+    if command == "sweeps":  # has a directory and words of its own, no config
+        from metadialog.commands.sweeps import run as run_sweeps
+
+        return run_sweeps(arguments)
+    if command == "sweep-config":
+        from metadialog.commands.sweep_config import run as run_sweep_config
+
+        return run_sweep_config(arguments)
     from metadialog.commands.application import run
 
     return run(command, arguments)
@@ -63,8 +73,14 @@ def _complete(arguments: list[str]) -> int:
         return 0
     if command not in COMMANDS:
         return 0
+    if command == "sweeps":
+        from metadialog.commands.sweeps import complete
+
+        print("\n".join(complete(overrides)))  # noqa: T201
+        return 0
     os.environ["COMP_LINE"] = f"{program} {overrides}"
-    return _run(command, [_COMPLETION_FLAGS[0], *arguments])
+    # A sweep file is made of the overrides that `train` has.
+    return _run("train" if command == "sweep-config" else command, [_COMPLETION_FLAGS[0], *arguments])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -55,13 +55,17 @@ def read(path: Path) -> dict[str, Any]:
     return plain(config)
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(config: Mapping[str, Any], path: str = "") -> None:
     """Check a resolved config, all of it, against the signatures that its `_target_`s name.
+
+    Args:
+        config: the config, or a node of it.
+        path: of the node.
 
     Raises:
         ConfigError: with one line for each unknown key, missing value, wrong type or value out of range.
     """
-    problems = list(_problems(config, "", _leaves(config)))
+    problems = list(_problems(config, path, _leaves(config, path)))
     if problems:
         raise ConfigError("\n".join(problems))
 

@@ -21,6 +21,10 @@ class RunError(MetadialogError):
     """A run directory is missing, incomplete or does not fit what was asked of it."""
 
 
+class PrunedError(MetadialogError):
+    """A run has ended because the sweep that it belongs to has found better ones: nothing is wrong with it."""
+
+
 class LostError(MetadialogError):
     """Another process of the same run has failed, or cannot be reached."""
 

@@ -43,6 +43,7 @@ def test_the_run_directory_is_the_contract(run: Run) -> None:
         ".hydra/overrides.yaml",
         "config.yaml",
         "status.json",
+        "cost.json",
         "metrics.jsonl",
         "adaptation.parquet",
         "samples.jsonl",
@@ -83,11 +84,17 @@ def test_the_records_hold_every_inner_step_of_every_episode(run: Run) -> None:
         "tokens",
         "words",
         "word_perplexity",
+        "token_accuracy",
+        "rate",
+        "selected",
         "bleu",
         "rouge_l",
         "chrf",
         "distinct_1",
         "distinct_2",
+        "entropy",
+        "length_ratio",
+        "repetition",
     ]
     assert set(records["topic"]) == {"computers", "emotion", "gossip", "movies", "science"}
     steps = records.groupby("shots")["inner_step"].agg(set).to_dict()

@@ -9,12 +9,14 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog import config
 from metadialog.cli import COMMANDS
 from metadialog.commands.preflight import add_config_dir
 
 FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))
+APPLICATIONS = [command for command in COMMANDS if (FOLDER / f"{command}.yaml").exists()]
 # What has no default, and has to be given wherever its choice is composed.
 GIVEN = {
     "start=run": ["start.run=outputs/joint"],
@@ -35,19 +37,23 @@ RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"]
 def choices() -> Iterator[tuple[str, str]]:
     """Yield each command with each choice of the groups that it composes."""
     with initialize_config_module("metadialog.conf", version_base="1.3"):
-        for command in COMMANDS:
+        for command in APPLICATIONS:
             composed = compose(command)
             for file in FILES:
                 group = file.relative_to(FOLDER).parent.as_posix()
-                if group in composed or (group == "debug" and command == "train"):
+                if group in composed or (group in ("debug", "sweep") and command == "train"):
                     yield command, f"{group}={file.stem}"
 
 
 @pytest.mark.parametrize(("command", "choice"), list(choices()))
 def test_every_choice_composes_and_passes_the_check(command: str, choice: str) -> None:
+    register()  # as the application does
     with initialize_config_module("metadialog.conf", version_base="1.3"):
         composed = compose(command, [choice, *GIVEN.get(choice, []), *RUN.get(command, [])])
-    config.check(config.plain(composed))
+    node = config.plain(composed)
+    if sweep := node.pop("sweep", None):  # it is not of a run
+        config.check(sweep, "sweep")
+    config.check(node)
 
 
 STUDIES = Path(__file__).parents[2] / "experiments"
@@ -65,7 +71,8 @@ def test_every_file_is_reached() -> None:
     reached = {choice for _, choice in choices()}
     for file in FILES:
         group = file.relative_to(FOLDER).parent.as_posix()
-        assert group == "." or f"{group}={file.stem}" in reached
+        if group not in (".", "sweep/space"):  # what sweeps search is checked where they are
+            assert f"{group}={file.stem}" in reached
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(FOLDER)))
@@ -83,4 +90,6 @@ def test_a_defaults_list_says_where_the_file_itself_stands(file: Path) -> None:
     assert isinstance(content, DictConfig)
     defaults = content.get("defaults")
     if defaults is not None and file.parent != FOLDER:
-        assert defaults[-1] == "_self_"
+        # Hydra wants overrides of other groups behind all else; they add nothing themselves.
+        added = [entry for entry in defaults if isinstance(entry, str) or not next(iter(entry)).startswith("override ")]
+        assert added[-1] == "_self_"

@@ -1,6 +1,6 @@
 """Kill -9 at any moment: what is resumed ends with the numbers of a run that nobody has disturbed, bit for bit.
 
-Another kind of work that shall survive this, such as a sweep, has a module of its own beside this one.
+A sweep has a module of its own, `test_kill_sweep.py`.
 """
 
 import os

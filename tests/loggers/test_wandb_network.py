@@ -243,7 +243,7 @@ def test_a_server_that_goes_away_in_mid_run_is_said_once_and_loses_nothing(
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(wandb_session, "FINISH_SECONDS", 1.0)
-    monkeypatch.setattr(wandb_session, "HURRIED_FINISH_SECONDS", 1.0)
+    monkeypatch.setattr(wandb_session, "HURRIED_FINISH_SECONDS", 5.0)
     try:
         logger = open_logger(tmp_path / "run")
         [directory] = (tmp_path / "run" / "wandb").glob("run-*")

@@ -9,12 +9,15 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog.commands import parallel
 from metadialog.commands.inheritance import inherit
 from metadialog.commands.job import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback
 from metadialog.commands.preflight import preflight
+from metadialog.commands.sweeping import name_sweep
 from metadialog.errors import MetadialogError, Terminated
 from metadialog.interrupts import interruptible
+from metadialog.sweeps.storage import hide_password
 from metadialog.training.launch import Place, place
 
 EXIT_INTERRUPTED = 130
@@ -33,7 +36,8 @@ def run(command: str, arguments: list[str]) -> int:
     here: Place | None = None
     try:
         _take_over_errors()
-        os.environ[COMMAND_LINE] = shlex.join(["metadialog", command, *arguments])
+        register()
+        os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
         with interruptible():
             here = place()
             parallel.check(command, arguments, here)
@@ -59,7 +63,7 @@ def run(command: str, arguments: list[str]) -> int:
 
 def _prepare(command: str, arguments: list[str]) -> list[str]:
     """Take over the config of the run that is named, and check everything."""
-    prepared = inherit(command, arguments)
+    prepared = name_sweep(inherit(command, arguments))
     preflight(command, prepared)
     return prepared
 

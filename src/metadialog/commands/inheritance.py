@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from metadialog.commands.continuation import AUTO
 from metadialog.config import read
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import literal, quote, typed
@@ -55,7 +56,7 @@ def inherit(command: str, arguments: list[str]) -> list[str]:
     option, groups = SOURCES[command]
     given = _given(arguments)
     named = [override for override in given if override.key_or_group == option]
-    if not named or named[-1].value() is None:
+    if not named or named[-1].value() is None or (option == "resume" and named[-1].value() == AUTO):
         return arguments
     if named[-1].is_sweep_override():
         raise ConfigError(f"{named[-1].input_line}: one run at a time; write a loop over them, and leave out -m")

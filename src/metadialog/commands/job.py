@@ -3,12 +3,17 @@
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
+from metadialog.commands.continuation import go_on, goes_on
 from metadialog.config import build, plain
 from metadialog.errors import MetadialogError
 
@@ -41,6 +46,15 @@ def complain(command: str, error: BaseException) -> None:
         print(f"metadialog {command}: {line}", file=sys.stderr)  # noqa: T201
 
 
+def guarded(command: str, action: Callable[[], int]) -> int:
+    """Do what a command that is no Hydra application does; return the exit code, after a line for each mistake."""
+    try:
+        return action()
+    except (MetadialogError, HydraException, OmegaConfBaseException) as error:
+        complain(command, error)
+        return EXIT_USER_ERROR
+
+
 def run_job(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns what it returns
     """Build what the config describes.
 
@@ -48,7 +62,7 @@ def run_job(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns w
     it goes up to Hydra, which goes on with the other jobs. Where nobody reads the output any more, neither goes on.
     """
     try:
-        return build(plain(config))
+        return _run(plain(config))
     except BrokenPipeError as error:
         # Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,3 +73,11 @@ def run_job(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns w
             raise
         complain(str(hydra.job.name), error)
         raise SystemExit(EXIT_USER_ERROR) from error
+
+
+def _run(config: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
+    """Build what a resolved config describes, or what is missing of it."""
+    hydra = HydraConfig.get()
+    if goes_on(config, multirun=hydra.mode == RunMode.MULTIRUN):
+        return go_on(config, Path(hydra.runtime.output_dir), build)
+    return build(config)

@@ -35,7 +35,7 @@ def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> 
     In a sweep each value of each swept option is composed once, beside the first values of the others: what
     is wrong with a value shows then, and the number of checks is the sum of the choices, not their product.
     """
-    parsed = _parse(overrides, config_name)
+    parsed = parse(overrides, config_name)
     swept = (_sweeper_parameters(config_name, parsed) if multirun else None) or {}
     sweeps = [override for override in parsed if override.is_sweep_override()] if multirun else []
     fixed = [override.input_line or "" for override in parsed if override not in sweeps]
@@ -47,7 +47,12 @@ def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> 
             yield [*fixed, *(f"{k}={v}" for k, v in (first | {key: value}).items())]
 
 
-def _parse(overrides: list[str], config_name: str) -> list[Override]:
+def parse(overrides: list[str], config_name: str) -> list[Override]:
+    """Parse overrides.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+    """
     loader = GlobalHydra.instance().config_loader()
     try:
         return OverridesParser.create(config_loader=loader).parse_overrides(overrides)
@@ -66,12 +71,12 @@ def product(config_name: str, overrides: list[str]) -> Iterator[DictConfig]:
 
     What another sweeper than Hydra's own will try is not known beforehand: then there are none.
     """
-    parsed = _parse(overrides, config_name)
+    parsed = parse(overrides, config_name)
     parameters = _sweeper_parameters(config_name, parsed)
     if parameters is None:
         return
     lines = [f"{key}={','.join(values)}" for key, values in parameters.items()]
-    (jobs,) = BasicSweeper.split_arguments(_parse([*lines, *overrides], config_name), None)
+    (jobs,) = BasicSweeper.split_arguments(parse([*lines, *overrides], config_name), None)
     for number, job in enumerate(jobs):
         config = compose_job(config_name, job, with_hydra=True)
         with open_dict(config):
@@ -81,7 +86,7 @@ def product(config_name: str, overrides: list[str]) -> Iterator[DictConfig]:
 
 def sweep_template(config_name: str, overrides: list[str]) -> tuple[Path, str]:
     """Return the directory of a sweep, and how its subdirectories are named, as it is written."""
-    fixed = [o.input_line or "" for o in _parse(overrides, config_name) if not o.is_sweep_override()]
+    fixed = [o.input_line or "" for o in parse(overrides, config_name) if not o.is_sweep_override()]
     sweep = compose_job(config_name, fixed, with_hydra=True).hydra.sweep
     return Path(sweep.dir), str(OmegaConf.to_container(sweep, resolve=False)["subdir"])  # type: ignore[index, call-overload]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from metadialog.commands.continuation import AUTO
 from metadialog.commands.jobs import compose_job, product, sweep_template
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import typed
@@ -35,7 +36,7 @@ def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> N
     for config in product(config_name, overrides):
         with _as_running(config):
             directory = Path(_named(config.hydra.sweep.dir, "hydra.sweep.dir"), str(config.hydra.sweep.subdir))
-        _check(directory, "hydra.sweep.dir", None)
+        _check(directory, "hydra.sweep.dir", AUTO if config.get("resume") == AUTO else None)
         if directory in taken:
             raise ConfigError(
                 f"hydra.sweep.subdir: puts several jobs into {directory}; each should have a directory of its own, "
@@ -62,6 +63,8 @@ def _named(directory: str, option: str) -> str:
 
 
 def _check(path: Path, option: str, resume: str | None) -> None:
+    if resume == AUTO:
+        return
     if resume is not None:
         if path.resolve() != Path(resume).expanduser().resolve():
             raise ConfigError(f"{option}={path}: a run goes on in its own directory, {resume}; leave {option} out")

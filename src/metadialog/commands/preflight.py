@@ -13,8 +13,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
+from metadialog.commands.continuation import AUTO
 from metadialog.commands.jobs import compose_job, jobs_to_check
 from metadialog.commands.output import check_output
+from metadialog.commands.sweeping import check_launchers, check_storage, plan_sweep
 from metadialog.config import build, check, plain
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
@@ -36,13 +38,18 @@ def preflight(command: str, arguments: list[str]) -> None:
     with initialize_config_module("metadialog.conf", version_base="1.3", job_name=command):
         if options.config_dir:
             add_config_dir(options.config_dir)
-        for overrides in jobs_to_check(options.overrides, config_name, multirun=options.multirun):
+        check_launchers(options.overrides)
+        plan = None if options.cfg else plan_sweep(config_name, options.overrides, multirun=options.multirun)
+        jobs = plan.corners() if plan else jobs_to_check(options.overrides, config_name, multirun=options.multirun)
+        for overrides in jobs:
             config = plain(compose_job(config_name, overrides))
             if not options.cfg:
                 check(config)
                 _check_surroundings(config, multirun=options.multirun)
         if not options.cfg and _computes(config):
             check_output(config_name, options.overrides, multirun=options.multirun)
+        if plan:
+            check_storage(config_name, options.overrides)
 
 
 def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
@@ -66,7 +73,7 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         from metadialog.algorithms.base import Tools
 
         build(config["algorithm"], Tools(build(config["engine"]), build(config["inner"])))
-    if config.get("resume") is not None:
+    if config.get("resume") not in (None, AUTO):
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
         run = RunDirectory(Path(config["resume"]).expanduser())

@@ -29,12 +29,13 @@ from metadialog.commands.session import (
     use_threads,
 )
 from metadialog.config import build
-from metadialog.errors import ConfigError
+from metadialog.errors import ConfigError, PrunedError
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.local import LocalLogger
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.starts.start import Start
+from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.corpora import Topics, load_topics
@@ -126,7 +127,7 @@ def train(
         chosen_on = selection_episodes(topics, text_to_ids, protocol, sampler, with_others=others)
         print_cut(console, episodes, text_to_ids, protocol.max_tokens)
         run_logger = _logger(config, run, team, checkpoint)
-        sinks = Sinks(run, metrics, run_logger)
+        sinks = Sinks(run, metrics, run_logger, load_trial(run.path) if team.is_first else NoTrial())
         outcome: Status = "failed"
         try:
             trainer = _trainer(config, topics, text_to_ids, learner, sinks, where, team, fresh=checkpoint is None)
@@ -163,6 +164,9 @@ def train(
                 trained=trainer.cost,
             )
             outcome = "finished"
+        except PrunedError:
+            outcome = "finished"
+            raise
         except KeyboardInterrupt:
             outcome = "interrupted"
             raise

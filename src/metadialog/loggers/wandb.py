@@ -1,5 +1,6 @@
 """Weights & Biases: online, offline or disabled; a view of the files in the run directory."""
 
+import os
 import secrets
 import string
 import sys
@@ -74,7 +75,7 @@ class WandbLogger:
         self._run_id = run_id
         if mode == "disabled":
             return
-        self._run_id = run_id or _new_run_id()
+        self._run_id = run_id or _agents_run_id() or _new_run_id()
         identity = wandb_session.RunIdentity(run_dir, config, name, self._run_id, project, entity, group, tuple(tags))
         try:
             self._run = wandb_session.open_run(identity, mode, _say)
@@ -147,6 +148,11 @@ class WandbLogger:
 def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def _agents_run_id() -> str | None:
+    """Return the identifier that `wandb agent` has given to this run of its sweep; None in any other run."""
+    return os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
 
 
 def _new_run_id() -> str:

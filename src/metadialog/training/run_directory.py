@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from metadialog.config import read
 from metadialog.episodes import Episode
-from metadialog.errors import RunError
+from metadialog.errors import PrunedError, RunError
 from metadialog.evaluation.adaptation import Sample
 from metadialog.evaluation.records import write_records
 from metadialog.overrides import typed
@@ -110,7 +110,7 @@ class RunDirectory:
 
     @contextmanager
     def running(self, seeds: Mapping[str, int], command: str) -> Iterator[None]:
-        """Keep `status.json`: running, then finished, or failed and why.
+        """Keep `status.json`: running, then finished, or failed or pruned and why.
 
         Args:
             seeds: by what they are for.
@@ -132,8 +132,9 @@ class RunDirectory:
         except BaseException as error:
             # An interrupt is recorded like any other end, and goes on its way.
             reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+            status = "pruned" if isinstance(error, PrunedError) else "failed"
             with suppress(OSError):  # on a full disk the status stays as it was, and the first error is the one to tell
-                self._write_status({**started, "status": "failed", "reason": reason, "ended": _now()})
+                self._write_status({**started, "status": status, "reason": reason, "ended": _now()})
             raise
         self._write_status({**started, "status": "finished", "ended": _now()})
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import torch
@@ -14,13 +14,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
-from metadialog.errors import LostError, RunError
+from metadialog.errors import LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
 from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger, Split
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.randomness import derive
 from metadialog.samplers.base import Sampler
+from metadialog.sweeps.trial import NoTrial, Trial
 from metadialog.training.checkpoint import Checkpoints
 from metadialog.training.cost import Cost, count_sets, count_weights
 from metadialog.training.distributed import Ranks
@@ -62,6 +63,7 @@ class Sinks:
     run: RunDirectory
     metrics: MetricsFile
     logger: Logger
+    trial: Trial = field(default_factory=NoTrial)
 
     def log(self, step: int, split: Split, values: dict[str, float]) -> None:
         """Write to the local metrics, which are the truth, and to the logger, which is a view of them."""
@@ -229,6 +231,10 @@ class Trainer:
             self.ranks.map(lambda episode: validation_losses(self.model, self.algorithm, episode), self.validation)
         )
         values = {"loss_before": before, "loss_after": after, "gain": before - after}
+        # Before the checkpoint: a run that is killed in between reports again, and hears the same.
+        why = self.ranks.share(lambda: self.sinks.trial.report(self.standing.step, after))
+        if why is not None:
+            raise PrunedError(why)
         with deferred():
             self.sinks.metrics.log(self.standing.step, "meta_validation", values)
             self._save(is_best=self._judge(math.inf if math.isnan(after) else after))

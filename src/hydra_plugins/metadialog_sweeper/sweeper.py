@@ -1,0 +1,125 @@
+"""Hydra's side of a sweep: from Hydra's config to a search, and from a search to Hydra's launcher."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import configure_log
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from metadialog.config import build
+from metadialog.errors import ConfigError, RunError
+from metadialog.overrides import quote
+from metadialog.sweeps import launchers
+from metadialog.sweeps.directory import SweepDirectory
+from metadialog.sweeps.plan import make_plan
+from metadialog.sweeps.search import Search, best_record, summary
+from metadialog.sweeps.settings import Sweep
+from metadialog.threads import cores
+
+NAME = "metadialog"
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name=NAME,
+    node={"_target_": "hydra_plugins.metadialog_sweeper.sweeper.MetadialogSweeper"},
+    provider=NAME,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def register() -> None:
+    """Make the sweeper known to Hydra, which does not find plugins in editable installs."""
+    Plugins.instance().register(MetadialogSweeper)
+
+
+class MetadialogSweeper(Sweeper):
+    """Runs the search that the config node `sweep` describes, through whatever launcher is chosen."""
+
+    def __init__(self) -> None:
+        self.hydra_context: HydraContext | None = None
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra supplies."""
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> float | None:
+        """Run what is missing of the sweep.
+
+        Args:
+            arguments: the overrides that the user typed, but for Hydra's own.
+
+        Returns:
+            The best validation loss, nats.
+
+        Raises:
+            ConfigError: the config has no sweep, or its storage cannot be reached.
+            RunError: no trial has finished, or nothing can be launched.
+        """
+        config, launcher, context = self.config, self.launcher, self.hydra_context
+        if config is None or launcher is None or context is None:
+            raise RuntimeError("Hydra sets a sweeper up before it sweeps")
+        if config.get("sweep") is None:
+            raise ConfigError(f"hydra/sweeper={NAME}: goes with sweep=optuna, sweep=random or sweep=grid")
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        settings: Sweep = build(_plain(config.sweep))
+        choices = config.hydra.runtime.choices
+        overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(arguments)
+        plan = make_plan(settings.space, choices.algorithm, overrides)
+        choice = str(choices["hydra/launcher"])
+        jobs = settings.jobs or launchers.default_jobs(choice)
+        directory = SweepDirectory(Path(str(config.hydra.sweep.dir)).absolute())
+        threads = _threads(config, choice, jobs)
+        extra = [f"hydra.sweep.dir={quote(str(directory.path))}", *_group(config, settings.name)]
+        extra += [] if threads is None else [f"threads={threads}"]
+        _log.info(
+            "sweep %s: %d runs at a time, %s of %d cores each, in %s",
+            *(settings.name, jobs, config.threads if threads is None else threads, cores(), directory.path),
+        )
+        search = Search(settings, plan.dimensions, plan.fixed, directory, jobs, extra, launcher.launch)
+        records = search.run(
+            {
+                "arguments": arguments,
+                "hydra": list(config.hydra.overrides.hydra),
+                "config_sources": OmegaConf.to_container(config.hydra.runtime.config_sources),
+                "folder": os.getcwd(),  # noqa: PTH109
+            }
+        )
+        best = best_record(records)
+        _log.info("%s; in %s", summary(records), directory.path)
+        if best is None:
+            reason = next((f": {r.reason}" for r in records if r.reason), "")
+            raise RunError(f"{directory.path}: no trial has finished{reason}")
+        return best.value
+
+
+def _threads(config: DictConfig, choice: str, jobs: int) -> int | None:
+    """Return the threads that each run is told to have; None if it is told already, or has to see for itself."""
+    if config.threads is not None:
+        return None
+    return launchers.threads(choice, _plain(config.hydra.launcher), jobs)
+
+
+def _group(config: DictConfig, name: str) -> list[str]:
+    """Return the override that shows a sweep's runs together in Weights & Biases."""
+    logger = _plain(config.logger)
+    return [f"logger.group={quote(name[:128])}"] if logger.get("group", "") is None else []
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    found: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    return found

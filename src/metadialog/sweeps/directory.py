@@ -1,0 +1,147 @@
+"""The directory of a sweep: what was asked for, its trials, and who is at work in it."""
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from metadialog.errors import RunError
+from metadialog.sweeps.outcomes import Outcome, State, read_outcome
+
+SWEEP = "sweep.json"
+TRIALS = "trials.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a trial.
+
+    Attributes:
+        number: of the trial in its study, or of the job in its sweep.
+        state: where it stands.
+        value: its best validation loss after adaptation, nats.
+        directory: of its run, within the sweep's.
+        overrides: all that it takes to start the run by itself.
+        reason: why it failed or was pruned.
+    """
+
+    number: int
+    state: State
+    value: float | None
+    directory: str
+    overrides: list[str]
+    reason: str | None = None
+
+
+class SweepDirectory:
+    """Where everything of a sweep lies.
+
+    Attributes:
+        path: the directory.
+        database: of the study, if no other storage was named.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database = path / "study.db"
+        self._sweep = path / SWEEP
+        self._trials = path / TRIALS
+
+    def run(self, number: int) -> Path:
+        """Return the directory of a trial's run."""
+        return self.path / str(number)
+
+    def exists(self) -> bool:
+        """Say whether a sweep was begun here."""
+        return self._sweep.exists()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes out; the claim ends with the process.
+
+        Raises:
+            RunError: another process is at work here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RunError(
+                f"{self.path}: this sweep is running already{self._who()}; wait for its end, or end it"
+            ) from (error)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _who(self) -> str:
+        try:
+            process = self.read()["process"]
+        except (RunError, KeyError):
+            return ""
+        return f", by process {process['id']} on {process['host']} since {process['started']}"
+
+    def write(self, about: Mapping[str, Any]) -> None:
+        """Write what was asked for, and who is at work; others cannot read it, as a URL may hold a password."""
+        process = {"id": os.getpid(), "host": socket.gethostname(), "started": _now()}
+        _write(self._sweep, json.dumps({**about, "process": process}, indent=2) + "\n", mode=0o600)
+
+    def read(self) -> dict[str, Any]:
+        """Read what was asked for.
+
+        Raises:
+            RunError: there is no sweep here, or its file is damaged.
+        """
+        try:
+            about = json.loads(self._sweep.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self._sweep}: no readable description of a sweep: {error}") from error
+        if not isinstance(about, dict):
+            raise RunError(f"{self._sweep}: no description of a sweep: it should be an object")
+        return about
+
+    def write_records(self, records: Iterable[Record]) -> None:
+        """Write what is known of the trials, one JSON object a line."""
+        _write(self._trials, "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records))
+
+    def read_records(self) -> list[Record]:
+        """Read what is known of the trials, with the latest of those that are not at their end.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        if not self._trials.exists():
+            return []
+        try:
+            lines = self._trials.read_text(encoding="utf-8").splitlines()
+            records = [Record(**json.loads(line)) for line in lines]
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(f"{self._trials}: damaged: {error}") from error
+        return [self._latest(record) for record in records]
+
+    def _latest(self, record: Record) -> Record:
+        if Outcome(record.state).is_final:
+            return record
+        found = read_outcome(self.path / record.directory)
+        return replace(record, state=found.state, value=found.value, reason=found.reason)
+
+
+def _write(path: Path, text: str, mode: int = 0o666) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,70 @@
+"""What came of a run, from the files in its directory."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
+"""`interrupted`: by a signal; `running`: or killed, which only its process could tell; `missing`: never begun."""
+
+# As the reason of a run's status begins, where nothing was wrong with the run itself.
+_INTERRUPTS = ("KeyboardInterrupt", "Terminated", "Preempted", "SystemExit")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        state: where it stands.
+        value: its best validation loss after adaptation so far, nats; None if there is none.
+        reason: why it failed or was pruned.
+    """
+
+    state: State
+    value: float | None = None
+    reason: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run has come to an end of its own, and going on would change nothing."""
+        return self.state in ("finished", "pruned", "failed")
+
+
+def read_outcome(directory: Path) -> Outcome:
+    """Return what came of the run in a directory."""
+    try:
+        status = json.loads((directory / "status.json").read_text(encoding="utf-8"))
+        name, reason = status["status"], status["reason"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return Outcome("missing")
+    state: State = name if name in ("finished", "pruned", "failed") else "running"
+    if state == "failed" and str(reason).startswith(_INTERRUPTS):
+        state = "interrupted"
+    return Outcome(state, best_validation(directory / "metrics.jsonl"), reason)
+
+
+def best_validation(metrics: Path) -> float | None:
+    """Return the lowest validation loss after adaptation in a file of metrics; None if there is none."""
+    best: float | None = None
+    try:
+        with metrics.open(encoding="utf-8") as lines:
+            for line in lines:
+                if '"loss_after"' not in line:
+                    continue
+                metric = _parse(line)
+                if metric.get("split") == "meta_validation" and isinstance(metric.get("value"), float):
+                    best = metric["value"] if best is None else min(best, metric["value"])
+    except OSError:
+        return None
+    return best
+
+
+def _parse(line: str) -> dict[str, Any]:
+    """Return a line's object; an empty one where a process was killed while it wrote."""
+    try:
+        found: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return {}
+    return found

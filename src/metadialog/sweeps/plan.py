@@ -1,0 +1,85 @@
+"""From what the user typed to what a sweep varies. Needs an initialised Hydra."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from metadialog.config import nearest
+from metadialog.errors import ConfigError
+from metadialog.sweeps.space import Dimension, search_space
+
+GROUP = "sweep"
+SPACES = "sweep/space"
+
+# What may differ between two starts of the same sweep.
+_FREE = ("sweep.trials", "sweep.jobs", "sweep.retry", "threads", "device", "resume")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sweep does.
+
+    Attributes:
+        dimensions: what it varies.
+        fixed: the overrides that every run has.
+    """
+
+    dimensions: list[Dimension]
+    fixed: list[str]
+
+    def corners(self) -> Iterator[list[str]]:
+        """Yield the overrides of runs that have to be good, for all runs of the sweep to be."""
+        values = {dimension.key: dimension.extremes() for dimension in self.dimensions}
+        first = {key: choices[0] for key, choices in values.items()}
+        yield [*self.fixed, *(f"{key}={value}" for key, value in first.items())]
+        for key, choices in values.items():
+            for choice in choices[1:]:
+                yield [*self.fixed, *(f"{k}={v}" for k, v in (first | {key: choice}).items())]
+
+
+def make_plan(name: str | None, algorithm: str, overrides: Sequence[Override]) -> Plan:
+    """Return what a sweep does.
+
+    Args:
+        name: of the search space; None for that of the algorithm.
+        algorithm: the choice that was made.
+        overrides: what the user typed.
+
+    Raises:
+        ConfigError: there is no such search space, or something in it is no sweep.
+    """
+    mine = [override for override in overrides if not is_about_sweep(override)]
+    return Plan(*search_space(_load(name, algorithm), mine))
+
+
+def is_about_sweep(override: Override) -> bool:
+    """Say whether an override is about the sweep itself, and not about its runs."""
+    key = override.key_or_group
+    return key == GROUP or key.startswith((f"{GROUP}.", f"{GROUP}/", "hydra.", "hydra/"))
+
+
+def is_free(override: Override) -> bool:
+    """Say whether an override may differ between two starts of the same sweep."""
+    return override.key_or_group in _FREE or override.key_or_group.startswith(("hydra.", "hydra/", "logger"))
+
+
+def _load(name: str | None, algorithm: str) -> Mapping[str, Any]:
+    loader = GlobalHydra.instance().config_loader()
+    names = loader.get_group_options(SPACES, ObjectType.CONFIG)
+    if name is None and algorithm not in names:
+        raise ConfigError(
+            f"sweep.space=null: there is no search space of algorithm={algorithm}; name another as sweep.space=..., "
+            f"or write {SPACES}/{algorithm}.yaml into a folder that --config-dir names"
+        )
+    if name is not None and name not in names:
+        raise ConfigError(f"sweep.space={name}: no such search space; {nearest(name, names)}")
+    config = loader.load_configuration(f"{SPACES}/{name or algorithm}", [], RunMode.RUN)
+    # A config lies where its folder says.
+    space: dict[str, Any] = OmegaConf.to_container(config[GROUP].space, resolve=True)  # type: ignore[assignment]
+    return space

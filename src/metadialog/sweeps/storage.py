@@ -1,0 +1,103 @@
+"""Where studies lie: SQLite, PostgreSQL or another database by URL, or Redis."""
+
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from metadialog.errors import ConfigError
+from metadialog.extras import need
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+CONNECT_SECONDS = 10
+BUSY_SECONDS = 120  # that a process waits for others that write to the same SQLite file
+
+_FORM = "it should be like sqlite:///FILE, postgresql://USER@HOST/DATABASE or redis://HOST:6379/0"
+
+
+def check_url(url: str) -> None:
+    """Check the form of a storage's URL, and that its client is installed.
+
+    Raises:
+        ConfigError: it is no such URL, or its client is missing.
+    """
+    option = f"sweep.storage={hide_password(url)}"
+    scheme, separator, rest = url.partition("://")
+    if not separator or not rest:
+        raise ConfigError(f"{option}: is not a URL; {_FORM}")
+    kind = scheme.partition("+")[0]
+    if kind in ("redis", "rediss", "unix"):
+        need("redis", "redis", option)
+    elif kind in ("postgresql", "postgres"):
+        need("psycopg", "postgresql", option)
+    elif kind == "sqlite":
+        folder = Path(rest.partition("?")[0].removeprefix("/")).expanduser().parent
+        if not folder.is_dir():
+            raise ConfigError(f"{option}: there is no folder {folder}; make it first")
+    elif kind not in ("mysql", "mariadb"):
+        raise ConfigError(f"{option}: {scheme!r} is no kind of storage; {_FORM}")
+
+
+def open_storage(url: str) -> "BaseStorage":
+    """Open the storage of a study.
+
+    Raises:
+        ConfigError: it cannot be reached, or is no storage of studies.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return _redis(url) if url.startswith(("redis", "unix")) else _database(url)
+    except ConfigError:
+        raise
+    except Exception as error:
+        # Whatever the database's client raises: each has errors of its own.
+        logging.getLogger(__name__).debug("opening the storage failed", exc_info=error)
+        reason = re.split(r"\s*\(Background on this error", " ".join(hide_password(str(error)).split()))[0]
+        raise ConfigError(f"sweep.storage={hide_password(url)}: cannot be reached: {reason}") from error
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a SQLite file."""
+    return f"sqlite:///{path.absolute()}"
+
+
+def absolute(url: str) -> str:
+    """Return the URL as it is right from every working directory."""
+    if not url.startswith("sqlite:///") or url.startswith("sqlite:////"):
+        return url
+    return sqlite_url(Path(url.removeprefix("sqlite:///")).expanduser())
+
+
+def hide_password(text: str) -> str:
+    """Return a text without the passwords of the URLs in it."""
+    return re.sub(r"(\w://[^/@\s:]*):[^@\s]+@", r"\1:***@", text)
+
+
+def _database(url: str) -> "BaseStorage":
+    from optuna.storages import RDBStorage
+
+    scheme, _, rest = url.partition("://")
+    timeout = {"timeout": BUSY_SECONDS} if scheme.startswith("sqlite") else {"connect_timeout": CONNECT_SECONDS}
+    if scheme in ("postgresql", "postgres"):
+        scheme = "postgresql+psycopg"
+    return RDBStorage(f"{scheme}://{rest}", engine_kwargs={"connect_args": timeout})
+
+
+def _redis(url: str) -> "BaseStorage":
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.storages.journal import JournalRedisBackend, JournalStorage
+
+    parts = urlsplit(url)
+    seconds = str(CONNECT_SECONDS)
+    query = dict(parse_qsl(parts.query))
+    query = {"socket_connect_timeout": seconds, "socket_timeout": seconds} | query
+    with warnings.catch_warnings():
+        # Optuna calls its Redis backend experimental; there is no other.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return JournalStorage(JournalRedisBackend(urlunsplit(parts._replace(query=urlencode(query)))))

@@ -1,0 +1,203 @@
+"""A sweep's study: which trials there are, what came of them, and what is tried next."""
+
+import itertools
+import math
+import re
+import socket
+from collections.abc import Sequence
+
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from metadialog.errors import RunError
+from metadialog.sweeps.directory import Record, SweepDirectory
+from metadialog.sweeps.outcomes import Outcome, read_outcome
+from metadialog.sweeps.settings import Sweep
+from metadialog.sweeps.space import Dimension
+from metadialog.sweeps.storage import absolute, open_storage, sqlite_url
+from metadialog.sweeps.trial import make_pruner, write_trial
+
+# Attributes of trials and studies.
+DIRECTORY, HOST, BATCH, REASON, RETRY, SPACE = "directory", "host", "batch", "reason", "retry_of", "space"
+
+_STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class Study:
+    """The trials of a sweep; other machines may work on the same ones, if the storage is shared.
+
+    Args:
+        sweep: what was asked for.
+        dimensions: what is varied.
+        directory: of this machine's part of the sweep.
+
+    Raises:
+        ConfigError: the storage cannot be reached.
+        RunError: a study of this name is about something else.
+    """
+
+    def __init__(self, sweep: Sweep, dimensions: Sequence[Dimension], directory: SweepDirectory) -> None:
+        self._sweep = sweep
+        self._dimensions = dimensions
+        self._directory = directory
+        self._url = absolute(sweep.storage) if sweep.storage else sqlite_url(directory.database)
+        self._pruner = {"kind": sweep.pruner, "trials": sweep.prune_after_trials, "step": sweep.prune_after_step}
+        self.study = optuna.create_study(
+            storage=open_storage(self._url),
+            study_name=sweep.name,
+            pruner=make_pruner(sweep.pruner, sweep.prune_after_trials, sweep.prune_after_step),
+            load_if_exists=True,
+        )
+        self._agree()
+        if sweep.sampler == "grid":
+            self._enqueue_grid()
+
+    def _agree(self) -> None:
+        space = sorted(repr(dimension) for dimension in self._dimensions)
+        before = self.study.user_attrs.get(SPACE, space)
+        if before != space:
+            known, now = ({re.split("'", text)[1]: text for text in texts} for texts in (before, space))
+            differing = sorted(key for key in {*known, *now} if known.get(key) != now.get(key))
+            raise RunError(
+                f"sweep.name={self._sweep.name}: this study exists already, and varies other things "
+                f"({', '.join(differing)}); give this one another name"
+            )
+        if SPACE not in self.study.user_attrs:
+            self.study.set_user_attr(SPACE, space)
+
+    def _enqueue_grid(self) -> None:
+        """Put every combination into the queue, once."""
+        grid = itertools.product(*(dimension.points(self._sweep.points) for dimension in self._dimensions))
+        keys = [dimension.key for dimension in self._dimensions]
+        known = {tuple(trial.system_attrs.get("fixed_params", {}).get(key) for key in keys) for trial in self._all()}
+        for combination in itertools.islice(grid, self._sweep.trials):
+            if combination not in known:
+                self.study.enqueue_trial(dict(zip(keys, combination, strict=True)))
+
+    def grid_size(self) -> int:
+        """Return the number of combinations of a grid."""
+        return math.prod(len(dimension.points(self._sweep.points)) for dimension in self._dimensions)
+
+    def _all(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def own(self) -> list[FrozenTrial]:
+        """Return the trials that were begun from this directory."""
+        shared = self._sweep.storage is not None
+        begun = [trial for trial in self._all() if trial.state != TrialState.WAITING]
+        return [trial for trial in begun if not shared or self._is_own(trial)]
+
+    def _is_own(self, trial: FrozenTrial) -> bool:
+        here = str(self._directory.run(trial.number).absolute())
+        return trial.user_attrs.get(DIRECTORY) == here and trial.user_attrs.get(HOST) in (None, socket.gethostname())
+
+    def unfinished(self) -> list[optuna.Trial]:
+        """Return this directory's trials that have not come to an end, after an earlier start was broken off."""
+        return [self._go_on(trial) for trial in self.own() if trial.state == TrialState.RUNNING]
+
+    def _go_on(self, trial: FrozenTrial) -> optuna.Trial:
+        # With the sampler that it was begun with, should it not have drawn all of its values.
+        self.study.sampler = _sampler(self._sweep, trial.number)
+        return optuna.Trial(self.study, trial._trial_id)  # noqa: SLF001 - as Optuna's own ask does
+
+    def lacking(self, jobs: int) -> int:
+        """Return how many trials an earlier start has not begun of the batch that it was broken off in."""
+        begun = self.own()
+        if not any(trial.state == TrialState.RUNNING for trial in begun):
+            return 0
+        last: int = max(trial.user_attrs.get(BATCH, 0) for trial in begun)
+        size = len([trial for trial in begun if trial.user_attrs.get(BATCH, last) == last])
+        return max(0, min(self.missing(), jobs - size))
+
+    def enqueue_failed(self) -> None:
+        """Put the values of trials that failed into the queue once more."""
+        retried = {trial.user_attrs.get(RETRY) for trial in self._all()}
+        for trial in self.own():
+            if trial.state == TrialState.FAIL and trial.number not in retried:
+                self.study.enqueue_trial(trial.params, user_attrs={RETRY: trial.number})
+
+    def missing(self) -> int:
+        """Return the number of trials that are still to be begun."""
+        trials = self._all()
+        waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+        if self._sweep.trials is None:
+            return waiting
+        retried = {trial.user_attrs[RETRY] for trial in trials if RETRY in trial.user_attrs}
+        begun = sum(trial.state != TrialState.WAITING and trial.number not in retried for trial in trials)
+        left = max(0, self._sweep.trials - begun)
+        return min(left, waiting) if self._sweep.sampler == "grid" else left
+
+    def next_batch(self) -> int:
+        """Return the number of the next batch of trials that are begun together."""
+        return 1 + max((trial.user_attrs.get(BATCH, 0) for trial in self.own()), default=0)
+
+    def ask(self, batch: int) -> optuna.Trial:
+        """Begin a trial.
+
+        What is tried depends on the seed and the trials so far alone, not on the starts that it took to come there.
+
+        Args:
+            batch: number of the batch that it is begun with.
+        """
+        self.study.sampler = _sampler(self._sweep, len(self._all()))
+        trial = self.study.ask()
+        trial.set_user_attr(BATCH, batch)
+        trial.set_user_attr(HOST, socket.gethostname())
+        trial.set_user_attr(DIRECTORY, str(self._directory.run(trial.number).absolute()))
+        return trial
+
+    def values(self, trial: optuna.Trial) -> list[str]:
+        """Return the overrides that are the trial's own; those that it has drawn before stay."""
+        return [f"{dimension.key}={dimension.suggest(trial)}" for dimension in self._dimensions]
+
+    def announce(self, trial: optuna.Trial) -> None:
+        """Leave in the run's directory which trial it is."""
+        path = self._directory.run(trial.number)
+        write_trial(path, self._url, self._sweep.name, trial._trial_id, self._pruner)  # noqa: SLF001 - there is no other way to it
+
+    def tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """Write down what came of a trial, if it has come to its end."""
+        if not outcome.is_final:
+            return
+        value, state = outcome.value, _STATES[outcome.state]
+        if state == TrialState.COMPLETE and value is None:
+            state, outcome = TrialState.FAIL, Outcome("failed", None, "no validation loss was a finite number")
+        if outcome.reason is not None:
+            trial.set_user_attr(REASON, outcome.reason)
+        self.study.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
+
+    def records(self, fixed: Sequence[str]) -> list[Record]:
+        """Return what is known of this directory's trials.
+
+        Args:
+            fixed: the overrides that every run has.
+        """
+        return [self._record(trial, fixed) for trial in self.own()]
+
+    def _record(self, trial: FrozenTrial, fixed: Sequence[str]) -> Record:
+        outcome = read_outcome(self._directory.run(trial.number))
+        if trial.state == TrialState.FAIL and outcome.state != "failed":
+            outcome = Outcome("failed", outcome.value, trial.user_attrs.get(REASON))
+        own = [f"{key}={_text(trial, key)}" for key in trial.params]
+        name = self._directory.run(trial.number).name
+        return Record(trial.number, outcome.state, outcome.value, name, [*fixed, *own], outcome.reason)
+
+
+def _text(trial: FrozenTrial, key: str) -> str:
+    value, distribution = trial.params[key], trial.distributions[key]
+    if isinstance(distribution, CategoricalDistribution):
+        return str(value)
+    if not isinstance(distribution, (FloatDistribution, IntDistribution)):
+        raise TypeError(f"{key}: {distribution} is not a distribution of this program's sweeps")
+    return repr(value)
+
+
+def _sampler(sweep: Sweep, trials: int) -> BaseSampler:
+    """Return the sampler of the next trial."""
+    seed = int(np.random.SeedSequence([sweep.seed, trials]).generate_state(1)[0])
+    if sweep.sampler == "tpe":
+        return TPESampler(n_startup_trials=sweep.startup_trials, seed=seed)
+    return RandomSampler(seed=seed)

@@ -1,0 +1,119 @@
+"""What Hydra's own sweeper leaves: a directory of runs, and what was typed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from metadialog.errors import RunError
+from metadialog.sweeps.directory import Record, SweepDirectory
+from metadialog.sweeps.outcomes import read_outcome
+
+MULTIRUN = "multirun.yaml"
+
+# What a job of a sweep is told beside what it varies.
+_MACHINERY = ("hydra.", "hydra/", "resume=", "threads=", "logger.group=")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a sweep was started.
+
+    Attributes:
+        arguments: what followed `metadialog train -m`.
+        folder: the working directory.
+    """
+
+    arguments: list[str]
+    folder: Path
+
+
+def read_records(directory: Path) -> list[Record]:
+    """Return what is known of the runs of a sweep, of ours or of Hydra's own sweeper.
+
+    Raises:
+        RunError: there is no sweep there, or its files are damaged.
+    """
+    sweep = SweepDirectory(directory)
+    if sweep.exists():
+        return sweep.read_records()
+    _check(directory)
+    runs = sorted((path for path in directory.iterdir() if (path / ".hydra").is_dir()), key=_order)
+    return [_record(number, run) for number, run in enumerate(runs)]
+
+
+def read_start(directory: Path) -> Start:
+    """Return how a sweep was started, so that starting it once more goes on with it.
+
+    Raises:
+        RunError: there is no sweep there, or its files are damaged.
+    """
+    sweep = SweepDirectory(directory)
+    # Whatever directory was asked for by a pattern with the time in it, this is the one.
+    here = f"hydra.sweep.dir={directory.absolute()}"
+    if sweep.exists():
+        about = sweep.read()
+        try:
+            arguments = [*_config_dir(about["config_sources"]), *about["hydra"], *about["arguments"]]
+            return Start(_with(arguments, [here]), Path(about["folder"]))
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{directory}: its description of the sweep is damaged: {error!r} is missing") from error
+    _check(directory)
+    path = directory / MULTIRUN
+    try:
+        hydra: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))["hydra"]  # type: ignore[index, call-overload, assignment]
+        arguments = [
+            *_config_dir(hydra["runtime"]["config_sources"]),
+            *hydra["overrides"]["hydra"],
+            *hydra["overrides"]["task"],
+        ]
+        return Start(_with(arguments, [here, "resume=auto"]), Path(hydra["runtime"]["cwd"]))
+    except (OSError, YAMLError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: no readable description of a sweep: {' '.join(str(error).split())}") from error
+
+
+def replaced(arguments: list[str], more: list[str]) -> list[str]:
+    """Return the arguments of a start with others in their place or beside them; a group may be named only once."""
+    return _with(arguments, more)
+
+
+def _with(arguments: list[str], more: list[str]) -> list[str]:
+    keys = {_key(override) for override in more}
+    return [*(argument for argument in arguments if _key(argument) not in keys), *more]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def _config_dir(sources: list[dict[str, str]]) -> list[str]:
+    """Return the flag that names the folder of further configs, if one was named."""
+    named = [source["path"] for source in sources if source["provider"] == "command-line"]
+    return ["--config-dir", named[-1]] if named else []
+
+
+def _check(directory: Path) -> None:
+    if not directory.is_dir():
+        raise RunError(f"{directory}: there is no such directory; give the directory of a sweep")
+    if not (directory / MULTIRUN).is_file():
+        raise RunError(
+            f"{directory}: not the directory of a sweep: neither sweep.json nor {MULTIRUN} is in it; the directory of "
+            "a sweep is the one that its runs lie in by number"
+        )
+
+
+def _record(number: int, run: Path) -> Record:
+    path = run / ".hydra" / "overrides.yaml"
+    try:
+        lines = list(OmegaConf.load(path)) if path.exists() else []
+    except (OSError, YAMLError) as error:
+        raise RunError(f"{path}: damaged: {' '.join(str(error).split())}") from error
+    overrides = [str(line) for line in lines if not str(line).startswith(_MACHINERY)]
+    outcome = read_outcome(run)
+    return Record(number, outcome.state, outcome.value, run.name, overrides, outcome.reason)
+
+
+def _order(path: Path) -> tuple[bool, int, str]:
+    return (not path.name.isdigit(), int(path.name) if path.name.isdigit() else 0, path.name)

@@ -1,0 +1,115 @@
+"""A run's way to the trial that it belongs to: it reports its validations, and hears when it is to end."""
+
+import json
+import logging
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from metadialog.sweeps.storage import open_storage
+
+if TYPE_CHECKING:
+    import optuna
+
+FILE = "trial.json"
+
+_log = logging.getLogger(__name__)
+
+
+class Trial(Protocol):
+    """What training tells of its validations."""
+
+    def report(self, step: int, loss: float) -> str | None:
+        """Tell of a validation.
+
+        Args:
+            step: the outer step that it was made after.
+            loss: after adaptation, nats.
+
+        Returns:
+            Why the run is not worth going on with; None if it is.
+        """
+        ...
+
+
+class NoTrial:
+    """A run that belongs to no sweep."""
+
+    def report(self, step: int, loss: float) -> str | None:  # noqa: ARG002 - so it is called
+        """Have it go on."""
+        return None
+
+
+class StudyTrial:
+    """A run that is a trial of a study, which may lie on another machine.
+
+    Where the storage cannot be reached, that is said once, and the run goes on without it.
+
+    Args:
+        trial: the trial.
+    """
+
+    def __init__(self, trial: "optuna.Trial") -> None:
+        self._trial = trial
+        self._silent = False
+
+    def report(self, step: int, loss: float) -> str | None:
+        """Write a validation to the storage; see `Trial.report`."""
+        if self._silent:
+            return None
+        try:
+            if step not in self._trial.storage.get_trial(self._trial._trial_id).intermediate_values:  # noqa: SLF001
+                self._trial.report(math.inf if math.isnan(loss) else loss, step)
+            bad = self._trial.should_prune()
+        except Exception as error:  # noqa: BLE001 - a storage raises what its client raises; the run is worth more
+            _log.warning("the sweep's storage cannot be reached (%s): the run goes on, and is not pruned", error)
+            self._silent = True
+            return None
+        return (
+            f"at step {step}: validation loss {loss:.4f} is worse than the median of the other trials" if bad else None
+        )
+
+
+def write_trial(directory: Path, storage: str, study: str, trial_id: int, pruner: dict[str, Any]) -> None:
+    """Leave in a run's directory which trial it is; others cannot read it, as the URL may hold a password."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"storage": storage, "study": study, "trial": trial_id, "pruner": pruner})
+    path = directory / FILE
+    partial = path.with_name(f".{FILE}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    partial.replace(path)
+
+
+def load_trial(directory: Path) -> Trial:
+    """Return the trial that the run in a directory belongs to."""
+    path = directory / FILE
+    if not path.exists():
+        return NoTrial()
+    import optuna
+
+    try:
+        about = json.loads(path.read_text())
+        study = optuna.load_study(
+            study_name=about["study"], storage=open_storage(about["storage"]), pruner=make_pruner(**about["pruner"])
+        )
+        return StudyTrial(optuna.Trial(study, about["trial"]))
+    except Exception as error:  # noqa: BLE001 - as above
+        _log.warning("%s: the sweep's storage cannot be reached (%s): the run is not pruned", path, error)
+        return NoTrial()
+
+
+def make_pruner(kind: Literal["median", "none"], trials: int, step: int) -> "optuna.pruners.BasePruner":
+    """Return what decides which runs are bad.
+
+    Args:
+        kind: `median` or `none`.
+        trials: number of trials that are not pruned.
+        step: outer steps that a trial makes before it may be pruned.
+    """
+    from optuna.pruners import MedianPruner, NopPruner
+
+    if kind == "none":
+        return NopPruner()
+    return MedianPruner(n_startup_trials=trials, n_warmup_steps=step)
