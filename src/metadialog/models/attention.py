@@ -51,7 +51,10 @@ class Luong(Attention):
 
 
 class Bahdanau(Attention):
-    """Bahdanau et al. 2015 (arXiv:1409.0473), appendix A.1.2: `v_a^T tanh(W_a s_{i-1} + U_a h_j)`, `s` the state before."""
+    """Bahdanau et al. 2015 (arXiv:1409.0473), appendix A.1.2: `v_a^T tanh(W_a s_{i-1} + U_a h_j)`.
+
+    `s_{i-1}` is the decoder's state before the token that is asked for.
+    """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()

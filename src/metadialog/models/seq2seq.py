@@ -24,8 +24,8 @@ class Seq2Seq(nn.Module):
     encoder reads on from the first token to the last, in one direction, so that what it has read serves all turns that
     follow. The decoder starts each turn from `tanh(W e + b)`, `e` the encoder's state before the turn.
 
-    - `luong` (Luong et al. 2015, arXiv:1508.04025, global attention, without input feeding): the decoder's new state `d`
-      looks for a context `c`, and the output is made of `tanh(W_c [c; d])` (equation 5). All tokens at once.
+    - `luong` (Luong et al. 2015, arXiv:1508.04025, global attention, without input feeding): the decoder's new state
+      `d` looks for a context `c`, and the output is made of `tanh(W_c [c; d])` (equation 5). All tokens at once.
     - `bahdanau` (Bahdanau et al. 2015, arXiv:1409.0473): the state before looks for `c`, which the decoder reads beside
       the token `x`; the output is made of `tanh(W_c [c; d; x])`, in place of the paper's maxout. Token by token.
 
@@ -154,6 +154,11 @@ class Seq2Seq(nn.Module):
 
 
 def _allowed(memory_turns: Tensor, turn: Tensor) -> Tensor:
-    """Return which of what was read, `[batch, read]`, is of a turn before each of some, `[batch, n]`: `[batch, n, read]`."""
+    """Return, `[batch, n, read]`, which of what was read is of an earlier turn.
+
+    Args:
+        memory_turns: the turn of what was read, `[batch, read]`; 0 for nothing.
+        turn: the turns that ask, `[batch, n]`.
+    """
     of = memory_turns[:, None]
     return (of > 0) & (of < turn[..., None])

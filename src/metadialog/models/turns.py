@@ -71,7 +71,7 @@ class Turns:
         return values.unflatten(0, self.lengths.shape)
 
     def after_last(self, hidden: Hidden) -> Hidden:
-        """Return of states after each turn, `[layers, batch * turns, hidden]`, those after the last, `[layers, batch, hidden]`."""
+        """Return the states after the last turn, `[layers, batch, hidden]`, of those after each, `[.., batch * turns, ..]`."""
         rows = self._rows(1)
         return map_hidden(lambda state: state.unflatten(1, self.lengths.shape)[:, rows, self.last], hidden)
 
