@@ -105,16 +105,16 @@ def hred_by_hand(model: HRED, tokens: Sequence[int]) -> Tensor:
 
 def seq2seq_by_hand(model: Seq2Seq, tokens: Sequence[int]) -> Tensor:
     """Luong et al. 2015, section 3.1 and equation 5; Bahdanau et al. 2015, appendix A."""
-    encoder, decoder, attention = Loop(model.encoder), Loop(model.decoder), model.attention
-    e, read, logits = encoder.zero(), [], []
+    encoder, decoder, attention = Loop(model.encoder), Loop(model.decoder), dict(model.attention.named_parameters())
+    e, read, logits = encoder.zero(), list[Tensor](), list[Tensor]()
 
     def context(query: Tensor, seen: list[Tensor]) -> Tensor:
         if not seen:
             return torch.zeros(HIDDEN).double()
-        if isinstance(model.attention, nn.Module) and hasattr(attention, "match"):
-            scores = [query @ attention.match.weight @ h for h in seen]
+        if "match.weight" in attention:
+            scores = [query @ attention["match.weight"] @ h for h in seen]
         else:
-            w, u, v = attention.query.weight, attention.key.weight, attention.energy.weight[0]
+            w, u, v = attention["query.weight"], attention["key.weight"], attention["energy.weight"][0]
             scores = [v @ torch.tanh(w @ query + u @ h) for h in seen]
         weights = torch.stack(scores).softmax(0)
         return sum((weight * h for weight, h in zip(weights, seen, strict=True)), torch.zeros(HIDDEN).double())
@@ -124,7 +124,7 @@ def seq2seq_by_hand(model: Seq2Seq, tokens: Sequence[int]) -> Tensor:
         for x in embedded(model, turn):
             e = encoder(x, e)
             read.append(e[0])
-            if hasattr(attention, "match"):
+            if "match.weight" in attention:
                 d = decoder(x, d)
                 made = torch.cat([context(d[0], seen), d[0]])
             else:
@@ -216,7 +216,8 @@ def test_first_and_second_derivatives(kind: str, cell: str) -> None:
     def function(*values: Tensor) -> Tensor:
         logits, _ = torch.func.functional_call(model, dict(zip(names, values, strict=True)), (tokens,))
         read = tokens != PAD_ID
-        return logits.log_softmax(-1)[read][:, 5].mean()
+        found: Tensor = logits.log_softmax(-1)[read][:, 5].mean()
+        return found
 
     weights = tuple(parameter.detach().requires_grad_() for parameter in model.parameters())
     assert torch.autograd.gradcheck(function, weights, atol=1e-7, fast_mode=True)

@@ -90,5 +90,5 @@ class Bridge(nn.Module):
 
     def forward(self, vectors: Tensor) -> Hidden:
         """Return states `[layers, rows, hidden]` for vectors `[rows, width]`."""
-        states = torch.tanh(self.linear(vectors)).unflatten(-1, self.shape).permute(1, 2, 0, 3).contiguous()
+        states = torch.tanh(self.linear(vectors)).view(len(vectors), *self.shape).permute(1, 2, 0, 3).contiguous()
         return states[0] if len(states) == 1 else (states[0], states[1])

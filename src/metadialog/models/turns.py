@@ -68,12 +68,12 @@ class Turns:
 
     def by_turn(self, values: Tensor) -> Tensor:
         """Return `[batch * turns, ...]` as `[batch, turns, ...]`."""
-        return values.unflatten(0, self.lengths.shape)
+        return values.view(*self.lengths.shape, *values.shape[1:])
 
     def after_last(self, hidden: Hidden) -> Hidden:
-        """Return the states after the last turn, `[layers, batch, hidden]`, of those after each, `[.., batch * turns, ..]`."""
+        """Return the states after the last turn, `[layers, batch, hidden]`, of `[layers, batch * turns, hidden]`."""
         rows = self._rows(1)
-        return map_hidden(lambda state: state.unflatten(1, self.lengths.shape)[:, rows, self.last], hidden)
+        return map_hidden(lambda state: self._of_turns(state)[:, rows, self.last], hidden)
 
     def starting(self, going_on: Hidden, new: Hidden) -> Hidden:
         """Return the states that the turns start from.
@@ -87,10 +87,14 @@ class Turns:
         """
 
         def join(old: Tensor, states: Tensor) -> Tensor:
-            later = states.unflatten(1, self.lengths.shape)[:, :, 1:]
+            later = self._of_turns(states)[:, :, 1:]
             return torch.cat([old[:, :, None], later], dim=2).flatten(1, 2)
 
         return map_hidden(join, going_on, new)
+
+    def _of_turns(self, state: Tensor) -> Tensor:
+        """Return `[layers, batch * turns, hidden]` as `[layers, batch, turns, hidden]`."""
+        return state.view(len(state), *self.lengths.shape, -1)
 
     def _rows(self, dimensions: int) -> Tensor:
         rows = torch.arange(len(self.at), device=self.at.device)
