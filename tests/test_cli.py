@@ -52,9 +52,9 @@ def test_version(run: Run) -> None:
     [
         ("metadialog ", ["train", "evaluate", "sweeps", "sweep-config", "table", "predict", "data", "bench"]),
         ("metadialog ev", ["evaluate"]),
-        ("metadialog train model=", ["model=gru", "model=lstm", "model=rnn"]),
+        ("metadialog train model=", ["model=gru", "model=hred", "model=lstm", "model=rnn", "model=seq2seq"]),
         ("metadialog train algorithm.inner_l", ["algorithm.inner_lr="]),
-        ("metadialog sweep-config model=", ["model=gru", "model=lstm", "model=rnn"]),
+        ("metadialog sweep-config model=", ["model=gru", "model=hred", "model=lstm", "model=rnn", "model=seq2seq"]),
         ("metadialog sweeps ", ["list", "best", "resume"]),
         ("metadialog sweeps be", ["best"]),
         ("metadialog sweeps best multi", []),

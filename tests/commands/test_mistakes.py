@@ -11,7 +11,7 @@ import pytest
 Run = Callable[..., Any]
 
 MISTAKES = [
-    (["train", "model=lsttm"], "model=lsttm: no such choice; did you mean lstm? valid: gru, lstm, rnn"),
+    (["train", "model=lsttm"], "model=lsttm: no such choice; did you mean lstm? valid: gru, hred, lstm, rnn, seq2seq"),
     (["train", "algorithm.inner_ler=1"], "algorithm.inner_ler: no such option; did you mean algorithm.inner_lr"),
     (["train", "+algorithm.lrr=3"], "algorithm.lrr: no such option"),
     (["train", "lr=0.1"], "lr: no such option; did you mean optimizer.lr?"),
@@ -30,7 +30,7 @@ MISTAKES = [
     (["train", "debug=smoke", "modle=gru"], "modle: no such option; did you mean model?"),
     (["train", "debug=smoke", "experiment=foo"], "experiment: no such option; "),
     (["train", "debug=smoke", "+seed=1"], "Could not append to config. An item is already at 'seed'."),
-    (["train", "model=null"], "model=null: no such choice; valid: gru, lstm, rnn"),
+    (["train", "model=null"], "model=null: no such choice; valid: gru, hred, lstm, rnn, seq2seq"),
     (["train", "training=5"], "training=5: no such choice; valid: standard"),
     (["data", "split=null"], "split=null: no such choice; "),
     (["train", "~model"], "model: is missing from its yaml, or was taken out by ~model"),

@@ -29,6 +29,7 @@ GIVEN = {
     "dataset=sgd": ["dataset.root=sgd"],
     "dataset=table": ["dataset.path=my.csv"],
     "dataset=taskmaster": ["dataset.root=TM-1-2019"],
+    "embedding=pretrained": ["embedding.path=vectors.txt"],
     "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
 }
 RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"], "table": ["runs=DIR"]}

@@ -150,12 +150,15 @@ def test_engines_that_do_not_know_a_rule_say_so(make_model: MakeModel, episodes:
 
 
 @pytest.mark.parametrize("engine", [VectorizedEngine(), LeanEngine(memory=1)], ids=["vectorized", "lean"])
-def test_a_rule_is_refused_before_anything_starts(engine: Engine) -> None:
-    engine.check(sgd())
+def test_a_rule_is_refused_before_anything_starts(make_model: MakeModel, engine: Engine) -> None:
+    def check(rule: InnerRule) -> None:
+        engine.check(make_model().to("meta"), mean_token_loss, InnerLoop(RATE, 2, rule=rule))
+
+    check(sgd())
     with pytest.raises(ConfigError, match=rf"engine={engine.name}: .* not those of an inner loop of Momentum; "):
-        engine.check(momentum())
+        check(momentum())
     with pytest.raises(ConfigError, match=r"of GradientDescent with inner\.weight_decay, inner\.chunk; engine="):
-        engine.check(sgd(weight_decay=0.1, chunk=2))
+        check(sgd(weight_decay=0.1, chunk=2))
 
 
 def test_first_order_takes_the_gradients_as_constants(make_model: MakeModel, episodes: list[Episode]) -> None:

@@ -98,6 +98,16 @@ class Algorithm(ABC):
         """
         return model
 
+    def check(self, model: nn.Module) -> None:  # noqa: B027 - most take every model
+        """Check, before anything starts, that it can learn a model with its tools.
+
+        Args:
+            model: as `prepare` returned it; may be on the device "meta".
+
+        Raises:
+            ConfigError: it cannot.
+        """
+
     def adapts_to(self, episode: Episode) -> Batch | None:
         """Return what of a held-out episode the model is adapted to; None if there is nothing."""
         return episode.support

@@ -26,9 +26,6 @@ class MAML(GradientAlgorithm):
         inner_steps: inner steps in training and validation.
         first_order: leave out the second derivatives.
         reduction: how the tasks' query losses make the outer objective.
-
-    Raises:
-        ConfigError: the engine cannot differentiate inner loops by this rule.
     """
 
     def __init__(
@@ -42,9 +39,12 @@ class MAML(GradientAlgorithm):
         reduction: Literal["mean", "sum"],
     ) -> None:
         super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
-        tools.engine.check(tools.rule)
         self.first_order = first_order
         self.reduction: Reduction = reduction
+
+    def check(self, model: nn.Module) -> None:
+        """Check that the engine can differentiate the inner loop; see `Algorithm.check`."""
+        self.tools.engine.check(model, self.tools.objectives.outer, self.inner_loop(model, self.inner_steps))
 
     def training_loop(self, model: nn.Module, step: int) -> InnerLoop:  # noqa: ARG002 - others change with it
         """Return the inner loop that an outer step differentiates through."""

@@ -34,6 +34,10 @@ class WarmStarted(Algorithm):
         self.learned = self.algorithm.learned
         return prepared
 
+    def check(self, model: nn.Module) -> None:
+        """Let the algorithm check."""
+        self.algorithm.check(model)
+
     def adapts_to(self, episode: Episode) -> Batch | None:
         """Return what the algorithm adapts to."""
         return self.algorithm.adapts_to(episode)

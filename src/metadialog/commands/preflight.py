@@ -69,10 +69,8 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     from metadialog.training.run_directory import RunDirectory
 
     find_device(config["device"])
-    if {"algorithm", "engine", "inner"} <= config.keys():  # what goes with what; the objectives need a tokenizer
-        from metadialog.algorithms.base import Tools
-
-        build(config["algorithm"], Tools(build(config["engine"]), build(config["inner"])))
+    if {"algorithm", "engine", "inner", "objective"} <= config.keys():
+        _check_learning(config)
     if config.get("resume") not in (None, AUTO):
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
@@ -86,6 +84,28 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
     if config.get("run") is not None:
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
+
+
+def _check_learning(config: Mapping[str, Any]) -> None:
+    """Check what goes with what: a model without numbers, and a tokenizer that knows nothing, are enough for that."""
+    import torch
+
+    from metadialog.commands.session import make_algorithm
+    from metadialog.tokenizers.byte_pair import BytePairTokenizer
+    from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE
+
+    tokenizer = BytePairTokenizer(vocab_size=MIN_VOCAB_SIZE).train([])
+    algorithm = make_algorithm(config, tokenizer)
+    if "model" in config:
+        with torch.device("meta"):
+            model = build(config["model"], tokenizer.vocab_size)
+            embedding = build(config["embedding"])
+            if embedding.replaces and config["start"].get("run") is not None:
+                raise ConfigError(
+                    "embedding=pretrained: start=run brings the embedding of that run; choose one of them"
+                )
+            embedding.check(model)
+            algorithm.check(algorithm.prepare(model))
 
 
 def _computes(config: Mapping[str, Any]) -> bool:

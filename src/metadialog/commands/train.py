@@ -58,6 +58,7 @@ def train(
     tokenizer: Node,
     sampler: Node,
     model: Node,
+    embedding: Node,
     algorithm: Node,
     start: Node,
     inner: Node,
@@ -84,6 +85,7 @@ def train(
         tokenizer: config node of the tokenizer.
         sampler: config node of the sampler of episodes.
         model: config node of the model.
+        embedding: config node of what its token embedding starts from.
         algorithm: config node of the algorithm.
         start: config node of what the outer loop starts from.
         inner: config node of the inner loop's update rule.
@@ -130,7 +132,9 @@ def train(
         sinks = Sinks(run, metrics, run_logger, load_trial(run.path) if team.is_first else NoTrial())
         outcome: Status = "failed"
         try:
-            trainer = _trainer(config, topics, text_to_ids, learner, sinks, where, team, fresh=checkpoint is None)
+            trainer = _trainer(
+                config, topics, text_to_ids, learner, sinks, where, team, console, fresh=checkpoint is None
+            )
             trainer.cost = _cost_before(config)
             if checkpoint:
                 trainer.load_state_dict(checkpoint)
@@ -227,13 +231,14 @@ def _trainer(
     sinks: Sinks,
     device: torch.device,
     team: Ranks,
+    console: Console,
     *,
     fresh: bool,
 ) -> Trainer:
     """Put the parts of training together."""
     seed = config["seed"]
     seed_everything(seed)
-    model = _model(config, tokenizer, algorithm, device, fresh=fresh)
+    model = _model(config, tokenizer, algorithm, device, console, fresh=fresh)
     optimizer = build(config["optimizer"], [*model.parameters(), *algorithm.learned.parameters()])
     training = {**config["training"], "steps": total_steps(config)}
     schedule = build(config["schedule"], optimizer, training["steps"])
@@ -259,7 +264,13 @@ def _cost_before(config: Mapping[str, Any]) -> Cost:
 
 
 def _model(
-    config: Mapping[str, Any], tokenizer: Tokenizer, algorithm: Algorithm, device: torch.device, *, fresh: bool
+    config: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    algorithm: Algorithm,
+    device: torch.device,
+    console: Console,
+    *,
+    fresh: bool,
 ) -> nn.Module:
     """Make the model, and what the algorithm learns beside it.
 
@@ -272,6 +283,8 @@ def _model(
         bare = build(config["model"], tokenizer.vocab_size)
         if start.run is not None and fresh:
             take_weights(RunDirectory(Path(start.run).expanduser()).model, bare, tokenizer)
+        elif fresh and (said := build(config["embedding"]).fill(bare, tokenizer)):
+            console.print(said, highlight=False, markup=False, soft_wrap=True)
         model = algorithm.prepare(bare)
         dtype = getattr(torch, config["dtype"])
         algorithm.learned.to(device, dtype)

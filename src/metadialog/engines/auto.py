@@ -18,7 +18,6 @@ from metadialog.engines.stacked.memory import MIB, footprint
 from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
 from metadialog.episodes import Batch, Episode
-from metadialog.inner.base import InnerRule
 from metadialog.models.rnn import DialogModel
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,8 @@ class AutoEngine:
         }
         self._picked: str | None = None
 
-    def check(self, rule: InnerRule) -> None:
-        """Take every rule; see `Engine.check`."""
+    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
+        """Take every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,

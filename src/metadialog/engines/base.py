@@ -92,11 +92,16 @@ class Engine(Protocol):
 
     name: str
 
-    def check(self, rule: InnerRule) -> None:
-        """Check, before anything starts, that inner loops by a rule can be differentiated.
+    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
+        """Check, before anything starts, that the inner loop can be differentiated.
+
+        Args:
+            model: may be on the device "meta".
+            objective: the outer loss.
+            inner: the inner loop.
 
         Raises:
-            ConfigError: they cannot.
+            ConfigError: it cannot.
         """
         ...
 

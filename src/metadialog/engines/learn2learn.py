@@ -13,7 +13,7 @@ from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reductio
 from metadialog.engines.descent import descend
 from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch, Episode
-from metadialog.inner.base import InnerRule, Memory
+from metadialog.inner.base import Memory
 from metadialog.learn2learn_import import learn2learn, quiet_clone
 from metadialog.randomness import TaskSeeds
 
@@ -27,8 +27,8 @@ class Learn2LearnEngine:
 
     name = "learn2learn"
 
-    def check(self, rule: InnerRule) -> None:
-        """Take every rule; see `Engine.check`."""
+    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
+        """Take every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,

@@ -7,10 +7,9 @@ from torch import nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
 from metadialog.engines.descent import descend
-from metadialog.engines.stacked.meta_gradient import check_rule, check_stackable, swept_meta_gradient
+from metadialog.engines.stacked.meta_gradient import check_stackable, swept_meta_gradient
 from metadialog.engines.stacked.sweep import Keeping
 from metadialog.episodes import Batch, Episode
-from metadialog.inner.base import InnerRule
 from metadialog.models.rnn import DialogModel
 
 LARGEST_TENSOR = 24 * 2**20
@@ -30,9 +29,9 @@ class VectorizedEngine:
 
     name = "vectorized"
 
-    def check(self, rule: InnerRule) -> None:
-        """Check that a rule is plain gradient descent; see `Engine.check`."""
-        check_rule(self.name, rule)
+    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
+        """Check that all derivatives are written out; see `Engine.check`."""
+        check_stackable(self.name, model, objective, inner)
 
     def meta_gradient(
         self,

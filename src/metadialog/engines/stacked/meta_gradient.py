@@ -18,8 +18,10 @@ from metadialog.randomness import TaskSeeds
 
 def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | None:
     """Say what it is whose derivatives are not written out; None where all are."""
-    if type(model) is not DialogModel or type(model.embed) is not nn.Embedding:
+    if type(model) is not DialogModel:
         return f"the model {type(model).__name__}"
+    if type(model.embed) is not nn.Embedding:
+        return f"a model with {type(model.embed).__name__}"
     for loss in (objective, inner.support_objective or objective):
         if loss is not mean_token_loss:
             return f"the objective {getattr(loss, '__name__', type(loss).__name__)}"
@@ -33,16 +35,6 @@ def rule_obstacle(rule: InnerRule) -> str:
     return f"an inner loop of {kind}{' with ' + ', '.join(ways) if ways else ''}"
 
 
-def check_rule(engine: str, rule: InnerRule) -> None:
-    """Check that an inner rule's derivatives are written out.
-
-    Raises:
-        ConfigError: they are not.
-    """
-    if not rule.is_plain:
-        raise _refusal(engine, rule_obstacle(rule))
-
-
 def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: InnerLoop) -> DialogModel:
     """Return the model, as one whose derivatives are written out.
 
@@ -51,15 +43,11 @@ def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: 
     """
     unknown = obstacle(model, objective, inner)
     if unknown is not None or not isinstance(model, DialogModel):
-        raise _refusal(engine, str(unknown))
+        raise ConfigError(
+            f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
+            f"alone, not those of {unknown}; engine=learn2learn and engine=auto know all"
+        )
     return model
-
-
-def _refusal(engine: str, unknown: str) -> ConfigError:
-    return ConfigError(
-        f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
-        f"alone, not those of {unknown}; engine=learn2learn and engine=auto know all"
-    )
 
 
 def swept_meta_gradient(

@@ -1,0 +1,1 @@
+"""What token embeddings start from."""

@@ -1,0 +1,148 @@
+"""Word vectors that others have trained, as a start for token embeddings."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import numpy as np
+import torch
+from annotated_types import MinLen
+from torch import nn
+
+from metadialog.errors import ConfigError, DataError
+from metadialog.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
+
+
+class Random:
+    """Leaves the embedding as the model has made it."""
+
+    replaces = False
+
+    def check(self, model: nn.Module) -> None:
+        """Take every model; see `Pretrained.check`."""
+
+    def fill(self, model: nn.Module, tokenizer: Tokenizer) -> str | None:
+        """Do nothing; see `Pretrained.fill`."""
+
+
+class Pretrained:
+    """Reads the text format of GloVe (Pennington et al. 2014), fastText (Bojanowski et al. 2017) and word2vec.
+
+    A line is a word and its numbers, apart by spaces; a first line of two whole numbers, words and width, may come
+    before. A token gets the vector of the word that it is the whole of, or else of that word in small letters; all
+    other tokens keep their random values.
+
+    Args:
+        path: the file, plain or compressed by gzip.
+
+    Attributes:
+        replaces: whether it changes what the model has made.
+    """
+
+    replaces = True
+
+    def __init__(self, *, path: Annotated[str, MinLen(1)]) -> None:
+        self.path = Path(path).expanduser()
+
+    def check(self, model: nn.Module) -> None:
+        """Check, before anything starts, that the file is there and fits the model.
+
+        Raises:
+            ConfigError: its vectors are not as wide as the embedding, or the model has no token embedding `embed`.
+            DataError: it is not there, or its first line is no word with numbers.
+        """
+        width = _embedding(model).embedding_dim
+        with self._opened() as lines:
+            next(self._vectors(lines, width), None)
+
+    def fill(self, model: nn.Module, tokenizer: Tokenizer) -> str | None:
+        """Put the vectors of its words into a model's embedding.
+
+        Args:
+            model: has a token embedding `embed`, `[vocab, width]`.
+            tokenizer: ids to text.
+
+        Returns:
+            One line that says how much of the vocabulary has a vector now.
+
+        Raises:
+            ConfigError: the vectors are not as wide as the embedding.
+            DataError: a line is damaged; with its number.
+        """
+        weight = _embedding(model).weight
+        wanted = _words(tokenizer)
+        found: dict[str, np.ndarray] = {}
+        known = {*wanted} | {word.lower() for word in wanted}
+        with self._opened() as lines:
+            for number, word, text in self._vectors(lines, weight.shape[1]):
+                if word in known and word not in found:  # of two, as files have them, the more frequent comes first
+                    found[word] = self._numbers(number, text)
+        filled = 0
+        with torch.no_grad():
+            for word, ids in wanted.items():
+                vector = found.get(word, found.get(word.lower()))
+                if vector is not None:
+                    weight[ids] = torch.from_numpy(vector).to(weight)
+                    filled += len(ids)
+        return f"pretrained embeddings: {filled:,} of {len(weight) - len(SPECIAL_TOKENS):,} tokens, from {self.path}"
+
+    def _opened(self) -> TextIO:
+        try:
+            opened = gzip.open if self.path.suffix == ".gz" else open
+            return opened(self.path, "rt", encoding="utf-8", errors="replace", newline="\n")
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: cannot be read: {error.strerror}; embedding.path should name a file of word vectors"
+            ) from error
+
+    def _vectors(self, lines: TextIO, width: int) -> Iterator[tuple[int, str, str]]:
+        """Yield each line's number, its word, and its numbers as they are written.
+
+        A word may have spaces in it, as in GloVe's file of 840 billion tokens.
+        """
+        try:
+            for number, line in enumerate(lines, 1):
+                stripped = line.rstrip(" \n\r")
+                fields = stripped.count(" ")
+                if number == 1 and fields == 1 and stripped.replace(" ", "").isdecimal():
+                    self._check_width(number, int(stripped.split(" ")[1]), width)
+                    continue
+                if not stripped:
+                    continue
+                if fields < width or (number == 1 and fields != width):
+                    self._check_width(number, fields, width)
+                parts = stripped.rsplit(" ", width)
+                yield number, parts[0], stripped[len(parts[0]) + 1 :]
+        except (OSError, EOFError) as error:
+            raise DataError(f"{self.path}: cannot be read on: {error}; it should be whole") from error
+
+    def _check_width(self, number: int, found: int, width: int) -> None:
+        if found != width:
+            raise ConfigError(
+                f"{self.path}: line {number}: has vectors of {found} numbers; it should have {width}, "
+                "as model.embedding_size says"
+            )
+
+    def _numbers(self, number: int, text: str) -> np.ndarray:
+        try:
+            return np.array(text.split(" "), dtype=np.float64)
+        except ValueError as error:
+            raise DataError(f"{self.path}: line {number}: {error}; a word should be followed by numbers") from error
+
+
+def _embedding(model: nn.Module) -> nn.Embedding:
+    embed = getattr(model, "embed", None)
+    if not isinstance(embed, nn.Embedding):
+        raise ConfigError(f"embedding=pretrained: {type(model).__name__} has no token embedding `embed`")
+    return embed
+
+
+def _words(tokenizer: Tokenizer) -> dict[str, list[int]]:
+    """Return the words that a token is the whole of, at the start of a text or after a space, with their ids."""
+    words: dict[str, list[int]] = {}
+    for token in range(len(SPECIAL_TOKENS), tokenizer.vocab_size):
+        text = tokenizer.decode([token])
+        if text.strip() and tokenizer.encode(text) == [token]:
+            words.setdefault(text.strip(), []).append(token)
+    return words

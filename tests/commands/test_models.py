@@ -1,0 +1,48 @@
+"""Every model from the command line: trained, resumed, evaluated; with algorithms of every kind."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+TINY = (
+    "debug=smoke", "logger=local", "model.hidden_size=12", "model.embedding_size=10", "evaluation.queries=1",
+    "generation.max_tokens=3",
+)  # fmt: skip
+MODELS = (("model=seq2seq",), ("model=seq2seq", "model.attention=bahdanau"), ("model=hred", "model.cell=lstm"))
+
+
+def losses(directory: Path) -> list[float]:
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [line["value"] for line in lines if line["name"] != "tasks_per_second"]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=" ".join)
+def test_a_run_is_trained_resumed_and_evaluated(run: Run, model: tuple[str, ...]) -> None:
+    whole = run("train", *TINY, *model, "generation=beam", "generation.beams=2", "hydra.run.dir=whole")
+    assert whole.code == 0, whole.err
+    assert "engine auto picks learn2learn: the others do not know the model" in whole.out + whole.err
+    assert run("train", *TINY, *model, "generation=beam", "training.steps=1", "hydra.run.dir=part").code == 0
+    assert run("train", "resume=part", "training.steps=2", "generation.beams=2").code == 0
+    assert losses(Path("part"))[-2:] == losses(Path("whole"))[-2:]
+    assert run("evaluate", "run=whole", "generation=sampling", "generation.max_tokens=3").code == 0
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["anil", "cavia", "low_rank", "meta_sgd", "reptile", "finetune_head", "retrieval"]
+)
+def test_every_kind_of_algorithm_takes_it(run: Run, algorithm: str) -> None:
+    outcome = run("train", *TINY, "model=hred", f"algorithm={algorithm}", "training.steps=1")
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.parametrize("engine", ["vectorized", "lean"])
+def test_engines_that_do_not_know_it_say_so_before_anything_starts(run: Run, engine: str) -> None:
+    outcome = run("train", "model=seq2seq", f"engine={engine}", "logger=local")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "not those of the model Seq2Seq; engine=learn2learn and engine=auto know all" in outcome.err
+    assert not Path("outputs").exists()
