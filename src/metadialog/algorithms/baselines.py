@@ -38,8 +38,9 @@ class FineTuning(GradientAlgorithm):
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
-        # Each task has its own dropout masks, whoever else is in the meta-batch; without, one pass is faster.
-        parts = [[episode] for episode in episodes] if drops(model) else [episodes]
+        # Each task has its own random numbers, whoever else is in the meta-batch; without any, one pass is faster.
+        draws = drops(model) or self.tools.objectives.draws
+        parts = [[episode] for episode in episodes] if draws else [episodes]
         batches = [merge([batch for episode in part for batch in _sets(episode)]) for part in parts]
         tokens = sum(int(batch.mask.sum()) for batch in batches)
         seeds = TaskSeeds()

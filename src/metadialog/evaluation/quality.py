@@ -54,7 +54,7 @@ def reply_quality(replies: Sequence[str], references: Sequence[str], language: s
     """
     if not replies or len(replies) != len(references):
         raise ValueError(f"{len(replies)} replies, {len(references)} references; there should be as many, at least 1")
-    from metadialog.evaluation.rouge import rouge_l  # slow to import, and not needed before here
+    from metadialog.metrics.rouge import rouge_l  # slow to import, and not needed before here
 
     bleu, chrf = _metrics(language)
     bleu_score = bleu.corpus_score(list(replies), [list(references)]).score

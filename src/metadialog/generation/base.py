@@ -49,16 +49,22 @@ def map_state(change: Callable[..., Tensor], *states: State) -> State:
 
 
 @contextmanager
-def inference(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off and keep no graph; leave the model as it was."""
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off; leave the model as it was."""
     was_training = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         for module, training in was_training:
             module.training = training
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off and keep no graph; leave the model as it was."""
+    with without_dropout(model), torch.no_grad():
+        yield
 
 
 def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, State]:

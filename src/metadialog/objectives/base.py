@@ -19,10 +19,12 @@ class Objectives:
     Attributes:
         inner: what adaptation goes down on, on support sets.
         outer: what the outer loop minimises, on query sets.
+        draws: whether they draw random numbers: then each task has to be seeded by itself.
     """
 
     inner: Loss
     outer: Loss
+    draws: bool = False
 
 
 LIKELIHOOD = Objectives(inner=mean_token_loss, outer=mean_token_loss)

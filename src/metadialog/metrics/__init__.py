@@ -1,0 +1,1 @@
+"""How near a reply comes to a reference."""
