@@ -5,7 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 Run = Callable[..., Any]
 TINY = (
@@ -46,3 +49,40 @@ def test_engines_that_do_not_know_it_say_so_before_anything_starts(run: Run, eng
     assert outcome.out == ""
     assert "not those of the model Seq2Seq; engine=learn2learn and engine=auto know all" in outcome.err
     assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["maml", "cavia", "low_rank", "meta_curvature", "meta_sgd", "reptile", "finetune"]
+)
+def test_what_is_frozen_stays_as_it_is_in_both_loops(run: Run, algorithm: str) -> None:
+    options = (*TINY, "model=gru", f"algorithm={algorithm}", "evaluation.report_steps=[0]")
+    frozen = run("train", *options, "training.frozen=[embeddings]", "training.steps=2", "hydra.run.dir=frozen")
+    assert frozen.code == 0, frozen.err
+    start = run("train", *options, "training.steps=0", "hydra.run.dir=start")
+    assert start.code == 0, start.err
+    before, after = (load_file(Path(name, "model", "model.safetensors")) for name in ("start", "frozen"))
+    assert before.keys() == after.keys()
+    same = {name: torch.equal(before[name], after[name]) for name in after}
+    assert [name for name in same if name.endswith("embed.weight")]
+    assert all(same[name] for name in same if name.endswith("embed.weight"))
+    assert not all(same[name] for name in same if "rnn" in name)
+
+
+def test_an_evaluation_freezes_what_the_run_froze(run: Run) -> None:
+    options = (*TINY, "model=gru", "training.steps=1", "hydra.run.dir=mine")
+    assert run("train", *options, "training.frozen=[body,embeddings]").code == 0
+    outcome = run("evaluate", "run=mine")
+    assert outcome.code == 0, outcome.err
+    ours, again = (pd.read_parquet(path / "adaptation.parquet") for path in (Path("mine"), outcome.run_directory))
+    assert again["loss"].tolist() == ours["loss"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [("[nope]", "training.frozen: 'nope' is no part of the model"), ("['*']", "leaves nothing to train")],
+)
+def test_what_cannot_be_frozen_is_named(run: Run, value: str, line: str) -> None:
+    outcome = run("train", *TINY, "model=gru", f"training.frozen={value}")
+    assert outcome.code == 2
+    assert line in outcome.err
+    assert outcome.out == ""

@@ -75,6 +75,7 @@ def trainer(folder: Path, team: Ranks, algorithm: str, options: dict[str, Any], 
         validate_every=2,
         validation_episodes=1,
         patience=None,
+        frozen=[],
     )
 
 

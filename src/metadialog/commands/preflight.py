@@ -91,6 +91,7 @@ def _check_learning(config: Mapping[str, Any]) -> None:
     import torch
 
     from metadialog.commands.session import make_algorithm
+    from metadialog.models.parts import freeze
     from metadialog.tokenizers.byte_pair import BytePairTokenizer
     from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE
 
@@ -105,6 +106,7 @@ def _check_learning(config: Mapping[str, Any]) -> None:
                     "embedding=pretrained: start=run brings the embedding of that run; choose one of them"
                 )
             embedding.check(model)
+            freeze(model, config["training"]["frozen"], "training.frozen")
             algorithm.check(algorithm.prepare(model))
 
 

@@ -34,6 +34,7 @@ from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.local import LocalLogger
 from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.models.parts import freeze
 from metadialog.starts.start import Start
 from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -285,6 +286,7 @@ def _model(
             take_weights(RunDirectory(Path(start.run).expanduser()).model, bare, tokenizer)
         elif fresh and (said := build(config["embedding"]).fill(bare, tokenizer)):
             console.print(said, highlight=False, markup=False, soft_wrap=True)
+        freeze(bare, config["training"]["frozen"], "training.frozen")
         model = algorithm.prepare(bare)
         dtype = getattr(torch, config["dtype"])
         algorithm.learned.to(device, dtype)

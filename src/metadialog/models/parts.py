@@ -41,6 +41,24 @@ def select(model: nn.Module, wanted: Iterable[str], option: str) -> frozenset[st
     return frozenset(found)
 
 
+def freeze(model: nn.Module, wanted: Iterable[str], option: str) -> None:
+    """Make parameters constants, which neither loop changes.
+
+    Args:
+        model: the model.
+        wanted: as in `select`.
+        option: as in `select`.
+
+    Raises:
+        ConfigError: one of them is no part, and matches no parameter; or nothing is left to be trained.
+    """
+    wanted = list(wanted)
+    for name in select(model, wanted, option):
+        model.get_parameter(name).requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ConfigError(f"{option}={wanted}: leaves nothing to train; leave some part of the model out of it")
+
+
 def _matches(model: nn.Module, patterns: Iterable[str]) -> Iterator[str]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters(remove_duplicate=False):

@@ -13,6 +13,7 @@ from torch import nn
 from metadialog.algorithms.base import Algorithm
 from metadialog.config import build, read
 from metadialog.errors import RunError
+from metadialog.models.parts import freeze
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.atomic import replacing, write_atomically
 
@@ -50,6 +51,7 @@ def export_model(
         OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
     """
     kept = {key: config[key] for key in ("model", "algorithm", "inner", "objective", "sampler", "dtype")}
+    kept["frozen"] = config["training"]["frozen"]
     _save_tensors(directory / WEIGHTS, model)
     if algorithm.learned.state_dict():
         _save_tensors(directory / LEARNED, algorithm.learned)
@@ -87,7 +89,9 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
     try:
         config = read(directory / CONFIG)
         dtype = getattr(torch, config["dtype"])
-        model: nn.Module = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
+        bare = build(config["model"], tokenizer.vocab_size)
+        freeze(bare, config.get("frozen", []), "frozen")
+        model: nn.Module = algorithm.prepare(bare)
         model.to(device, dtype)
         algorithm.learned.to(device, dtype)
         load_model(model, directory / WEIGHTS, device=str(device))

@@ -89,6 +89,7 @@ class Trainer:
         validate_every: outer steps between validations, and between checkpoints.
         validation_episodes: episodes of each meta-validation topic (drawn by the caller).
         patience: validations without a new best before training stops; None to never stop early.
+        frozen: parts of the model that stay as they are (see `freeze`; done by the caller, before all else).
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Trainer:
         validate_every: Annotated[int, Ge(1)],
         validation_episodes: Annotated[int, Ge(1)],  # noqa: ARG002 - the episodes are made with it
         patience: Annotated[int, Ge(1)] | None,
+        frozen: list[str],  # noqa: ARG002
     ) -> None:
         self.model = model
         self.algorithm = algorithm
