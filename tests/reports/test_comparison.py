@@ -138,7 +138,7 @@ def test_other_tests_may_be_chosen(make_run: MakeRun, tmp_path: Path, test: str)
 def test_metrics_that_are_not_there_are_named(comparison: Comparison) -> None:
     assert [metric.name for metric in chosen_metrics(comparison, ["bleu", "gain", "bleu"])] == ["bleu", "gain"]
     with pytest.raises(
-        ConfigError, match="the records hold no entropy; they hold word_perplexity, loss, gain, token_accuracy"
+        ConfigError, match="the records hold no entropy; they hold word_perplexity, loss, gain, area, token_accuracy"
     ):
         chosen_metrics(comparison, ["bleu", "entropy"])
 

@@ -202,7 +202,7 @@ def test_latex_escapes_what_it_has_to() -> None:
 def test_latex_is_balanced_and_uses_booktabs(report: Report) -> None:
     text = report.files["table.tex"].decode()
     for rule in ("toprule", "midrule", "bottomrule"):
-        assert text.count(f"\\{rule}") == 3
+        assert text.count(f"\\{rule}") == 4
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
     body = re.sub(r"\\[\\{}%&]", "", text)
     assert body.count("{") == body.count("}")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metadialog.statistics.metrics import METRICS, reported, with_gain
+from metadialog.statistics.metrics import METRICS, reported, with_curve
 from metadialog.statistics.panel import Panel, estimate, make_panel, residuals, unit_values
 
 Records = Callable[..., pd.DataFrame]
@@ -64,9 +64,32 @@ def test_a_loss_that_is_no_number_is_not_lost(records: pd.DataFrame) -> None:
 
 
 def test_gain_is_the_logarithm_of_the_ratio_of_perplexities(records: pd.DataFrame) -> None:
-    gain = estimate(panel(with_gain(records), "gain"))
+    gain = estimate(panel(with_curve(records), "gain"))
     before, after = estimate(panel(records))
     assert gain == pytest.approx([0, before - after])
+
+
+def test_the_area_is_the_mean_height_of_the_curve() -> None:
+    curve = [5.0, 3.0, 4.0, 1.0]
+    rows = [
+        {
+            "algorithm": "a",
+            "seed": 0,
+            "topic": topic,
+            "episode": 0,
+            "shots": 1,
+            "inner_step": step,
+            "loss": loss * scale,
+        }
+        for topic, scale in (("one", 1), ("two", 10))
+        for step, loss in enumerate(curve)
+    ]
+    records = pd.DataFrame(rows).sample(frac=1, random_state=0)  # in any order
+    found = with_curve(records).sort_values(["topic", "inner_step"])
+    expected = [5.0, *(np.trapezoid(curve[: step + 1]) / step for step in (1, 2, 3))]
+    assert found["area"].tolist() == pytest.approx([*expected, *(10 * value for value in expected)])
+    assert found["gain"].tolist() == pytest.approx([0, 2, 1, 4, 0, 20, 10, 40])
+    assert found.index.equals(records.loc[found.index].index)
 
 
 def test_residuals_sum_to_nothing_and_units_to_the_whole(records: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ from metadialog.reports.runs import Run
 from metadialog.statistics.adequacy import warnings
 from metadialog.statistics.bootstrap import Bootstrapped, bootstrap, interval
 from metadialog.statistics.holm import holm
-from metadialog.statistics.metrics import Metric, reported, with_gain
+from metadialog.statistics.metrics import Metric, reported, with_curve
 from metadialog.statistics.paired import Test, compare
 from metadialog.statistics.panel import Column, Unit, estimate, make_panel
 
@@ -119,7 +119,7 @@ def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
         RunError: they are not comparable.
     """
     check_comparable(runs)
-    records = with_gain(pd.concat([run.records for run in runs], ignore_index=True))
+    records = with_curve(pd.concat([run.records for run in runs], ignore_index=True))
     algorithms = list(dict.fromkeys(run.algorithm for run in runs))
     fixed = _fixed(records)
     records = _with_chosen(_carried(records, fixed))

@@ -17,6 +17,7 @@ from metadialog.reports.grid import Grid, score_grids, topic_grids
 from metadialog.reports.latex import latex
 from metadialog.reports.markdown import markdown
 from metadialog.reports.page import Picture, page
+from metadialog.reports.reach import reach_grids
 from metadialog.statistics.metrics import Metric
 
 NO_COST = "cost.png is left out: not every run holds a cost.json with its meta_train cost."
@@ -73,7 +74,7 @@ def render(
     Raises:
         ConfigError: there are no records of these shots or steps.
     """
-    grids, topics = score_grids(comparison, metrics, shots, steps), topic_grids(comparison)
+    grids, topics = score_grids(comparison, metrics, shots, steps), [*topic_grids(comparison), *reach_grids(comparison)]
     differences = difference_rows(comparison, metrics)
     figures = _figures(comparison)
     notes = [f"Left out: {line}" for line in skipped]

@@ -48,7 +48,7 @@ class Metric:
         return parts
 
 
-_ALWAYS_REPORTED = ("loss", "gain")
+_ALWAYS_REPORTED = ("loss", "gain", "area")
 
 _ALL = (
     Metric(
@@ -64,6 +64,7 @@ _ALL = (
     ),
     Metric("loss", "loss (nats/token)", "loss", "lower", 3, "tokens", unit="nats/token"),
     Metric("gain", "gain (nats/word)", "gain", "higher", 3, "tokens", "words", unit="nats/word"),
+    Metric("area", "area under the curve (nats/word)", "area", "lower", 3, "tokens", "words", unit="nats/word"),
     Metric("token_accuracy", "token accuracy", "token_accuracy", "higher", 3, "tokens"),
     Metric("bleu", "BLEU", "bleu", "higher", 2),
     Metric("chrf", "chrF", "chrf", "higher", 2),
@@ -77,16 +78,26 @@ _ALL = (
 METRICS = {metric.name: metric for metric in _ALL}
 
 
-def with_gain(records: pd.DataFrame) -> pd.DataFrame:
-    """Add the column `gain`: an episode's loss before adaptation minus its loss after each inner step (nats a token).
+def with_curve(records: pd.DataFrame) -> pd.DataFrame:
+    """Add what an episode's adaptation curve says up to each inner step, nats a token.
+
+    The column `gain` is the loss before adaptation minus the loss after the step; `area` is the area under the curve of
+    the losses up to the step (by trapezoids), divided by the number of steps: the mean loss on the way there.
 
     Args:
         records: with the columns algorithm, seed, topic, episode, shots, inner_step and loss.
     """
     keys = ["algorithm", "seed", "topic", "episode", "shots"]
-    before = records[records["inner_step"] == 0].set_index(keys)["loss"].rename("before")
-    joined = records.join(before, on=keys)
-    return records.assign(gain=joined["before"] - joined["loss"])
+    ordered = records.sort_values([*keys, "inner_step"])
+    curves = ordered.groupby(keys, sort=False)
+    width = curves["inner_step"].diff().fillna(0)
+    previous = curves["loss"].shift().fillna(0)
+    slices = (ordered["loss"] + previous) / 2 * width
+    area = slices.groupby([ordered[key] for key in keys], sort=False).cumsum()
+    steps = ordered["inner_step"]
+    mean = (area / steps.where(steps > 0)).where(steps > 0, ordered["loss"])
+    gain = curves["loss"].transform("first") - ordered["loss"]
+    return records.assign(gain=gain, area=mean)  # by index
 
 
 def reported(records: pd.DataFrame, names: Iterable[str] = METRICS) -> list[Metric]:
