@@ -203,7 +203,7 @@ def test_latex_is_balanced_and_uses_booktabs(report: Report) -> None:
     text = report.files["table.tex"].decode()
     for rule in ("toprule", "midrule", "bottomrule"):
         assert text.count(f"\\{rule}") == 4
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 4
     body = re.sub(r"\\[\\{}%&]", "", text)
     assert body.count("{") == body.count("}")
     assert not re.search(r"(?<!\\)_", text)
