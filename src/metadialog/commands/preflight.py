@@ -90,7 +90,7 @@ def _check_learning(config: Mapping[str, Any]) -> None:
     """Check what goes with what: a model without numbers, and a tokenizer that knows nothing, are enough for that."""
     import torch
 
-    from metadialog.commands.session import make_algorithm
+    from metadialog.commands.session import make_algorithm, making_a_model
     from metadialog.models.parts import freeze
     from metadialog.tokenizers.byte_pair import BytePairTokenizer
     from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE
@@ -98,7 +98,7 @@ def _check_learning(config: Mapping[str, Any]) -> None:
     tokenizer = BytePairTokenizer(vocab_size=MIN_VOCAB_SIZE).train([])
     algorithm = make_algorithm(config, tokenizer)
     if "model" in config:
-        with torch.device("meta"):
+        with torch.device("meta"), making_a_model():
             model = build(config["model"], tokenizer.vocab_size)
             embedding = build(config["embedding"])
             if embedding.replaces and config["start"].get("run") is not None:

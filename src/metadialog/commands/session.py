@@ -4,7 +4,8 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -78,6 +79,19 @@ def make_algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm
     algorithm: Algorithm = build(config["algorithm"], tools)
     start: Start = build(config["start"])
     return WarmStarted(algorithm, start.steps) if start.steps else algorithm
+
+
+@contextmanager
+def making_a_model() -> Iterator[None]:
+    """Say in one line that a model cannot be made.
+
+    Raises:
+        ConfigError: it is larger than the memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        raise ConfigError(f"model: cannot be made: {' '.join(str(error).split())}; choose smaller sizes") from error
 
 
 def row_name(config: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from metadialog.commands.session import (
     evaluate_and_report,
     find_device,
     make_algorithm,
+    making_a_model,
     print_cut,
     print_directory,
     row_name,
@@ -29,7 +30,7 @@ from metadialog.commands.session import (
     use_threads,
 )
 from metadialog.config import build
-from metadialog.errors import ConfigError, PrunedError
+from metadialog.errors import PrunedError
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.local import LocalLogger
@@ -280,7 +281,7 @@ def _model(
         RunError: the model that it is to start from is another one.
     """
     start: Start = build(config["start"])
-    try:
+    with making_a_model():
         bare = build(config["model"], tokenizer.vocab_size)
         if start.run is not None and fresh:
             take_weights(RunDirectory(Path(start.run).expanduser()).model, bare, tokenizer)
@@ -291,8 +292,6 @@ def _model(
         dtype = getattr(torch, config["dtype"])
         algorithm.learned.to(device, dtype)
         return model.to(device, dtype)
-    except (RuntimeError, MemoryError, OverflowError) as error:
-        raise ConfigError(f"model: cannot be made: {' '.join(str(error).split())}; choose smaller sizes") from error
 
 
 def _announce(console: Console, trainer: Trainer) -> None:
