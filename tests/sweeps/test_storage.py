@@ -1,6 +1,8 @@
 """Where studies lie: URLs, passwords, and clients that are missing or have nobody to talk to."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -69,3 +71,13 @@ def test_two_machines_share_a_study_through_redis() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_several_processes_may_begin_at_once_on_an_empty_database(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "new.db")
+    script = f"from metadialog.sweeps.storage import open_storage; print(open_storage({url!r}).get_all_studies())"
+    command = [sys.executable, "-c", script]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(4)
+    ]
+    assert [process.communicate(timeout=120)[0].splitlines()[-1] for process in processes] == ["[]"] * 4

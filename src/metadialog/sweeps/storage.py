@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10
 BUSY_SECONDS = 120  # that a process waits for others that write to the same SQLite file
 
+TABLES_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds, for another process that is making the tables
+
+_EXISTS = re.compile("already exists|duplicate key|UNIQUE constraint|no such table|does not exist")
 _FORM = "it should be like sqlite:///FILE, postgresql://USER@HOST/DATABASE or redis://HOST:6379/0"
 
 
@@ -81,11 +85,20 @@ def hide_password(text: str) -> str:
 
 def _database(url: str) -> "BaseStorage":
     from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
     scheme, _, rest = url.partition("://")
     timeout = {"timeout": BUSY_SECONDS} if scheme.startswith("sqlite") else {"connect_timeout": CONNECT_SECONDS}
     if scheme in ("postgresql", "postgres"):
         scheme = "postgresql+psycopg"
+    for wait in TABLES_WAITS:
+        try:
+            return RDBStorage(f"{scheme}://{rest}", engine_kwargs={"connect_args": timeout})
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            # Of several machines that begin at once on an empty database, one makes the tables.
+            if not _EXISTS.search(str(error)):
+                raise
+        time.sleep(wait)
     return RDBStorage(f"{scheme}://{rest}", engine_kwargs={"connect_args": timeout})
 
 

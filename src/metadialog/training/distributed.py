@@ -28,6 +28,7 @@ WAITING = timedelta(hours=1)
 _FAILED = "metadialog/failed"
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0  # between looks at whether another process has failed
+_CLAIM_SECONDS = 5.0  # for the others to notice that one has failed, and to ask whether the reason was given
 _GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one too, after another has ended
 
 
@@ -75,9 +76,18 @@ class Ranks:
         if self._store is None:
             return True
         try:
-            return bool(self._store.add(_FAILED, 1) == 1)
+            is_first_to_fail = bool(self._store.add(_FAILED, 1) == 1)
+            if self.is_first:
+                self._wait_for_claims()
         except (RuntimeError, OSError):  # the process that kept the notes has gone
             return True
+        return is_first_to_fail
+
+    def _wait_for_claims(self) -> None:
+        """Stay, as the process that keeps the notes, until all others have failed too, or have had the time to."""
+        until = time.monotonic() + _CLAIM_SECONDS
+        while self._store.add(_FAILED, 0) < self.size and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
 
     # What the group does together.
 
