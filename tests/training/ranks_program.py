@@ -3,8 +3,10 @@
 Takes a folder and, as JSON, a list of `[name, ranks, algorithm, options, meta_batch, fault]`; leaves `name.pt` of each.
 """
 
+import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -83,10 +85,12 @@ def train(folder: Path, team: Ranks, job: list[Any]) -> None:
     name, _, algorithm, options, meta_batch, fault = job
     with team.connected(CPU):
         made = trainer(folder / name, team, algorithm, options, meta_batch)
-        if fault and team.rank == 1:
+        if fault == "keeper" and team.rank == 2:
+            time.sleep(3600)  # long enough to be ended
+        if fault and team.rank == (0 if fault == "keeper" else 1):
             if fault == "dies":
                 os._exit(9)
-            raise MetadialogError("rank 1 has a reason")
+            raise MetadialogError(f"rank {team.rank} has a reason")
         made.run(lambda *_, **__: None)
         if team.is_first:
             learned = {f"learned.{key}": value for key, value in made.algorithm.learned.state_dict().items()}
@@ -102,10 +106,23 @@ def rank(folder: Path, place: Place, port: int, job: list[Any]) -> int:
     try:
         train(folder, team, job)
     except MetadialogError as error:
-        if team.claim_failure():
-            print(error, flush=True)
+        with team.failing() as is_first_to_fail:
+            if is_first_to_fail:
+                print(error, flush=True)
         return 2
     return 0
+
+
+def ended(children: list[int], *, as_one: bool) -> list[int]:
+    """Return the exit codes; as `torchrun` does, if so told, end all processes as soon as the first has failed."""
+    codes: dict[int, int] = {}
+    while len(codes) < len(children):
+        child, status = os.waitpid(-1, 0)
+        codes[child] = os.waitstatus_to_exitcode(status)
+        for other in children if as_one and codes[child] else []:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(other, signal.SIGTERM)
+    return [codes[child] for child in children]
 
 
 def main() -> None:
@@ -122,7 +139,7 @@ def main() -> None:
                 os._exit(rank(folder, place, int(sys.argv[3]) + number, job))
             children.append(child)
         began = time.monotonic()
-        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        codes = ended(children, as_one=job[-1] == "keeper")
         print(json.dumps([job[0], codes, time.monotonic() - began]), flush=True)
 
 

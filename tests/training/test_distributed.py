@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from metadialog.training.distributed import ALONE
+from metadialog.errors import LostError
+from metadialog.training import distributed
+from metadialog.training.distributed import ALONE, Ranks
+from metadialog.training.launch import Place
 
 MAML = {"inner_lr": 0.3, "inner_steps": 2, "first_order": False}
 # name, algorithm, its options, tasks of a meta-batch
@@ -22,6 +26,9 @@ ALGORITHMS: dict[str, tuple[str, dict[str, object], int]] = {
     "joint": ("baselines.FineTuning", {"inner_lr": 0.1, "inner_steps": 1}, 5),
 }
 RANKS = (1, 2, 6)
+# Of three processes: one has a reason to fail, one is killed, and the one that keeps the notes has a reason to fail
+# while another is busy; all are ended as soon as the third has noticed, as `torchrun` does.
+FAULTS = ("fails", "dies", "keeper")
 # Seconds that a process may take to notice that another has gone; it would wait for an hour otherwise.
 PATIENCE = 60
 
@@ -35,7 +42,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         for name, (algorithm, options, meta_batch) in ALGORITHMS.items()
         for ranks in RANKS
     ]
-    jobs += [[fault, 3, *ALGORITHMS["mean"], fault] for fault in ("fails", "dies")]
+    jobs += [[fault, 3, *ALGORITHMS["mean"], fault] for fault in FAULTS]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     program = Path(__file__).with_name("ranks_program.py")
@@ -68,13 +75,17 @@ def test_training_changes_something_and_the_algorithms_differ(done: tuple[Path, 
 
 def test_all_processes_end_cleanly(done: tuple[Path, list[str]]) -> None:
     outcomes: list[Any] = [json.loads(line) for line in done[1] if line.startswith("[")]
-    assert len(outcomes) == len(ALGORITHMS) * len(RANKS[1:]) + 2
-    assert all(set(codes) == {0} for _, codes, _ in outcomes[:-2])
+    assert len(outcomes) == len(ALGORITHMS) * len(RANKS[1:]) + len(FAULTS)
+    assert all(set(codes) == {0} for _, codes, _ in outcomes[: -len(FAULTS)])
 
 
 @pytest.mark.parametrize(
     ("fault", "codes", "said"),
-    [("fails", [2, 2, 2], "rank 1 has a reason"), ("dies", [2, 9, 2], "another of the 3 processes of this run")],
+    [
+        ("fails", [2, 2, 2], "rank 1 has a reason"),
+        ("dies", [2, 9, 2], "another of the 3 processes of this run"),
+        ("keeper", [-15, 2, -15], "rank 0 has a reason"),
+    ],
 )
 def test_an_error_in_one_process_ends_all_with_one_line(
     done: tuple[Path, list[str]], fault: str, codes: list[int], said: str
@@ -87,8 +98,26 @@ def test_an_error_in_one_process_ends_all_with_one_line(
     assert lines[place - 2].startswith("[")
 
 
+@pytest.mark.parametrize("has_heard", [True, False])
+def test_who_comes_when_the_notes_are_gone_speaks_only_if_it_knows_of_nobody_who_has(
+    monkeypatch: pytest.MonkeyPatch, *, has_heard: bool
+) -> None:
+    monkeypatch.setattr(distributed, "_GRACE_SECONDS", 0)
+    notes: list[Any] = [TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)]
+    late = Ranks(Place(1, 2, 1), TCPStore("127.0.0.1", notes[0].port, is_master=False))
+    if has_heard:
+        with Ranks(Place(1, 3, 1), notes[0]).failing() as is_first_to_fail:
+            assert is_first_to_fail
+        with pytest.raises(LostError):
+            late.hear("arguments")
+    notes.clear()
+    with late.failing() as is_first_to_fail:
+        assert is_first_to_fail is not has_heard
+
+
 def test_in_one_process_there_is_nothing_to_share() -> None:
     assert [1, 2, 3][ALONE.part_of(3)] == [1, 2, 3]
     assert ALONE.collect({0: "a"}) == {0: "a"}
     assert ALONE.share(lambda: "made") == "made"
-    assert ALONE.claim_failure()
+    with ALONE.failing() as is_first_to_fail:
+        assert is_first_to_fail

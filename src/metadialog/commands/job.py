@@ -37,11 +37,17 @@ def command_line() -> str:
 
 def complain(command: str, error: BaseException) -> None:
     """Tell the user what is wrong: a line for each mistake, from one process alone where there are several."""
-    if "torch" in sys.modules:
-        from metadialog.training.distributed import ranks
+    if "torch" not in sys.modules:
+        _say(command, error)
+        return
+    from metadialog.training.distributed import ranks
 
-        if not ranks().claim_failure():
-            return
+    with ranks().failing() as is_first_to_fail:
+        if is_first_to_fail:
+            _say(command, error)
+
+
+def _say(command: str, error: BaseException) -> None:
     for line in str(error).splitlines() or [type(error).__name__]:
         print(f"metadialog {command}: {line}", file=sys.stderr)  # noqa: T201
 

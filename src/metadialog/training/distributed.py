@@ -25,10 +25,10 @@ MEETING = timedelta(minutes=5)
 WAITING = timedelta(hours=1)
 """For a process that is still there, but does not come to the point that the others wait at."""
 
-_FAILED = "metadialog/failed"
+_FAILED, _DONE = "metadialog/failed", "metadialog/done"
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0  # between looks at whether another process has failed
-_CLAIM_SECONDS = 5.0  # for the others to notice that one has failed, and to ask whether the reason was given
+_STAY_SECONDS = 10.0  # for the others to notice that one has failed, and to ask whether the reason was given
 _GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one too, after another has ended
 
 
@@ -46,6 +46,7 @@ class Ranks:
         self.local_rank = here.local_rank
         self.is_first = here.is_first
         self._store = store
+        self._has_heard = False  # that another process has failed, and says why
 
     # Notes, which need no group of processes.
 
@@ -71,23 +72,30 @@ class Ranks:
             time.sleep(_POLL_SECONDS)
         raise LostError(f"process 0 of {self.size} has not started within {MEETING}")
 
-    def claim_failure(self) -> bool:
-        """Say that this process fails; return whether it is the first to, and so the one to say why."""
-        if self._store is None:
-            return True
-        try:
-            is_first_to_fail = bool(self._store.add(_FAILED, 1) == 1)
-            if self.is_first:
-                self._wait_for_claims()
-        except (RuntimeError, OSError):  # the process that kept the notes has gone
-            return True
-        return is_first_to_fail
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[bool]:
+        """Say that this process fails; yield whether it is the first to, and so the one to say why.
 
-    def _wait_for_claims(self) -> None:
-        """Stay, as the process that keeps the notes, until all others have failed too, or have had the time to."""
-        until = time.monotonic() + _CLAIM_SECONDS
-        while self._store.add(_FAILED, 0) < self.size and time.monotonic() < until:
-            time.sleep(_POLL_SECONDS)
+        What is said is said at once: only then does the process that keeps the notes wait for the others to ask.
+        """
+        yield self._claim(_FAILED) == 1 if self._store is not None else True
+        self._stay(_FAILED)
+
+    def _claim(self, key: str) -> int:
+        """Count this process among those that have failed, or are done; return how many they are."""
+        try:
+            return int(self._store.add(key, 1))
+        except (RuntimeError, OSError):  # the process that kept the notes has gone
+            return 2 if self._has_heard else 1
+
+    def _stay(self, key: str) -> None:
+        """As the process that keeps the notes, stay until all others are counted too, or have had the time to."""
+        if self._store is None or not self.is_first:
+            return
+        until = time.monotonic() + _STAY_SECONDS
+        with contextlib.suppress(RuntimeError, OSError):
+            while self._store.add(key, 0) < self.size and time.monotonic() < until:
+                time.sleep(_POLL_SECONDS)
 
     # What the group does together.
 
@@ -108,6 +116,8 @@ class Ranks:
             raise self._lost(error) from error
         yield
         # Not if this process fails: that would wait for the others.
+        self._claim(_DONE)
+        self._stay(_DONE)
         dist.destroy_process_group()
 
     def part_of(self, count: int) -> slice:
@@ -211,6 +221,9 @@ class Ranks:
             raise self._lost(None)
 
     def _lost(self, error: Exception | None) -> LostError:
+        # Asked at once, while there is somebody to answer.
+        with contextlib.suppress(RuntimeError, OSError):
+            self._has_heard = self._store is not None and bool(self._store.check([_FAILED]))
         # A signal to all processes ends one before the other: let it come to this one too.
         until = time.monotonic() + _GRACE_SECONDS
         while time.monotonic() < until:
