@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-# Seconds after which a run hangs.
+# Seconds after which a run hangs that has said nothing new, and after which any run does.
 PATIENCE = 300
+LONGEST = 3600
 TINY = (
     "debug=smoke",
     "logger=local",
@@ -46,9 +47,13 @@ class Process:
 
     def wait(self) -> int:
         """Return its exit code, negative if a signal has ended it."""
-        until = time.monotonic() + PATIENCE
+        began = heard = time.monotonic()
+        said = ""
         while self.is_alive():
-            assert time.monotonic() < until, f"it hangs:\n{self.said()}"
+            now = time.monotonic()
+            if self.said() != said:
+                said, heard = self.said(), now
+            assert now < min(heard + PATIENCE, began + LONGEST), f"it hangs:\n{said}"
             time.sleep(0.01)
         return self.starter.ask({"wait": self.number})
 

@@ -16,8 +16,11 @@ Start = Callable[..., Any]
 Results = Callable[[Path], dict[str, object]]
 
 KILLS = int(os.environ.get("METADIALOG_FAULTS_SWEEP_KILLS", "8"))
-# The third trial is the first that is drawn by what the ones before it have found.
-OPTIONS = ("train", "-m", "sweep=optuna", "sweep.trials=4", "sweep.startup_trials=2", "sweep.prune_after_trials=2")
+# The third trial is the first that is drawn by what the ones before it have found. More threads would wait for each
+# other where something else wants the cores.
+OPTIONS = (
+    "train", "-m", "sweep=optuna", "sweep.trials=4", "sweep.startup_trials=2", "sweep.prune_after_trials=2", "threads=1"
+)  # fmt: skip
 
 
 def trials(directory: Path) -> list[dict[str, Any]]:
