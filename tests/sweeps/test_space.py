@@ -79,6 +79,8 @@ def test_the_spaces_can_be_read(path: Path) -> None:
         "a=range(1,8,2)",
         "a=x,y",
         "a=tag(log,int(interval(1,99)))",
+        "a=8,16,2",
+        "a=1,1.0,1e-3,true,null",
     ],
 )
 def test_optuna_draws_what_the_dimension_says(line: str) -> None:
@@ -92,6 +94,24 @@ def test_optuna_draws_what_the_dimension_says(line: str) -> None:
         assert len(drawn) > 1
     if found.step > 1:
         assert drawn == {"1", "3", "5", "7"}
+
+
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        ("a=4,8,0.5", (4, 8, 0.5)),
+        ("a=4,1e-3", (4, 0.001)),
+        ("a=1,1.0", ("1", "1.0")),
+        ("a=1,true", ("1", "True")),
+        ("a=x,2", ("x", "2")),
+    ],
+)
+def test_numbers_are_numbers_to_optuna_if_nothing_is_lost(line: str, known: tuple[object, ...]) -> None:
+    study = optuna.create_study()
+    one(line).suggest(study.ask())
+    [distribution] = study.trials[0].distributions.values()
+    assert isinstance(distribution, optuna.distributions.CategoricalDistribution)
+    assert [(type(value), value) for value in distribution.choices] == [(type(value), value) for value in known]
 
 
 def test_points_of_a_grid() -> None:

@@ -33,7 +33,7 @@ def write_figures(study: optuna.Study, directory: Path) -> list[Path]:
     with as_file(style) as path, plt.style.context(str(path)), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # what Optuna draws with matplotlib
         return [
-            _write(directory / "importance.png", plots.plot_param_importances(study)),
+            _write(directory / "importance.png", plots.plot_param_importances(study, target_name=LOSS)),
             _write(directory / "parallel_coordinates.png", plots.plot_parallel_coordinate(study, target_name=LOSS)),
             _write(directory / "best_so_far.png", plots.plot_optimization_history(study, target_name=LOSS)),
         ]

@@ -42,7 +42,7 @@ class Dimension:
     def suggest(self, trial: "optuna.Trial") -> str:
         """Let a trial draw a value; return it in Hydra's grammar."""
         if self.kind == "choice":
-            return trial.suggest_categorical(self.key, self.choices)
+            return str(trial.suggest_categorical(self.key, self._for_optuna()))
         if self.kind == "int":
             step = 1 if self.log else self.step
             return str(trial.suggest_int(self.key, int(self.low), int(self.high), step=step, log=self.log))
@@ -57,7 +57,7 @@ class Dimension:
     def points(self, number: int) -> list[Any]:
         """Return the values of a grid, as Optuna takes them; `number` of them from an interval."""
         if self.kind == "choice":
-            return list(self.choices)
+            return list(self._for_optuna())
         if self.kind == "int" and not self.log:
             return list(range(int(self.low), int(self.high) + 1, self.step))
         if self.kind == "int":
@@ -68,6 +68,15 @@ class Dimension:
         spaced = np.geomspace if self.log else np.linspace
         # The ends are those that were asked for, to the last bit.
         return [self.low, *map(float, spaced(self.low, self.high, number)[1:-1]), self.high]
+
+    def _for_optuna(self) -> tuple[int | float | str, ...]:
+        """Return the choices as numbers, which Optuna's figures put in order, if all of them are."""
+        numbers = [_native(choice) for choice in self.choices]
+        if all(type(n) in (int, float) and str(n) == text for n, text in zip(numbers, self.choices, strict=True)):
+            found = tuple(n for n in numbers if isinstance(n, (int, float)))
+            if len({*found}) == len(found):  # 1 and 1.0 are two texts, but one number
+                return found
+        return self.choices
 
     def for_wandb(self, points: int | None) -> dict[str, Any]:
         """Return the parameter as a W&B sweep file writes it.
