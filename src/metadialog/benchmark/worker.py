@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from metadialog.benchmark.contenders import CONTENDERS, Gradients, Name
-from metadialog.benchmark.memory import PeakMemory
+from metadialog.memory import PeakMemory
 from metadialog.benchmark.workload import Configuration, Workload, make_workload
 
 PROBES = 8

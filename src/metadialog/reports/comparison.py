@@ -217,7 +217,7 @@ class _Table:
         columns = self._columns(records)
         self.boots: dict[str, Bootstrapped] = {}
         for algorithm in algorithms:
-            panel = make_panel(records[records["algorithm"] == algorithm], metric, units, columns)
+            panel = make_panel(records[records["algorithm"] == algorithm], metric, units, columns).whole()
             self.boots[algorithm] = bootstrap(panel, settings.resamples, settings.seed)
         self.columns = columns
         self.means = {algorithm: estimate(boot.panel) for algorithm, boot in self.boots.items()}
@@ -255,9 +255,12 @@ class _Table:
                 yield (self.metric.name, topic, algorithm, *column, *self._shown(estimate(part.panel)[0], *ends))
 
     def _columns(self, records: pd.DataFrame) -> list[Column]:
-        """Return where the metric was reported, in order; what was repeated for all steps does not add to them."""
+        """Return where all seeds of an algorithm have the metric, in order; what was repeated does not add to them."""
         own = records[(self.metric.parts(records)["weight"] > 0) & ~records["repeated"]]
-        return sorted(set(zip(own["shots"].tolist(), own["inner_step"].tolist(), strict=True)))
+        seeds = own.groupby(["algorithm", "shots", "inner_step"])["seed"].nunique().reset_index()
+        of_algorithm = records.groupby("algorithm")["seed"].nunique()
+        whole = seeds[seeds["seed"] == seeds["algorithm"].map(of_algorithm)]
+        return sorted(set(zip(whole["shots"].tolist(), whole["inner_step"].tolist(), strict=True)))
 
     def _bests(self) -> dict[str, list[Column]]:
         """Return the best algorithm of each column: best -> its columns."""
@@ -276,12 +279,16 @@ class _Table:
         rows: list[_Compared] = []
         for algorithm in self.boots:
             if algorithm != best:
-                rows += self._pair(algorithm, best, columns)
+                common = [column for column in columns if self._has(algorithm, column)]
+                rows += self._pair(algorithm, best, common) if common else []
         for column in columns:
             family = [row for row in rows if row.column == column]
             for row, p_value in zip(family, holm(np.array([row.p_value for row in family])), strict=True):
                 row.p_value_holm = float(p_value)
         return rows
+
+    def _has(self, algorithm: str, column: Column) -> bool:
+        return bool(self.boots[algorithm].panel.weight[:, :, self.columns.index(column)].any())
 
     def _pair(self, algorithm: str, best: str, columns: list[Column]) -> list[_Compared]:
         pair = [self.boots[name].of_columns(columns) for name in (algorithm, best)]
