@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -139,7 +140,7 @@ def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
         scores=scores,
         differences=differences,
         topics=pd.DataFrame(topics, columns=list(TOPICS)),
-        warnings=few,
+        warnings=[*few, *_untested(tables)],
         varied=row_differences(runs),
         settings=settings,
     )
@@ -254,6 +255,15 @@ class _Table:
                 ends = (end[0] for end in interval(part, self.settings.confidence))
                 yield (self.metric.name, topic, algorithm, *column, *self._shown(estimate(part.panel)[0], *ends))
 
+    def untested(self) -> Iterator[str]:
+        """Yield the algorithms that no test compares with the best of a column."""
+        tested = {(row.algorithm, row.column) for row in self.compared if np.isfinite(row.p_value)}
+        for best, columns in self._bests().items():
+            for place, algorithm in product([self.columns.index(column) for column in columns], self.boots):
+                scored = np.isfinite(self.means[algorithm][place])
+                if algorithm != best and scored and (algorithm, self.columns[place]) not in tested:
+                    yield algorithm
+
     def _columns(self, records: pd.DataFrame) -> list[Column]:
         """Return where all seeds of an algorithm have the metric, in order; what was repeated does not add to them."""
         own = records[(self.metric.parts(records)["weight"] > 0) & ~records["repeated"]]
@@ -311,3 +321,14 @@ class _Table:
             return values
         with np.errstate(over="ignore"):
             return tuple(float(value) for value in np.exp(np.array(values)))
+
+
+def _untested(tables: Sequence[_Table]) -> list[str]:
+    """Return a sentence on algorithms that are not tested: what has no mark would pass for significantly worse."""
+    found = sorted({algorithm for table in tables for algorithm in table.untested()})
+    if not found:
+        return []
+    names = ", ".join(found)
+    why = "with which they share no seed, or a single episode"
+    marks = "There a number without a mark is not a significantly worse one."
+    return [f"Not tested against the best of every column, {why}: {names}. {marks}"]
