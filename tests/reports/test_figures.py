@@ -53,7 +53,7 @@ def test_without_shots_there_is_no_panel_of_points(make_run: MakeRun, tmp_path: 
 def test_a_name_has_the_line_and_marker_of_its_curve_beside_it(comparison: Comparison) -> None:
     axes = curves_figure(comparison).axes[-1]
     keys = [line for line in axes.lines if line.get_transform() == axes.transAxes]
-    curves = [line for line in axes.lines if list(line.get_ydata()) == score(comparison, "maml", 5)]
+    curves = [line for line in axes.lines if np.asarray(line.get_ydata()).tolist() == score(comparison, "maml", 5)]
     assert len(keys) == len(comparison.algorithms)
     looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in keys}
     assert {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in curves} <= looks

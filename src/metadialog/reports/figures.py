@@ -174,9 +174,14 @@ def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequen
         strict=True,
     ):
         looks = look(list(algorithms).index(name))
-        ends = {"xycoords": "axes fraction", "textcoords": "axes fraction", "annotation_clip": False, "va": "center"}
+        ends: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "textcoords": "axes fraction",
+            "annotation_clip": False,
+            "va": "center",
+        }
         axes.annotate("", (1.0, place), (1.04, height), arrowprops={**_LEADER, "color": looks["color"]}, **ends)
-        beside_axes = {"transform": axes.transAxes, "clip_on": False, "scalex": False, "scaley": False}
+        beside_axes: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "scalex": False, "scaley": False}
         axes.plot([1.04, 1.04 + key / 2, 1.04 + key], [height] * 3, **looks, markevery=[1], **beside_axes)
         beside = (1.06 + key, height)
         axes.annotate(name, beside, beside, fontsize=8, color=looks["color"], parse_math=False, **ends)
