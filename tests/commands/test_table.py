@@ -55,6 +55,18 @@ def test_a_sweep_becomes_a_report(run: Run, sweep: Path) -> None:
     assert {path.name for path in Path.cwd().iterdir()} == {"report"}
 
 
+def test_each_run_of_a_sweep_has_a_cost_of_its_own(sweep: Path) -> None:
+    """All of them ran in one process, one after another."""
+    costs = {path.parent.name: json.loads(path.read_text()) for path in sweep.glob("*/cost.json")}
+    assert len(costs) == 4
+    for number, cost in costs.items():
+        name = pd.read_parquet(sweep / number / "adaptation.parquet")["algorithm"].iloc[0]
+        assert (cost["evaluation"]["tokens"] > 0) == (name == "maml")  # nothing is adapted to without inner steps
+        if sys.platform == "linux":
+            # A process with torch in it has several times as much.
+            assert cost["meta_train"]["peak_bytes"] < 200 * 2**20
+
+
 def test_runs_may_be_a_list_and_a_report_is_written_over(run: Run, sweep: Path) -> None:
     Path("report").mkdir()
     Path("report/table.csv").write_text("old")

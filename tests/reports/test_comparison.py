@@ -162,6 +162,31 @@ def test_each_algorithm_stands_at_the_step_that_was_chosen_for_it(make_run: Make
     assert dict(zip(maml["seed"], maml["inner_step"], strict=True)) == {0: 2, 1: 3}
 
 
+def test_what_some_seeds_alone_reported_is_no_score(make_run: MakeRun, tmp_path: Path) -> None:
+    """Replies are generated after the chosen step as well, which each seed chooses for itself."""
+    for algorithm, seeds in {"finetune": (0, 1), "maml": (1, 2), "zero_shot": (0, 1)}.items():
+        for seed in seeds:
+            make_run(algorithm, seed, chosen=True)
+    found = compared(tmp_path)
+    bleu = found.scores[(found.scores["metric"] == "bleu") & (found.scores["shots"] == 5)]
+    steps = {name: set(part["inner_step"]) for name, part in bleu.groupby("algorithm")}
+    # Fine-tuning's seed 0 chose 2 steps and its seed 1 chose 3, as both of MAML's did.
+    assert steps == {"finetune": {CHOSEN, 0, 4}, "maml": {CHOSEN, 0, 3, 4}, "zero_shot": {CHOSEN, 0, 3, 4}}
+    assert set(found.scores["seeds"]) == {2}
+    differences = found.differences
+    assert differences["difference"].notna().all()
+    pairs = differences[(differences["metric"] == "bleu") & (differences["inner_step"] == 3)]
+    assert set(pairs["best"]) | set(pairs["algorithm"]) == {"maml", "zero_shot"}
+
+
+def test_what_cannot_be_tested_is_told(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("maml", 0)
+    make_run("finetune", 1)
+    found = compared(tmp_path)
+    assert found.scores["p_value_vs_best"].isna().all()
+    assert "share no seed, or a single episode: finetune, maml" in found.warnings[-1]
+
+
 def test_where_one_run_chose_no_step_there_is_none(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("maml", 0, chosen=True)
     make_run("finetune", 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metadialog.reports.comparison import Comparison, Settings, compare_runs
 from metadialog.reports.compute import compute_figure, costs
-from metadialog.reports.figures import curves_figure, look, shots_figure, spread, topics_figure
+from metadialog.reports.figures import curves_figure, look, shots_figure, spread, topics_figure, within
 from metadialog.reports.runs import read_runs
 
 MakeRun = Callable[..., Path]
@@ -40,6 +40,24 @@ def test_curves_have_a_panel_for_each_number_of_shots_and_names(comparison: Comp
     for algorithm in comparison.algorithms:
         assert tuple(score(comparison, algorithm, 5)) in drawn
         assert algorithm in [text.get_text() for text in figure.axes[1].texts]
+
+
+def test_without_shots_there_is_no_panel_of_points(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("maml", 0, shots=(0, 1))
+    make_run("finetune", 0, shots=(0, 1))
+    runs, _ = read_runs([tmp_path], "refuse")
+    figure = curves_figure(compare_runs(runs, Settings(100, 0.95, "bootstrap", 0.05, 0)))
+    assert [axes.get_title() for axes in figure.axes] == ["1 shot"]
+
+
+def test_a_name_has_the_line_and_marker_of_its_curve_beside_it(comparison: Comparison) -> None:
+    axes = curves_figure(comparison).axes[-1]
+    keys = [line for line in axes.lines if line.get_transform() == axes.transAxes]
+    curves = [line for line in axes.lines if np.asarray(line.get_ydata()).tolist() == score(comparison, "maml", 5)]
+    assert len(keys) == len(comparison.algorithms)
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in keys}
+    assert {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in curves} <= looks
+    assert axes.get_xlim()[1] < 5  # the keys do not widen the axes
 
 
 def test_before_adaptation_there_are_no_shots(comparison: Comparison) -> None:
@@ -92,3 +110,9 @@ def test_names_are_moved_apart_and_keep_their_order(heights: list[float]) -> Non
     assert all(moved[b] - moved[a] >= 0.05 - 1e-9 for a, b in pairwise(order))
     apart = all(heights[b] - heights[a] >= 0.05 for a, b in pairwise(order))
     assert not apart or moved == pytest.approx(heights)
+
+
+def test_names_stay_beside_the_axes_while_there_is_room() -> None:
+    assert within([0.9, 1.0, 1.1], 0.1) == pytest.approx([0.8, 0.9, 1.0])
+    assert within([0.3, -0.2], 0.1) == pytest.approx([0.3, 0.0])
+    assert within([0.4, 0.5], 0.1) == [0.4, 0.5]

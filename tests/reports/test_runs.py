@@ -88,7 +88,7 @@ def test_damaged_files_are_named(make_run: MakeRun, tmp_path: Path, file: str, c
 
 def test_records_that_are_missing_are_named(make_run: MakeRun, tmp_path: Path) -> None:
     (make_run("maml", 0) / "adaptation.parquet").unlink()
-    with pytest.raises(RunError, match=r"adaptation\.parquet: no readable records"):
+    with pytest.raises(RunError, match=r"adaptation\.parquet: there is no such file"):
         read_runs([tmp_path], "refuse")
 
 

@@ -15,6 +15,8 @@ from metadialog.episodes import PAD_ID, Batch, Episode
 from metadialog.models.rnn import DialogModel
 from metadialog.training.cost import Cost, count_tokens, count_weights
 
+PEAK = 5 * 2**20
+
 
 def model(*, tied: bool = False) -> DialogModel:
     torch.manual_seed(0)
@@ -53,7 +55,7 @@ class Linears(nn.Module):
 def test_the_estimate_is_what_torch_counts(episodes: Sequence[Episode]) -> None:
     """A forward pass over all sets exactly; passes of gradients but for the first layer's inputs, which need none."""
     net, cost = Linears(), Cost()
-    cost.add(count_weights(net), episodes, Passes(1, 0, 1), 0.0)
+    cost.add(count_weights(net), episodes, Passes(1, 0, 1), 0.0, PEAK)
     sets = [part for episode in episodes for part in (episode.support, episode.query) if part is not None]
     with FlopCounterMode(display=False) as forward:
         for part in sets:
@@ -76,8 +78,8 @@ def test_hessian_vector_products_cost_as_much_again_twice(episodes: Sequence[Epi
         torch.autograd.grad(gradients, parameters, [torch.ones_like(g) for g in gradients])
     first, both = Cost(), Cost()
     alone = [replace(episodes[0], query=replace(episodes[0].query, inputs=torch.zeros(1, 1, dtype=torch.int64)))]
-    both.add(count_weights(net), alone, Passes(1, 1, 0), 0.0)
-    first.add(count_weights(net), alone, Passes(1, 0, 0), 0.0)
+    both.add(count_weights(net), alone, Passes(1, 1, 0), 0.0, PEAK)
+    first.add(count_weights(net), alone, Passes(1, 0, 0), 0.0, PEAK)
     assert both.flops == 3 * first.flops
     # Autograd leaves out the products with what needs no gradient: the embeddings here.
     assert 0.7 < counter.get_total_flops() / both.flops <= 1
@@ -90,18 +92,18 @@ def test_tokens_are_counted_without_padding_and_once_a_pass(episodes: Sequence[E
     inputs[0, 3:] = PAD_ID
     assert count_tokens(replace(support, inputs=inputs)) == 13
     cost = Cost()
-    cost.add(10, episodes, Passes(3, 3, 1), 0.5)
-    cost.add(10, episodes, Passes(1, 0, 1), 0.25)
+    cost.add(10, episodes, Passes(3, 3, 1), 0.5, PEAK)
+    cost.add(10, episodes, Passes(1, 0, 1), 0.25, PEAK // 2)
     assert (cost.steps, cost.seconds) == (2, 0.75)
     assert cost.tokens == (3 * 30 + 28) + (30 + 28)
-    assert cost.peak_bytes > 10 * 2**20
+    assert cost.peak_bytes == PEAK
 
 
 def test_it_goes_on_from_what_was_kept(episodes: Sequence[Episode]) -> None:
     cost = Cost()
-    cost.add(10, episodes, Passes(1, 0, 1), 1.0)
+    cost.add(10, episodes, Passes(1, 0, 1), 1.0, PEAK)
     again = Cost(**cost.to_dict())
-    again.add(10, episodes, Passes(1, 0, 1), 1.0)
+    again.add(10, episodes, Passes(1, 0, 1), 1.0, PEAK)
     assert (again.steps, again.seconds, again.tokens) == (2, 2.0, 2 * 58)
 
 

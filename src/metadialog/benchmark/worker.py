@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 import torch
 
 from metadialog.benchmark.contenders import CONTENDERS, Gradients, Name
-from metadialog.benchmark.memory import PeakMemory
 from metadialog.benchmark.workload import Configuration, Workload, make_workload
+from metadialog.memory import PeakMemory
 
 PROBES = 8
 WARM_UP = Configuration(vocab_size=50, hidden_size=8, tasks=2, batch=2, time=4)

@@ -156,7 +156,8 @@ def evaluate_and_report(
         return frame
     console.print(summarize(frame, samples, protocol.report_steps, labels.language))
     sinks.run.write_results(frame, samples, episodes, labels.language)
-    _write_cost(sinks, trained, episodes, protocol, time.perf_counter() - began)
+    spent = _tokens(algorithm, selection, protocol, frame, selected_on, episodes)
+    _write_cost(sinks, trained, len(episodes), spent, time.perf_counter() - began)
     sinks.log(step, "meta_test", _mean_losses(frame))
     sinks.logger.log_adaptation(frame)
     sinks.logger.log_samples([_logged(sample) for sample in samples])
@@ -185,14 +186,29 @@ def _choose(
     return selection
 
 
-def _write_cost(
-    sinks: Sinks, trained: Cost | None, episodes: Sequence[Episode], protocol: AdaptationProtocol, seconds: float
-) -> None:
-    """Write what training and this evaluation took."""
-    tokens = sum(protocol.steps * count_tokens(e.support) for e in episodes if e.support is not None)
+def _tokens(
+    algorithm: Algorithm,
+    selection: Selection,
+    protocol: AdaptationProtocol,
+    records: pd.DataFrame,
+    selected_on: Sequence[Episode],
+    episodes: Sequence[Episode],
+) -> int:
+    """Count the tokens that were adapted to: once for each inner step, and for each rate of the grid of choice."""
+    steps = records.groupby("shots")["inner_step"].max().to_dict()  # none where nothing adapts
+
+    def of(some: Sequence[Episode]) -> int:
+        supports = ((steps[one.shots], algorithm.adapts_to(one)) for one in some)
+        return sum(count * count_tokens(support) for count, support in supports if count and support is not None)
+
+    return of(episodes) + (len(protocol.rates or []) * of(selected_on) if selection.grid else 0)
+
+
+def _write_cost(sinks: Sinks, trained: Cost | None, episodes: int, tokens: int, seconds: float) -> None:
+    """Write what training and this evaluation, with the choice before it, took."""
     content = {
         "meta_train": None if trained is None else trained.to_dict(),
-        "evaluation": {"episodes": len(episodes), "tokens": tokens, "seconds": seconds},
+        "evaluation": {"episodes": episodes, "tokens": tokens, "seconds": seconds},
     }
     write_atomically(sinks.run.cost, json.dumps(content, indent=2) + "\n")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -139,7 +140,7 @@ def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
         scores=scores,
         differences=differences,
         topics=pd.DataFrame(topics, columns=list(TOPICS)),
-        warnings=few,
+        warnings=[*few, *_untested(tables)],
         varied=row_differences(runs),
         settings=settings,
     )
@@ -217,7 +218,7 @@ class _Table:
         columns = self._columns(records)
         self.boots: dict[str, Bootstrapped] = {}
         for algorithm in algorithms:
-            panel = make_panel(records[records["algorithm"] == algorithm], metric, units, columns)
+            panel = make_panel(records[records["algorithm"] == algorithm], metric, units, columns).whole()
             self.boots[algorithm] = bootstrap(panel, settings.resamples, settings.seed)
         self.columns = columns
         self.means = {algorithm: estimate(boot.panel) for algorithm, boot in self.boots.items()}
@@ -254,10 +255,22 @@ class _Table:
                 ends = (end[0] for end in interval(part, self.settings.confidence))
                 yield (self.metric.name, topic, algorithm, *column, *self._shown(estimate(part.panel)[0], *ends))
 
+    def untested(self) -> Iterator[str]:
+        """Yield the algorithms that no test compares with the best of a column."""
+        tested = {(row.algorithm, row.column) for row in self.compared if np.isfinite(row.p_value)}
+        for best, columns in self._bests().items():
+            for place, algorithm in product([self.columns.index(column) for column in columns], self.boots):
+                scored = np.isfinite(self.means[algorithm][place])
+                if algorithm != best and scored and (algorithm, self.columns[place]) not in tested:
+                    yield algorithm
+
     def _columns(self, records: pd.DataFrame) -> list[Column]:
-        """Return where the metric was reported, in order; what was repeated for all steps does not add to them."""
+        """Return where all seeds of an algorithm have the metric, in order; what was repeated does not add to them."""
         own = records[(self.metric.parts(records)["weight"] > 0) & ~records["repeated"]]
-        return sorted(set(zip(own["shots"].tolist(), own["inner_step"].tolist(), strict=True)))
+        seeds = own.groupby(["algorithm", "shots", "inner_step"])["seed"].nunique().reset_index()
+        of_algorithm = records.groupby("algorithm")["seed"].nunique()
+        whole = seeds[seeds["seed"] == seeds["algorithm"].map(of_algorithm)]
+        return sorted(set(zip(whole["shots"].tolist(), whole["inner_step"].tolist(), strict=True)))
 
     def _bests(self) -> dict[str, list[Column]]:
         """Return the best algorithm of each column: best -> its columns."""
@@ -276,12 +289,16 @@ class _Table:
         rows: list[_Compared] = []
         for algorithm in self.boots:
             if algorithm != best:
-                rows += self._pair(algorithm, best, columns)
+                common = [column for column in columns if self._has(algorithm, column)]
+                rows += self._pair(algorithm, best, common) if common else []
         for column in columns:
             family = [row for row in rows if row.column == column]
             for row, p_value in zip(family, holm(np.array([row.p_value for row in family])), strict=True):
                 row.p_value_holm = float(p_value)
         return rows
+
+    def _has(self, algorithm: str, column: Column) -> bool:
+        return bool(self.boots[algorithm].panel.weight[:, :, self.columns.index(column)].any())
 
     def _pair(self, algorithm: str, best: str, columns: list[Column]) -> list[_Compared]:
         pair = [self.boots[name].of_columns(columns) for name in (algorithm, best)]
@@ -304,3 +321,14 @@ class _Table:
             return values
         with np.errstate(over="ignore"):
             return tuple(float(value) for value in np.exp(np.array(values)))
+
+
+def _untested(tables: Sequence[_Table]) -> list[str]:
+    """Return a sentence on algorithms that are not tested: what has no mark would pass for significantly worse."""
+    found = sorted({algorithm for table in tables for algorithm in table.untested()})
+    if not found:
+        return []
+    names = ", ".join(found)
+    why = "with which they share no seed, or a single episode"
+    marks = "There a number without a mark is not a significantly worse one."
+    return [f"Not tested against the best of every column, {why}: {names}. {marks}"]

@@ -1,7 +1,7 @@
 """Quality against compute, from what each run wrote of its cost."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from metadialog.reports.comparison import Comparison
-from metadialog.reports.figures import bars, finite, look, name_values, perplexity_axis, style
+from metadialog.reports.figures import bars, finite, look, name_values, panel_height, perplexity_axis, style
 
 _AXES = {
     "flops": ("FLOPs of meta-training (estimate)", 1.0),
@@ -19,7 +19,8 @@ _AXES = {
     "peak_bytes": ("peak memory of meta-training, MiB", 2.0**20),
 }
 _TICKS = 5
-_SHORT = EngFormatter()
+_COLUMNS = 2
+_UNITS = EngFormatter()
 
 
 def costs(comparison: Comparison) -> pd.DataFrame:
@@ -49,19 +50,42 @@ def compute_figure(comparison: Comparison, spent: pd.DataFrame) -> Figure:
     part = part[(part["shots"] == shots) & (part["inner_step"] == step)].set_index("algorithm")
     kinds = [kind for kind in _AXES if kind in spent and (spent[kind] > 0).any()]
     with style():
-        figure = Figure(figsize=(3.5 * len(kinds) + 0.3, 3.6))
-        panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
-        for axes, kind in zip(panels, kinds, strict=True):
-            _draw(axes, part, spent[kind] / _AXES[kind][1], comparison.algorithms)
+        columns = min(_COLUMNS, len(kinds))
+        rows = math.ceil(len(kinds) / columns)
+        figure = Figure(figsize=(3.1 * columns + 1.5, panel_height(comparison) * rows))
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        panels = grid.ravel()
+        for axes in panels[len(kinds) :]:
+            axes.remove()
+        for axes, kind in zip(panels, kinds, strict=False):
+            written = _plain if kind == "seconds" else _short
+            _draw(axes, part, spent[kind] / _AXES[kind][1], comparison.algorithms, written)
             axes.set_xlabel(_AXES[kind][0])
-        perplexity_axis(panels[0], comparison)
+        for axes in grid[:, 0]:
+            perplexity_axis(axes, comparison)
         figure.draw_without_rendering()
-        # All panels share the y-axis: names on the right of the last are those of all.
-        name_values(panels[-1], part["mean"].to_dict(), comparison.algorithms)
+        # Panels share the y-axis: names on the right of a row's last are those of all.
+        for row in range(rows):
+            last = min((row + 1) * columns, len(kinds)) - 1
+            name_values(panels[last], part["mean"].to_dict(), comparison.algorithms)
     return figure
 
 
-def _draw(axes: Axes, part: pd.DataFrame, spent: "pd.Series[float]", algorithms: Sequence[str]) -> None:
+def _plain(tick: float) -> str:
+    return f"{tick:,g}"
+
+
+def _short(tick: float) -> str:
+    return _UNITS.format_eng(tick).replace(" ", "")
+
+
+def _draw(
+    axes: Axes,
+    part: pd.DataFrame,
+    spent: "pd.Series[float]",
+    algorithms: Sequence[str],
+    written: Callable[[float], str],
+) -> None:
     least, most = spent[spent > 0].min(), spent.max()
     free = least / 10 ** (0.3 + 0.15 * np.log10(most / least))
     for place, algorithm in enumerate(algorithms):
@@ -71,7 +95,7 @@ def _draw(axes: Axes, part: pd.DataFrame, spent: "pd.Series[float]", algorithms:
             axes.errorbar([spent[algorithm] or free], row["mean"], yerr=bars(row), elinewidth=0.7, **looks)
     axes.set_xscale("log")
     ticks = _ticks(float(least), float(most))
-    labels = [_SHORT.format_eng(tick).replace(" ", "") for tick in ticks]
+    labels = [written(tick) for tick in ticks]
     if (spent == 0).any():
         axes.axvline(float(np.sqrt(free * least)), color="0.6", linestyle="--", linewidth=0.8)
         ticks, labels = [float(free), *ticks], ["none", *labels]
@@ -81,7 +105,7 @@ def _draw(axes: Axes, part: pd.DataFrame, spent: "pd.Series[float]", algorithms:
 
 def _ticks(least: float, most: float) -> list[float]:
     """Return round numbers around a range of positive numbers, few enough for their labels to have room."""
-    for factors in ((1, 2, 5), (1, 3), (1,)):
+    for factors in ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
         ticks = [factor * 10.0**power for power in powers for factor in factors]
         inside = [tick for tick in ticks if least / 1.5 <= tick <= most * 1.5]

@@ -36,7 +36,8 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = "osD^vP*X<>"
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
-_EDGE: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.5}
+_KEY = 0.3  # of the piece of line before a name, inches
+_CLEAR = 6  # so many bands can lie over each other before they have to be fainter
 
 
 @contextmanager
@@ -64,9 +65,11 @@ def curves_figure(comparison: Comparison) -> Figure:
     """Draw word perplexity against the inner step with its intervals, a panel for each number of shots."""
     part = finite(comparison, "word_perplexity")
     part = part[(part["inner_step"] >= 0) & (part.groupby("shots")["inner_step"].transform("max") > 0)]
+    # Without shots a ceiling such as `oracle` alone adapts, and the others would be points.
+    part = part[part["shots"] > 0] if (part["shots"] > 0).any() else part
     shots = _some(sorted(part["shots"].unique().tolist()))
     with style():
-        figure = Figure(figsize=(max(1, len(shots)) * 3.3 + 0.8, _height(comparison)))
+        figure = Figure(figsize=(max(1, len(shots)) * 3.5 + 0.8, panel_height(comparison)))
         panels = figure.subplots(1, max(1, len(shots)), squeeze=False, sharey=True)[0]
         for axes, count in zip(panels, shots, strict=False):
             _draw_curves(axes, part[part["shots"] == count], comparison.algorithms)
@@ -93,7 +96,7 @@ def shots_figure(comparison: Comparison) -> Figure:
     # Evenly spaced: 0, 1, 3, 5, 10 would crowd at the left.
     last = last.assign(place=last["shots"].map(counts.index))
     with style():
-        figure = Figure(figsize=(5.6, _height(comparison)))
+        figure = Figure(figsize=(5.9, panel_height(comparison)))
         axes = figure.subplots()
         for number, algorithm in enumerate(comparison.algorithms):
             rows = last[last["algorithm"] == algorithm].sort_values("place")
@@ -134,13 +137,16 @@ def topics_figure(comparison: Comparison) -> Figure:
 
 
 def _draw_curves(axes: Axes, part: pd.DataFrame, algorithms: Sequence[str]) -> None:
+    faint = min(1.0, _CLEAR / len(algorithms))
     for place, algorithm in enumerate(algorithms):
         rows = part[part["algorithm"] == algorithm].sort_values("inner_step")
         looks = look(place)
         axes.plot(rows["inner_step"], rows["mean"], markevery=max(1, len(rows) // 5), **looks)
-        axes.fill_between(rows["inner_step"], rows["low"], rows["high"], color=looks["color"], alpha=0.07, linewidth=0)
+        band = {"color": looks["color"], "alpha": 0.07 * faint, "linewidth": 0}
+        axes.fill_between(rows["inner_step"], rows["low"], rows["high"], **band)
+        edge = {"color": looks["color"], "linestyle": looks["linestyle"], "linewidth": 0.6, "alpha": 0.5 * faint}
         for end in ("low", "high"):
-            axes.plot(rows["inner_step"], rows[end], color=looks["color"], linestyle=looks["linestyle"], **_EDGE)
+            axes.plot(rows["inner_step"], rows[end], **edge)
 
 
 def _name_ends(axes: Axes, part: pd.DataFrame, by: str, algorithms: Sequence[str]) -> None:
@@ -150,33 +156,35 @@ def _name_ends(axes: Axes, part: pd.DataFrame, by: str, algorithms: Sequence[str
 
 
 def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequence[str]) -> None:
-    """Write algorithms' names on the right, at their values, moved apart where they would cover each other."""
+    """Write algorithms' names on the right, at their values, moved apart where they would cover each other.
+
+    Each has a piece of its line with its marker before it: in print without colours the names are a key.
+    """
     named = [name for name in algorithms if name in values]
     if not named:
         return
-    gap = _GAP * axes.figure.dpi / axes.get_window_extent().height
+    extent = axes.get_window_extent()
+    gap, key = _GAP * axes.figure.dpi / extent.height, _KEY * axes.figure.dpi / extent.width
     points = axes.transData.transform([(axes.get_xlim()[1], values[name]) for name in named])
     heights = axes.transAxes.inverted().transform(points)[:, 1].tolist()
     for name, place, height in zip(
         named,
         heights,
-        spread(heights, gap),
+        within(spread(heights, gap), gap),
         strict=True,
     ):
-        colour = look(list(algorithms).index(name))["color"]
-        axes.annotate(
-            name,
-            (1.0, place),
-            (1.04, height),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            va="center",
-            fontsize=8,
-            color=colour,
-            parse_math=False,
-            arrowprops={**_LEADER, "color": colour},
-            annotation_clip=False,
-        )
+        looks = look(list(algorithms).index(name))
+        ends: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "textcoords": "axes fraction",
+            "annotation_clip": False,
+            "va": "center",
+        }
+        axes.annotate("", (1.0, place), (1.04, height), arrowprops={**_LEADER, "color": looks["color"]}, **ends)
+        beside_axes: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "scalex": False, "scaley": False}
+        axes.plot([1.04, 1.04 + key / 2, 1.04 + key], [height] * 3, **looks, markevery=[1], **beside_axes)
+        beside = (1.06 + key, height)
+        axes.annotate(name, beside, beside, fontsize=8, color=looks["color"], parse_math=False, **ends)
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
@@ -192,6 +200,17 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     for group in groups:
         for number, place in enumerate(group):
             moved[place] = _low(group, heights, gap) + number * gap
+    return moved
+
+
+def within(heights: Sequence[float], gap: float) -> list[float]:
+    """Push heights that are `gap` apart back between 0 and 1, as far as there is room, without changing their order."""
+    moved = list(heights)
+    order = sorted(range(len(moved)), key=moved.__getitem__)
+    for number, place in enumerate(reversed(order)):
+        moved[place] = min(moved[place], 1 - number * gap)
+    for number, place in enumerate(order):
+        moved[place] = max(moved[place], number * gap)
     return moved
 
 
@@ -227,7 +246,7 @@ def bars(rows: pd.DataFrame) -> list["pd.Series[float]"]:
     return [(rows["mean"] - rows["low"]).clip(lower=0), (rows["high"] - rows["mean"]).clip(lower=0)]
 
 
-def _height(comparison: Comparison) -> float:
+def panel_height(comparison: Comparison) -> float:
     """Return the inches of a figure, high enough for the names beside it."""
     return max(3.8, 0.9 + 1.25 * _GAP * len(comparison.algorithms))
 

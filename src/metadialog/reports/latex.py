@@ -31,7 +31,7 @@ _ENVIRONMENT = r"""\begin{table}[htbp]
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': "''", "≈": r"$\approx$", "≥": r"$\geq$", "↑": r"$\uparrow$",
+    "|": r"\textbar{}", "[": "{[}", '"': "''", "≈": r"$\approx$", "≥": r"$\geq$", "↑": r"$\uparrow$",
     "↓": r"$\downarrow$", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
 }  # fmt: skip
 # What pdflatex's first fonts have beyond these: they are everywhere, and those with more letters are not.
@@ -48,8 +48,15 @@ def latex(comparison: Comparison, grids: Sequence[Grid], topics: Sequence[Grid])
 
 def environment(grid: Grid, caption: str) -> str:
     """Return a table environment."""
-    rows = "\n".join(f"{escape(name)} & {' & '.join(map(_cell, cells))} \\\\" for name, cells in grid.rows)
+    rows = "\n".join(_row(name, cells) for name, cells in grid.rows)
     return _ENVIRONMENT % (escape(caption), "r" * len(grid.columns), _header(grid), rows)
+
+
+def _row(name: str, cells: Sequence[Cell | None]) -> str:
+    """Return a row, and its intervals below it: beside the means they would make the table too wide for its letters."""
+    row = f"{escape(name)} & {' & '.join(map(_mean, cells))} \\\\"
+    ends = [_ends(cell) for cell in cells]
+    return f"{row}\n & {' & '.join(ends)} \\\\[2pt]" if any(ends) else row
 
 
 def _header(grid: Grid) -> str:
@@ -63,16 +70,22 @@ def _header(grid: Grid) -> str:
 
 
 def escape(text: str) -> str:
-    """Let LaTeX show a text as it is; signs that pdflatex's fonts lack are named by their code points."""
-    return "".join(_SPECIAL.get(sign, sign if sign in _LATIN else f"[U+{ord(sign):04X}]") for sign in text)
+    """Let LaTeX show a text as it is; signs that pdflatex's fonts lack are named by their code points.
+
+    An opening bracket is in braces: at the beginning of a row it would be an argument of the end of the row before.
+    """
+    return "".join(_SPECIAL.get(sign, sign if sign in _LATIN else f"{{[}}U+{ord(sign):04X}]") for sign in text)
 
 
-def _cell(cell: Cell | None) -> str:
+def _mean(cell: Cell | None) -> str:
     if cell is None:
         return "--"
     mean = f"\\textbf{{{_number(cell.mean, bold=True)}}}" if cell.best else _number(cell.mean)
-    mark = r"\,$\approx$" if cell.alike else ""
-    return f"{mean}{mark} {{\\scriptsize [{_number(cell.low)}, {_number(cell.high)}]}}" if cell.low else mean + mark
+    return mean + (r"\,$\approx$" if cell.alike else "")
+
+
+def _ends(cell: Cell | None) -> str:
+    return f"{{\\scriptsize [{_number(cell.low)}, {_number(cell.high)}]}}" if cell and cell.low else ""
 
 
 def _number(text: str, *, bold: bool = False) -> str:

@@ -143,6 +143,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> Run:
     file = path / "adaptation.parquet"
+    if not file.exists():
+        raise RunError(f"{file}: there is no such file, where the run should have left its records")
     try:
         table = pq.read_table(file)
         metadata = table.schema.metadata or {}

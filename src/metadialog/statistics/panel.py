@@ -40,6 +40,12 @@ class Panel:
         found: NDArray[np.intp] = np.unique(names, return_inverse=True)[1]
         return found
 
+    def whole(self) -> "Panel":
+        """Leave a column empty that not every seed reported: its mean would be one of some seeds, chosen by chance."""
+        kept = (self.weight > 0).any(axis=1).all(axis=0)
+        total, weight = (np.where(kept, array, 0.0) for array in (self.total, self.weight))
+        return Panel(self.seeds, self.units, self.columns, total, weight)
+
     def of_seeds(self, seeds: Sequence[int]) -> "Panel":
         """Return the part of some seeds."""
         rows = [self.seeds.index(seed) for seed in seeds]

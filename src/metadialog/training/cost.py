@@ -1,14 +1,11 @@
 """What training has cost: tokens, seconds, memory, and an estimate of the arithmetic."""
 
 import json
-import resource
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from metadialog.algorithms.base import Passes
@@ -30,7 +27,9 @@ class Cost:
         steps: outer steps.
         tokens: tokens of support and query sets, once for each pass of gradients over them; padding does not count.
         seconds: of the outer steps, without validation; the sum over all parts of a run that was resumed.
-        peak_bytes: the most memory that the process has had: resident, or of torch on a GPU.
+        peak_bytes: the most memory that the process has had since training began, above what it had then: resident, or
+            of torch on a GPU. So what other runs of the same process took before does not count. 0 on systems that
+            do not count it for a process (without `/proc` as Linux has it, and without a GPU).
         flops: floating-point operations, estimated as `2 * weights * tokens` for a forward pass (Kaplan et al. 2020,
             arXiv:2001.08361, section 2.1: the weights of matrices, without an embedding that is only looked up), three
             times that for a pass of gradients, six times for a Hessian-vector product.
@@ -42,17 +41,17 @@ class Cost:
     peak_bytes: int = 0
     flops: float = 0.0
 
-    def add(self, weights: int, episodes: Sequence[Episode], passes: Passes, seconds: float) -> None:
+    def add(self, weights: int, episodes: Sequence[Episode], passes: Passes, seconds: float, peak: int) -> None:
         """Add an outer step over some episodes."""
-        self.add_counted(weights, count_sets(episodes), passes, seconds)
+        self.add_counted(weights, count_sets(episodes), passes, seconds, peak)
 
-    def add_counted(self, weights: int, tokens: tuple[int, int], passes: Passes, seconds: float) -> None:
-        """Add an outer step over so many tokens of support and of query sets."""
+    def add_counted(self, weights: int, tokens: tuple[int, int], passes: Passes, seconds: float, peak: int) -> None:
+        """Add an outer step over so many tokens of support and of query sets; `peak` in bytes, so far."""
         support, query = tokens
         self.steps += 1
         self.tokens += passes.support * support + passes.query * query
         self.seconds += seconds
-        self.peak_bytes = max(self.peak_bytes, peak_memory())
+        self.peak_bytes = max(self.peak_bytes, peak)
         on_support = PASS * passes.support + HESSIAN_PRODUCT * passes.hessian_products
         self.flops += float(FORWARD * weights * (on_support * support + PASS * passes.query * query))
 
@@ -81,14 +80,6 @@ def count_weights(model: nn.Module) -> int:
         for parameter in model.parameters()
         if parameter.dim() > 1 and (id(parameter) not in looked_up or id(parameter) in multiplied)
     )
-
-
-def peak_memory() -> int:
-    """Return the most bytes that this process has had in memory, or on the GPU if it computes there."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def cost_of(path: Path) -> Cost:

@@ -19,6 +19,7 @@ from metadialog.evaluation.adaptation import mean_losses, validation_losses
 from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger, Split
 from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.memory import PeakMemory, measure
 from metadialog.randomness import derive
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
@@ -125,6 +126,7 @@ class Trainer:
         self.patience = patience
         self.standing = Standing()
         self.cost = Cost()
+        self.memory: PeakMemory | None = None  # of training, from its first step on
         self.weights = count_weights(model)
         self.device = next(model.parameters()).device
         self.trained = [*model.parameters(), *algorithm.learned.parameters()]
@@ -161,6 +163,7 @@ class Trainer:
 
     def _train(self, report: Report) -> None:
         news = self._validate() if self._is_validation_due() else ""
+        self.memory = measure(self.device)
         while self.standing.step < self.steps and not self._is_out_of_patience():
             step = self._step()
             at_validation = self._is_validation_due()
@@ -187,7 +190,8 @@ class Trainer:
             self.standing.step += 1
             self._sampled = self.sampler.state_dict()
             seconds = time.perf_counter() - began
-            self.cost.add_counted(self.weights, tokens, self.algorithm.passes(self.standing.step - 1), seconds)
+            passes, peak = self.algorithm.passes(self.standing.step - 1), self.memory.bytes() if self.memory else 0
+            self.cost.add_counted(self.weights, tokens, passes, seconds, peak)
             values = {
                 "meta_loss": result.loss,
                 "support_loss": result.support_loss,

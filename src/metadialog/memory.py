@@ -42,6 +42,14 @@ class PeakMemory:
         return _resident("VmHWM") - self._before
 
 
+def measure(device: torch.device) -> PeakMemory | None:
+    """Measure from now on; None where the system does not count a process's peak."""
+    try:
+        return PeakMemory(device)
+    except (OSError, AttributeError):  # no /proc; another C library
+        return None
+
+
 def _resident(field: str) -> int:
     """Return a field of the process's status, in bytes."""
     for line in _STATUS.read_text().splitlines():

@@ -2,7 +2,7 @@
 
 import torch
 
-from metadialog.benchmark.memory import PeakMemory
+from metadialog.memory import PeakMemory
 
 MIB = 2**20
 
