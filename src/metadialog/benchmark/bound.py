@@ -29,8 +29,16 @@ def operations(work: Workload) -> tuple[float, float]:
     return unit * (work.inner.steps * (PASS + HESSIAN_PRODUCT) + PASS), descent
 
 
-def product_rate(device: torch.device, size: int = 1536, seconds: float = 1.0) -> float:
-    """Measure the rate of large matrix products in single precision: the best of many, operations a second."""
+def product_rate(device: torch.device, size: int | None = None, seconds: float = 1.0) -> float:
+    """Measure the rate of large matrix products in single precision: the best of many, operations a second.
+
+    Args:
+        device: where to compute.
+        size: of the square matrices; None for what keeps the device busy for much longer than it takes to be told.
+        seconds: how long to measure.
+    """
+    if size is None:
+        size = 1536 if device.type == "cpu" else 8192
     a, b = torch.randn(2, size, size, device=device)
     best = float("inf")
     until = time.perf_counter() + seconds
