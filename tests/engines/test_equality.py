@@ -237,11 +237,11 @@ def test_buckets_drop_the_units_that_the_reference_drops(
     agree(with_seed(fast, model, divided, inner), expected, 1e-10)
 
 
-class Draws(TorchDispatchMode):
+class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down the shape and the strides of every tensor that random numbers are drawn into."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
 
     def __torch_dispatch__(
