@@ -36,5 +36,5 @@ def test_it_is_what_autograd_multiplies(steps: int) -> None:
 
 
 def test_the_rate_is_measured() -> None:
-    rates = [product_rate(torch.device("cpu"), size=256, seconds=0.05) for _ in range(2)]
+    rates = [product_rate(torch.device("cpu"), sizes=[128, 256], seconds=0.05) for _ in range(2)]
     assert all(1e8 < rate < 1e15 for rate in rates)

@@ -59,3 +59,11 @@ def test_mistakes_cost_one_line(run: Run, override: str, message: str) -> None:
     assert outcome.err.startswith(f"metadialog bench: {message}")
     assert outcome.err.count("\n") == 1
     assert not Path("costs").exists()
+
+
+def test_a_file_is_no_place_for_results(run: Run) -> None:
+    Path("costs").write_text("mine", encoding="utf-8")
+    outcome = run("bench", "output=costs")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith("metadialog bench: output=costs: costs is a file; output should be a directory")
+    assert Path("costs").read_text(encoding="utf-8") == "mine"

@@ -1,6 +1,7 @@
 """The least time that the arithmetic of a meta-step allows on this machine."""
 
 import time
+from collections.abc import Sequence
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -29,15 +30,25 @@ def operations(work: Workload) -> tuple[float, float]:
     return unit * (work.inner.steps * (PASS + HESSIAN_PRODUCT) + PASS), descent
 
 
-def product_rate(device: torch.device, size: int = 1536, seconds: float = 1.0) -> float:
-    """Measure the rate of large matrix products in single precision: the best of many, operations a second."""
-    a, b = torch.randn(2, size, size, device=device)
-    best = float("inf")
+def product_rate(device: torch.device, sizes: Sequence[int] | None = None, seconds: float = 1.0) -> float:
+    """Measure the rate of large matrix products in single precision: the best of many, operations a second.
+
+    Args:
+        device: where to compute.
+        sizes: of square matrices, in turns; None for some that are large, but on a CPU soon done: a product that takes
+            longer than a turn on a busy processor is always disturbed.
+        seconds: how long to measure.
+    """
+    if sizes is None:
+        sizes = (512, 1024, 1536) if device.type == "cpu" else (8192,)
+    pairs = [torch.randn(2, size, size, device=device) for size in sizes]
+    best = 0.0
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
-        began = time.perf_counter()
-        torch.mm(a, b)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
+        for a, b in pairs:
+            began = time.perf_counter()
+            torch.mm(a, b)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            best = max(best, 2 * len(a) ** 3 / (time.perf_counter() - began))
+    return best

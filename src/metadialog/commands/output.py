@@ -27,7 +27,8 @@ def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> N
     if not multirun:
         config = compose_job(config_name, overrides, with_hydra=True)
         with _as_running(config):
-            _check(Path(_named(config.hydra.run.dir, "hydra.run.dir")), "hydra.run.dir", config.get("resume"))
+            option = "output" if "output" in config else "hydra.run.dir"
+            _check(Path(_named(config.hydra.run.dir, option)), option, config.get("resume"))
         return
     sweep, template = sweep_template(config_name, overrides)
     if template == _BY_NUMBER and not sweep.exists():
@@ -63,6 +64,9 @@ def _named(directory: str, option: str) -> str:
 
 
 def _check(path: Path, option: str, resume: str | None) -> None:
+    file = next((place for place in (path, *path.parents) if place.is_file()), None)
+    if file is not None:
+        raise ConfigError(f"{option}={path}: {file} is a file; {option} should be a directory, or one that can be made")
     if resume == AUTO:
         return
     if resume is not None:

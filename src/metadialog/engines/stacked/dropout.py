@@ -56,23 +56,30 @@ def draw(
         with seeds.of(name):
             for masks, batches in zip(found, passes, strict=True):
                 for part in batches[task].buckets or (batches[task],):  # as `mean_token_loss` goes through them
-                    _draw_part(masks, task, part, sites, like)
+                    _draw_part(masks, task, part, layers, sites, like)
     return [Masks(tuple(of.get(layer) for layer in range(layers)), of.get(layers)) for of in found]
 
 
 def _draw_part(
-    masks: dict[int, Tensor], task: int, part: Batch, sites: Sequence[tuple[int, int, float]], like: Tensor
+    masks: dict[int, Tensor],
+    task: int,
+    part: Batch,
+    layers: int,
+    sites: Sequence[tuple[int, int, float]],
+    like: Tensor,
 ) -> None:
-    """Draw the masks of one forward pass of a task, site by site."""
+    """Draw the masks of one forward pass of a task, site by site; `layers` is the last one's number."""
     exchanges, tokens = part.inputs.shape
     rows = torch.arange(exchanges, device=like.device) if part.rows is None else part.rows
     for site, width, probability in sites:
-        # Embeddings lie in memory exchange by exchange, the layers' outputs token by token.
-        if site == 0:
-            ones = like.new_ones(exchanges, tokens, width).transpose(0, 1)
-        else:
-            ones = like.new_ones(tokens, exchanges, width)
-        masks[site][task, :tokens, rows] = dropout(ones, probability)
+        # Which unit gets which random number depends on shape and strides, so both are those that the model has there.
+        if site == 0:  # embeddings, [batch, time, width]
+            drawn = dropout(like.new_ones(exchanges, tokens, width), probability).transpose(0, 1)
+        elif site == layers:  # [batch, time, width] too, but laid out time by time
+            drawn = dropout(like.new_ones(tokens, exchanges, width).transpose(0, 1), probability).transpose(0, 1)
+        else:  # between layers, [time, batch, width]
+            drawn = dropout(like.new_ones(tokens, exchanges, width), probability)
+        masks[site][task, :tokens, rows] = drawn
 
 
 def _sites(model: DialogModel) -> list[tuple[int, int, float]]:
