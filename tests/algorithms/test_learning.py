@@ -67,6 +67,7 @@ META_LEARNERS = {
     "maml_plus_plus": 100,
     "meta_curvature": 60,
     "low_rank": 60,
+    "alfa": 100,
 }
 """Outer steps that are enough for each to be far beyond what joint training gives."""
 JOINT = 0.2

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from metadialog.algorithms.alfa import ALFA
 from metadialog.algorithms.base import Algorithm, GradientAlgorithm
 from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
 from metadialog.episodes import Batch, Episode, merge
@@ -255,9 +256,79 @@ def test_meta_curvature_transforms_the_inner_gradients(
         torch.testing.assert_close(value.grad, gradients_of(outer, {name: transforms[name]})[name])
 
 
-def test_meta_curvature_starts_as_maml(make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler) -> None:
+def alfa(make_algorithm: Make, model: nn.Module, **options: object) -> ALFA:
+    """ALFA with a network that generates something else for every task and step."""
+    given = {"inner_lr": RATE, "inner_steps": 2, **options}
+    algorithm = make_algorithm("alfa", **given)
+    assert isinstance(algorithm, ALFA)
+    algorithm.prepare(model)
+    algorithm.learned.double()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for value in algorithm.learned.parameters():
+            value.add_(0.1 * torch.randn(value.shape, generator=generator, dtype=value.dtype))
+    return algorithm
+
+
+def alfa_step(
+    made: Parameters, current: Parameters, found: Parameters, changed: list[str], step: int, rate: float
+) -> dict[str, Tensor]:
+    """The inner step of ALFA, written out."""
+    state = torch.stack([current[n].mean() for n in changed] + [found[n].mean() for n in changed])
+    hidden = torch.clamp(made["hidden.weight"] @ state + made["hidden.bias"], min=0)
+    generated = made["output.weight"] @ hidden + made["output.bias"]
+    alphas, betas = generated[: len(changed)], generated[len(changed) :]
+    of_alpha, of_beta = made["scales"][step]
+    return {
+        **current,
+        **{
+            name: betas[i] * of_beta[i] * current[name] - rate * alphas[i] * of_alpha[i] * found[name]
+            for i, name in enumerate(changed)
+        },
+    }
+
+
+@pytest.mark.parametrize(("first_order", "frozen"), [(False, "[]"), (True, "[]"), (False, "[embeddings]")])
+def test_alfa_generates_rates_and_decay_and_learns_how(
+    make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler, first_order: bool, frozen: str
+) -> None:
+    episodes = sampler.batch(2)
+    algorithm = alfa(make_algorithm, double, inner=f"inner.frozen={frozen}", first_order=first_order)
+    start, made = leaves(double), leaves(algorithm.learned)
+    changed = [name for name in start if frozen == "[]" or not name.startswith("embed.")]
+    losses = []
+    for episode in episodes:
+        current: Parameters = start
+        for step in range(2):
+            found = gradients_of(loss_of(double, current, episode.support), {n: current[n] for n in changed})
+            found = {name: value.detach() if first_order else value for name, value in found.items()}
+            current = alfa_step(made, current, found, changed, step, RATE)
+        losses.append(loss_of(double, current, episode.query))
+    outer = torch.stack(losses).mean()
+    assert algorithm.outer_step(double, episodes, 0).loss == pytest.approx(outer.item())
+    compare(double, gradients_of(outer, start))
+    compare(algorithm.learned, gradients_of(outer, made))
+
+
+def test_alfa_generates_anew_in_adaptation(make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler) -> None:
+    """Steps beyond those of training have the last one's numbers; `scale` multiplies the rates, not the decay."""
     support = sampler.sample().support
-    algorithm = make_algorithm("meta_curvature", inner_lr=RATE)
+    algorithm = alfa(make_algorithm, double)
+    current, made = leaves(double), leaves(algorithm.learned)
+    for step, adapted in zip((0, 1, 1), _states(algorithm, double, support)[1:], strict=True):
+        found = gradients_of(loss_of(double, current, support), current, graph=False)
+        after = alfa_step(made, current, found, list(current), step, RATE / 2)
+        current = {name: value.detach().requires_grad_() for name, value in after.items()}
+        for name, value in current.items():
+            torch.testing.assert_close(adapted[name], value.detach())
+
+
+@pytest.mark.parametrize("choice", ["meta_curvature", "alfa"])
+def test_what_transforms_the_steps_starts_as_maml(
+    make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler, choice: str
+) -> None:
+    support = sampler.sample().support
+    algorithm = make_algorithm(choice, inner_lr=RATE)
     algorithm.prepare(double)
     algorithm.learned.double()
     for found, expected in zip(
@@ -271,13 +342,19 @@ def test_meta_curvature_starts_as_maml(make_algorithm: Make, double: DialogModel
 
 def test_adaptation_keeps_no_graph(make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler) -> None:
     support = sampler.sample().support
-    for choice in ("meta_curvature", "meta_sgd", "maml_plus_plus"):
+    for choice in ("meta_curvature", "meta_sgd", "maml_plus_plus", "alfa"):
         algorithm = make_algorithm(choice)
         algorithm.prepare(double)
         algorithm.learned.double()
         with torch.no_grad():  # as evaluation has it
             for adapted in algorithm.adapt(double, support, 3):
                 assert all(parameter.grad_fn is None for parameter in adapted.parameters())
+
+
+@pytest.mark.parametrize("inner", ["inner=adam", "inner=momentum", "inner.weight_decay=0.1"])
+def test_alfa_refuses_what_it_generates_itself(make_algorithm: Make, inner: str) -> None:
+    with pytest.raises(ConfigError, match=r"^inner: algorithm=alfa generates the rates and the weight decay"):
+        make_algorithm("alfa", inner=inner)
 
 
 def test_meta_curvature_refuses_what_learn2learn_does_not_do(make_algorithm: Make) -> None:
@@ -288,7 +365,7 @@ def test_meta_curvature_refuses_what_learn2learn_does_not_do(make_algorithm: Mak
 def test_the_learned_part_leads_somewhere(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:
     """A few outer steps over learned parts alone lower the outer loss on the same tasks."""
     episodes: list[Episode] = sampler.batch(4)
-    for choice in ("meta_sgd", "maml_plus_plus", "meta_curvature"):
+    for choice in ("meta_sgd", "maml_plus_plus", "meta_curvature", "alfa"):
         algorithm = make_algorithm(choice, inner_lr=0.05, inner_steps=2)
         algorithm.prepare(model)
         optimizer = torch.optim.Adam(algorithm.learned.parameters(), lr=0.03)

@@ -98,6 +98,19 @@ def test_other_options_of_the_same_algorithm(run: Run, trained: Path) -> None:
     assert not set(expected[~before]["loss"]) & set(found[~before]["loss"])
 
 
+def test_options_that_what_was_learned_does_not_fit_are_named(run: Run) -> None:
+    options = ("debug=smoke", "logger=local", "model.hidden_size=12", "training.steps=1", "hydra.run.dir=mine")
+    assert run("train", *options, "algorithm=alfa").code == 0
+    outcome = run("evaluate", "run=mine", "algorithm.inner_steps=5")
+    assert outcome.code != 0
+    assert "does not fit the options of algorithm=alfa and of inner; those that decide what is learned" in outcome.err
+    assert outcome.err.count("\n") == 1
+    again = run("evaluate", "run=mine")
+    assert again.code == 0, again.err
+    ours, found = (pd.read_parquet(path / "adaptation.parquet") for path in (Path("mine"), again.run_directory))
+    pd.testing.assert_frame_equal(ours, found, check_exact=True)
+
+
 def test_a_damaged_config_costs_one_line(run: Run, trained: Path) -> None:
     config = trained / "config.yaml"
     text = config.read_text()

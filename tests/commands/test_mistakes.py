@@ -58,6 +58,14 @@ MISTAKES = [
     (["train", "engine=vectorized", "inner=momentum"], "engine=vectorized: knows the derivatives of DialogModel"),
     (["train", "algorithm=anil", "engine=lean", "inner.clip_norm=1"], "engine=lean: knows the derivatives of "),
     (["train", "algorithm=meta_curvature", "engine=lean"], "engine=lean: algorithm=meta_curvature is learn2learn's"),
+    (
+        ["train", "algorithm=alfa", "engine=vectorized"],
+        (
+            "engine=vectorized: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
+            "alone, not those of an inner loop of ALFAUpdate; engine=learn2learn"
+        ),
+    ),
+    (["train", "algorithm=alfa", "inner=adam"], "inner: algorithm=alfa generates the rates and the weight decay of "),
     (["bench", "bench.threads=100000"], "bench.threads=100000: should be less than or equal to 1024"),
     (["train", "modle=gru"], "modle: no such option; did you mean model?"),
     (["train", "seed"], "'seed' cannot be read as key=value"),

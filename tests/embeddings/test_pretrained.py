@@ -102,6 +102,22 @@ def test_damaged_lines_are_named(tmp_path: Path, tokenizer: Tokenizer, text: str
         Pretrained(path=str(path)).fill(make(tokenizer), tokenizer)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has none of the"),
+        ("Zug 1 2 3\n", "has none of the"),
+        ("the 1 nan 3\n", "line 1: holds a number that is not finite"),
+    ],
+)
+def test_a_file_that_would_fill_nothing_or_nonsense_is_refused(
+    tmp_path: Path, tokenizer: Tokenizer, text: str, message: str
+) -> None:
+    (tmp_path / "vectors.txt").write_text(text)
+    with pytest.raises(DataError, match=f"vectors.txt: {message}"):
+        Pretrained(path=str(tmp_path / "vectors.txt")).fill(make(tokenizer), tokenizer)
+
+
 def test_a_file_that_is_no_gzip_is_named(tmp_path: Path, tokenizer: Tokenizer) -> None:
     path = tmp_path / "vectors.txt.gz"
     path.write_text(GLOVE)

@@ -68,7 +68,7 @@ class Pretrained:
 
         Raises:
             ConfigError: the vectors are not as wide as the embedding.
-            DataError: a line is damaged; with its number.
+            DataError: a line is damaged, with its number; or no word of the file is one of the tokenizer's.
         """
         weight = _embedding(model).weight
         wanted = _words(tokenizer)
@@ -85,6 +85,11 @@ class Pretrained:
                 if vector is not None:
                     weight[ids] = torch.from_numpy(vector).to(weight)
                     filled += len(ids)
+        if not filled:
+            raise DataError(
+                f"{self.path}: has none of the {len(wanted):,} words of the tokenizer; it should be of the language of "
+                "the dialogues, and tokenizer one of words"
+            )
         return f"pretrained embeddings: {filled:,} of {len(weight) - len(SPECIAL_TOKENS):,} tokens, from {self.path}"
 
     def _opened(self) -> TextIO:
@@ -126,9 +131,12 @@ class Pretrained:
 
     def _numbers(self, number: int, text: str) -> np.ndarray:
         try:
-            return np.array(text.split(" "), dtype=np.float64)
+            numbers = np.array(text.split(" "), dtype=np.float64)
         except ValueError as error:
             raise DataError(f"{self.path}: line {number}: {error}; a word should be followed by numbers") from error
+        if not np.isfinite(numbers).all():
+            raise DataError(f"{self.path}: line {number}: holds a number that is not finite; all of them should be")
+        return numbers
 
 
 def _embedding(model: nn.Module) -> nn.Embedding:

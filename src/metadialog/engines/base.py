@@ -78,6 +78,7 @@ class MetaGradient:
         query_losses: query loss of each task after its last inner step, `[tasks]`, nats.
         gradients: derivative of `loss` by each trainable parameter, in the order of `model.parameters()`.
         rate_gradients: derivative of `loss` by each of the inner loop's `rates`, arranged as they are.
+        rule_gradients: derivative of `loss` by what the inner rule has `learned`, in its order.
     """
 
     loss: Tensor
@@ -85,6 +86,7 @@ class MetaGradient:
     query_losses: Tensor
     gradients: tuple[Tensor, ...]
     rate_gradients: tuple[Mapping[str, Tensor], ...] = ()
+    rule_gradients: tuple[Tensor, ...] = ()
 
 
 class Engine(Protocol):

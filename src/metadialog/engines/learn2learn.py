@@ -52,7 +52,7 @@ class Learn2LearnEngine:
         )
         parameters = [p for p in model.parameters() if p.requires_grad]
         rates = [rate for of_step in inner.rates or () for rate in of_step.values()]
-        leaves = [*parameters, *rates]
+        leaves = [*parameters, *rates, *inner.rule.learned]
         totals = [torch.zeros_like(leaf) for leaf in leaves]
         weight = 1 / len(episodes) if reduction == "mean" else 1.0
         outer_losses, support_losses, query_losses = [], [], []
@@ -71,14 +71,15 @@ class Learn2LearnEngine:
                 support_losses.append(support_loss.detach())
                 query_losses.append(query_loss.detach())
         loss = weight * torch.stack(outer_losses).sum()
-        by_rates = iter(totals[len(parameters) :])
-        rate_gradients = tuple({name: next(by_rates) for name in of_step} for of_step in inner.rates or ())
+        rest = iter(totals[len(parameters) :])
+        rate_gradients = tuple({name: next(rest) for name in of_step} for of_step in inner.rates or ())
         return MetaGradient(
             loss,
             torch.stack(support_losses),
             torch.stack(query_losses),
             tuple(totals[: len(parameters)]),
             rate_gradients,
+            tuple(rest),
         )
 
     def _two_levels(

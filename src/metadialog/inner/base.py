@@ -65,6 +65,11 @@ class InnerRule(ABC):
         """Whether a step is `theta - rate * gradient` and no more."""
         return False
 
+    @property
+    def learned(self) -> tuple[Tensor, ...]:
+        """What of the rule itself the outer loop learns; the meta-gradient is taken by it as well."""
+        return ()
+
     @abstractmethod
     def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
         """Return what to go against, and the running averages after it."""
@@ -80,7 +85,7 @@ class InnerRule(ABC):
             rates: the learning rates, each of a shape that broadcasts to the parameter's.
             memory: of the steps before.
         """
-        direction, averages = self.direction(_clipped(gradients, self.clip_norm), memory)
+        direction, averages = self.direction(clipped(gradients, self.clip_norm), memory)
         changes = {}
         for name, towards in direction.items():
             back = self.weight_decay * (parameters[name] - memory.start[name]) if self.weight_decay else 0.0
@@ -88,7 +93,8 @@ class InnerRule(ABC):
         return changes, Memory(memory.start, memory.steps + 1, averages)
 
 
-def _clipped(gradients: Tensors, clip_norm: float | None) -> Tensors:
+def clipped(gradients: Tensors, clip_norm: float | None) -> Tensors:
+    """Return the gradients, scaled down together to a 2-norm where theirs is larger; None for no limit."""
     if clip_norm is None or not gradients:
         return gradients
     # Not the norm of norms, whose derivative is not a number where a parameter's gradient is zero.

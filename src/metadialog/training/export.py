@@ -84,7 +84,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
     """Load an exported model, and what its algorithm has learned beside it.
 
     Raises:
-        RunError: a part is missing or damaged.
+        RunError: a part is missing or damaged, or was learned with other options of the algorithm.
     """
     try:
         config = read(directory / CONFIG)
@@ -98,6 +98,8 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
         if algorithm.learned.state_dict():
             load_model(algorithm.learned, directory / LEARNED, device=str(device))
     except _DAMAGE as error:
+        if "loading state_dict" in str(error):  # torch's words for a whole file that holds other tensors
+            raise _unfitting(directory, algorithm, error) from error
         raise _unreadable(directory, error) from error
     return model
 
@@ -123,6 +125,14 @@ def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> Non
     except _DAMAGE as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{directory / WEIGHTS}: not the weights of this run's model: {reason}") from error
+
+
+def _unfitting(directory: Path, algorithm: Algorithm, error: Exception) -> RunError:
+    return RunError(
+        f"{directory}: what the run has learned does not fit the options of algorithm={algorithm.name} and of inner; "
+        "those that decide what is learned, such as algorithm.inner_steps where each step has rates of its own, should "
+        f"be as the run has them: {' '.join(str(error).split())}"
+    )
 
 
 def _unreadable(directory: Path, error: Exception) -> RunError:
