@@ -91,7 +91,7 @@ def test_a_malformed_parquet_file_is_named_with_the_row(tmp_path: Path) -> None:
         read(path)
     whole = path.read_bytes()
     path.write_bytes(b"more" + whole)  # the library says in several lines that pages are not where they should be
-    with pytest.raises(DataError, match=r"my\.parquet: cannot be read: .*; dataset\.path should name a table") as caught:
+    with pytest.raises(DataError, match=r"my\.parquet: cannot be read: .*; dataset\.path should name") as caught:
         read(path)
     assert "\n" not in str(caught.value)
     path.write_bytes(whole[:-40])
