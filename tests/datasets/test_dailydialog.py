@@ -88,6 +88,8 @@ def test_another_language_has_its_own_file(tmp_path: Path) -> None:
         read(tmp_path, "de")
     with pytest.raises(ConfigError, match=r"^dataset\.language=German: should be a language code"):
         DailyDialogDataset(root=str(tmp_path), language="German", part="all")
+    with pytest.raises(ConfigError, match=r"^dataset\.part=train: the parts are published in English, not for .*=zh; "):
+        DailyDialogDataset(root=str(tmp_path), language="zh", part="train")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,8 @@ def test_another_language_has_its_own_file(tmp_path: Path) -> None:
     [
         (LINES, "1\n11\n", "dialogues_topic.txt:2", "'11' is no topic; it should be a number from 1 to 10"),
         (LINES, "1\nx\n", "dialogues_topic.txt:2", "'x' is no topic"),
+        ([], "", "dialogues_text.txt:1", "holds no dialogue; it should hold one a line"),
+        (LINES, "", "dialogues_topic.txt:1", "has 0 topics, but dialogues_text.txt has 2 dialogues"),
         (LINES, "1\n", "dialogues_topic.txt:1", "has 1 topics, but dialogues_text.txt has 2 dialogues"),
         ([LINES[0], ""], "1\n1\n", "dialogues_text.txt:2", "holds no turn"),
         ([LINES[0], " __eou__ __eou__"], "1\n1\n", "dialogues_text.txt:2", "holds no turn"),

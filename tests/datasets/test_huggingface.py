@@ -73,10 +73,14 @@ def test_labels_are_called_by_their_names(tmp_path: Path) -> None:
     assert (dialogue.topic, dialogue.id) == ("salt", "test:0")
 
 
-def test_a_folder_of_data_files(tmp_path: Path) -> None:
+def test_a_folder_of_data_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     assert [d.topic for d in dataset(tmp_path / "mine").dialogues()] == ["tea", "salt"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert [d.topic for d in dataset("~/mine").dialogues()] == ["tea", "salt"]
+    with pytest.raises(DataError, match=r"train\.jsonl: is a file; dataset\.path should name the folder that it is in"):
+        list(dataset(tmp_path / "mine" / "train.jsonl").dialogues())
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def test_the_archives_are_read_as_published(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
+        ("\n\n", ":1: holds no dialogue; it should hold one JSON object a line"),
         ('{"id": "1"}\n', ":1: domain is missing; it should be there"),
         ("\n[]\n", ":2: the whole is a list; it should be"),
         (lines(record(1, "SKI", "t1")) + "{", ":2:1: not valid JSON: EOF while parsing an object"),
@@ -115,6 +116,9 @@ def test_a_malformed_file_is_named_with_the_line(tmp_path: Path, content: str, p
 
 def test_a_missing_copy_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no dialogues or metalwoz-v1\.zip or dstc8_metalwoz_heldout\.zip"):
+        read(tmp_path)
+    write(tmp_path, "SKI").unlink()
+    with pytest.raises(DataError, match=r"dialogues: holds no \*\.txt; dataset\.root should name a copy of MetaLWOz"):
         read(tmp_path)
 
 

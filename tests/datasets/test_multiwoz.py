@@ -45,6 +45,9 @@ def test_domains_are_those_of_the_goal(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         ([], ": the whole is a list; it should be an object"),
+        ({}, ":1: holds no dialogue; it should hold an object for each"),
+        ({"SNG01.json": {"goal": {"taxi": "x"}, "log": []}}, ": SNG01.json.goal.taxi is 'x'; it should be an object"),
+        ({"SNG01.json": {"goal": {"taxi": None}, "log": []}}, ": SNG01.json.goal.taxi is None; it should be an obj"),
         ({"SNG01.json": {"log": []}}, ": SNG01.json.goal is missing; it should be there"),
         (
             {"SNG01.json": {"goal": {}, "log": [{"text": 1}]}},

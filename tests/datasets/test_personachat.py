@@ -117,6 +117,7 @@ def test_a_hostile_map_calls_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "problem"),
     [
+        ("", 1, "holds no dialogue; it should be 'NUMBER your persona: SENTENCE'"),
         ("hello\n", 1, "'hello' has no number"),
         ("2 your persona: i ski.\n", 1, "has the number 2; it should be 1"),
         (block("i ski") + "5 a\tb\n", 4, "has the number 5; it should be 4"),

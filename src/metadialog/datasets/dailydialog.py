@@ -15,7 +15,7 @@ from typing import Literal
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import LocalCopy, Root, inside, read_lines
-from metadialog.errors import DataError
+from metadialog.errors import ConfigError, DataError
 
 TOPICS = {
     1: "Ordinary Life",
@@ -50,8 +50,14 @@ class DailyDialogDataset:
         """Name the local copy, the language of the texts, and the part of the data set.
 
         Raises:
-            ConfigError: the language is no code; the root begins with the home of a user who has none.
+            ConfigError: the language is no code; a part is asked for in another language than English; the root
+                begins with the home of a user who has none.
         """
+        if part != "all" and language != "en":
+            raise ConfigError(
+                f"dataset.part={part}: the parts are published in English, not for dataset.language={language}; "
+                f"choose dataset.part=all or dataset.language=en"
+            )
         self._copy = LocalCopy(root, PUBLICATION)
         self.language = check_language(language)
         self._part = part
@@ -64,7 +70,7 @@ class DailyDialogDataset:
             DataError: a file is missing or malformed; the message names it and the line.
         """
         text = self._text()
-        lines = read_lines(text)
+        lines = _dialogues(text)
         topics = _topics(self._copy.need("dialogues_topic.txt"), len(lines), text)
         if self._part == "all":
             for number, (line, topic) in enumerate(zip(lines, topics, strict=True), start=1):
@@ -72,7 +78,7 @@ class DailyDialogDataset:
             return
         topic_of = {_key(line): topic for line, topic in zip(lines, topics, strict=True)}
         part = self._part_file()
-        for number, line in enumerate(read_lines(part), start=1):
+        for number, line in enumerate(_dialogues(part), start=1):
             topic = topic_of.get(_key(line), NO_TOPIC)
             yield Dialogue(topic, _turns(line, f"{part}:{number}"), f"{part.name}:{number}")
 
@@ -96,6 +102,18 @@ class DailyDialogDataset:
         return found
 
 
+def _dialogues(file: Traversable) -> list[str]:
+    """Return the lines of a file of dialogues.
+
+    Raises:
+        DataError: it cannot be read, or is empty.
+    """
+    lines = read_lines(file)
+    if not lines:
+        raise DataError(f"{file}:1: holds no dialogue; it should hold one a line")
+    return lines
+
+
 def _topics(file: Traversable, dialogues: int, text: Traversable) -> list[str]:
     """Return the topic of each dialogue.
 
@@ -110,7 +128,7 @@ def _topics(file: Traversable, dialogues: int, text: Traversable) -> list[str]:
         found.append(numbers[line.strip()])
     if len(found) != dialogues:
         raise DataError(
-            f"{file}:{len(found)}: has {len(found)} topics, but {text.name} has {dialogues} dialogues; "
+            f"{file}:{len(found) or 1}: has {len(found)} topics, but {text.name} has {dialogues} dialogues; "
             f"it should have one a line"
         )
     return found

@@ -13,6 +13,7 @@ from annotated_types import MinLen
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
+from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
 from metadialog.extras import need
 
@@ -59,7 +60,7 @@ class HuggingFaceDataset:
 
         Raises:
             DataError: the data set cannot be loaded, or a row is not as the options say.
-            ConfigError: it has no such column.
+            ConfigError: it has no such column, or its path begins with the home of a user who has none.
         """
         rows = self._load()
         names = getattr(rows.features[self._topic], "names", None)  # of labels, which are numbers in the rows
@@ -75,13 +76,17 @@ class HuggingFaceDataset:
     def _load(self) -> Any:  # noqa: ANN401 - a `datasets.Dataset`
         import datasets
 
+        here = expand(self._path, "dataset.path")
+        if here.is_file():
+            raise DataError(f"{here}: is a file; dataset.path should name the folder that it is in")
         try:
-            if (Path(self._path).expanduser() / "dataset_info.json").is_file():
-                loaded = datasets.load_from_disk(str(Path(self._path).expanduser()))
-            elif (Path(self._path).expanduser() / "dataset_dict.json").is_file():
-                loaded = datasets.load_from_disk(str(Path(self._path).expanduser()))[self._part]
+            if (here / "dataset_info.json").is_file():
+                loaded = datasets.load_from_disk(str(here))
+            elif (here / "dataset_dict.json").is_file():
+                loaded = datasets.load_from_disk(str(here))[self._part]
             else:
-                loaded = datasets.load_dataset(self._path, self._subset, split=self._part)
+                named = str(here) if here.is_dir() else self._path
+                loaded = datasets.load_dataset(named, self._subset, split=self._part)
         except Exception as error:  # the library and what it calls raise many kinds
             problem = " ".join(str(error).split()) or type(error).__name__
             raise DataError(

@@ -83,19 +83,24 @@ def _records(top: Traversable) -> Iterator[tuple[str, _Record]]:
     """Yield each dialogue of a folder `dialogues`, with its file and line.
 
     Raises:
-        DataError: a file is malformed, or a dialogue without id or domain.
+        DataError: a file is malformed or empty, or a dialogue without id or domain; or there is no file.
     """
     records = Records(_Record)
     if not (top / "dialogues").is_dir():
         raise DataError(f"{top}: holds no folder dialogues; dataset.root should name a copy of {PUBLICATION}")
-    for file in listing(top / "dialogues"):
-        if file.name.endswith(".txt"):
-            for number, record in records.read_lines(file):
-                where = f"{file}:{number}"
-                for name in ("id", "domain"):
-                    if not getattr(record, name).strip():
-                        raise DataError(f"{where}: {name} is empty; it should be a text that is not")
-                yield where, record
+    files = [file for file in listing(top / "dialogues") if file.name.endswith(".txt")]
+    if not files:
+        raise DataError(f"{top / 'dialogues'}: holds no *.txt; dataset.root should name a copy of {PUBLICATION}")
+    for file in files:
+        number = 0
+        for number, record in records.read_lines(file):
+            where = f"{file}:{number}"
+            for name in ("id", "domain"):
+                if not getattr(record, name).strip():
+                    raise DataError(f"{where}: {name} is empty; it should be a text that is not")
+            yield where, record
+        if not number:
+            raise DataError(f"{file}:1: holds no dialogue; it should hold one JSON object a line")
 
 
 def _turns(record: _Record) -> tuple[Turn, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.local import LocalCopy, Root
 from metadialog.datasets.records import Records
+from metadialog.errors import DataError
 
 DOMAINS = ("attraction", "bus", "hospital", "hotel", "police", "restaurant", "taxi", "train")
 NO_DOMAIN = "(no domain)"
@@ -57,8 +58,24 @@ class MultiWozDataset:
         Raises:
             DataError: the file is missing or malformed; the message names it and the place.
         """
-        for key, record in Records(dict[str, _Record]).read(self._copy.need("data.json")).items():
-            domains = [domain for domain in DOMAINS if record.goal.get(domain)]
+        file = self._copy.need("data.json")
+        records = Records(dict[str, _Record]).read(file)
+        if not records:
+            raise DataError(f"{file}:1: holds no dialogue; it should hold an object for each")
+        for key, record in records.items():
+            domains = _domains(record.goal, f"{file}: {key}.goal")
             if len(domains) <= 1 or self._multi_domain:
                 turns = tuple(Turn(SPEAKERS[i % 2], turn.text) for i, turn in enumerate(record.log))
                 yield Dialogue("+".join(domains) or NO_DOMAIN, turns, key.removesuffix(".json"))
+
+
+def _domains(goal: dict[str, Any], where: str) -> list[str]:
+    """Return the domains whose goal is not empty.
+
+    Raises:
+        DataError: the goal of a domain is no object.
+    """
+    for domain in DOMAINS:
+        if not isinstance(goal.get(domain, {}), dict):
+            raise DataError(f"{where}.{domain} is {goal[domain]!r:.40}; it should be an object, empty or not")
+    return [domain for domain in DOMAINS if goal.get(domain)]

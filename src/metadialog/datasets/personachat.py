@@ -102,8 +102,9 @@ def _read(file: Traversable) -> Iterator[tuple[int, Persona, tuple[Turn, ...]]]:
             persona.append(_sentence(content, where))
         else:
             turns += _exchange(content, where)
-    if expected > 1:
-        yield first, _complete(persona, f"{file}:{first}"), tuple(turns)
+    if expected == 1:
+        raise DataError(f"{file}:1: holds no dialogue; {_LAYOUT}")
+    yield first, _complete(persona, f"{file}:{first}"), tuple(turns)
 
 
 def _parse(line: str, where: str) -> tuple[int, str]:

@@ -79,9 +79,8 @@ class TableDataset:
             for where, values in read(self._path):
                 yield _row(where, values)
         except OSError as error:
-            raise DataError(
-                f"{self._path}: cannot be read: {error.strerror or error}; dataset.path should name a table"
-            ) from error
+            problem = " ".join(str(error.strerror or error).split())  # Parquet's are of several lines
+            raise DataError(f"{self._path}: cannot be read: {problem}; dataset.path should name a table") from error
 
 
 def _read_text(path: Path) -> Iterator[tuple[str, Sequence[object]]]:
