@@ -90,7 +90,7 @@ class ALFAUpdate(InnerRule):
 
 
 class ALFA(MAML):
-    """Baik et al. 2020 (arXiv:2011.00209), "Meta-Learning with Adaptive Hyperparameters", section 3.2.
+    """Baik et al. 2020 (arXiv:2011.00209), "Meta-Learning with Adaptive Hyperparameters", section 3.
 
     `theta_(j+1) = beta_j * theta_j - alpha_j * grad L_i(theta_j; support)`, where a network that is learned with the
     initialisation generates alpha_j and beta_j, one of each for a parameter, from the means of the parameters and of
