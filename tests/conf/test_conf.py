@@ -68,6 +68,15 @@ def test_every_study_composes_and_passes_the_check(study: str) -> None:
     config.check(config.plain(composed))
 
 
+@pytest.mark.parametrize("row", sorted(STUDIES.glob("*/row/*.yaml")), ids=lambda path: path.stem)
+def test_every_row_of_a_study_composes_and_passes_the_check(row: Path) -> None:
+    study = row.parent.parent.name
+    with initialize_config_module("metadialog.conf", version_base="1.3"):
+        add_config_dir(str(STUDIES))
+        composed = compose("train", [f"+{study}=config", f"+{study}/row={row.stem}"])
+    config.check(config.plain(composed))
+
+
 def test_every_file_is_reached() -> None:
     reached = {choice for _, choice in choices()}
     for file in FILES:
