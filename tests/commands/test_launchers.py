@@ -1,6 +1,7 @@
 """Hydra's launchers: the same runs with the same numbers, wherever they are started."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,9 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[list[float]]:
 def launched(place: Path, launcher: str) -> list[list[float]]:
     command = [sys.executable, "-m", "metadialog.cli", "train", "-m", *QUICK, f"hydra/launcher={launcher}"]
     command += [*LAUNCHERS[launcher], "hydra.sweep.dir=sweep"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=240)
+    # Ray starts its workers with a niceness of 15: beside other tests they would hardly get a core.
+    environment = {**os.environ, "RAY_worker_niceness": "0"}
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     found = []
     for number in (0, 1):
