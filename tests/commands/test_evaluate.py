@@ -37,6 +37,8 @@ def test_the_same_options_give_the_same_records(run: Run, trained: Path) -> None
     pd.testing.assert_frame_equal(expected, found, check_exact=True)
     assert (trained / "samples.jsonl").read_text() == (outcome.run_directory / "samples.jsonl").read_text()
     assert contents(trained) == before
+    costs = [json.loads((path / "cost.json").read_text()) for path in (trained, outcome.run_directory)]
+    assert costs[1]["meta_train"] == costs[0]["meta_train"] is not None
     status = json.loads((outcome.run_directory / "status.json").read_text())
     assert status["status"] == "finished"
 

@@ -26,6 +26,7 @@ from metadialog.loggers.adaptation import adaptation_gain
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.training.corpora import load_topics
+from metadialog.training.cost import cost_of
 from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.run_directory import RunDirectory
 from metadialog.training.topics import held_out, selection_episodes
@@ -126,6 +127,7 @@ def evaluate(
                 0,
                 console,
                 selected_on=chosen_on,
+                trained=cost_of(source.cost) if source.cost.exists() else None,
             )
             outcome = "finished"
         except KeyboardInterrupt:
