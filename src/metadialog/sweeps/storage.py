@@ -4,6 +4,7 @@ import logging
 import re
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -91,15 +92,16 @@ def _database(url: str) -> "BaseStorage":
     timeout = {"timeout": BUSY_SECONDS} if scheme.startswith("sqlite") else {"connect_timeout": CONNECT_SECONDS}
     if scheme in ("postgresql", "postgres"):
         scheme = "postgresql+psycopg"
+    open_database = partial(RDBStorage, f"{scheme}://{rest}", engine_kwargs={"connect_args": timeout})
     for wait in TABLES_WAITS:
         try:
-            return RDBStorage(f"{scheme}://{rest}", engine_kwargs={"connect_args": timeout})
+            return open_database()
         except (IntegrityError, OperationalError, ProgrammingError) as error:
             # Of several machines that begin at once on an empty database, one makes the tables.
             if not _EXISTS.search(str(error)):
                 raise
         time.sleep(wait)
-    return RDBStorage(f"{scheme}://{rest}", engine_kwargs={"connect_args": timeout})
+    return open_database()
 
 
 def _redis(url: str) -> "BaseStorage":
