@@ -81,6 +81,20 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return hide
 
 
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Skip what computes on a GPU where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="torch finds no CUDA device"))
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The CPU, and a GPU where there is one."""
+    return torch.device(request.param)
+
+
 # Where data sets in their publishers' formats may lie; none of them is part of this repository.
 _DATA = Path(os.environ.get("METADIALOG_DATA") or Path(__file__).parents[2] / "shared" / "data")
 

@@ -1,5 +1,6 @@
 """Peak memory, as the system counts it."""
 
+import pytest
 import torch
 
 from metadialog.memory import PeakMemory
@@ -18,4 +19,15 @@ def test_memory_from_before_does_not_count() -> None:
     before = torch.ones(64 * MIB // 4)
     peak = PeakMemory(torch.device("cpu"))
     assert peak.bytes() < 30 * MIB
+    assert before[-1] == 1
+
+
+@pytest.mark.cuda
+def test_memory_of_a_gpu_is_what_torch_took_of_it() -> None:
+    device = torch.device("cuda")
+    before = torch.ones(64 * MIB // 4, device=device)
+    peak = PeakMemory(device)
+    block = torch.ones(32 * MIB // 4, device=device)
+    del block
+    assert 32 * MIB <= peak.bytes() < 40 * MIB
     assert before[-1] == 1

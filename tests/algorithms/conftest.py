@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from torch import nn
 
 from metadialog.algorithms.base import Algorithm, Tools
 from metadialog.config import build, plain
@@ -39,6 +40,21 @@ def make_algorithm() -> Callable[..., Algorithm]:
             {**config["algorithm"], **options}, Tools(build(config["engine"]), build(config["inner"]))
         )
         return algorithm
+
+    return make
+
+
+@pytest.fixture
+def make_model(tokenizer: Tokenizer) -> Callable[[str], nn.Module]:
+    """A function that makes a small model of any kind, without dropout."""
+
+    def make(kind: str) -> nn.Module:
+        sizes = ["model.embedding_size=8", "model.hidden_size=8", "model.dropout=0"]
+        with initialize_config_module("metadialog.conf", version_base="1.3"):
+            config: dict[str, Any] = plain(compose("train", [f"model={kind}", *sizes]))
+        torch.manual_seed(0)
+        model: nn.Module = build(config["model"], tokenizer.vocab_size)
+        return model
 
     return make
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.models.loss import mean_token_loss
@@ -61,3 +62,27 @@ def test_an_outer_step_gives_every_parameter_a_finite_gradient(
             continue
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("kind", ["gru", "seq2seq", "hred"])
+def test_a_gpu_computes_the_same(
+    make_algorithm: Make, make_model: Callable[[str], nn.Module], sampler: EpisodeSampler, choice: str, kind: str
+) -> None:
+    drawn = sampler.batch(2)
+
+    def computed(device: str) -> dict[str, Tensor]:
+        """The gradients of an outer step, and what two inner steps make of the first task's model."""
+        algorithm, episodes = make_algorithm(choice), [episode.to(torch.device(device)) for episode in drawn]
+        model = algorithm.prepare(make_model(kind)).to(device, torch.float64)
+        algorithm.learned.to(device, torch.float64)
+        if algorithm.trains:
+            algorithm.outer_step(model, episodes, 0)
+        learned = [*model.named_parameters(), *algorithm.learned.named_parameters(prefix="learned")]
+        found = {f"gradient of {name}": p.grad for name, p in learned if p.grad is not None}
+        *_, adapted = algorithm.adapt(model, episodes[0].support, 2)
+        return found | {name: value.detach().clone() for name, value in adapted.named_parameters()}
+
+    found, expected = computed("cuda"), computed("cpu")
+    assert all(value.is_cuda for value in found.values())
+    torch.testing.assert_close({name: value.cpu() for name, value in found.items()}, expected, rtol=1e-9, atol=1e-11)

@@ -153,6 +153,25 @@ def test_resume_gives_the_same_numbers_to_the_last_bit(run: Run, optimizer: str)
         assert (whole / name).read_bytes() == (broken / name).read_bytes()
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("model", ["gru", "seq2seq", "hred"])
+def test_a_gpu_trains_resumes_and_evaluates_as_a_cpu_does(run: Run, model: str) -> None:
+    options = (*SMOKE, f"model={model}", "model.dropout=0", "dtype=float64", "training.steps=4")
+    expected = metrics(run("train", *options, "device=cpu").run_directory)
+    on_gpu = (*options, "device=cuda")
+    whole = run("train", *on_gpu).run_directory
+    broken = Path("broken").absolute()
+    interrupt(run, broken, on_gpu, after=3)
+    assert run("train", f"resume={broken}").code == 0
+    again = run("evaluate", f"run={whole}", "device=cuda")
+    assert again.code == 0, again.err
+    for directory in (whole, broken):
+        for found, there in zip(metrics(directory), expected, strict=True):
+            assert found[:3] == there[:3]
+            assert found[3] == pytest.approx(there[3], rel=1e-6), found
+    assert json.loads((whole / "cost.json").read_text())["meta_train"]["peak_bytes"] > 0
+
+
 def interrupt(run: Run, directory: Path, options: tuple[str, ...], after: int) -> None:
     """Start a run, and press Ctrl-C after some outer steps."""
     step = Trainer._step

@@ -98,6 +98,40 @@ def test_it_equals_the_reference_in_single_precision(
     agree(with_seed(fast, model, episodes, inner), expected, 1e-5)
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["double", "single"])
+@pytest.mark.parametrize(
+    "options", [{}, {"layers": 2, "dropout": 0.4}, {"tied": True, "dropout": 0.2}], ids=["plain", "deep", "tied"]
+)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_it_equals_the_reference_on_a_gpu(
+    make_model: MakeModel,
+    episodes: list[Episode],
+    fast: Engine,
+    cell: str,
+    options: dict[str, float],
+    dtype: torch.dtype,
+    *,
+    first_order: bool,
+) -> None:
+    model, inner = make_model(cell, **options).to("cuda", dtype).train(), InnerLoop(0.5, 3, first_order)
+    there = [episode.to(torch.device("cuda")) for episode in episodes]
+    expected = with_seed(Learn2LearnEngine(), model, there, inner)
+    agree(with_seed(fast, model, there, inner), expected, 1e-10 if dtype == torch.float64 else 1e-5)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_gpu_computes_what_a_cpu_does(make_model: MakeModel, episodes: list[Episode], cell: str) -> None:
+    model, inner = make_model(cell, layers=2), InnerLoop(0.5, 3)
+    expected = with_seed(Learn2LearnEngine(), model, episodes, inner)
+    there = [episode.to(torch.device("cuda")) for episode in episodes]
+    for engine in ENGINES.values():
+        found = with_seed(engine, model.cuda(), there, inner)
+        assert relative_error([gradient.cpu() for gradient in found.gradients], expected.gradients) < 1e-10
+
+
 def head(model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, _ in model.named_parameters() if name.startswith("linear"))
 

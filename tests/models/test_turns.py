@@ -208,10 +208,10 @@ def test_rows_of_a_state_can_be_chosen(kind: str) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_first_and_second_derivatives(kind: str, cell: str) -> None:
-    model = make(kind, cell, hidden_size=3, embedding_size=2)
+def test_first_and_second_derivatives(device: torch.device, kind: str, cell: str) -> None:
+    model = make(kind, cell, hidden_size=3, embedding_size=2).to(device)
     names = [name for name, _ in model.named_parameters()]
-    tokens = padded(DIALOGUES[:2])
+    tokens = padded(DIALOGUES[:2]).to(device)
 
     def function(*values: Tensor) -> Tensor:
         logits, _ = torch.func.functional_call(model, dict(zip(names, values, strict=True)), (tokens,))
@@ -220,8 +220,19 @@ def test_first_and_second_derivatives(kind: str, cell: str) -> None:
         return found
 
     weights = tuple(parameter.detach().requires_grad_() for parameter in model.parameters())
-    assert torch.autograd.gradcheck(function, weights, atol=1e-7, fast_mode=True)
-    assert torch.autograd.gradgradcheck(function, weights, atol=1e-7, fast_mode=True)
+    with torch.backends.cudnn.flags(enabled=False):  # as in every inner loop: cuDNN has no second derivatives
+        assert torch.autograd.gradcheck(function, weights, atol=1e-7, fast_mode=True)
+        assert torch.autograd.gradgradcheck(function, weights, atol=1e-7, fast_mode=True)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_computes_the_same(kind: str, cell: str) -> None:
+    model, tokens = rows(kind, cell)
+    expected, _ = model(tokens)
+    found, _ = model.cuda()(tokens.cuda())
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
