@@ -1,5 +1,6 @@
 """The exported model: weights, tokenizer and config, which load without pickle."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,17 @@ def export_model(
 def _save_tensors(path: Path, module: nn.Module) -> None:
     try:
         with replacing(path) as partial:
-            save_model(module, str(partial))
+            save_model(_on_cpu(module), str(partial))
     except SafetensorError as error:
         raise RunError(f"{path}: cannot be written: {' '.join(str(error).split())}") from error
+
+
+def _on_cpu(module: nn.Module) -> nn.Module:
+    """Return a copy whose tensors have memory of their own, as safetensors asks for.
+
+    On a GPU the weights of a recurrent layer are parts of one block.
+    """
+    return copy.deepcopy(module).cpu()
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:
@@ -92,11 +101,13 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
         bare = build(config["model"], tokenizer.vocab_size)
         freeze(bare, config.get("frozen", []), "frozen")
         model: nn.Module = algorithm.prepare(bare)
-        model.to(device, dtype)
-        algorithm.learned.to(device, dtype)
-        load_model(model, directory / WEIGHTS, device=str(device))
+        model.to(dtype)
+        algorithm.learned.to(dtype)
+        load_model(model, directory / WEIGHTS)  # on the CPU, for the reason that `_on_cpu` gives
         if algorithm.learned.state_dict():
-            load_model(algorithm.learned, directory / LEARNED, device=str(device))
+            load_model(algorithm.learned, directory / LEARNED)
+        model.to(device)
+        algorithm.learned.to(device)
     except _DAMAGE as error:
         if "loading state_dict" in str(error):  # torch's words for a whole file that holds other tensors
             raise _unfitting(directory, algorithm, error) from error
