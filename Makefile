@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test test-all test-faults lint format clean
+.PHONY: help setup run bench test test-all test-cuda test-faults lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(READY)  ## run the tests, but for the slow ones
 
 test-all: $(READY)  ## run all tests, the slow ones too (builds the wheel, installs it elsewhere)
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-cuda: $(READY)  ## run the tests that compute on a GPU (the other targets skip them where there is none)
+	$(BIN)/pytest -n auto --dist worksteal -m cuda
 
 test-faults: $(READY)  ## kill real runs at random moments, and compare what comes of them (METADIALOG_FAULTS_SEED repeats)
 	$(BIN)/pytest -m faults -s

@@ -17,7 +17,7 @@ from metadialog.models.loss import mean_token_loss
 
 STEPS = 5
 RATE = 0.25 * 67e12  # operations a second: a quarter of a GPU's peak in single precision
-DISPATCH = 10e-6  # seconds for a small operation to get to the GPU
+DISPATCH = 25e-6  # seconds for a small operation to get to the GPU, measured on an H100: docs/scaling.md says how
 MEMORY = 3.35e12 / 2  # bytes a second of the optimizer's element-wise work: half of the peak
 INSIDE, BETWEEN = 300e9, 40e9  # bytes a second of an all-reduce within a machine, and of one GPU's share between them
 HOP = 10e-6  # seconds
