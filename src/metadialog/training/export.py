@@ -64,17 +64,17 @@ def export_model(
 def _save_tensors(path: Path, module: nn.Module) -> None:
     try:
         with replacing(path) as partial:
-            save_model(_on_cpu(module), str(partial))
+            save_model(_apart(module), str(partial))
     except SafetensorError as error:
         raise RunError(f"{path}: cannot be written: {' '.join(str(error).split())}") from error
 
 
-def _on_cpu(module: nn.Module) -> nn.Module:
-    """Return a copy whose tensors have memory of their own, as safetensors asks for.
+def _apart(module: nn.Module) -> nn.Module:
+    """Return a copy on the CPU whose weights have memory of their own each, as safetensors asks for.
 
-    On a GPU the weights of a recurrent layer are parts of one block.
+    On a GPU those of a recurrent layer are parts of one block. Tied weights stay one.
     """
-    return copy.deepcopy(module).cpu()
+    return copy.deepcopy(module).cpu()  # copying a parameter makes memory for it
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:
@@ -103,7 +103,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
         model: nn.Module = algorithm.prepare(bare)
         model.to(dtype)
         algorithm.learned.to(dtype)
-        load_model(model, directory / WEIGHTS)  # on the CPU, for the reason that `_on_cpu` gives
+        load_model(model, directory / WEIGHTS)  # on the CPU, for the reason that `_apart` gives
         if algorithm.learned.state_dict():
             load_model(algorithm.learned, directory / LEARNED)
         model.to(device)
