@@ -23,6 +23,13 @@ CHOICES = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "al
 TRAIN, HELD_OUT = ("ai", "botprofile", "food", "humor", "trivia"), ("emotion", "movies")
 
 
+def composed(*overrides: str) -> dict[str, Any]:
+    """Return the config of a training run with some choices."""
+    with initialize_config_module("metadialog.conf", version_base="1.3"):
+        config: dict[str, Any] = plain(compose("train", list(overrides)))
+    return config
+
+
 @pytest.fixture(params=CHOICES)
 def choice(request: pytest.FixtureRequest) -> str:
     """Each algorithm that can be chosen."""
@@ -34,8 +41,7 @@ def make_algorithm() -> Callable[..., Algorithm]:
     """A function that makes an algorithm as its yaml says, with other options where they are given."""
 
     def make(choice: str, *, engine: str = "learn2learn", inner: str = "inner=sgd", **options: object) -> Algorithm:
-        with initialize_config_module("metadialog.conf", version_base="1.3"):
-            config: dict[str, Any] = plain(compose("train", [f"algorithm={choice}", f"engine={engine}", inner]))
+        config = composed(f"algorithm={choice}", f"engine={engine}", inner)
         algorithm: Algorithm = build(
             {**config["algorithm"], **options}, Tools(build(config["engine"]), build(config["inner"]))
         )
@@ -49,9 +55,7 @@ def make_model(tokenizer: Tokenizer) -> Callable[[str], nn.Module]:
     """A function that makes a small model of any kind, without dropout."""
 
     def make(kind: str) -> nn.Module:
-        sizes = ["model.embedding_size=8", "model.hidden_size=8", "model.dropout=0"]
-        with initialize_config_module("metadialog.conf", version_base="1.3"):
-            config: dict[str, Any] = plain(compose("train", [f"model={kind}", *sizes]))
+        config = composed(f"model={kind}", "model.embedding_size=8", "model.hidden_size=8", "model.dropout=0")
         torch.manual_seed(0)
         model: nn.Module = build(config["model"], tokenizer.vocab_size)
         return model

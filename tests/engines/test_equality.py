@@ -98,6 +98,10 @@ def test_it_equals_the_reference_in_single_precision(
     agree(with_seed(fast, model, episodes, inner), expected, 1e-5)
 
 
+def on_gpu(episodes: Sequence[Episode]) -> list[Episode]:
+    return [episode.to(torch.device("cuda")) for episode in episodes]
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["double", "single"])
@@ -116,7 +120,7 @@ def test_it_equals_the_reference_on_a_gpu(
     first_order: bool,
 ) -> None:
     model, inner = make_model(cell, **options).to("cuda", dtype).train(), InnerLoop(0.5, 3, first_order)
-    there = [episode.to(torch.device("cuda")) for episode in episodes]
+    there = on_gpu(episodes)
     expected = with_seed(Learn2LearnEngine(), model, there, inner)
     agree(with_seed(fast, model, there, inner), expected, 1e-10 if dtype == torch.float64 else 1e-5)
 
@@ -126,7 +130,7 @@ def test_it_equals_the_reference_on_a_gpu(
 def test_a_gpu_computes_what_a_cpu_does(make_model: MakeModel, episodes: list[Episode], cell: str) -> None:
     model, inner = make_model(cell, layers=2), InnerLoop(0.5, 3)
     expected = with_seed(Learn2LearnEngine(), model, episodes, inner)
-    there = [episode.to(torch.device("cuda")) for episode in episodes]
+    there = on_gpu(episodes)
     for engine in ENGINES.values():
         found = with_seed(engine, model.cuda(), there, inner)
         assert relative_error([gradient.cpu() for gradient in found.gradients], expected.gradients) < 1e-10
