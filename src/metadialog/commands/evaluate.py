@@ -22,9 +22,9 @@ from metadialog.commands.session import (
 )
 from metadialog.config import build
 from metadialog.evaluation.adaptation import Labels
-from metadialog.loggers.adaptation import adaptation_gain
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.statistics.adaptation import adaptation_gain
 from metadialog.training.corpora import load_topics
 from metadialog.training.cost import cost_of
 from metadialog.training.export import load_exported, load_tokenizer

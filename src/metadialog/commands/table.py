@@ -11,10 +11,12 @@ from metadialog.commands.job import command_line
 from metadialog.config import build
 from metadialog.errors import ConfigError
 from metadialog.loggers.base import Logger, Status
-from metadialog.reports.comparison import CHOSEN, Settings, chosen_metrics, compare_runs
+from metadialog.reports.comparison import chosen_metrics, compare_runs
 from metadialog.reports.runs import Unfinished, read_runs
 from metadialog.reports.terminal import terminal
 from metadialog.reports.write import NO_COST, Report, render
+from metadialog.statistics.comparison import CHOSEN
+from metadialog.statistics.metric_comparison import Settings
 from metadialog.statistics.metrics import METRICS
 from metadialog.statistics.paired import Test
 
