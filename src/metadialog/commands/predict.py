@@ -15,9 +15,9 @@ from metadialog.datasets.specification import read_specification, write_predicti
 from metadialog.evaluation.prediction import predict_response
 from metadialog.evaluation.selection import NOTHING, read_selection
 from metadialog.experiment.session import Device, find_device, make_algorithm
+from metadialog.preparation.topics import located
 from metadialog.progress import progress
 from metadialog.samplers.exchanges import ExchangeEncoder
-from metadialog.training.corpora import located
 from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.run_directory import RunDirectory
 
