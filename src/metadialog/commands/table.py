@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Len, Lt, MinLen
 
-from metadialog.commands.console import make_console
-from metadialog.commands.job import command_line
+from metadialog.cli.user_errors import command_line
 from metadialog.config import build
+from metadialog.console import make_console
 from metadialog.errors import ConfigError
 from metadialog.loggers.base import Logger, Status
 from metadialog.reports.comparison import chosen_metrics, compare_runs
