@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from metadialog.algorithms.base import OuterStep
-from metadialog.commands.session import make_algorithm
 from metadialog.config import read
 from metadialog.evaluation.records import EPISODES_KEY
+from metadialog.experiment.session import make_algorithm
 from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.trainer import Trainer
 

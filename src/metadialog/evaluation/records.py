@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metadialog.episodes import Episode
-from metadialog.evaluation.quality import ReplyQuality, signatures
+from metadialog.metrics.quality import ReplyQuality, signatures
 
 EPISODES_KEY = b"metadialog.episodes"
 LANGUAGE_KEY = b"metadialog.language"

@@ -20,13 +20,13 @@ from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger, Split
 from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.memory import PeakMemory, measure
+from metadialog.progress import Report
 from metadialog.randomness import derive
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
 from metadialog.training.checkpoint import Checkpoints
 from metadialog.training.cost import Cost, count_sets, count_weights
 from metadialog.training.distributed import Ranks
-from metadialog.training.progress import Report
 from metadialog.training.run_directory import RunDirectory
 
 

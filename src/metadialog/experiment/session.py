@@ -25,12 +25,12 @@ from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import Record, to_frame
 from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
+from metadialog.progress import progress
 from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.atomic import write_atomically
 from metadialog.training.cost import Cost, count_tokens
 from metadialog.training.distributed import ALONE, Ranks
-from metadialog.training.progress import progress
 from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Sinks
 
