@@ -22,7 +22,7 @@ Context = str | Dialogue | Sequence[Turn] | Sequence[str] | Sequence[Mapping[str
 """The turns before a reply, the oldest first; one text is one turn."""
 
 LAYOUT = '["a turn", "its answer", ...]'
-_NAMED = re.compile(r"^([^\s:：][^:：]{0,39})[:：]\s*(\S.*)$")
+_NAMED = re.compile("^([^\\s:\uff1a][^:\uff1a]{0,39})[:\uff1a]\\s*(\\S.*)$")  # \uff1a is the colon of Chinese texts
 
 
 def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
@@ -158,7 +158,9 @@ def _encodable(text: str, name: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise DataError(f"{name}: holds half of a character (\\u{ord(text[error.start]):04x}); write both halves") from error
+        raise DataError(
+            f"{name}: holds half of a character (\\u{ord(text[error.start]):04x}); write both halves"
+        ) from error
     return text
 
 

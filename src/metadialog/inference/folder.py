@@ -9,21 +9,27 @@ from typing import Any
 import torch
 
 from metadialog.algorithms.base import Algorithm, Tools
-from metadialog.config import build
+from metadialog.config import build, read
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.engines.lean import LeanEngine
+from metadialog.engines.auto import AutoEngine
 from metadialog.errors import RunError
 from metadialog.evaluation.selection import NOTHING, Selection, read_selection
 from metadialog.inference.compute import THREADS, computing
 from metadialog.inference.dialogues import read_dialogues
 from metadialog.inference.generations import ways
 from metadialog.inference.model import AdaptableModel, Equipment
-from metadialog.runs.atomic import write_atomically
-from metadialog.runs.config_file import read
-from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.export import CONFIG, export_model, load_exported, load_tokenizer
+from metadialog.training.atomic import write_atomically
+from metadialog.training.export import (
+    CONFIG,
+    WEIGHTS,
+    export_model,
+    load_exported,
+    load_tokenizer,
+    read_exported_config,
+)
+from metadialog.training.run_directory import RunDirectory
 
 SELECTION = "selection.json"
 SUPPORT = "support.jsonl"
@@ -44,7 +50,7 @@ def load_model(
     """
     given = Path(folder).expanduser()
     exported = model_folder(given)
-    config = read(exported / CONFIG)
+    config = read_exported_config(exported)
     with computing(threads):
         tokenizer = load_tokenizer(exported)
         algorithm = _algorithm(exported, config, tokenizer)
@@ -73,7 +79,7 @@ def model_folder(folder: Path) -> Path:
         raise RunError(f"{folder}: there is no such folder; it should be the directory of a run or an exported model")
     of_run = RunDirectory(folder).model
     for candidate in (of_run, folder):
-        if (candidate / "model.safetensors").exists() and (candidate / CONFIG).exists():
+        if (candidate / WEIGHTS).exists():
             return candidate
     if RunDirectory(folder).status.exists():
         raise RunError(f"{folder}: the run has no exported model yet; it should have come to its end")
@@ -92,9 +98,7 @@ def save_model(model: AdaptableModel, folder: Path) -> None:
 
 def to_jsonl(dialogues: Sequence[Dialogue]) -> str:
     """Return dialogues as JSON Lines, as `dataset=jsonl` reads them."""
-    lines = (
-        {"topic": one.topic, "id": one.id, "turns": [asdict(turn) for turn in one.turns]} for one in dialogues
-    )
+    lines = ({"topic": one.topic, "id": one.id, "turns": [asdict(turn) for turn in one.turns]} for one in dialogues)
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
 
 
@@ -103,7 +107,7 @@ def _algorithm(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) ->
     if missing:
         raise RunError(f"{folder / CONFIG}: damaged: {', '.join(missing)} should be in it")
     # All engines adapt alike; they differ in the meta-gradient, which is not asked for here.
-    engine = LeanEngine(memory=128)
+    engine = AutoEngine(memory=1024)
     objective = config["objective"]
     tools = Tools(engine, build(config["inner"]), build(objective, tokenizer))
     algorithm: Algorithm = build(config["algorithm"], tools)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.datasets.dialogue import Dialogue, Turn
@@ -16,87 +16,21 @@ from metadialog.episodes import Batch
 from metadialog.errors import ConfigError, DataError
 from metadialog.evaluation.retrieval import similarities
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
-from metadialog.evaluation.selection import NOTHING, Selection
+from metadialog.evaluation.selection import Selection
 from metadialog.generation.base import Generation
 from metadialog.generation.greedy import Greedy
 from metadialog.inference.compute import THREADS, computing
 from metadialog.inference.decoding import Decoder, Growing, choice
 from metadialog.inference.dialogues import Context, Dialogues, as_dialogues, as_turns, replier
 from metadialog.inference.generations import GenerationLike, as_generation
+from metadialog.inference.results import CurvePoint, DialogueScore, NearExchange, Reply
+from metadialog.inference.sharing import Snapshot, changed_parameters, share
 from metadialog.inference.text import Text
 from metadialog.samplers.exchanges import MIN_TURNS, ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 MAX_STEPS = 10
 """Inner steps that are tried where held-out dialogues choose their number."""
-
-
-class Reply(str):
-    """A reply, with what the model thinks of it.
-
-    Attributes:
-        score: mean log-probability of its tokens, the end included, nats; NaN where there are no probabilities, as for
-            a reply that is taken from the dialogues that were adapted to.
-        tokens: how many tokens it has, without the end.
-    """
-
-    __slots__ = ("score", "tokens")
-
-    def __new__(cls, text: str, score: float = math.nan, tokens: int = 0) -> "Reply":
-        """Make a reply."""
-        made = super().__new__(cls, text)
-        made.score = score
-        made.tokens = tokens
-        return made
-
-
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """A point of the adaptation curve.
-
-    Attributes:
-        step: inner steps that were taken.
-        support_loss: mean negative log-likelihood of a token of the dialogues that are adapted to, nats.
-        held_out_loss: the same of the held-out dialogues; None where there are none.
-    """
-
-    step: int
-    support_loss: float
-    held_out_loss: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DialogueScore:
-    """How well a model predicts dialogues.
-
-    Attributes:
-        loss: mean negative log-likelihood of a token of the responses, nats.
-        word_perplexity: `exp(total negative log-likelihood / words)`; comparable between tokenizers.
-        token_accuracy: share of the tokens that the model holds most likely, 0 to 1.
-        tokens: tokens that were counted.
-        words: words that were counted.
-    """
-
-    loss: float
-    word_perplexity: float
-    token_accuracy: float
-    tokens: int
-    words: int
-
-
-@dataclass(frozen=True, slots=True)
-class NearExchange:
-    """An exchange of the dialogues that were adapted to.
-
-    Attributes:
-        similarity: cosine of the TF-IDF vectors of the two contexts, 0 to 1.
-        context: the turns before the response, one a line, each with its speaker.
-        response: the response.
-    """
-
-    similarity: float
-    context: str
-    response: str
 
 
 @dataclass(frozen=True)
@@ -223,7 +157,7 @@ class AdaptableModel:
             own = self._equipment.algorithm.inner_steps if chosen is None else chosen.inner_step
             steps = max(own, MAX_STEPS) if held else own
         curve: list[CurvePoint] = []
-        best: _Snapshot | None = None
+        best: Snapshot | None = None
         with self._computing():
             batch = self._batch(support)
             held_batch = self._batch(held) if held else None
@@ -233,10 +167,10 @@ class AdaptableModel:
                 if on_step is not None:
                     on_step(point)
                 if not choosing or best is None or _is_better(point, curve[best.step]):
-                    best = _Snapshot(step, adapted, _changed(adapted, self._module) if choosing else None)
+                    best = Snapshot(step, adapted, changed_parameters(adapted, self._module) if choosing else None)
             if best is None:  # every algorithm yields the model before adaptation
                 raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
-            module = _share(best, self._module)
+            module = share(best, self._module)
         return AdaptableModel(module, self._equipment, self, support, curve, best.step)
 
     @overload
@@ -407,55 +341,6 @@ class AdaptableModel:
         return [Reply(near.response) for near in self.nearest(list(turns), n)] or [Reply("")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """The adapted model after a step, with its parameters as they were then, as far as they differ from the parent's.
-
-    Without them the model is as it was then: no step has followed.
-    """
-
-    step: int
-    model: nn.Module
-    changed: Mapping[str, Tensor] | None
-
-
-def _changed(adapted: nn.Module, parent: nn.Module) -> dict[str, Tensor]:
-    """Return copies of the parameters that adaptation has changed."""
-    if adapted is parent:
-        return {}
-    before = dict(parent.named_parameters())
-    return {
-        name: value.detach().clone()
-        for name, value in adapted.named_parameters()
-        if name not in before or not _same(value, before[name])
-    }
-
-
-def _share(best: _Snapshot, parent: nn.Module) -> nn.Module:
-    """Return an adapted model that has the parent's own parameters where they are the same."""
-    adapted = best.model
-    if adapted is parent:
-        return parent
-    changed = _changed(adapted, parent) if best.changed is None else best.changed
-    before = dict(parent.named_parameters())
-    made: dict[int, nn.Parameter] = {}
-    for name, value in list(adapted.named_parameters(remove_duplicate=False)):
-        if id(value) not in made:  # tied weights stay one
-            if name in changed:
-                made[id(value)] = nn.Parameter(changed[name], requires_grad=before[name].requires_grad)
-            elif name in before:
-                made[id(value)] = before[name]
-            else:
-                made[id(value)] = nn.Parameter(value.detach(), requires_grad=value.requires_grad)
-        owner, _, leaf = name.rpartition(".")
-        setattr(adapted.get_submodule(owner), leaf, made[id(value)])
-    return adapted
-
-
-def _same(value: Tensor, before: Tensor) -> bool:
-    return value is before or (value.shape == before.shape and torch.equal(value, before))
-
-
 def _point(model: nn.Module, step: int, support: Batch, held_out: Batch | None) -> CurvePoint:
     held_out_loss = None if held_out is None else score(model, held_out).loss
     return CurvePoint(step, score(model, support).loss, held_out_loss)
@@ -477,6 +362,6 @@ def _as_text(turns: Sequence[Turn]) -> str:
     return "\n".join(f"{turn.speaker}: {' '.join(turn.text.split())}" for turn in turns)
 
 
-def _check(option: str, value: object, fits: bool, wanted: str) -> None:  # noqa: FBT001
+def _check(option: str, value: object, fits: bool, wanted: str) -> None:
     if not fits:
         raise ConfigError(f"{option}={value}: should be {wanted}")
