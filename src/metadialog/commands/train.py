@@ -34,8 +34,9 @@ from metadialog.errors import PrunedError
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.local import LocalLogger
-from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.models.parts import freeze
+from metadialog.runs.metrics_file import MetricsFile
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.starts.start import Start
 from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -46,7 +47,6 @@ from metadialog.training.distributed import Ranks, ranks
 from metadialog.training.export import export_model, take_weights
 from metadialog.training.progress import progress
 from metadialog.training.resume import total_steps
-from metadialog.training.run_directory import RunDirectory
 from metadialog.training.topics import held_out, selection_episodes, train_tokenizer, validation_episodes
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
