@@ -7,7 +7,7 @@ from metadialog.commands.console import make_console
 from metadialog.config import build
 from metadialog.datasets.describe import describe, render
 from metadialog.errors import ConfigError
-from metadialog.training.corpora import load_topics
+from metadialog.preparation.topics import load_topics
 
 Node = dict[str, Any]
 

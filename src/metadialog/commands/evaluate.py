@@ -24,12 +24,12 @@ from metadialog.config import build
 from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.adaptation import adaptation_gain
 from metadialog.loggers.base import Logger, Status
+from metadialog.preparation.episodes import held_out, selection_episodes
+from metadialog.preparation.topics import load_topics
 from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
-from metadialog.training.corpora import load_topics
 from metadialog.training.cost import cost_of
 from metadialog.training.export import load_exported, load_tokenizer
-from metadialog.training.topics import held_out, selection_episodes
 from metadialog.training.trainer import Sinks
 
 Node = dict[str, Any]

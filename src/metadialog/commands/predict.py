@@ -15,10 +15,10 @@ from metadialog.datasets.local import expand
 from metadialog.datasets.specification import read_specification, write_predictions
 from metadialog.evaluation.prediction import predict_response
 from metadialog.evaluation.selection import NOTHING, read_selection
+from metadialog.preparation.topics import located
 from metadialog.runs import layout
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
-from metadialog.training.corpora import located
 from metadialog.training.export import load_exported, load_tokenizer
 from metadialog.training.progress import progress
 

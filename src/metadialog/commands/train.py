@@ -35,19 +35,19 @@ from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.local import LocalLogger
 from metadialog.models.parts import freeze
+from metadialog.preparation.episodes import held_out, selection_episodes, train_tokenizer, validation_episodes
+from metadialog.preparation.topics import Topics, load_topics
 from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.starts.start import Start
 from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.checkpoint import latest_checkpoint
-from metadialog.training.corpora import Topics, load_topics
 from metadialog.training.cost import Cost, cost_of
 from metadialog.training.distributed import Ranks, ranks
 from metadialog.training.export import export_model, take_weights
 from metadialog.training.progress import progress
 from metadialog.training.resume import total_steps
-from metadialog.training.topics import held_out, selection_episodes, train_tokenizer, validation_episodes
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 Node = dict[str, Any]

@@ -16,11 +16,11 @@ from metadialog.cache.entries import entry, temporary
 from metadialog.cache.keys import digest_code, key
 from metadialog.config import build
 from metadialog.datasets.store import DialogueStore
+from metadialog.preparation.topics import PREPARED, package
 from metadialog.runs.layout import TOKENIZER
 from metadialog.samplers import tokens
 from metadialog.samplers.tokens import PreparedTokenizer, TokenStore, write_tokens
 from metadialog.tokenizers.tokenizer import Tokenizer, TokenizerTrainer
-from metadialog.training.corpora import PREPARED, package
 
 
 def prepared_tokenizer(

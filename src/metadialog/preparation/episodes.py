@@ -7,11 +7,11 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.store import StoredDialogues
 from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import AdaptationProtocol
+from metadialog.preparation.tokens import prepared_tokenizer, prepared_tokens
+from metadialog.preparation.topics import Topics
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.samplers.leave_one_out import leave_one_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.corpora import Topics
-from metadialog.training.prepared import prepared_tokenizer, prepared_tokens
 
 
 def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:

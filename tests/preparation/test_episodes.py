@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.evaluation.protocol import AdaptationProtocol
+from metadialog.preparation.episodes import held_out, train_tokenizer, validation_episodes
+from metadialog.preparation.topics import Topics
 from metadialog.samplers.base import Sampler
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.splits.seeded import SeededSplit
-from metadialog.training.corpora import Topics
-from metadialog.training.topics import held_out, train_tokenizer, validation_episodes
 
 SAMPLER = {"shots": 2, "queries": 2, "context_turns": 3, "max_tokens": 40, "loss_on": "response"}
 TOKENIZER = {"_target_": "metadialog.tokenizers.character.CharacterTokenizer", "vocab_size": 5000}

@@ -9,10 +9,10 @@ import pytest
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.store import write_store
 from metadialog.errors import DataError
+from metadialog.preparation import topics as preparing
+from metadialog.preparation.episodes import train_tokenizer
+from metadialog.preparation.topics import Topics, load_topics
 from metadialog.samplers.tokens import PreparedTokenizer
-from metadialog.training import corpora
-from metadialog.training.corpora import Topics, load_topics
-from metadialog.training.topics import train_tokenizer
 
 SPLIT = {
     "_target_": "metadialog.splits.seeded.SeededSplit",
@@ -90,7 +90,7 @@ def test_options_topics_and_code_make_other_entries(
     train_tokenizer(BPE, load_topics(node, SPLIT | {"seed": 1}, str(place)))
     assert len(entries(place)) in (6, 7)  # texts so much alike may give the same vocabulary, and so the same tokens
     before = len(entries(place))
-    monkeypatch.setattr(corpora, "digest_code", lambda _: {"another": "version"})
+    monkeypatch.setattr(preparing, "digest_code", lambda _: {"another": "version"})
     assert words(load(node, place)) == {"Hallo"}
     assert len(entries(place)) == before + 1
 
@@ -114,7 +114,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
         if word := next(changes, None):
             write(Path(node["path"]), word)
 
-    monkeypatch.setattr(corpora, "write_store", interfere)
+    monkeypatch.setattr(preparing, "write_store", interfere)
     assert words(load(node, place)) == {"Ciao!"}
     assert len(entries(place)) == 1
     changes = iter("abcdefgh")
