@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from metadialog.algorithms.base import OuterStep
-from metadialog.commands.session import make_algorithm
+from metadialog.experiment.session import make_algorithm
 from metadialog.runs.config_file import read_config
 from metadialog.runs.records import EPISODES_KEY
 from metadialog.training.export import load_exported, load_tokenizer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from metadialog.episodes import Episode
-from metadialog.evaluation.quality import ReplyQuality, signatures
+from metadialog.metrics.quality import ReplyQuality, signatures
 from metadialog.runs.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY, write_table
 
 

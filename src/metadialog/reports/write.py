@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from metadialog.reports.comparison import CHOSEN, Comparison
+from metadialog.reports.comparison import Comparison
 from metadialog.reports.compute import compute_figure, costs
 from metadialog.reports.differences import difference_rows
 from metadialog.reports.figures import curves_figure, shots_figure, style, topics_figure
@@ -18,6 +18,7 @@ from metadialog.reports.markdown import markdown
 from metadialog.reports.page import Picture, page
 from metadialog.reports.reach import reach_grids
 from metadialog.runs.atomic import write_atomically
+from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import Metric
 
 NO_COST = "cost.png is left out: not every run holds a cost.json with its meta_train cost."

@@ -7,8 +7,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from metadialog.commands.continuation import AUTO
-from metadialog.commands.jobs import compose_job, product, sweep_template
+from metadialog.cli.resume_auto import AUTO
+from metadialog.composing.multirun import compose_job, product, sweep_template
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import typed
 from metadialog.runs import layout

@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from metadialog.commands.continuation import AUTO
+from metadialog.cli.resume_auto import AUTO
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import literal, quote, typed
 from metadialog.runs import layout

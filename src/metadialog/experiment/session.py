@@ -26,13 +26,13 @@ from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import Record, record_metadata, to_frame
 from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
+from metadialog.progress import progress
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.cost import Cost, count_tokens
 from metadialog.training.distributed import ALONE, Ranks
-from metadialog.training.progress import progress
 from metadialog.training.trainer import Sinks
 
 Device = Literal["auto", "cpu", "cuda"]
