@@ -23,9 +23,9 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from metadialog.config import build
+from metadialog.preparation.episodes import train_tokenizer
+from metadialog.preparation.topics import load_topics
 from metadialog.samplers.episodes import EpisodeSampler
-from metadialog.training.corpora import load_topics
-from metadialog.training.topics import train_tokenizer
 
 CORPUS = "corpus.jsonl"
 

@@ -15,8 +15,8 @@ from torch import nn
 
 from metadialog.config import build, plain
 from metadialog.episodes import Batch
-from metadialog.training.corpora import load_topics
-from metadialog.training.topics import train_tokenizer
+from metadialog.preparation.episodes import train_tokenizer
+from metadialog.preparation.topics import load_topics
 
 ROUNDS = 5
 EPISODES = 100

@@ -3,11 +3,11 @@
 from typing import Any
 
 from metadialog.cache.place import cache_directory
-from metadialog.commands.console import make_console
 from metadialog.config import build
+from metadialog.console import make_console
 from metadialog.datasets.describe import describe, render
 from metadialog.errors import ConfigError
-from metadialog.training.corpora import load_topics
+from metadialog.preparation.topics import load_topics
 
 Node = dict[str, Any]
 

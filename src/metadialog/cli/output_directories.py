@@ -1,0 +1,77 @@
+"""Where jobs will write: checked before anything is there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from metadialog.cli.resume_auto import AUTO
+from metadialog.composing.multirun import compose_job, product, sweep_template
+from metadialog.errors import ConfigError, RunError
+from metadialog.overrides import typed
+from metadialog.runs import layout
+
+_BY_NUMBER = "${hydra.job.num}"
+
+
+def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> None:
+    """Check that no job writes over a run, or over another job of its sweep.
+
+    Needs an initialised Hydra.
+
+    Raises:
+        ConfigError: a directory is named that cannot be the run's.
+        RunError: the directory that was asked for holds a run.
+    """
+    if not multirun:
+        config = compose_job(config_name, overrides, with_hydra=True)
+        with _as_running(config):
+            option = "output" if "output" in config else "hydra.run.dir"
+            _check(Path(_named(config.hydra.run.dir, option)), option, config.get("resume"))
+        return
+    sweep, template = sweep_template(config_name, overrides)
+    if template == _BY_NUMBER and not sweep.exists():
+        return
+    taken: set[Path] = set()
+    for config in product(config_name, overrides):
+        with _as_running(config):
+            directory = Path(_named(config.hydra.sweep.dir, "hydra.sweep.dir"), str(config.hydra.sweep.subdir))
+        _check(directory, "hydra.sweep.dir", AUTO if config.get("resume") == AUTO else None)
+        if directory in taken:
+            raise ConfigError(
+                f"hydra.sweep.subdir: puts several jobs into {directory}; each should have a directory of its own, "
+                f"as with hydra.sweep.subdir='{_BY_NUMBER}'"
+            )
+        taken.add(directory)
+
+
+@contextmanager
+def _as_running(config: DictConfig) -> Iterator[None]:
+    """Let `${hydra:...}` mean what it will mean in the job."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def _named(directory: str, option: str) -> str:
+    if not directory:
+        raise ConfigError(f"{option}=: is empty; it should name a directory")
+    return directory
+
+
+def _check(path: Path, option: str, resume: str | None) -> None:
+    file = next((place for place in (path, *path.parents) if place.is_file()), None)
+    if file is not None:
+        raise ConfigError(f"{option}={path}: {file} is a file; {option} should be a directory, or one that can be made")
+    if resume == AUTO:
+        return
+    if resume is not None:
+        if path.resolve() != Path(resume).expanduser().resolve():
+            raise ConfigError(f"{option}={path}: a run goes on in its own directory, {resume}; leave {option} out")
+    elif (path / layout.STATUS).exists():
+        raise RunError(f"{path}: holds a run already; name another {option}, or {typed('resume', str(path))}")

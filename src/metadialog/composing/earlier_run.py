@@ -1,0 +1,171 @@
+"""Taking over the config of a finished or broken-off run, as overrides that Hydra composes.
+
+`metadialog train resume=DIR` goes on with the run in DIR, and `metadialog evaluate run=DIR` evaluates it: both
+start from the config that the run was made with. Its resolved `config.yaml` is turned into overrides that stand
+before the user's own, so that Hydra still composes everything, `--cfg job` shows it, and the last word is the
+user's.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from metadialog.cli.resume_auto import AUTO
+from metadialog.errors import ConfigError, RunError
+from metadialog.overrides import literal, quote, typed
+from metadialog.runs import layout
+from metadialog.runs.config_file import read_config
+
+# How a topic is adapted to.
+_LEARNING = ("algorithm", "start", "inner", "objective", "engine")
+
+# command -> the option that names the run, and the config groups that are taken over from it (None: all)
+SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
+    "train": ("resume", None),
+    "evaluate": (
+        "run",
+        (
+            "dataset",
+            "split",
+            "sampler",
+            *_LEARNING,
+            "generation",
+            "evaluation",
+            "seed",
+        ),
+    ),
+    "predict": ("run", ("sampler", *_LEARNING, "generation")),
+}
+
+
+def inherit(command: str, arguments: list[str]) -> list[str]:
+    """Return the arguments with those of the run that they name put before them.
+
+    Raises:
+        RunError: the run directory does not exist, or holds no readable config.
+        ConfigError: several runs are named, none is, or another algorithm than the run's.
+    """
+    if command not in SOURCES:
+        return arguments
+    option, groups = SOURCES[command]
+    given = _given(arguments)
+    named = [override for override in given if override.key_or_group == option]
+    if not named or named[-1].value() is None or (option == "resume" and named[-1].value() == AUTO):
+        return arguments
+    if named[-1].is_sweep_override():
+        raise ConfigError(f"{named[-1].input_line}: one run at a time; write a loop over them, and leave out -m")
+    if not named[-1].value():
+        raise ConfigError(f"{option}=: is empty; it should be the directory of a run")
+    directory = Path(str(named[-1].value())).expanduser()
+    choices, values = _read(directory, option, groups or ())
+    if groups is not None:
+        _check_algorithm(choices.get("algorithm"), given)
+    taken = [*_inherited(choices, values, given, groups)]
+    if command == "train":
+        taken.append(f"hydra.run.dir={quote(str(directory))}")
+    # Before the user's own, and beside them: a flag between overrides is one that Hydra's parser stumbles over.
+    first = arguments.index(get_args_parser().parse_args(arguments).overrides[0])
+    return [*arguments[:first], *taken, *arguments[first:]]
+
+
+def _check_algorithm(trained: str | None, given: list[Override]) -> None:
+    """Refuse results in the name of an algorithm that the model was not trained by."""
+    for override in given:
+        if override.key_or_group == "algorithm" and trained not in (None, override.value()):
+            raise ConfigError(
+                f"{override.input_line}: the run was trained with algorithm={trained}, and its results would be under "
+                f"a wrong name; leave it out, or set its options, such as algorithm.inner_lr"
+            )
+
+
+def _given(arguments: list[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    found = []
+    for argument in arguments:
+        try:
+            found.append(parser.parse_override(argument))
+        except HydraException:  # a flag, or a mistake that is reported when the config is composed
+            continue
+    return found
+
+
+def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return which choices the run made in each group, and its resolved config, which holds all of `groups`."""
+    if not directory.is_dir():
+        raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
+    config = directory / layout.CONFIG
+    composed = layout.hydra_config(directory)
+    if option == "resume" and not config.exists():
+        _check_composed(directory)
+        return _chosen(directory, option), read_config(composed)
+    made, values = _chosen(directory, option), read_config(config)
+    # What is missing here would be a default there, and the results would be those of something else.
+    there = read_config(composed)
+    lost = [path for group in groups for path in _paths(group, there.get(group)) - _paths(group, values.get(group))]
+    if lost:
+        raise RunError(f"{config}: damaged: {', '.join(sorted(lost))} should be in it, as in {composed}")
+    return made, values
+
+
+def _chosen(directory: Path, option: str) -> dict[str, str]:
+    """Return which choices a run made in each group."""
+    try:
+        hydra = OmegaConf.load(layout.hydra_settings(directory))
+        choices = dict(hydra.hydra.runtime.choices)
+    except (OSError, YAMLError, AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{option}={directory}: not the directory of a run: {reason}") from error
+    return {str(group): str(choice) for group, choice in choices.items() if choice is not None}
+
+
+def _check_composed(directory: Path) -> None:
+    """Check that a run that has not written its config broke off after Hydra had written all of what it composed.
+
+    Raises:
+        RunError: there is no run, or it broke off before.
+    """
+    if not layout.hydra_overrides(directory).exists():  # which Hydra writes last
+        raise RunError(
+            f"resume={directory}: not the directory of a run, or of one that broke off before it wrote its config; "
+            f"start it anew: it may have the same directory, {typed('hydra.run.dir', str(directory))}"
+        )
+
+
+def _paths(path: str, value: object) -> set[str]:
+    """Return the paths of the options in a part of a config."""
+    if isinstance(value, dict) and value:
+        return {inner for name, part in value.items() for inner in _paths(f"{path}.{name}", part)}
+    return set() if value is None and "." not in path else {path}
+
+
+def _inherited(
+    choices: Mapping[str, str],
+    values: Mapping[str, Any],
+    given: list[Override],
+    groups: tuple[str, ...] | None,
+) -> Iterator[str]:
+    rechosen = {override.key_or_group for override in given}
+    for group, choice in choices.items():
+        if group in values and group not in rechosen and (groups is None or group in groups):
+            yield f"{group}={choice}"
+    for key, value in values.items():
+        # A group that the user chooses anew brings its own options: the old choice's values have no place there.
+        if key in rechosen and isinstance(value, dict):
+            continue
+        if groups is None or key in groups:
+            yield from _overrides(key, value)
+
+
+def _overrides(path: str, value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _overrides(f"{path}.{name}", inner)
+    elif not path.endswith("_target_") and path != "resume":
+        yield f"{path}={literal(value)}"

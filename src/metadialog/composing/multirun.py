@@ -1,0 +1,102 @@
+"""The jobs of a command line, composed before Hydra runs them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from metadialog.composing.explain import check_choices, explain
+from metadialog.errors import ConfigError
+
+
+def compose_job(config_name: str, overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
+    """Compose a job as Hydra will.
+
+    Raises:
+        ConfigError: it does not compose; the message names the override at fault.
+    """
+    check_choices(overrides)
+    try:
+        return compose(config_name, overrides, return_hydra_config=with_hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, config_name, overrides) from error
+
+
+def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> Iterator[list[str]]:
+    """Yield the overrides of the jobs that have to be checked.
+
+    In a sweep each value of each swept option is composed once, beside the first values of the others: what
+    is wrong with a value shows then, and the number of checks is the sum of the choices, not their product.
+    """
+    parsed = parse(overrides, config_name)
+    swept = (_sweeper_parameters(config_name, parsed) if multirun else None) or {}
+    sweeps = [override for override in parsed if override.is_sweep_override()] if multirun else []
+    fixed = [override.input_line or "" for override in parsed if override not in sweeps]
+    swept |= {override.get_key_element(): _values(override) for override in sweeps}
+    first = {key: values[0] for key, values in swept.items()}
+    yield [*fixed, *(f"{key}={value}" for key, value in first.items())]
+    for key, values in swept.items():
+        for value in values[1:]:
+            yield [*fixed, *(f"{k}={v}" for k, v in (first | {key: value}).items())]
+
+
+def parse(overrides: list[str], config_name: str) -> list[Override]:
+    """Parse overrides.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    try:
+        return OverridesParser.create(config_loader=loader).parse_overrides(overrides)
+    except HydraException as error:
+        raise explain(error, config_name, overrides) from error
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_discrete_sweep():
+        raise ConfigError(f"{override.input_line}: this sweep has no list of values; give one, as in key=1,2,3")
+    return list(override.sweep_string_iterator())
+
+
+def product(config_name: str, overrides: list[str]) -> Iterator[DictConfig]:
+    """Compose every job of a sweep, with `hydra` and the job's number: slower than `jobs_to_check`, but complete.
+
+    What another sweeper than Hydra's own will try is not known beforehand: then there are none.
+    """
+    parsed = parse(overrides, config_name)
+    parameters = _sweeper_parameters(config_name, parsed)
+    if parameters is None:
+        return
+    lines = [f"{key}={','.join(values)}" for key, values in parameters.items()]
+    (jobs,) = BasicSweeper.split_arguments(parse([*lines, *overrides], config_name), None)
+    for number, job in enumerate(jobs):
+        config = compose_job(config_name, job, with_hydra=True)
+        with open_dict(config):
+            config.hydra.job.num = config.hydra.job.id = number
+        yield config
+
+
+def sweep_template(config_name: str, overrides: list[str]) -> tuple[Path, str]:
+    """Return the directory of a sweep, and how its subdirectories are named, as it is written."""
+    fixed = [o.input_line or "" for o in parse(overrides, config_name) if not o.is_sweep_override()]
+    sweep = compose_job(config_name, fixed, with_hydra=True).hydra.sweep
+    return Path(sweep.dir), str(OmegaConf.to_container(sweep, resolve=False)["subdir"])  # type: ignore[index, call-overload]
+
+
+def _sweeper_parameters(config_name: str, parsed: list[Override]) -> dict[str, list[str]] | None:
+    """Return the sweep that the config itself names in `hydra.sweeper.params`; None if the sweeper is not Hydra's."""
+    fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    config = compose_job(config_name, fixed, with_hydra=True)
+    if not str(config.hydra.sweeper._target_).endswith(BasicSweeper.__name__):
+        return None
+    parameters = config.hydra.sweeper.get("params") or {}
+    lines = OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in parameters.items()])
+    return {o.get_key_element(): _values(o) if o.is_sweep_override() else [o.get_value_string()] for o in lines}

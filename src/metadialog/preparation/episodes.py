@@ -1,0 +1,111 @@
+"""From topics to a tokenizer trained on some of them, and to episodes of the others."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from metadialog.datasets.dialogues import Dialogues
+from metadialog.episodes import Episode
+from metadialog.evaluation.protocol import AdaptationProtocol
+from metadialog.preparation.tokens import prepared_tokenizer, prepared_tokens
+from metadialog.preparation.topics import Topics
+from metadialog.samplers.held_out import held_out_episodes
+from metadialog.samplers.leave_one_out import leave_one_out_episodes
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+
+def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:
+    """Train the tokenizer on the meta-train topics, and on nothing else; cut the whole corpus with it."""
+
+    def texts() -> Iterator[str]:
+        for dialogues in topics.of(topics.split.train).values():
+            for dialogue in dialogues:
+                yield from (turn.text for turn in dialogue.turns)
+
+    tokenizer = prepared_tokenizer(node, texts, topics.split.train, topics.key, topics.cache)
+    return prepared_tokens(tokenizer, topics.corpus.store, topics.key, topics.cache)
+
+
+def held_out(
+    topics: Mapping[str, Dialogues],
+    tokenizer: Tokenizer,
+    protocol: AdaptationProtocol,
+    sampler: Mapping[str, Any],
+    *,
+    with_others: bool = False,
+) -> list[Episode]:
+    """Draw the episodes of held-out topics, with exchanges made as in training.
+
+    With `with_others` each brings the other dialogues of its topic, for an algorithm that may see them.
+    """
+    lengths = {
+        "context_turns": sampler["context_turns"],
+        "max_tokens": sampler["max_tokens"],
+        "query_max_tokens": protocol.max_tokens,
+        "with_others": with_others,
+    }
+    if protocol.leave_one_out:
+        return leave_one_out_episodes(
+            topics, tokenizer, shots=protocol.shots, seed=protocol.seed, loss_on=sampler["loss_on"], **lengths
+        )
+    return held_out_episodes(
+        topics,
+        tokenizer,
+        shots=protocol.shots,
+        queries=protocol.queries,
+        episodes_per_topic=protocol.episodes_per_topic,
+        seed=protocol.seed,
+        loss_on=sampler["loss_on"],
+        **lengths,
+    )
+
+
+def selection_episodes(
+    topics: Topics,
+    tokenizer: Tokenizer,
+    protocol: AdaptationProtocol,
+    sampler: Mapping[str, Any],
+    *,
+    with_others: bool = False,
+) -> list[Episode]:
+    """Draw the episodes of the meta-validation topics that inner rates and steps are chosen on; none if none are."""
+    if protocol.rates is None:
+        return []
+    return held_out_episodes(
+        topics.of(topics.split.validation),
+        tokenizer,
+        shots=protocol.shots,
+        queries=protocol.queries,
+        episodes_per_topic=protocol.selection_episodes,
+        seed=protocol.seed,
+        context_turns=sampler["context_turns"],
+        max_tokens=sampler["max_tokens"],
+        query_max_tokens=protocol.max_tokens,
+        loss_on=sampler["loss_on"],
+        with_others=with_others,
+    )
+
+
+def validation_episodes(
+    topics: Topics,
+    tokenizer: Tokenizer,
+    protocol: AdaptationProtocol,
+    sampler: Mapping[str, Any],
+    *,
+    episodes_per_topic: int,
+    with_others: bool = False,
+) -> list[Episode]:
+    """Draw the episodes of the meta-validation topics: as many dialogues as in training, scored as in the test."""
+    return held_out_episodes(
+        topics.of(topics.split.validation),
+        tokenizer,
+        shots=[sampler["shots"]],
+        queries=sampler["queries"],
+        episodes_per_topic=episodes_per_topic,
+        seed=protocol.seed,
+        context_turns=sampler["context_turns"],
+        max_tokens=sampler["max_tokens"],
+        query_max_tokens=protocol.max_tokens,
+        loss_on=sampler["loss_on"],
+        with_others=with_others,
+        options="sampler",
+    )

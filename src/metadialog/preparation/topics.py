@@ -1,0 +1,144 @@
+"""From a data set to topics and their split: all that can be said of the dialogues before any of it is a tensor.
+
+A corpus is prepared once and then taken from the cache. Its key there is a digest of all that it depends on: the
+content of the files that were read, the options, and the code that has made it. So a changed file, option or version is
+never served what is stale.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from metadialog import text
+from metadialog.cache.entries import entry, temporary
+from metadialog.cache.keys import digest_code, digest_files, key
+from metadialog.cache.place import cache_directory
+from metadialog.config import build
+from metadialog.datasets.corpus import Corpus
+from metadialog.datasets.dialogue import Dataset, FromFiles
+from metadialog.datasets.dialogues import Dialogues
+from metadialog.datasets.store import open_store, write_store
+from metadialog.downloads.copies import downloaded
+from metadialog.errors import DataError
+from metadialog.splits.split import Split, TopicSplit
+
+PREPARED = "prepared"
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The dialogues of a data set, and which topics are for what.
+
+    Attributes:
+        corpus: all dialogues.
+        split: the topics of each part.
+        language: of the texts, its ISO 639 code.
+        cache: the cache folder; None if nothing is to be kept.
+        key: the corpus's key in it; None if it is not there.
+    """
+
+    corpus: Corpus
+    split: TopicSplit
+    language: str
+    cache: Path | None = None
+    key: str | None = None
+
+    def of(self, names: Iterable[str]) -> dict[str, Dialogues]:
+        """Return the dialogues of some topics."""
+        return {name: self.corpus.topics[name] for name in names}
+
+    def summary(self) -> str:
+        """Say in one line what there is."""
+        parts = f"{len(self.split.train)} meta-train, {len(self.split.validation)} meta-validation"
+        kept = sum(len(dialogues) for dialogues in self.corpus.topics.values())
+        line = f"{self.corpus.name}: {kept} dialogues; topics: {parts}, {len(self.split.test)} meta-test"
+        if self.split.dropped:
+            few = ", ".join(f"{topic} ({count})" for topic, count in self.split.dropped.items())
+            line += f"; dropped for too few dialogues: {few}"
+        return line
+
+
+def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str | None = None) -> Topics:
+    """Read a data set and split its topics.
+
+    Args:
+        dataset: the config node of the data set; with `root: null` it is the copy that has been downloaded.
+        split: the config node of the split.
+        cache: the cache folder; None for the usual one.
+
+    Raises:
+        DataError: the data set has not been downloaded, or cannot be read.
+    """
+    place = cache_directory(cache)
+    node = located(dataset, place)
+    source: Dataset = build(node)
+    splitter: Split = build(split)
+    corpus, key = prepared_corpus(node, source, place)
+    return Topics(corpus, splitter.split(corpus.sizes, source.paper_split), source.language, cache=place, key=key)
+
+
+def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
+    """Return the config node of a data set, with the downloaded copy as root where no other is named.
+
+    Raises:
+        DataError: it has not been downloaded.
+    """
+    if dataset.get("root", "") is not None:
+        return dataset
+    source = getattr(build(dataset), "source", None)
+    return dataset if source is None else {**dataset, "root": str(downloaded(source, cache))}
+
+
+class _ChangedError(Exception):
+    """The files have changed while they were read."""
+
+
+def prepared_corpus(node: Mapping[str, Any], source: Dataset, cache: Path) -> tuple[Corpus, str | None]:
+    """Return the corpus of a data set, memory-mapped, and the key that it has in the cache.
+
+    The key is None, and the corpus read for this run alone, if it is not known which files it comes from.
+
+    Args:
+        node: the config node of the data set.
+        source: the data set.
+        cache: the cache folder.
+
+    Raises:
+        DataError: the data set cannot be read, or changes all the time; nothing is left of it in the cache.
+    """
+    for _ in range(_ATTEMPTS):
+        found = _corpus_key(node, source)
+        if found is None:
+            return open_store(temporary(partial(write_store, source))), None
+
+        def write(folder: Path, expected: str = found) -> None:
+            write_store(source, folder)
+            if _corpus_key(node, source) != expected:
+                raise _ChangedError
+
+        try:
+            return open_store(entry(cache / PREPARED / f"dialogues-{found}", write)), found
+        except _ChangedError:
+            continue
+    raise DataError(f"dataset {source.name}: its files change while they are read; they should lie still")
+
+
+def _corpus_key(node: Mapping[str, Any], source: Dataset) -> str | None:
+    if isinstance(source, FromFiles):
+        paths = list(source.files())
+    else:
+        paths = [Path(node[option]).expanduser() for option in ("root", "path") if isinstance(node.get(option), str)]
+    # What is not in files, such as a data set of a hub, may change without a sign: it is read anew each time.
+    if not any(path.exists() for path in paths):
+        return None
+    code = digest_code([package(node), "metadialog.datasets", text])
+    return key(node=dict(node), name=source.name, files=digest_files(paths), code=code)
+
+
+def package(node: Mapping[str, Any]) -> str:
+    """Return the name of the module that a config node's class is in."""
+    return str(node["_target_"]).rpartition(".")[0]

@@ -1,0 +1,125 @@
+"""`metrics.jsonl`: the local truth of what a run measured."""
+
+import json
+import logging
+import math
+import os
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from metadialog.errors import RunError
+
+_log = logging.getLogger(__name__)
+
+Split = Literal["meta_train", "meta_validation", "meta_test"]
+
+
+class MetricsFile:
+    """Appends scalars to a file of JSON lines, each with exactly `step`, `split`, `name`, `value` and `time`.
+
+    `step` is the outer step, `time` the seconds since the epoch. JSON knows no NaN and no infinity: such a
+    value is written as null, so that every line stays valid for every reader. Finite values are written with
+    as many digits as give back the same float.
+
+    Where the file cannot be written, as on a full disk, that is said once, and its lines wait in memory until it can.
+
+    Args:
+        path: the file; it is made with its directory if absent, and continued if present.
+
+    Raises:
+        RunError: another process is writing to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+        self._waiting = b""
+        self._problem: OSError | None = None
+        if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            self._lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
+        """Append one line per value, all with the same time, and write them at once."""
+        now = time.time()
+        for name, value in values.items():
+            number = float(value)
+            line = {
+                "step": int(step),
+                "split": split,
+                "name": name,
+                "value": number if math.isfinite(number) else None,
+                "time": now,
+            }
+            self._waiting += json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        self._write()
+
+    def position(self) -> int:
+        """Return the length of the file in bytes, with all of it on the disk; for a checkpoint to keep.
+
+        Raises:
+            OSError: some of it cannot be written.
+        """
+        self._write()
+        if self._problem is not None:
+            raise OSError(self._problem.errno, self._problem.strerror, str(self._path)) from self._problem
+        os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
+
+    def truncate(self, position: int) -> None:
+        """Drop what was written after a checkpoint, so that a resumed run does not tell it twice.
+
+        Args:
+            position: length in bytes at the checkpoint, from `position`.
+
+        Raises:
+            RunError: the file is shorter than that, so it is not the file of that checkpoint.
+        """
+        length = self.position()
+        if length < position:
+            raise RunError(
+                f"{self._path}: {length} bytes long, but the checkpoint was written at {position} bytes; "
+                f"resume needs the metrics file that belongs to the checkpoint"
+            )
+        self._file.truncate(position)
+
+    def close(self) -> None:
+        """Close the file. A second call does nothing."""
+        if not self._file.closed:
+            self._write()
+            self._file.close()
+
+    def _write(self) -> None:
+        """Write what waits, as far as it goes."""
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[self._file.write(self._waiting) or 0 :]
+        except OSError as error:
+            if self._problem is None:
+                _log.warning("%s cannot be written (%s): its lines wait in memory", self._path, error.strerror)
+            self._problem = error
+            return
+        self._problem = None
+
+    def _lock(self) -> None:
+        """Keep other processes out, such as a second `resume=` of the same run; the lock ends with the process."""
+        try:
+            import fcntl
+        except ImportError:  # Windows has none
+            return
+        try:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise RunError(f"{self._path}: another process is writing this run; wait for its end, or end it") from error
+        except OSError:  # a file system without locks
+            return

@@ -1,0 +1,166 @@
+"""The directory that a run leaves behind, and its status."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from metadialog.errors import PrunedError, RunError
+from metadialog.overrides import typed
+from metadialog.runs import layout
+from metadialog.runs.atomic import replacing, write_atomically
+from metadialog.runs.config_file import read_config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LIBRARIES = ("metadialog", "torch", "learn2learn", "hydra-core", "omegaconf", "wandb", "tokenizers", "numpy")
+
+
+class RunDirectory:
+    """Where everything of a run lies; downstream reads nothing else.
+
+    Attributes:
+        path: the directory.
+        metrics: one JSON object a line: step, split, name, value, time.
+        records: the adaptation records (Parquet).
+        samples: one JSON object a line: replies before and after adaptation.
+        selection: what was chosen on the meta-validation topics, and from what (JSON).
+        cost: what training and evaluation took (JSON).
+        last, best: the checkpoints.
+        model: the exported model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / layout.CONFIG
+        self.status = path / layout.STATUS
+        self.metrics = path / layout.METRICS
+        self.records = path / layout.RECORDS
+        self.samples = path / layout.SAMPLES
+        self.selection = path / layout.SELECTION
+        self.cost = path / layout.COST
+        self.last = path / layout.CHECKPOINTS / layout.LAST
+        self.best = path / layout.CHECKPOINTS / layout.BEST
+        self.model = path / layout.MODEL
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the resolved config."""
+        write_atomically(self.config, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+
+    def read_config(self) -> dict[str, Any]:
+        """Read the resolved config back.
+
+        Raises:
+            RunError: there is none, or it cannot be read.
+        """
+        return read_config(self.config)
+
+    def read_status(self) -> dict[str, Any]:
+        """Read `status.json` back.
+
+        Raises:
+            RunError: there is none, or it cannot be read.
+        """
+        try:
+            status = json.loads(self.status.read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.status}: no readable status of a run: {error}") from error
+        if not isinstance(status, dict) or "status" not in status:
+            raise RunError(f"{self.status}: no status of a run: it should be an object with the key status")
+        return status
+
+    def check_finished(self) -> None:
+        """Check that the run came to its end.
+
+        Raises:
+            RunError: it did not, or this is not the directory of a run.
+        """
+        status = self.read_status()["status"]
+        if status != "finished":
+            raise RunError(
+                f"{self.path}: the run is {status}, not finished; go on with it by {typed('resume', str(self.path))}"
+            )
+
+    def check_new(self) -> None:
+        """Check that no other run is here.
+
+        Raises:
+            RunError: there is.
+        """
+        if self.status.exists():
+            raise RunError(f"{self.path}: holds a run already; choose another directory")
+
+    def write_results(
+        self, records: "pd.DataFrame", metadata: Mapping[bytes, bytes], samples: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Write the records, with the metadata of their file, and the samples."""
+        from metadialog.runs.records import write_table
+
+        with replacing(self.records) as partial:
+            write_table(partial, records, metadata)
+        lines = (json.dumps(sample, ensure_ascii=False) for sample in samples)
+        write_atomically(self.samples, "".join(f"{line}\n" for line in lines))
+
+    @contextmanager
+    def running(self, seeds: Mapping[str, int], command: str) -> Iterator[None]:
+        """Keep `status.json`: running, then finished, or failed or pruned and why.
+
+        Args:
+            seeds: by what they are for.
+            command: what the user typed.
+        """
+        started = {
+            "status": "running",
+            "reason": None,
+            "command": command,
+            "started": _now(),
+            "ended": None,
+            "seeds": dict(seeds),
+            "git_revision": _git_revision(),
+            "versions": {"python": platform.python_version(), **{n: metadata.version(n) for n in _LIBRARIES}},
+        }
+        self._write_status(started)
+        try:
+            yield
+        except BaseException as error:
+            # An interrupt is recorded like any other end, and goes on its way.
+            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+            status = "pruned" if isinstance(error, PrunedError) else "failed"
+            with suppress(OSError):  # on a full disk the status stays as it was, and the first error is the one to tell
+                self._write_status({**started, "status": status, "reason": reason, "ended": _now()})
+            raise
+        self._write_status({**started, "status": "finished", "ended": _now()})
+
+    def _write_status(self, status: Mapping[str, object]) -> None:
+        write_atomically(self.status, json.dumps(status, indent=2) + "\n")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _git_revision() -> str | None:
+    """Return the revision of the checkout that this package runs from, marked if it was changed since."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
+        if tracked.returncode != 0:  # an installed package inside somebody else's checkout
+            return None
+        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision.strip() + ("-dirty" if changed.strip() else "")
