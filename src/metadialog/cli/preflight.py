@@ -64,9 +64,9 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
         return
     # These import torch, which the description of data need not wait for.
     from metadialog.experiment.session import find_device
+    from metadialog.runs.run_directory import RunDirectory
     from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
-    from metadialog.training.run_directory import RunDirectory
 
     find_device(config["device"])
     if {"algorithm", "engine", "inner", "objective"} <= config.keys():

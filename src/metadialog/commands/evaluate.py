@@ -23,13 +23,13 @@ from metadialog.experiment.session import (
     use_threads,
 )
 from metadialog.loggers.base import Logger, Status
-from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.preparation.episodes import held_out, selection_episodes
 from metadialog.preparation.topics import load_topics
+from metadialog.runs.metrics_file import MetricsFile
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.statistics.adaptation import adaptation_gain
 from metadialog.training.cost import cost_of
 from metadialog.training.export import load_exported, load_tokenizer
-from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Sinks
 
 Node = dict[str, Any]

@@ -17,12 +17,12 @@ from metadialog.evaluation.selection import NOTHING, read_selection
 from metadialog.experiment.session import Device, find_device, make_algorithm
 from metadialog.preparation.topics import located
 from metadialog.progress import progress
+from metadialog.runs import layout
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.training.export import load_exported, load_tokenizer
-from metadialog.training.run_directory import RunDirectory
 
 Node = dict[str, Any]
-PREDICTIONS = "predictions.jsonl"
 
 
 def predict(
@@ -81,7 +81,7 @@ def predict(
         for request in requests:
             responses.append(predict_response(model, learner, request, encoder, generate, tokenizer, selection))
             report(len(responses))
-    path = Path(HydraConfig.get().runtime.output_dir) / PREDICTIONS
+    path = Path(HydraConfig.get().runtime.output_dir) / layout.PREDICTIONS
     path.parent.mkdir(parents=True, exist_ok=True)
     write_predictions(path, requests, responses)
     console.print(f"predictions: {path}", soft_wrap=True, highlight=False, markup=False)

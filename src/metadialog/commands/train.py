@@ -34,11 +34,12 @@ from metadialog.experiment.session import (
 )
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.local import LocalLogger
-from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.models.parts import freeze
 from metadialog.preparation.episodes import held_out, selection_episodes, train_tokenizer, validation_episodes
 from metadialog.preparation.topics import Topics, load_topics
 from metadialog.progress import progress
+from metadialog.runs.metrics_file import MetricsFile
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.starts.start import Start
 from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -47,7 +48,6 @@ from metadialog.training.cost import Cost, cost_of
 from metadialog.training.distributed import Ranks, ranks
 from metadialog.training.export import export_model, take_weights
 from metadialog.training.resume import total_steps
-from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 Node = dict[str, Any]

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metadialog.generation.base import Generation, forbid, map_state, next_logits
+from metadialog.generation.base import Generation, forbid
 from metadialog.generation.greedy import Greedy
 from metadialog.generation.sampling import Sampling
-from metadialog.models.recurrence import State
+from metadialog.models.protocol import BaseModel, as_dialogue_model, map_state
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Choose = Callable[[Tensor], int]
@@ -45,6 +46,15 @@ class Growing:
         return self.log_probability / max(1, len(self.tokens) + self.finished)
 
 
+@dataclass(slots=True)
+class _Group:
+    """Replies whose next tokens are computed together: their logits, `[rows, vocab]`, and the state of all."""
+
+    rows: list[Growing]
+    logits: Tensor
+    state: Any
+
+
 class Decoder:
     """Generates replies with one model; new ones may join at any time.
 
@@ -57,73 +67,81 @@ class Decoder:
     """
 
     def __init__(self, model: nn.Module, tokenizer: Tokenizer) -> None:
-        self._model = model
+        self._model = as_dialogue_model(model)
         self._device = next(model.parameters()).device
         self._end_id = tokenizer.end_id
         self._forbidden = [tokenizer.pad_id, tokenizer.begin_id, tokenizer.self_id, tokenizer.other_id]
-        self._rows: list[Growing] = []
-        self._logits: Tensor | None = None  # [rows, vocab]
-        self._state: State | None = None
+        self._groups: list[_Group] = []
 
     def __len__(self) -> int:
         """Return the number of replies that are not whole yet."""
-        return len(self._rows)
+        return sum(len(group.rows) for group in self._groups)
 
     def add(self, replies: Sequence[Growing]) -> None:
         """Read the prompts of some replies; those with the same prompt read it once."""
-        prompts = {tuple(reply.prompt) for reply in replies}
-        for prompt in prompts:
+        for prompt in dict.fromkeys(tuple(reply.prompt) for reply in replies):
             rows = [reply for reply in replies if tuple(reply.prompt) == prompt]
-            tokens = torch.tensor([prompt], device=self._device)
-            logits, state = self._model(tokens, None)  # [1, time, vocab]
+            logits, state = self._read(prompt)
             repeated = torch.zeros(len(rows), dtype=torch.int64, device=self._device)
-            self._join(rows, logits[:, -1].expand(len(rows), -1), _select(state, repeated))
+            self._join(_Group(rows, logits[repeated], self._model.select_rows(state, repeated)))
 
     def remove(self, replies: Sequence[Growing]) -> None:
         """Leave off some replies that are not whole."""
-        self._keep([place for place, row in enumerate(self._rows) if row not in replies])
+        for group in self._groups:
+            self._keep(group, [place for place, row in enumerate(group.rows) if row not in replies])
+        self._groups = [group for group in self._groups if group.rows]
 
     def step(self) -> list[Growing]:
         """Choose one more token of every reply; return those that there were.
 
         The ones that are whole now do not come again.
         """
-        if self._logits is None:
-            return []
-        rows = self._rows
-        logits = forbid(self._logits.clone(), self._forbidden)
+        stepped = [row for group in self._groups for row in self._step(group)]
+        self._groups = [group for group in self._groups if group.rows]
+        return stepped
+
+    def _step(self, group: _Group) -> list[Growing]:
+        rows = group.rows
+        logits = forbid(group.logits, self._forbidden)
         log_p = logits.log_softmax(-1)
         chosen = [row.choose(logits[place]) for place, row in enumerate(rows)]
-        for place, (row, token) in enumerate(zip(rows, chosen, strict=True)):
-            row.log_probability += log_p[place, token].item()
+        gained = log_p[range(len(rows)), chosen].tolist()
+        for row, token, gain in zip(rows, chosen, gained, strict=True):
+            row.log_probability += gain
             row.finished = token == self._end_id
             if not row.finished:
                 row.tokens.append(token)
             row.ended = row.finished or len(row.tokens) >= row.max_tokens
         going_on = [place for place, row in enumerate(rows) if not row.ended]
         if len(going_on) < len(rows):
-            self._keep(going_on)
-        if self._rows and self._state is not None:
-            tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._device)
-            self._logits, self._state = next_logits(self._model, tokens, self._state)
+            self._keep(group, going_on)
+        if group.rows:
+            tokens = torch.tensor([row.tokens[-1] for row in group.rows], device=self._device)
+            group.logits, group.state = self._model.step(tokens, group.state)
         return rows
 
-    def _join(self, rows: Sequence[Growing], logits: Tensor, state: State) -> None:
-        if self._logits is None or self._state is None:
-            self._rows, self._logits, self._state = list(rows), logits, state
-            return
-        self._rows = [*self._rows, *rows]
-        self._logits = torch.cat([self._logits, logits])
-        self._state = map_state(_beside, self._state, state)
+    def _read(self, prompt: Sequence[int]) -> tuple[Tensor, Any]:
+        tokens = torch.tensor([prompt], device=self._device)
+        if getattr(type(self._model), "read", None) is not BaseModel.read:
+            return self._model.read(tokens, torch.tensor([len(prompt)], device=self._device))
+        logits, state = self._model(tokens)  # all at once: there is no row whose prompt is shorter
+        return logits[:, -1], state
 
-    def _keep(self, places: list[int]) -> None:
-        if not places:
-            self._rows, self._logits, self._state = [], None, None
+    def _join(self, group: _Group) -> None:
+        """Put a group beside another one, where states are built as `State` says."""
+        if not self._groups or getattr(type(self._model), "select_rows", None) is not BaseModel.select_rows:
+            self._groups.append(group)
             return
-        self._rows = [self._rows[place] for place in places]
-        index = torch.tensor(places, device=self._device)
-        if self._logits is not None and self._state is not None:
-            self._logits, self._state = self._logits[index], _select(self._state, index)
+        first = self._groups[0]
+        first.rows = [*first.rows, *group.rows]
+        first.logits = torch.cat([first.logits, group.logits])
+        first.state = map_state(_beside, first.state, group.state)
+
+    def _keep(self, group: _Group, places: list[int]) -> None:
+        group.rows = [group.rows[place] for place in places]
+        if places:
+            index = torch.tensor(places, device=self._device)
+            group.logits, group.state = group.logits[index], self._model.select_rows(group.state, index)
 
 
 def choice(generation: Generation, seed: int) -> Choose | None:
@@ -144,10 +162,6 @@ def choice(generation: Generation, seed: int) -> Choose | None:
         return int(torch.searchsorted(cumulative / cumulative[-1], random.random(), right=True))
 
     return draw
-
-
-def _select(state: State, rows: Tensor) -> State:
-    return map_state(lambda part: part.index_select(1, rows), state)
 
 
 def _beside(first: Tensor, second: Tensor) -> Tensor:

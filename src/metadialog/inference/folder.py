@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from metadialog.algorithms.base import Algorithm, Tools
-from metadialog.config import build, read
+from metadialog.config import build
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.engines.auto import AutoEngine
 from metadialog.errors import RunError
@@ -18,21 +18,13 @@ from metadialog.inference.compute import THREADS, computing
 from metadialog.inference.dialogues import read_dialogues
 from metadialog.inference.generations import ways
 from metadialog.inference.model import AdaptableModel, Equipment
+from metadialog.runs.atomic import write_atomically
+from metadialog.runs.config_file import read_config
+from metadialog.runs.layout import MODEL_CONFIG, SELECTION, SUPPORT, WEIGHTS
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.atomic import write_atomically
-from metadialog.training.export import (
-    CONFIG,
-    WEIGHTS,
-    export_model,
-    load_exported,
-    load_tokenizer,
-    read_exported_config,
-)
-from metadialog.training.run_directory import RunDirectory
-
-SELECTION = "selection.json"
-SUPPORT = "support.jsonl"
+from metadialog.training.export import export_model, load_exported, load_tokenizer, read_exported_config
 
 
 def load_model(
@@ -105,7 +97,7 @@ def to_jsonl(dialogues: Sequence[Dialogue]) -> str:
 def _algorithm(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
     missing = [key for key in ("model", "algorithm", "inner", "objective", "sampler") if key not in config]
     if missing:
-        raise RunError(f"{folder / CONFIG}: damaged: {', '.join(missing)} should be in it")
+        raise RunError(f"{folder / MODEL_CONFIG}: damaged: {', '.join(missing)} should be in it")
     # All engines adapt alike; they differ in the meta-gradient, which is not asked for here.
     engine = AutoEngine(memory=1024)
     objective = config["objective"]
@@ -120,7 +112,7 @@ def _generation(given: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict(config["generation"])
     of_run = RunDirectory(given).config
     if of_run.exists():
-        return dict(read(of_run).get("generation", ways()["greedy"]))
+        return dict(read_config(of_run).get("generation", ways()["greedy"]))
     return ways()["greedy"]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 from metadialog.episodes import Batch
 from metadialog.errors import ConfigError, DataError
 from metadialog.evaluation.retrieval import similarities
@@ -26,7 +26,7 @@ from metadialog.inference.generations import GenerationLike, as_generation
 from metadialog.inference.results import CurvePoint, DialogueScore, NearExchange, Reply
 from metadialog.inference.sharing import Snapshot, changed_parameters, share
 from metadialog.inference.text import Text
-from metadialog.samplers.exchanges import MIN_TURNS, ExchangeEncoder
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 MAX_STEPS = 10

@@ -1,6 +1,5 @@
 """Everything that `metadialog table` writes."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,6 +17,7 @@ from metadialog.reports.latex import latex
 from metadialog.reports.markdown import markdown
 from metadialog.reports.page import Picture, page
 from metadialog.reports.reach import reach_grids
+from metadialog.runs.atomic import write_atomically
 from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import Metric
 
@@ -47,9 +47,7 @@ class Report:
         """Write the files into a directory, each whole or not at all; other files there stay."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
-            temporary = directory / f".{name}.{os.getpid()}"
-            temporary.write_bytes(content)
-            temporary.replace(directory / name)
+            write_atomically(directory / name, content)
         if self.without_cost:  # that of an earlier report would pass for this one's
             (directory / "cost.png").unlink(missing_ok=True)
 

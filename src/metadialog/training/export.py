@@ -12,18 +12,13 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.config import build, read
+from metadialog.config import build
 from metadialog.errors import RunError
 from metadialog.models.parts import freeze
+from metadialog.runs.atomic import replacing, write_atomically
+from metadialog.runs.config_file import read_config
+from metadialog.runs.layout import LEARNED, MODEL_CONFIG, OLD_MODEL_CONFIG, TOKENIZER, WEIGHTS
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.atomic import replacing, write_atomically
-
-WEIGHTS = "model.safetensors"
-LEARNED = "algorithm.safetensors"
-TOKENIZER = "tokenizer.json"
-CONFIG = "config.json"
-YAML_CONFIG = "config.yaml"
-"""What version 0.1.0 wrote in place of `CONFIG`."""
 
 _KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
 
@@ -62,7 +57,7 @@ def export_model(
         _save_tensors(directory / LEARNED, algorithm.learned)
     with replacing(directory / TOKENIZER) as partial:
         tokenizer.save(partial)
-    write_atomically(directory / CONFIG, json.dumps({"library_name": "metadialog", **kept}, indent=2) + "\n")
+    write_atomically(directory / MODEL_CONFIG, json.dumps({"library_name": "metadialog", **kept}, indent=2) + "\n")
 
 
 def read_exported_config(directory: Path) -> dict[str, Any]:
@@ -71,17 +66,17 @@ def read_exported_config(directory: Path) -> dict[str, Any]:
     Raises:
         RunError: it is missing or damaged.
     """
-    old = directory / YAML_CONFIG
-    if old.exists() and not (directory / CONFIG).exists():
-        return read(old)
+    old = directory / OLD_MODEL_CONFIG
+    if old.exists() and not (directory / MODEL_CONFIG).exists():
+        return read_config(old)
     try:
-        config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((directory / MODEL_CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(
-            f"{directory / CONFIG}: no readable config of a model: {' '.join(str(error).split())}"
+            f"{directory / MODEL_CONFIG}: no readable config of a model: {' '.join(str(error).split())}"
         ) from error
     if not isinstance(config, dict):
-        raise RunError(f"{directory / CONFIG}: no config of a model: it should hold an object")
+        raise RunError(f"{directory / MODEL_CONFIG}: no config of a model: it should hold an object")
     return config
 
 
