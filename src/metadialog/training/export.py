@@ -19,6 +19,7 @@ from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.config_file import read_config
 from metadialog.runs.layout import LEARNED, MODEL_CONFIG, OLD_MODEL_CONFIG, TOKENIZER, WEIGHTS
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.model_card import About, about_run, dump, write_card
 
 _KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
 
@@ -36,7 +37,12 @@ _DAMAGE = (
 
 
 def export_model(
-    directory: Path, model: nn.Module, algorithm: Algorithm, tokenizer: Tokenizer, config: Mapping[str, Any]
+    directory: Path,
+    model: nn.Module,
+    algorithm: Algorithm,
+    tokenizer: Tokenizer,
+    config: Mapping[str, Any],
+    about: About | None = None,
 ) -> None:
     """Write a model so that it can be used without its run.
 
@@ -46,6 +52,7 @@ def export_model(
         algorithm: what it has learned beside the model is kept.
         tokenizer: its tokenizer.
         config: the run's resolved config, or that of an exported model; what the model and its use need of it is kept.
+        about: what its card says; None for what the config says.
 
     Raises:
         OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
@@ -57,7 +64,10 @@ def export_model(
         _save_tensors(directory / LEARNED, algorithm.learned)
     with replacing(directory / TOKENIZER) as partial:
         tokenizer.save(partial)
-    write_atomically(directory / MODEL_CONFIG, json.dumps({"library_name": "metadialog", **kept}, indent=2) + "\n")
+    about = about or about_run(config)
+    content = {"library_name": "metadialog", "about": about.to_dict(), **kept}
+    write_atomically(directory / MODEL_CONFIG, dump(content))
+    write_card(directory, about)
 
 
 def read_exported_config(directory: Path) -> dict[str, Any]:
