@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from metadialog.config import build, check, nearest, schema
+from metadialog.config import build, check, nearest
 from metadialog.errors import ConfigError
 from metadialog.generation.base import Generation
+from metadialog.options import schema
 
 GenerationLike = Generation | str | Mapping[str, Any] | None
 """A way of generating: itself, its name, or options, such as `{"temperature": 0.7}`; None for the model's own."""
