@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.export import export_model, load_exported, load_tokenizer, read_exported_config
+from metadialog.training.model_card import About, about_from, about_run, slug
 
 
 def load_model(
@@ -55,6 +56,7 @@ def load_model(
         generation=build(_generation(given, config)),
         selection=_selection(given, exported),
         config=config,
+        about=_about(given, exported, config),
         threads=threads,
     )
     support = read_dialogues(exported / SUPPORT) if (exported / SUPPORT).exists() else []
@@ -78,10 +80,15 @@ def model_folder(folder: Path) -> Path:
     raise RunError(f"{folder}: holds no model; it should be the directory of a run or an exported model")
 
 
-def save_model(model: AdaptableModel, folder: Path) -> None:
+def save_model(model: AdaptableModel, folder: Path, name: str | None = None) -> None:
     """Write a model to a folder; see `AdaptableModel.save`."""
     equipment = model.equipment
-    export_model(folder, model.module, equipment.algorithm, equipment.tokenizer, dict(equipment.config))
+    about = equipment.about
+    if name is None and about.adapted_to is not None:  # it is another model than its parent
+        name = folder.resolve().name
+    if name is not None:
+        about = replace(about, name=slug(name))
+    export_model(folder, model.module, equipment.algorithm, equipment.tokenizer, dict(equipment.config), about)
     if equipment.selection.grid:
         write_atomically(folder / SELECTION, equipment.selection.to_json(equipment.algorithm.name))
     if equipment.algorithm.retrieves:  # its replies are taken from them
@@ -104,6 +111,13 @@ def _algorithm(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) ->
     tools = Tools(engine, build(config["inner"]), build(objective, tokenizer))
     algorithm: Algorithm = build(config["algorithm"], tools)
     return algorithm
+
+
+def _about(given: Path, exported: Path, config: Mapping[str, Any]) -> About:
+    if "about" in config:
+        return about_from(config["about"], exported / MODEL_CONFIG)
+    of_run = RunDirectory(given).config
+    return about_run(read_config(of_run) if of_run.exists() else config)
 
 
 def _generation(given: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:

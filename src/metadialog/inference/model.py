@@ -28,6 +28,7 @@ from metadialog.inference.sharing import Snapshot, changed_parameters, share
 from metadialog.inference.text import Text
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.model_card import About, AdaptedTo
 
 MAX_STEPS = 10
 """Inner steps that are tried where held-out dialogues choose their number."""
@@ -44,6 +45,7 @@ class Equipment:
         generation: makes replies where no other way is asked for.
         selection: inner rates and steps as chosen on the meta-validation topics, if they were.
         config: what the exported model's config file holds.
+        about: what is known of the model.
         threads: CPU threads; None for the calling program's number.
     """
 
@@ -53,6 +55,7 @@ class Equipment:
     generation: Generation
     selection: Selection
     config: Mapping[str, Any]
+    about: About
     threads: int | None = THREADS
 
 
@@ -108,6 +111,11 @@ class AdaptableModel:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer."""
         return self._equipment.tokenizer
+
+    @property
+    def name(self) -> str:
+        """The name of the model, as its card has it."""
+        return self._equipment.about.name
 
     @property
     def equipment(self) -> Equipment:
@@ -171,7 +179,9 @@ class AdaptableModel:
             if best is None:  # every algorithm yields the model before adaptation
                 raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
             module = share(best, self._module)
-        return AdaptableModel(module, self._equipment, self, support, curve, best.step)
+        adapted_to = _adapted_to(self._equipment.about.name, len(support), len(held), curve, best.step)
+        equipment = replace(self._equipment, about=replace(self._equipment.about, adapted_to=adapted_to))
+        return AdaptableModel(module, equipment, self, support, curve, best.step)
 
     @overload
     def reply(
@@ -277,15 +287,19 @@ class AdaptableModel:
         ordered = sorted(range(len(near)), key=lambda place: -near[place])[:n]
         return [NearExchange(near[place], exchanges[place].context, exchanges[place].response) for place in ordered]
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, name: str | None = None) -> None:
         """Write the model to a folder, from which `load_model` and others can load it.
+
+        Args:
+            folder: is made; a model that is there is replaced.
+            name: of the model, for its card; None for its own or, if it was adapted, that of the folder.
 
         Raises:
             RunError, OSError: the folder cannot be written.
         """
         from metadialog.inference.folder import save_model
 
-        save_model(self, Path(folder))
+        save_model(self, Path(folder).expanduser(), name)
 
     def with_threads(self, threads: int | None) -> "AdaptableModel":
         """Return the same model, computing with another number of CPU threads."""
@@ -339,6 +353,13 @@ class AdaptableModel:
 
     def _retrieved(self, turns: Sequence[Turn], n: int) -> list[Reply]:
         return [Reply(near.response) for near in self.nearest(list(turns), n)] or [Reply("")]
+
+
+def _adapted_to(parent: str, dialogues: int, held_out: int, curve: Sequence[CurvePoint], step: int) -> AdaptedTo:
+    losses = [
+        point.support_loss if point.held_out_loss is None else point.held_out_loss for point in (curve[0], curve[step])
+    ]
+    return AdaptedTo(parent, dialogues, held_out, step, *losses)
 
 
 def _point(model: nn.Module, step: int, support: Batch, held_out: Batch | None) -> CurvePoint:

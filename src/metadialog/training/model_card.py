@@ -147,8 +147,8 @@ def _metadata(about: About) -> dict[str, Any]:
 def _what(about: About) -> str:
     seed = "" if about.seed is None else f" with seed {about.seed}"
     trained = (
-        f"A dialogue model, meta-trained by `{about.algorithm}` on the topics of {about.dataset}{seed}, to be adapted to"
-        " a new topic by a few example dialogues and a few gradient steps."
+        f"A dialogue model, trained by `{about.algorithm}` on the topics of {about.dataset}{seed}, to be adapted to a "
+        "new topic by a few example dialogues and a few gradient steps."
     )
     adapted = about.adapted_to
     if adapted is None:
@@ -171,8 +171,8 @@ mine = model.adapt("my_dialogues.jsonl")       # a few dialogues of your topic
 print(mine.reply("Hello, how are you?"))
 ```
 
-Or `metadialog chat run={about.name}`. The weights are safetensors, the tokenizer is one of the `tokenizers` library, and
-`config.json` names the classes and their options; nothing is unpickled."""
+Or `metadialog chat run={about.name}`. The weights are safetensors, the tokenizer is one of the `tokenizers` library,
+and `config.json` names the classes and their options; nothing is unpickled."""
 
 
 def _results(about: About) -> str:
@@ -180,9 +180,8 @@ def _results(about: About) -> str:
     lines = []
     if adapted is not None:
         scored = f"{_count(adapted.held_out, 'held-out dialogue')}" if adapted.held_out else "the dialogues adapted to"
-        lines.append(
-            f"Loss on {scored}: {adapted.loss_before:.3f} nats a token before adaptation, {adapted.loss_after:.3f} after."
-        )
+        losses = f"{adapted.loss_before:.3f} nats a token before adaptation, {adapted.loss_after:.3f} after"
+        lines.append(f"Loss on {scored}: {losses}.")
     if about.results:
         header = " | ".join("before" if step == "0" else f"{step} steps" for step in about.results)
         row = " | ".join(f"{value:,.1f}" for value in about.results.values())
@@ -196,9 +195,9 @@ def _results(about: About) -> str:
 
 def _limits(about: About) -> str:
     return (
-        "## Limits\n\nA small model that has seen a few thousand turns: it imitates the manner of its dialogues, does not"
-        f" know facts, and says what is wrong or makes no sense. It speaks the language of its data ({about.language}). It"
-        " was not filtered, aligned or tested for safety; a person should stand between it and anybody who relies on it."
+        "## Limits\n\nIt imitates the manner of its dialogues; it knows no facts, and what it says may be wrong or make "
+        f"no sense. It speaks the language of its data ({about.language}). It was not filtered, aligned or tested for "
+        "safety: let nobody rely on its replies without a person between."
     )
 
 
