@@ -129,8 +129,8 @@ def test_held_out_dialogues_choose_the_number_of_steps(model: AdaptableModel) ->
     held_out = [["what is the weather like", "quite cold and wet, I am afraid"]]
     adapted = model.adapt(support, held_out=held_out, rate=20)
     losses = [point.held_out_loss for point in adapted.curve if point.held_out_loss is not None]
-    assert len(losses) == 11
-    assert adapted.step == losses.index(min(losses)) < 10
+    assert adapted.step == losses.index(min(losses))
+    assert 0 < len(losses) - 1 - adapted.step <= 3
     assert adapted.score(held_out).loss == pytest.approx(min(losses))
     assert model.adapt(support, steps=adapted.step, rate=20).score(held_out) == adapted.score(held_out)
 

@@ -46,7 +46,7 @@ def preflight(command: str, arguments: list[str]) -> None:
             if not options.cfg:
                 check(config)
                 _check_surroundings(config, multirun=options.multirun)
-        if not options.cfg and _computes(config):
+        if not options.cfg and _computes(config) and "output" not in config:
             check_output(config_name, options.overrides, multirun=options.multirun)
         if plan:
             check_storage(config_name, options.overrides)
@@ -82,7 +82,7 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
             check_steps(checkpoint, config)
     if "training" in config and config["start"].get("run") is not None:
         RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
-    if config.get("run") is not None:
+    if config.get("run") is not None and "inner" in config:  # else an exported model is enough
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 
 

@@ -30,8 +30,11 @@ from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, AdaptedTo
 
-MAX_STEPS = 10
-"""Inner steps that are tried where held-out dialogues choose their number."""
+MAX_STEPS = 50
+"""Most inner steps that are tried where held-out dialogues choose their number."""
+
+PATIENCE = 3
+"""Inner steps without a better loss of the held-out dialogues after which no more are tried."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,9 @@ class AdaptableModel:
 
         Args:
             dialogues: to adapt to; those of fewer than two turns are passed over.
-            steps: inner steps. None: the number that is best on the held-out dialogues, up to `MAX_STEPS`; without any,
-                the number that was chosen on the meta-validation topics for the nearest number of dialogues, or the
-                algorithm's own.
+            steps: inner steps. None: the number that is best on the held-out dialogues, up to `MAX_STEPS` and to
+                `PATIENCE` after the best one; without any, the number that was chosen on the meta-validation topics
+                for the nearest number of dialogues, or the algorithm's own.
             held_out: dialogues that each step is scored on, and that are not adapted to.
             rate: what the algorithm's inner rates are multiplied by. None: as chosen on the meta-validation topics, or
                 1.
@@ -163,7 +166,7 @@ class AdaptableModel:
         choosing = steps is None and bool(held)
         if steps is None:
             own = self._equipment.algorithm.inner_steps if chosen is None else chosen.inner_step
-            steps = max(own, MAX_STEPS) if held else own
+            steps = MAX_STEPS if held else own
         curve: list[CurvePoint] = []
         best: Snapshot | None = None
         with self._computing():
@@ -176,6 +179,8 @@ class AdaptableModel:
                     on_step(point)
                 if not choosing or best is None or _is_better(point, curve[best.step]):
                     best = Snapshot(step, adapted, changed_parameters(adapted, self._module) if choosing else None)
+                elif step >= best.step + PATIENCE:
+                    break
             if best is None:  # every algorithm yields the model before adaptation
                 raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
             module = share(best, self._module)
