@@ -1,4 +1,4 @@
-"""`metadialog adapt run=DIR dialogues=FILE output=DIR`: adapt a trained model to dialogues, and keep what comes of it."""
+"""`metadialog adapt run=DIR dialogues=FILE output=DIR`: adapt a trained model to dialogues, and keep it."""
 
 import shutil
 from pathlib import Path

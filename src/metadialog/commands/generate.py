@@ -117,7 +117,7 @@ class _Answers:
     def _one(self, reply: Reply) -> dict[str, Any]:
         shown: dict[str, Any] = {"reply": str(reply)}
         if self._scores:
-            shown["score"] = reply.score if reply.score == reply.score else None  # noqa: PLR0124 - NaN is not JSON
+            shown["score"] = reply.score if reply.score == reply.score else None
         return shown
 
 
@@ -201,5 +201,3 @@ def _batches(source: BinaryIO, size: int) -> Iterator[list[tuple[int, bytes]]]:
                 break
         if batch:
             yield batch
-
-

@@ -17,6 +17,16 @@ from metadialog.runs.atomic import write_atomically
 
 USER, BOT = SPEAKERS
 
+HELP = """\
+/adapt FILE        adapt to the dialogues of a file: JSON, JSON Lines, or a turn a line
+/before            answer the last turn without adaptation
+/why               the nearest exchanges that the model was adapted to
+/temperature 0.7   draw words, the more freely the higher; 0: the most probable ones
+/save FILE         write the conversation, as JSON Lines
+/reset             begin anew, without adaptation
+/help              this list
+/quit              end"""
+
 
 @dataclass(slots=True)
 class Conversation:
@@ -135,18 +145,7 @@ class Conversation:
         yield f"saved {len(self.turns)} turns to {path}"
 
     def _help(self, _: str) -> Iterator[str]:
-        yield "\n".join(
-            [
-                "/adapt FILE        adapt to the dialogues of a file: JSON, JSON Lines, or a turn a line",
-                "/before            answer the last turn without adaptation",
-                "/why               the nearest exchanges that the model was adapted to",
-                "/temperature 0.7   draw words, the more freely the higher; 0: the most probable ones",
-                "/save FILE         write the conversation, as JSON Lines",
-                "/reset             begin anew, without adaptation",
-                "/help              this list",
-                "/quit              end",
-            ]
-        )
+        yield HELP
 
     def _quit(self, _: str) -> Iterator[str]:
         self.ended = True

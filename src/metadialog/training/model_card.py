@@ -195,9 +195,9 @@ def _results(about: About) -> str:
 
 def _limits(about: About) -> str:
     return (
-        "## Limits\n\nIt imitates the manner of its dialogues; it knows no facts, and what it says may be wrong or make "
-        f"no sense. It speaks the language of its data ({about.language}). It was not filtered, aligned or tested for "
-        "safety: let nobody rely on its replies without a person between."
+        "## Limits\n\nIt imitates the manner of its dialogues; it knows no facts, and what it says may be wrong or "
+        f"make no sense. It speaks the language of its data ({about.language}). It was not filtered, aligned or tested "
+        "for safety: let nobody rely on its replies without a person between."
     )
 
 
