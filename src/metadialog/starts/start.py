@@ -49,4 +49,4 @@ class FromRun(Start):
 
     suffix = "_warm"
 
-    run: Annotated[str, MinLen(1)] = FROM_YAML
+    run: Annotated[str, MinLen(1)] = FROM_YAML  # type: ignore[misc]
