@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
-from metadialog.errors import LostError, PrunedError, RunError
+from metadialog.errors import ConfigError, LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
 from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger
@@ -28,6 +28,7 @@ from metadialog.sweeps.trial import NoTrial, Trial
 from metadialog.training.checkpoint import Checkpoints
 from metadialog.training.cost import Cost, count_sets, count_weights
 from metadialog.training.distributed import Ranks
+from metadialog.training.unsaved_state import UnsavedState
 
 
 @dataclass(slots=True)
@@ -124,6 +125,11 @@ class Trainer:
         self.clip_norm = clip_norm
         self.validate_every = validate_every
         self.patience = patience
+        if ranks.size > 1 and not algorithm.additive:
+            raise ConfigError(
+                f"algorithm={algorithm.name}: weighs the tasks of a meta-batch against each other, so that "
+                f"{ranks.size} processes cannot share it; train in one process"
+            )
         self.standing = Standing()
         self.cost = Cost()
         self.memory: PeakMemory | None = None  # of training, from its first step on
@@ -162,11 +168,14 @@ class Trainer:
         return self.standing
 
     def _train(self, report: Report) -> None:
+        unsaved = UnsavedState(self.algorithm)
         news = self._validate() if self._is_validation_due() else ""
         self.memory = measure(self.device)
         while self.standing.step < self.steps and not self._is_out_of_patience():
             step = self._step()
             at_validation = self._is_validation_due()
+            if at_validation or self.standing.step == 1:
+                unsaved.check()
             if at_validation:
                 news = self._validate()
             report(self.standing.step, f"meta-loss {step.loss:.3f}  {news}", notable=at_validation)
@@ -223,6 +232,11 @@ class Trainer:
         result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
         result, tokens = self.ranks.combine(self.trained, result, tasks, count_sets(episodes))
         with_gradient = [p for p in self.trained if p.grad is not None]
+        if not with_gradient:
+            raise RunError(
+                f"algorithm={self.algorithm.name}: its outer_step has put no gradient into the `.grad` of any "
+                "parameter, so that nothing would be trained; see metadialog.algorithms.base.assign_gradients"
+            )
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             raise RunError(
