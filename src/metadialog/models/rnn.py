@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
+from metadialog.models.loss import at_places
 from metadialog.models.recurrence import Cell, Hidden, recurrent
 
 
@@ -23,6 +24,7 @@ class DialogModel(nn.Module):
     """
 
     parts: ClassVar = {"embeddings": ("embed.*",), "body": ("rnn.*",), "head": ("project.*", "linear.*")}
+    predicts_at: ClassVar = True
 
     def __init__(
         self,
@@ -46,17 +48,18 @@ class DialogModel(nn.Module):
             # A unit-normal embedding would make logits far too large: start from the output layer's values.
             self.embed.weight = self.linear.weight
 
-    def forward(self, tokens: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
+    def forward(self, tokens: Tensor, hidden: Hidden | None = None, at: Tensor | None = None) -> tuple[Tensor, Hidden]:
         """Predict the token after each token.
 
         Args:
             tokens: token ids, int64, `[batch, time]`.
             hidden: the state to go on from; None to begin.
+            at: places among `batch * time` to predict after, `[places]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, and the state after the last token.
+            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         x, hidden = self.rnn(x, hidden)  # [batch, time, hidden], [layers, batch, hidden]
-        x = self.project(self.drop(x))  # [batch, time, hidden], or [..., embedding] if tied
+        x = self.project(at_places(self.drop(x), at))  # [batch, time, hidden], or [..., embedding] if tied
         return self.linear(x), hidden  # [batch, time, vocab]
