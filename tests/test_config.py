@@ -1,6 +1,5 @@
 """The check of a config against the signatures that it names."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -8,7 +7,7 @@ from annotated_types import Ge, Gt, Len
 from omegaconf import OmegaConf
 
 from metadialog import config
-from metadialog.errors import ConfigError, RunError
+from metadialog.errors import ConfigError
 
 
 class Engine:
@@ -110,14 +109,3 @@ def test_build_passes_the_components_own_errors_through() -> None:
 def test_an_interpolation_that_points_nowhere_names_its_key() -> None:
     with pytest.raises(ConfigError, match=r"^learner.lr: .*nowhere"):
         config.plain(OmegaConf.create({"learner": {"lr": "${nowhere}"}}))
-
-
-@pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [", "\xff\x00"])
-def test_a_file_that_is_no_config_costs_one_line(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(text, encoding="latin-1")
-    with pytest.raises(RunError, match=r"config\.yaml: no .*config of a run") as caught:
-        config.read(path)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(RunError):
-        config.read(tmp_path / "nowhere.yaml")

@@ -10,16 +10,14 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, cast, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from yaml import YAMLError
 
-from metadialog.errors import ConfigError, RunError
+from metadialog.errors import ConfigError
 
 MISSING = "???"
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -38,21 +36,6 @@ def plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{key}{str(error).splitlines()[0]}") from error
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read a resolved config that a run has written.
-
-    Raises:
-        RunError: the file is missing, or holds no config.
-    """
-    try:
-        config = OmegaConf.load(path)
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise RunError(f"{path}: no readable config of a run: {' '.join(str(error).split())}") from error
-    if not isinstance(config, DictConfig):
-        raise RunError(f"{path}: no config of a run: it should hold keys and values")
-    return plain(config)
 
 
 def check(config: Mapping[str, Any], path: str = "") -> None:

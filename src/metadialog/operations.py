@@ -43,7 +43,7 @@ _PRODUCTS: Mapping[str, tuple[slice, Callable[..., int], int]] = {
 }
 
 
-class OperationCounter(TorchDispatchMode):
+class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what is executed while it is entered, on every device: with `out=`, in place, forward and backward.
 
     `torch.utils.flop_counter.FlopCounterMode` leaves out the products that are written into a tensor or added to one in
@@ -56,7 +56,7 @@ class OperationCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.by_kind: dict[str, int] = {}
 
     @property

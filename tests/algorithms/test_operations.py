@@ -19,7 +19,7 @@ STEPS = 7
 def counted(algorithm: Algorithm, model: torch.nn.Module, episodes: list[Episode], step: int) -> int:
     with OperationCounter() as counter:
         algorithm.outer_step(model, episodes, step)
-    return counter.total
+    return int(counter.total)
 
 
 def test_the_account_is_what_is_executed(
@@ -51,9 +51,8 @@ def test_joint_training_computes_no_logits_that_do_not_count(
     tokens = sum(int(batch.mask.sum()) for batch in sets)
     places = sum(len(batch.inputs) for batch in sets) * max(batch.inputs.shape[1] for batch in sets)
     assert tokens < places / 2  # the loss is on the response alone
-    rnn = model.rnn
     output = model.linear.weight.numel()
-    inputs, recurrent = rnn.weight_ih_l0.numel(), rnn.weight_hh_l0.numel()
+    inputs, recurrent = (model.get_parameter(f"rnn.weight_{kind}_l0").numel() for kind in ("ih", "hh"))
     least = 6 * (tokens * output + places * (inputs + recurrent))
     assert counted(make_algorithm("finetune"), model, episodes, 0) <= least
     assert counted(make_algorithm("reptile", inner_steps=1), model, episodes, 0) <= 1.7 * least  # and two losses

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from metadialog.evaluation.records import EPISODES_KEY
+from metadialog.runs.records import EPISODES_KEY
 
 Run = Callable[..., Any]
 

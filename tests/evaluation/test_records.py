@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from metadialog.episodes import Batch, Episode
-from metadialog.evaluation.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY, Record, to_frame, write_records
+from metadialog.evaluation.records import Record, to_frame, write_records
 from metadialog.evaluation.scoring import word_perplexity
 from metadialog.loggers.base import RECORD_COLUMNS
+from metadialog.runs.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY
 
 
 def record(inner_step: int, loss: float, bleu: float | None = None) -> Record:

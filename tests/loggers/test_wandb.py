@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from metadialog.errors import ConfigError
-from metadialog.loggers.adaptation import adaptation_curves
-from metadialog.loggers.base import RECORD_COLUMNS, SAMPLE_KEYS, Split
-from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.loggers.base import RECORD_COLUMNS, SAMPLE_KEYS
 from metadialog.loggers.wandb import STEP, WandbLogger
+from metadialog.runs.metrics_file import MetricsFile, Split
+from metadialog.statistics.adaptation import adaptation_curves
 
 Read = Callable[[Path], Any]
 Open = Callable[..., WandbLogger]

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from metadialog.errors import ConfigError
-from metadialog.reports.comparison import CHOSEN, SCORES, Comparison, Settings, chosen_metrics, compare_runs
+from metadialog.reports.comparison import Comparison, chosen_metrics, compare_runs
 from metadialog.reports.runs import read_runs
+from metadialog.statistics.comparison import CHOSEN
+from metadialog.statistics.metric_comparison import SCORES, Settings
 
 MakeRun = Callable[..., Path]
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadialog.reports.comparison import Comparison, Settings, compare_runs
+from metadialog.reports.comparison import Comparison, compare_runs
 from metadialog.reports.compute import compute_figure, costs
 from metadialog.reports.figures import curves_figure, look, shots_figure, spread, topics_figure, within
 from metadialog.reports.runs import read_runs
+from metadialog.statistics.metric_comparison import Settings
 
 MakeRun = Callable[..., Path]
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from metadialog.reports.comparison import Comparison, Settings
+from metadialog.reports.comparison import Comparison
 from metadialog.reports.reach import reach_grids
+from metadialog.statistics.metric_comparison import Settings
 
 CURVES = {
     "finetune": {1: [4.0, 3.5, 3.2, 3.3], 5: [4.0, 3.0, 2.0, 1.0]},
@@ -26,7 +27,18 @@ def comparison() -> Comparison:
     nothing = pd.DataFrame()
     settings = Settings(100, 0.95, "bootstrap", 0.05, 0)
     scores = pd.DataFrame(rows).sample(frac=1, random_state=0)
-    return Comparison([], list(CURVES), ["zero_shot"], [], scores, nothing, nothing, [], {}, settings)
+    return Comparison(
+        algorithms=list(CURVES),
+        fixed=["zero_shot"],
+        metrics=[],
+        scores=scores,
+        differences=nothing,
+        topics=nothing,
+        warnings=[],
+        settings=settings,
+        runs=[],
+        varied={},
+    )
 
 
 def test_the_first_step_that_is_as_low(comparison: Comparison) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from metadialog.errors import RunError
-from metadialog.evaluation import records as written
 from metadialog.reports.runs import read_runs
+from metadialog.runs import records as written
 
 MakeRun = Callable[..., Path]
 

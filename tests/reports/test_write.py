@@ -14,11 +14,13 @@ import pytest
 from matplotlib import image
 
 from metadialog.errors import ConfigError
-from metadialog.reports.comparison import CHOSEN, Comparison, Settings, chosen_metrics, compare_runs
+from metadialog.reports.comparison import Comparison, chosen_metrics, compare_runs
 from metadialog.reports.grid import number, score_grids
 from metadialog.reports.latex import escape
 from metadialog.reports.runs import read_runs
 from metadialog.reports.write import NO_COST, Report, render
+from metadialog.statistics.comparison import CHOSEN
+from metadialog.statistics.metric_comparison import Settings
 
 MakeRun = Callable[..., Path]
 FILES = {

@@ -22,14 +22,14 @@ from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.errors import MetadialogError
 from metadialog.loggers.local import LocalLogger
-from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.models.rnn import DialogModel
+from metadialog.runs.metrics_file import MetricsFile
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.schedules.outer import constant
 from metadialog.tokenizers.character import CharacterTokenizer
 from metadialog.training.distributed import ALONE, Ranks, join
 from metadialog.training.launch import Place
-from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 CPU = torch.device("cpu")

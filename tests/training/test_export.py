@@ -8,9 +8,9 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import nn
 
-from metadialog.commands.session import make_algorithm
 from metadialog.config import build, plain
 from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.experiment.session import make_algorithm
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.training.export import export_model, load_exported
 

@@ -11,6 +11,7 @@ from metadialog.algorithms.base import OuterStep, Tools
 from metadialog.algorithms.maml import MAML
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
+from metadialog.models.protocol import as_dialogue_model, token_embedding
 
 
 class ContextEmbedding(nn.Module):
@@ -81,20 +82,25 @@ class CAVIA(MAML):
         """Put the context parameters beside the token embedding.
 
         Raises:
-            ConfigError: the model has no token embedding by the name of `embed`.
+            ConfigError: the model has no token embedding.
         """
-        embed = getattr(model, "embed", None)
-        if not isinstance(embed, nn.Embedding):
-            raise ConfigError(f"algorithm={self.name}: {type(model).__name__} has no token embedding `embed`")
-        model.embed = ContextEmbedding(embed, self.context_size)
+        embedding = token_embedding(model, f"algorithm={self.name}")
+        as_dialogue_model(model).replace_token_embedding(ContextEmbedding(embedding, self.context_size))
         return model
 
-    def adapted(self, model: nn.Module) -> frozenset[str] | None:  # noqa: ARG002
+    def adapted(self, model: nn.Module) -> frozenset[str] | None:
         """Return the name of the context parameters."""
-        return frozenset({"embed.context"})
+        context = _context(model)
+        return frozenset(name for name, parameter in model.named_parameters() if parameter is context)
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Put the meta-gradient into the `.grad` of all but the context parameters, which stay zero."""
         result = super().outer_step(model, episodes, step)
-        model.get_parameter("embed.context").grad = None
+        _context(model).grad = None
         return result
+
+
+def _context(model: nn.Module) -> nn.Parameter:
+    embedding = as_dialogue_model(model).token_embedding
+    assert isinstance(embedding, ContextEmbedding)  # noqa: S101 - for the type checker: `prepare` has put it there
+    return embedding.context

@@ -23,6 +23,7 @@ from metadialog.benchmark.contenders import CONTENDERS, Contender, Name
 from metadialog.benchmark.worker import Failed, Prepare, Prepared, Step, work
 from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, make_workload
 from metadialog.errors import MetadialogError
+from metadialog.runs.atomic import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -280,6 +281,4 @@ def _error(found: np.ndarray, expected: np.ndarray) -> float:
 
 def write(results: list[Result], path: Path) -> None:
     """Write `bench.json`, a list of objects: the whole of it, or what was there stays."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_atomically(path, json.dumps([asdict(result) for result in results], indent=1) + "\n")

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metadialog.benchmark.measure import Benchmark, write
-from metadialog.commands.console import make_console
-from metadialog.commands.session import find_device
 from metadialog.config import build
+from metadialog.console import make_console
+from metadialog.experiment.session import find_device
 from metadialog.reports.cost import cost_figure, cost_table, read_costs
 
 

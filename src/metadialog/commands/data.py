@@ -3,8 +3,8 @@
 from typing import Any
 
 from metadialog.cache.place import cache_directory
-from metadialog.commands.console import make_console
 from metadialog.config import build
+from metadialog.console import make_console
 from metadialog.datasets.describe import describe, render
 from metadialog.errors import ConfigError
 from metadialog.preparation.topics import load_topics

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 
-from metadialog.commands.console import make_console
-from metadialog.commands.job import command_line
-from metadialog.commands.session import (
+from metadialog.cli.user_errors import command_line
+from metadialog.config import build
+from metadialog.console import make_console
+from metadialog.evaluation.adaptation import Labels
+from metadialog.experiment.session import (
     Device,
     Seed,
     Threads,
@@ -20,16 +22,14 @@ from metadialog.commands.session import (
     row_name,
     use_threads,
 )
-from metadialog.config import build
-from metadialog.evaluation.adaptation import Labels
-from metadialog.loggers.adaptation import adaptation_gain
 from metadialog.loggers.base import Logger, Status
-from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.preparation.episodes import held_out, selection_episodes
 from metadialog.preparation.topics import load_topics
+from metadialog.runs.metrics_file import MetricsFile
+from metadialog.runs.run_directory import RunDirectory
+from metadialog.statistics.adaptation import adaptation_gain
 from metadialog.training.cost import cost_of
 from metadialog.training.export import load_exported, load_tokenizer
-from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Sinks
 
 Node = dict[str, Any]

@@ -7,22 +7,22 @@ from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 
 from metadialog.cache.place import cache_directory
-from metadialog.commands.console import make_console
-from metadialog.commands.session import Device, find_device, make_algorithm
 from metadialog.config import build
+from metadialog.console import make_console
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.local import expand
 from metadialog.datasets.specification import read_specification, write_predictions
 from metadialog.evaluation.prediction import predict_response
 from metadialog.evaluation.selection import NOTHING, read_selection
+from metadialog.experiment.session import Device, find_device, make_algorithm
 from metadialog.preparation.topics import located
+from metadialog.progress import progress
+from metadialog.runs import layout
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.training.export import load_exported, load_tokenizer
-from metadialog.training.progress import progress
-from metadialog.training.run_directory import RunDirectory
 
 Node = dict[str, Any]
-PREDICTIONS = "predictions.jsonl"
 
 
 def predict(
@@ -81,7 +81,7 @@ def predict(
         for request in requests:
             responses.append(predict_response(model, learner, request, encoder, generate, tokenizer, selection))
             report(len(responses))
-    path = Path(HydraConfig.get().runtime.output_dir) / PREDICTIONS
+    path = Path(HydraConfig.get().runtime.output_dir) / layout.PREDICTIONS
     path.parent.mkdir(parents=True, exist_ok=True)
     write_predictions(path, requests, responses)
     console.print(f"predictions: {path}", soft_wrap=True, highlight=False, markup=False)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from metadialog.commands.console import make_console
-from metadialog.commands.job import guarded
+from metadialog.cli.user_errors import guarded
+from metadialog.console import make_console
 from metadialog.errors import RunError
 from metadialog.sweeps.directory import Record
 from metadialog.sweeps.outcomes import Outcome
@@ -76,7 +76,7 @@ def _best(directory: Path, _: Sequence[str]) -> int:
 
 def _resume(directory: Path, overrides: Sequence[str]) -> int:
     """Start the sweep once more, where and as it was started; what is done is not done again."""
-    from metadialog.commands.application import run as run_application
+    from metadialog.cli.application import run as run_application
 
     directory = directory.absolute()
     start = read_start(directory)

@@ -6,15 +6,17 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Len, Lt, MinLen
 
-from metadialog.commands.console import make_console
-from metadialog.commands.job import command_line
+from metadialog.cli.user_errors import command_line
 from metadialog.config import build
+from metadialog.console import make_console
 from metadialog.errors import ConfigError
 from metadialog.loggers.base import Logger, Status
-from metadialog.reports.comparison import CHOSEN, Settings, chosen_metrics, compare_runs
+from metadialog.reports.comparison import chosen_metrics, compare_runs
 from metadialog.reports.runs import Unfinished, read_runs
 from metadialog.reports.terminal import terminal
 from metadialog.reports.write import NO_COST, Report, render
+from metadialog.statistics.comparison import CHOSEN
+from metadialog.statistics.metric_comparison import Settings
 from metadialog.statistics.metrics import METRICS
 from metadialog.statistics.paired import Test
 

@@ -13,9 +13,12 @@ from rich.console import Console
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.commands.console import make_console
-from metadialog.commands.job import command_line
-from metadialog.commands.session import (
+from metadialog.cli.user_errors import command_line
+from metadialog.config import build
+from metadialog.console import make_console
+from metadialog.errors import PrunedError
+from metadialog.evaluation.adaptation import Labels
+from metadialog.experiment.session import (
     Device,
     Seed,
     Threads,
@@ -29,15 +32,14 @@ from metadialog.commands.session import (
     seed_everything,
     use_threads,
 )
-from metadialog.config import build
-from metadialog.errors import PrunedError
-from metadialog.evaluation.adaptation import Labels
 from metadialog.loggers.base import Logger, Status
 from metadialog.loggers.local import LocalLogger
-from metadialog.loggers.metrics_file import MetricsFile
 from metadialog.models.parts import freeze
 from metadialog.preparation.episodes import held_out, selection_episodes, train_tokenizer, validation_episodes
 from metadialog.preparation.topics import Topics, load_topics
+from metadialog.progress import progress
+from metadialog.runs.metrics_file import MetricsFile
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.starts.start import Start
 from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -45,9 +47,7 @@ from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.cost import Cost, cost_of
 from metadialog.training.distributed import Ranks, ranks
 from metadialog.training.export import export_model, take_weights
-from metadialog.training.progress import progress
 from metadialog.training.resume import total_steps
-from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 Node = dict[str, Any]

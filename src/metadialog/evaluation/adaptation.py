@@ -10,12 +10,12 @@ from torch import nn
 from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.evaluation.quality import ReplyQuality, reply_quality
 from metadialog.evaluation.records import Record
 from metadialog.evaluation.retrieval import retrieve_replies
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.generation.base import Generation
+from metadialog.metrics.quality import ReplyQuality, reply_quality
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 

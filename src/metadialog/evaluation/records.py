@@ -6,15 +6,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from metadialog.episodes import Episode
-from metadialog.evaluation.quality import ReplyQuality, signatures
-
-EPISODES_KEY = b"metadialog.episodes"
-LANGUAGE_KEY = b"metadialog.language"
-METRICS_KEY = b"metadialog.metrics"
+from metadialog.metrics.quality import ReplyQuality, signatures
+from metadialog.runs.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY, write_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +65,11 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(_QUALITIES, "float64"))
 
 
-def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode], language: str) -> None:
-    """Write the records, and beside them, in the file's metadata, which dialogues made each episode.
+def record_metadata(episodes: Sequence[Episode], language: str) -> dict[bytes, bytes]:
+    """Return what the records' file says in its metadata.
 
-    The language (ISO 639 code) stands there too, as it says what the words of word perplexity are, and so does how
-    sacrebleu computed its metrics.
+    Which dialogues made each episode; the language (ISO 639 code), as it says what the words of word perplexity are;
+    and how sacrebleu computed its metrics.
     """
     drawn = [
         {
@@ -86,11 +81,13 @@ def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode]
         }
         for episode in episodes
     ]
-    table = pa.Table.from_pandas(records, preserve_index=False)
-    metadata = {
-        **(table.schema.metadata or {}),
+    return {
         EPISODES_KEY: json.dumps(drawn).encode(),
         LANGUAGE_KEY: language.encode(),
         METRICS_KEY: json.dumps(signatures(language)).encode(),
     }
-    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode], language: str) -> None:
+    """Write the records, with `record_metadata` beside them."""
+    write_table(path, records, record_metadata(episodes, language))

@@ -6,7 +6,8 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
-Split = Literal["meta_train", "meta_validation", "meta_test"]
+from metadialog.runs.metrics_file import Split
+
 Status = Literal["finished", "failed", "interrupted"]
 
 RECORD_COLUMNS = (

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from metadialog.loggers.base import Split, Status
+from metadialog.loggers.base import Status
+from metadialog.runs.metrics_file import Split
 
 
 class LocalLogger:

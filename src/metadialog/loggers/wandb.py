@@ -14,9 +14,10 @@ from pydantic import Field
 
 from metadialog.errors import MetadialogError
 from metadialog.loggers import wandb_session
-from metadialog.loggers.adaptation import adaptation_curves, adaptation_gain
-from metadialog.loggers.base import SAMPLE_KEYS, Split, Status
+from metadialog.loggers.base import SAMPLE_KEYS, Status
 from metadialog.loggers.deadline import within
+from metadialog.runs.metrics_file import Split
+from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:
     import wandb

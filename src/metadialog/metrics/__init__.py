@@ -1,1 +1,1 @@
-"""How near a reply comes to a reference."""
+"""How near replies come to references, one reply at a time or many together."""

@@ -6,15 +6,15 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from metadialog.models.loss import at_places
 from metadialog.models.output import Output
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns
 
 _State = tuple[Hidden, Hidden, Hidden]
 
 
-class HRED(nn.Module):
+class HRED(BaseModel):
     """Serban et al. 2016, "Building end-to-end dialogue systems ..." (arXiv:1507.04808), section 3.
 
     An encoder reads each turn by itself; a recurrent layer over turns, the context, reads its last states; a decoder
@@ -36,8 +36,6 @@ class HRED(nn.Module):
         "body": ("encoder.*", "context.*", "bridge.*", "decoder.*"),
         "head": ("from_state.*", "from_token.*", "head.*"),
     }
-
-    predicts_at: ClassVar = True
 
     def __init__(
         self,

@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from metadialog.models.loss import at_places
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Cell, Hidden, recurrent
 
 
-class DialogModel(nn.Module):
+class DialogModel(BaseModel):
     """A recurrent language model over the tokens of a dialogue.
 
     Args:
@@ -24,7 +24,6 @@ class DialogModel(nn.Module):
     """
 
     parts: ClassVar = {"embeddings": ("embed.*",), "body": ("rnn.*",), "head": ("project.*", "linear.*")}
-    predicts_at: ClassVar = True
 
     def __init__(
         self,
@@ -47,6 +46,15 @@ class DialogModel(nn.Module):
         if tied_embedding:
             # A unit-normal embedding would make logits far too large: start from the output layer's values.
             self.embed.weight = self.linear.weight
+
+    @property
+    def obstacle(self) -> str | None:
+        """What of this model is not as its class has it, for engines that know the derivatives of the class."""
+        if type(self).forward is not DialogModel.forward:
+            return f"the model {type(self).__name__}"
+        if type(self.embed) is not nn.Embedding:
+            return f"a model with {type(self.embed).__name__}"
+        return None
 
     def forward(self, tokens: Tensor, hidden: Hidden | None = None, at: Tensor | None = None) -> tuple[Tensor, Hidden]:
         """Predict the token after each token.

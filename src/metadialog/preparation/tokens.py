@@ -15,13 +15,12 @@ from metadialog import text
 from metadialog.cache.entries import entry, temporary
 from metadialog.cache.keys import digest_code, key
 from metadialog.config import build
-from metadialog.datasets.store import DialogueStore
+from metadialog.datasets.dialogues import DialogueStore
 from metadialog.preparation.topics import PREPARED, package
+from metadialog.runs.layout import TOKENIZER
 from metadialog.samplers import tokens
 from metadialog.samplers.tokens import PreparedTokenizer, TokenStore, write_tokens
 from metadialog.tokenizers.tokenizer import Tokenizer, TokenizerTrainer
-
-TOKENIZER = "tokenizer.json"
 
 
 def prepared_tokenizer(

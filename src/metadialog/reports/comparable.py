@@ -5,9 +5,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from metadialog.config import read, show
+from metadialog.config import show
 from metadialog.errors import RunError
 from metadialog.reports.runs import Run
+from metadialog.runs import layout
+from metadialog.runs.config_file import read_config
 
 # Where and with what a run was made, and not what it does.
 _WHERE = ("seed", "logger", "device", "threads", "cache", "resume", "dataset.root", "dataset.path")
@@ -148,9 +150,9 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in _flat(config).items():
         if any(key == where or key.startswith(f"{where}.") for where in _WHERE):
             continue
-        source = Path(value).expanduser() / "config.yaml" if isinstance(value, str) and "/" in value else None
+        source = Path(value).expanduser() / layout.CONFIG if isinstance(value, str) and "/" in value else None
         if source is not None and source.is_file():
-            found |= {f"{key}:{inner}": kept for inner, kept in _options(read(source)).items()}
+            found |= {f"{key}:{inner}": kept for inner, kept in _options(read_config(source)).items()}
         elif key not in ("run", "start.run"):  # the run that it came from is no longer there
             found[key] = value
     return found

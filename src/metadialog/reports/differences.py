@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from metadialog.reports.comparison import CHOSEN, Comparison
+from metadialog.reports.comparison import Comparison
 from metadialog.reports.grid import metric_label
+from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import Metric
 
 HEADER = ("metric", "best", "algorithm", "difference", "unit", "effect size", "p", "p (Holm)")

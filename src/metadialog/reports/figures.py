@@ -15,8 +15,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metadialog.reports.comparison import CHOSEN, Comparison
+from metadialog.reports.comparison import Comparison
 from metadialog.reports.grid import metric_label
+from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import METRICS
 
 _MORE_FONTS = (

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from metadialog.errors import ConfigError
-from metadialog.reports.comparison import CHOSEN, Comparison
+from metadialog.reports.comparison import Comparison
+from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import METRICS, Metric
 from metadialog.text import word_unit
 

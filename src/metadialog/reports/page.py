@@ -83,7 +83,7 @@ def page(
 
 
 def _part(name: str) -> str:
-    return (files("metadialog.reports") / "page" / name).read_text(encoding="utf-8")
+    return (files("metadialog.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _power(text: str) -> Markup:

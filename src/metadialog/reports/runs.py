@@ -12,8 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metadialog.config import read
 from metadialog.errors import RunError
+from metadialog.runs import layout
+from metadialog.runs.config_file import read_config
+from metadialog.runs.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY
 
 Unfinished = Literal["refuse", "skip"]
 
@@ -105,7 +107,7 @@ def _directories(place: Path) -> Iterator[Path]:
     """Yield the run directories below a place, in a natural order; what is inside a run is not searched."""
     for folder, inner, files in os.walk(place, followlinks=False):
         path = Path(folder)
-        if "status.json" in files or _was_started(path, inner):
+        if layout.STATUS in files or _was_started(path, inner):
             inner.clear()
             yield path
         # 2 before 10, as sweeps number their runs.
@@ -114,13 +116,13 @@ def _directories(place: Path) -> Iterator[Path]:
 
 def _was_started(path: Path, inner: Sequence[str]) -> bool:
     """Say whether Hydra started a run here that never came to write its status."""
-    if ".hydra" not in inner or not (path / ".hydra" / "config.yaml").is_file():
+    if layout.HYDRA not in inner or not layout.hydra_config(path).is_file():
         return False
-    return read(path / ".hydra" / "config.yaml").get("_target_") in _COMMANDS
+    return read_config(layout.hydra_config(path)).get("_target_") in _COMMANDS
 
 
 def _state(path: Path) -> str:
-    file = path / "status.json"
+    file = path / layout.STATUS
     if not file.exists():
         return "failed before it began"
     status = _json(file)
@@ -142,22 +144,22 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Run:
-    file = path / "adaptation.parquet"
+    file = path / layout.RECORDS
     if not file.exists():
         raise RunError(f"{file}: there is no such file, where the run should have left its records")
     try:
         table = pq.read_table(file)
         metadata = table.schema.metadata or {}
-        drawn = json.loads(metadata[b"metadialog.episodes"])
-        signatures = json.loads(metadata[b"metadialog.metrics"])
-        language = metadata[b"metadialog.language"].decode()
+        drawn = json.loads(metadata[EPISODES_KEY])
+        signatures = json.loads(metadata[METRICS_KEY])
+        language = metadata[LANGUAGE_KEY].decode()
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise RunError(f"{file}: no readable records of a run: {' '.join(str(error).split())}") from error
-    cost = path / "cost.json"
+    cost = path / layout.COST
     return Run(
         path=path,
-        config=read(path / "config.yaml"),
-        status=_json(path / "status.json"),
+        config=read_config(path / layout.CONFIG),
+        status=_json(path / layout.STATUS),
         records=_checked(table.to_pandas(), file),
         episodes=_fingerprints(drawn),
         language=language,

@@ -1,6 +1,5 @@
 """Everything that `metadialog table` writes."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from metadialog.reports.comparison import CHOSEN, Comparison
+from metadialog.reports.comparison import Comparison
 from metadialog.reports.compute import compute_figure, costs
 from metadialog.reports.differences import difference_rows
 from metadialog.reports.figures import curves_figure, shots_figure, style, topics_figure
@@ -18,6 +17,8 @@ from metadialog.reports.latex import latex
 from metadialog.reports.markdown import markdown
 from metadialog.reports.page import Picture, page
 from metadialog.reports.reach import reach_grids
+from metadialog.runs.atomic import write_atomically
+from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import Metric
 
 NO_COST = "cost.png is left out: not every run holds a cost.json with its meta_train cost."
@@ -46,9 +47,7 @@ class Report:
         """Write the files into a directory, each whole or not at all; other files there stay."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
-            temporary = directory / f".{name}.{os.getpid()}"
-            temporary.write_bytes(content)
-            temporary.replace(directory / name)
+            write_atomically(directory / name, content)
         if self.without_cost:  # that of an earlier report would pass for this one's
             (directory / "cost.png").unlink(missing_ok=True)
 

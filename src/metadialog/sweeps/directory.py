@@ -13,10 +13,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from metadialog.errors import RunError
+from metadialog.runs import layout
+from metadialog.runs.atomic import write_atomically
 from metadialog.sweeps.outcomes import Outcome, State, read_outcome
-
-SWEEP = "sweep.json"
-TRIALS = "trials.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,9 @@ class SweepDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.database = path / "study.db"
-        self._sweep = path / SWEEP
-        self._trials = path / TRIALS
+        self.database = path / layout.STUDY
+        self._sweep = path / layout.SWEEP
+        self._trials = path / layout.TRIALS
 
     def run(self, number: int) -> Path:
         """Return the directory of a trial's run."""
@@ -70,7 +69,7 @@ class SweepDirectory:
             RunError: another process is at work here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock", timeout=0)
+        lock = FileLock(self.path / layout.LOCK, timeout=0)
         try:
             lock.acquire()
         except Timeout as error:
@@ -92,7 +91,7 @@ class SweepDirectory:
     def write(self, about: Mapping[str, Any]) -> None:
         """Write what was asked for, and who is at work; others cannot read it, as a URL may hold a password."""
         process = {"id": os.getpid(), "host": socket.gethostname(), "started": _now()}
-        _write(self._sweep, json.dumps({**about, "process": process}, indent=2) + "\n", mode=0o600)
+        write_atomically(self._sweep, json.dumps({**about, "process": process}, indent=2) + "\n", mode=0o600)
 
     def read(self) -> dict[str, Any]:
         """Read what was asked for.
@@ -110,7 +109,8 @@ class SweepDirectory:
 
     def write_records(self, records: Iterable[Record]) -> None:
         """Write what is known of the trials, one JSON object a line."""
-        _write(self._trials, "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records))
+        lines = (json.dumps(asdict(record), ensure_ascii=False) for record in records)
+        write_atomically(self._trials, "".join(f"{line}\n" for line in lines))
 
     def read_records(self) -> list[Record]:
         """Read what is known of the trials, with the latest of those that are not at their end.
@@ -132,15 +132,6 @@ class SweepDirectory:
             return record
         found = read_outcome(self.path / record.directory)
         return replace(record, state=found.state, value=found.value, reason=found.reason)
-
-
-def _write(path: Path, text: str, mode: int = 0o666) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _now() -> str:

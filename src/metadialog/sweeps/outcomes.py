@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from metadialog.runs import layout
+
 State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
 """`interrupted`: by a signal; `running`: or killed, which only its process could tell; `missing`: never begun."""
 
@@ -35,14 +37,14 @@ class Outcome:
 def read_outcome(directory: Path) -> Outcome:
     """Return what came of the run in a directory."""
     try:
-        status = json.loads((directory / "status.json").read_text(encoding="utf-8"))
+        status = json.loads((directory / layout.STATUS).read_text(encoding="utf-8"))
         name, reason = status["status"], status["reason"]
     except (OSError, ValueError, KeyError, TypeError):
         return Outcome("missing")
     state: State = name if name in ("finished", "pruned", "failed") else "running"
     if state == "failed" and str(reason).startswith(_INTERRUPTS):
         state = "interrupted"
-    return Outcome(state, best_validation(directory / "metrics.jsonl"), reason)
+    return Outcome(state, best_validation(directory / layout.METRICS), reason)
 
 
 def best_validation(metrics: Path) -> float | None:

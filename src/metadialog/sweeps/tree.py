@@ -8,10 +8,9 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from metadialog.errors import RunError
+from metadialog.runs import layout
 from metadialog.sweeps.directory import Record, SweepDirectory
 from metadialog.sweeps.outcomes import read_outcome
-
-MULTIRUN = "multirun.yaml"
 
 # What a job of a sweep is told beside what it varies.
 _MACHINERY = ("hydra.", "hydra/", "resume=", "threads=", "logger.group=")
@@ -40,7 +39,7 @@ def read_records(directory: Path) -> list[Record]:
     if sweep.exists():
         return sweep.read_records()
     _check(directory)
-    runs = sorted((path for path in directory.iterdir() if (path / ".hydra").is_dir()), key=_order)
+    runs = sorted((path for path in directory.iterdir() if (path / layout.HYDRA).is_dir()), key=_order)
     return [_record(number, run) for number, run in enumerate(runs)]
 
 
@@ -61,7 +60,7 @@ def read_start(directory: Path) -> Start:
         except (KeyError, TypeError) as error:
             raise RunError(f"{directory}: its description of the sweep is damaged: {error!r} is missing") from error
     _check(directory)
-    path = directory / MULTIRUN
+    path = directory / layout.MULTIRUN
     try:
         hydra: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))["hydra"]  # type: ignore[index, call-overload, assignment]
         arguments = [
@@ -97,15 +96,15 @@ def _config_dir(sources: list[dict[str, str]]) -> list[str]:
 def _check(directory: Path) -> None:
     if not directory.is_dir():
         raise RunError(f"{directory}: there is no such directory; give the directory of a sweep")
-    if not (directory / MULTIRUN).is_file():
+    if not (directory / layout.MULTIRUN).is_file():
         raise RunError(
-            f"{directory}: not the directory of a sweep: neither sweep.json nor {MULTIRUN} is in it; the directory of "
-            "a sweep is the one that its runs lie in by number"
+            f"{directory}: not the directory of a sweep: neither {layout.SWEEP} nor {layout.MULTIRUN} is in it; the "
+            "directory of a sweep is the one that its runs lie in by number"
         )
 
 
 def _record(number: int, run: Path) -> Record:
-    path = run / ".hydra" / "overrides.yaml"
+    path = layout.hydra_overrides(run)
     try:
         lines = list(OmegaConf.load(path)) if path.exists() else []
     except (OSError, YAMLError) as error:

@@ -3,16 +3,15 @@
 import json
 import logging
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from metadialog.runs import layout
+from metadialog.runs.atomic import write_atomically
 from metadialog.sweeps.storage import open_storage
 
 if TYPE_CHECKING:
     import optuna
-
-FILE = "trial.json"
 
 _log = logging.getLogger(__name__)
 
@@ -73,18 +72,13 @@ class StudyTrial:
 
 def write_trial(directory: Path, storage: str, study: str, trial_id: int, pruner: dict[str, Any]) -> None:
     """Leave in a run's directory which trial it is; others cannot read it, as the URL may hold a password."""
-    directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"storage": storage, "study": study, "trial": trial_id, "pruner": pruner})
-    path = directory / FILE
-    partial = path.with_name(f".{FILE}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    partial.replace(path)
+    write_atomically(directory / layout.TRIAL, text, mode=0o600)
 
 
 def load_trial(directory: Path) -> Trial:
     """Return the trial that the run in a directory belongs to."""
-    path = directory / FILE
+    path = directory / layout.TRIAL
     if not path.exists():
         return NoTrial()
     import optuna

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from metadialog.errors import RunError
-from metadialog.training.atomic import replacing
+from metadialog.runs.atomic import replacing
 
 _log = logging.getLogger(__name__)
 

@@ -12,16 +12,13 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.config import build, read
+from metadialog.config import build
 from metadialog.errors import RunError
 from metadialog.models.parts import freeze
+from metadialog.runs.atomic import replacing, write_atomically
+from metadialog.runs.config_file import read_config
+from metadialog.runs.layout import LEARNED, MODEL_CONFIG, TOKENIZER, WEIGHTS
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.atomic import replacing, write_atomically
-
-WEIGHTS = "model.safetensors"
-LEARNED = "algorithm.safetensors"
-TOKENIZER = "tokenizer.json"
-CONFIG = "config.yaml"
 
 # What reading raises where a file is not as it was written, or names what is not there.
 _DAMAGE = (
@@ -58,7 +55,7 @@ def export_model(
         _save_tensors(directory / LEARNED, algorithm.learned)
     with replacing(directory / TOKENIZER) as partial:
         tokenizer.save(partial)
-    write_atomically(directory / CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
+    write_atomically(directory / MODEL_CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
 
 
 def _save_tensors(path: Path, module: nn.Module) -> None:
@@ -96,7 +93,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
         RunError: a part is missing or damaged, or was learned with other options of the algorithm.
     """
     try:
-        config = read(directory / CONFIG)
+        config = read_config(directory / MODEL_CONFIG)
         dtype = getattr(torch, config["dtype"])
         bare = build(config["model"], tokenizer.vocab_size)
         freeze(bare, config.get("frozen", []), "frozen")

@@ -18,11 +18,13 @@ from metadialog.episodes import Episode
 from metadialog.errors import LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
 from metadialog.interrupts import deferred
-from metadialog.loggers.base import Logger, Split
-from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.loggers.base import Logger
 from metadialog.memory import PeakMemory, measure
 from metadialog.operations import OperationCounter
+from metadialog.progress import Report
 from metadialog.randomness import derive
+from metadialog.runs.metrics_file import MetricsFile, Split
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
 from metadialog.training.checkpoint import Checkpoints
@@ -35,8 +37,6 @@ from metadialog.training.cost import (
     is_counted,
 )
 from metadialog.training.distributed import Ranks
-from metadialog.training.progress import Report
-from metadialog.training.run_directory import RunDirectory
 
 
 @dataclass(slots=True)

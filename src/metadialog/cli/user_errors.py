@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from metadialog.commands.continuation import go_on, goes_on
+from metadialog.cli.resume_auto import go_on, goes_on
 from metadialog.config import build, plain
 from metadialog.errors import MetadialogError
 

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from metadialog.commands.composition import check_choices, explain
+from metadialog.composing.explain import check_choices, explain
 from metadialog.errors import ConfigError
 
 

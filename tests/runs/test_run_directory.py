@@ -8,8 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import metadialog
 from metadialog.errors import RunError, Terminated
-from metadialog.training.atomic import write_atomically
-from metadialog.training.run_directory import RunDirectory
+from metadialog.runs.atomic import write_atomically
+from metadialog.runs.run_directory import RunDirectory
 
 
 def test_the_status_tells_the_whole_life_of_a_run(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def _run(command: str, arguments: list[str]) -> int:
         from metadialog.commands.sweep_config import run as run_sweep_config
 
         return run_sweep_config(arguments)
-    from metadialog.commands.application import run
+    from metadialog.cli.application import run
 
     return run(command, arguments)
 

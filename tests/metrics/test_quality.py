@@ -7,7 +7,7 @@ import sacrebleu
 from rouge_score.rouge_scorer import RougeScorer
 
 from metadialog.datasets.chatterbot import ChatterbotDataset
-from metadialog.evaluation.quality import ReplyQuality, distinct, reply_quality, signatures
+from metadialog.metrics.quality import ReplyQuality, distinct, reply_quality, signatures
 
 
 def responses(language: str, count: int = 40) -> list[str]:

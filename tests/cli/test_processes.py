@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from metadialog.commands import parallel
+from metadialog.cli import processes
 from metadialog.errors import ConfigError
 from metadialog.training.launch import Place
 
@@ -57,7 +57,7 @@ def test_what_one_process_does_is_not_for_two(run: Run, monkeypatch: pytest.Monk
         "metadialog data: data runs in one process, but 2 were started; leave out torchrun or srun\n"
     )
     with pytest.raises(ConfigError, match="-m starts its runs by itself"):
-        parallel.check("train", ["-m", "seed=0,1"], Place(0, 2, 0))
+        processes.check("train", ["-m", "seed=0,1"], Place(0, 2, 0))
     assert not Path("outputs").exists()
     assert os.environ["RANK"] == "0"
 
@@ -72,4 +72,4 @@ def test_what_one_process_does_is_not_for_two(run: Run, monkeypatch: pytest.Monk
     ],
 )
 def test_overrides_stand_together(arguments: list[str], inserted: list[str]) -> None:
-    assert parallel._insert(arguments, ["new=3"]) == inserted
+    assert processes._insert(arguments, ["new=3"]) == inserted

@@ -7,10 +7,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from metadialog.commands.continuation import AUTO
-from metadialog.commands.jobs import compose_job, product, sweep_template
+from metadialog.cli.resume_auto import AUTO
+from metadialog.composing.multirun import compose_job, product, sweep_template
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import typed
+from metadialog.runs import layout
 
 _BY_NUMBER = "${hydra.job.num}"
 
@@ -72,5 +73,5 @@ def _check(path: Path, option: str, resume: str | None) -> None:
     if resume is not None:
         if path.resolve() != Path(resume).expanduser().resolve():
             raise ConfigError(f"{option}={path}: a run goes on in its own directory, {resume}; leave {option} out")
-    elif (path / "status.json").exists():
+    elif (path / layout.STATUS).exists():
         raise RunError(f"{path}: holds a run already; name another {option}, or {typed('resume', str(path))}")

@@ -3,7 +3,7 @@ import re
 
 from rich.console import Console
 
-from metadialog.training.progress import progress
+from metadialog.progress import progress
 
 
 def lines_of(total: int, done: int = 0, notable: tuple[int, ...] = ()) -> list[str]:

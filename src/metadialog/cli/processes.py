@@ -9,8 +9,8 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from metadialog.commands.jobs import compose_job
-from metadialog.commands.preflight import add_config_dir
+from metadialog.cli.preflight import add_config_dir
+from metadialog.composing.multirun import compose_job
 from metadialog.errors import ConfigError
 from metadialog.overrides import quote
 from metadialog.training.launch import Place

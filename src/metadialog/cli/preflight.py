@@ -13,10 +13,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
-from metadialog.commands.continuation import AUTO
-from metadialog.commands.jobs import compose_job, jobs_to_check
-from metadialog.commands.output import check_output
-from metadialog.commands.sweeping import check_launchers, check_storage, plan_sweep
+from metadialog.cli.output_directories import check_output
+from metadialog.cli.resume_auto import AUTO
+from metadialog.cli.sweep_options import check_launchers, check_storage, plan_sweep
+from metadialog.composing.multirun import compose_job, jobs_to_check
 from metadialog.config import build, check, plain
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
@@ -63,10 +63,10 @@ def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:
     if not _computes(config):
         return
     # These import torch, which the description of data need not wait for.
-    from metadialog.commands.session import find_device
+    from metadialog.experiment.session import find_device
+    from metadialog.runs.run_directory import RunDirectory
     from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
-    from metadialog.training.run_directory import RunDirectory
 
     find_device(config["device"])
     if {"algorithm", "engine", "inner", "objective"} <= config.keys():
@@ -90,7 +90,7 @@ def _check_learning(config: Mapping[str, Any]) -> None:
     """Check what goes with what: a model without numbers, and a tokenizer that knows nothing, are enough for that."""
     import torch
 
-    from metadialog.commands.session import make_algorithm, making_a_model
+    from metadialog.experiment.session import make_algorithm, making_a_model
     from metadialog.models.parts import freeze
     from metadialog.tokenizers.byte_pair import BytePairTokenizer
     from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE

@@ -8,12 +8,13 @@ import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from metadialog.errors import RunError
-from metadialog.loggers.base import Split
 
 _log = logging.getLogger(__name__)
+
+Split = Literal["meta_train", "meta_validation", "meta_test"]
 
 
 class MetricsFile:

@@ -1,16 +1,22 @@
-"""Files that are there as they were, or as they shall be, whenever the process dies or the disk is full."""
+"""Atomic writing: a file is there as it was or as it is to be, whenever the process dies or the disk is full."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Yield a path to write a file to, which takes the place of `path` once it is whole and on the disk.
 
     If it cannot be written, nothing is left of it, and what was there stays.
+
+    Args:
+        path: the file; its directory is made if absent.
+        mode: permissions of the file, less the process's umask.
 
     Raises:
         OSError: naming the path.
@@ -18,6 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(partial)
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_LINKS, mode))
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -30,14 +38,23 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o666) -> None:
+    """Write a file, whole or not at all; text as UTF-8.
+
+    Args:
+        path: the file; its directory is made if absent.
+        content: all of it.
+        mode: permissions of the file, less the process's umask.
+
+    Raises:
+        OSError: naming the path.
+    """
+    with replacing(path, mode) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def _errno(error: BaseException | None) -> int | None:
-    """Return what the system said; libraries that write through a file may put errors of their own before it."""
+    """Return the system's error number; libraries that write a file may wrap its error in their own."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno
@@ -46,7 +63,7 @@ def _errno(error: BaseException | None) -> int | None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, if it is there and the disk lets go of it."""
+    """Remove a file, if it is there and the system allows it."""
     try:
         path.unlink(missing_ok=True)
     except OSError:

@@ -17,10 +17,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from metadialog.commands.continuation import AUTO
-from metadialog.config import read
+from metadialog.cli.resume_auto import AUTO
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import literal, quote, typed
+from metadialog.runs import layout
+from metadialog.runs.config_file import read_config
 
 # How a topic is adapted to.
 _LEARNING = ("algorithm", "start", "inner", "objective", "engine")
@@ -99,24 +100,24 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
     """Return which choices the run made in each group, and its resolved config, which holds all of `groups`."""
     if not directory.is_dir():
         raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
-    config = directory / "config.yaml"
-    composed = directory / ".hydra" / "config.yaml"
+    config = directory / layout.CONFIG
+    composed = layout.hydra_config(directory)
     if option == "resume" and not config.exists():
         _check_composed(directory)
-        return _chosen(directory, option), read(composed)
-    made, values = _chosen(directory, option), read(config)
+        return _chosen(directory, option), read_config(composed)
+    made, values = _chosen(directory, option), read_config(config)
     # What is missing here would be a default there, and the results would be those of something else.
-    there = read(composed)
+    there = read_config(composed)
     lost = [path for group in groups for path in _paths(group, there.get(group)) - _paths(group, values.get(group))]
     if lost:
-        raise RunError(f"{config}: damaged: {', '.join(sorted(lost))} should be in it, as in .hydra/config.yaml")
+        raise RunError(f"{config}: damaged: {', '.join(sorted(lost))} should be in it, as in {composed}")
     return made, values
 
 
 def _chosen(directory: Path, option: str) -> dict[str, str]:
     """Return which choices a run made in each group."""
     try:
-        hydra = OmegaConf.load(directory / ".hydra" / "hydra.yaml")
+        hydra = OmegaConf.load(layout.hydra_settings(directory))
         choices = dict(hydra.hydra.runtime.choices)
     except (OSError, YAMLError, AttributeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
@@ -130,7 +131,7 @@ def _check_composed(directory: Path) -> None:
     Raises:
         RunError: there is no run, or it broke off before.
     """
-    if not (directory / ".hydra" / "overrides.yaml").exists():  # which Hydra writes last
+    if not layout.hydra_overrides(directory).exists():  # which Hydra writes last
         raise RunError(
             f"resume={directory}: not the directory of a run, or of one that broke off before it wrote its config; "
             f"start it anew: it may have the same directory, {typed('hydra.run.dir', str(directory))}"

@@ -5,22 +5,21 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from omegaconf import OmegaConf
 
-from metadialog.config import read
-from metadialog.episodes import Episode
 from metadialog.errors import PrunedError, RunError
-from metadialog.evaluation.adaptation import Sample
-from metadialog.evaluation.records import write_records
 from metadialog.overrides import typed
-from metadialog.training.atomic import replacing, write_atomically
+from metadialog.runs import layout
+from metadialog.runs.atomic import replacing, write_atomically
+from metadialog.runs.config_file import read_config
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LIBRARIES = ("metadialog", "torch", "learn2learn", "hydra-core", "omegaconf", "wandb", "tokenizers", "numpy")
 
@@ -41,16 +40,16 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = path / "config.yaml"
-        self.status = path / "status.json"
-        self.metrics = path / "metrics.jsonl"
-        self.records = path / "adaptation.parquet"
-        self.samples = path / "samples.jsonl"
-        self.selection = path / "selection.json"
-        self.cost = path / "cost.json"
-        self.last = path / "checkpoints" / "last"
-        self.best = path / "checkpoints" / "best"
-        self.model = path / "model"
+        self.config = path / layout.CONFIG
+        self.status = path / layout.STATUS
+        self.metrics = path / layout.METRICS
+        self.records = path / layout.RECORDS
+        self.samples = path / layout.SAMPLES
+        self.selection = path / layout.SELECTION
+        self.cost = path / layout.COST
+        self.last = path / layout.CHECKPOINTS / layout.LAST
+        self.best = path / layout.CHECKPOINTS / layout.BEST
+        self.model = path / layout.MODEL
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved config."""
@@ -62,7 +61,7 @@ class RunDirectory:
         Raises:
             RunError: there is none, or it cannot be read.
         """
-        return read(self.config)
+        return read_config(self.config)
 
     def read_status(self) -> dict[str, Any]:
         """Read `status.json` back.
@@ -100,12 +99,14 @@ class RunDirectory:
             raise RunError(f"{self.path}: holds a run already; choose another directory")
 
     def write_results(
-        self, records: pd.DataFrame, samples: Sequence[Sample], episodes: Sequence[Episode], language: str
+        self, records: "pd.DataFrame", metadata: Mapping[bytes, bytes], samples: Sequence[Mapping[str, object]]
     ) -> None:
-        """Write the records, with the episodes they are about and the texts' language, and the samples."""
+        """Write the records, with the metadata of their file, and the samples."""
+        from metadialog.runs.records import write_table
+
         with replacing(self.records) as partial:
-            write_records(partial, records, episodes, language)
-        lines = (json.dumps(asdict(sample), ensure_ascii=False) for sample in samples)
+            write_table(partial, records, metadata)
+        lines = (json.dumps(sample, ensure_ascii=False) for sample in samples)
         write_atomically(self.samples, "".join(f"{line}\n" for line in lines))
 
     @contextmanager

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,16 +23,16 @@ from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Labels, Sample, evaluate
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.evaluation.records import Record, to_frame
+from metadialog.evaluation.records import Record, record_metadata, to_frame
 from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
+from metadialog.progress import progress
+from metadialog.runs.atomic import write_atomically
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.starts.start import Start
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.atomic import write_atomically
 from metadialog.training.cost import Cost, count_tokens
 from metadialog.training.distributed import ALONE, Ranks
-from metadialog.training.progress import progress
-from metadialog.training.run_directory import RunDirectory
 from metadialog.training.trainer import Sinks
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -155,7 +156,7 @@ def evaluate_and_report(
     if not team.is_first:
         return frame
     console.print(summarize(frame, samples, protocol.report_steps, labels.language))
-    sinks.run.write_results(frame, samples, episodes, labels.language)
+    sinks.run.write_results(frame, record_metadata(episodes, labels.language), list(map(asdict, samples)))
     spent = _tokens(algorithm, selection, protocol, frame, selected_on, episodes)
     _write_cost(sinks, trained, len(episodes), spent, time.perf_counter() - began)
     sinks.log(step, "meta_test", _mean_losses(frame))

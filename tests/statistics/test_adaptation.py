@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from metadialog.loggers.adaptation import adaptation_curves, adaptation_gain
+from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 ROWS = [
     # split, topic, episode, shots, inner_step, loss

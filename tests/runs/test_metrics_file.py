@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metadialog.errors import RunError
-from metadialog.loggers.metrics_file import MetricsFile
+from metadialog.runs.metrics_file import MetricsFile
 
 
 def read(path: Path) -> list[dict[str, object]]:

@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from metadialog.commands.jobs import compose_job, parse
+from metadialog.composing.multirun import compose_job, parse
 from metadialog.config import check, plain
 from metadialog.errors import ConfigError
 from metadialog.sweeps.launchers import check_launcher

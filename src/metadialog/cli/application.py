@@ -10,11 +10,11 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.metadialog_sweeper.sweeper import register
-from metadialog.commands import parallel
-from metadialog.commands.inheritance import inherit
-from metadialog.commands.job import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback
-from metadialog.commands.preflight import preflight
-from metadialog.commands.sweeping import name_sweep
+from metadialog.cli import processes
+from metadialog.cli.preflight import preflight
+from metadialog.cli.sweep_options import name_sweep
+from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback
+from metadialog.composing.earlier_run import inherit
 from metadialog.errors import MetadialogError, Terminated
 from metadialog.interrupts import interruptible
 from metadialog.sweeps.storage import hide_password
@@ -40,8 +40,8 @@ def run(command: str, arguments: list[str]) -> int:
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
         with interruptible():
             here = place()
-            parallel.check(command, arguments, here)
-            arguments = parallel.agree(command, here, lambda: _prepare(command, arguments))
+            processes.check(command, arguments, here)
+            arguments = processes.agree(command, here, lambda: _prepare(command, arguments))
             sys.argv = [sys.argv[0], *arguments]
             # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.
             logging.raiseExceptions = False

@@ -15,12 +15,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from metadialog.errors import PrunedError, Terminated
+from metadialog.runs import layout
 from metadialog.sweeps.outcomes import read_outcome
 
 AUTO = "auto"
 
 # Of a run that was broken off before its first checkpoint.
-_LEFTOVERS = ("status.json", "metrics.jsonl", "config.yaml")
+_LEFTOVERS = (layout.STATUS, layout.METRICS, layout.CONFIG)
 
 
 class Preempted(Terminated):
@@ -54,8 +55,8 @@ def go_on(config: Mapping[str, Any], directory: Path, run: Callable[[Mapping[str
             return outcome.value
         if outcome.state == "pruned":
             raise PrunedError(str(outcome.reason))
-        checkpoints = directory / "checkpoints"
-        if (checkpoints / "last").exists() or (checkpoints / "best").exists():
+        checkpoints = directory / layout.CHECKPOINTS
+        if (checkpoints / layout.LAST).exists() or (checkpoints / layout.BEST).exists():
             return run({**config, "resume": str(directory)})
         for name in _LEFTOVERS:
             (directory / name).unlink(missing_ok=True)
@@ -66,7 +67,7 @@ def go_on(config: Mapping[str, Any], directory: Path, run: Callable[[Mapping[str
 def _alone(directory: Path) -> Iterator[None]:
     """Wait until no other process is at work on this run."""
     directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / ".lock")
+    lock = FileLock(directory / layout.LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:

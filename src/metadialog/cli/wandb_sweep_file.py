@@ -1,0 +1,101 @@
+"""`metadialog sweep-config`: a sweep file of Weights & Biases, whose program is `metadialog train`."""
+
+import sys
+from typing import Any
+
+import yaml
+from hydra import initialize_config_module
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+
+from hydra_plugins.metadialog_sweeper.sweeper import register
+from metadialog.cli.preflight import add_config_dir, preflight
+from metadialog.cli.sweep_options import plan_sweep, readable
+from metadialog.cli.user_errors import guarded
+from metadialog.composing.multirun import compose_job
+from metadialog.config import plain
+from metadialog.errors import ConfigError
+from metadialog.sweeps.plan import GROUP, Plan
+
+METRIC = "meta_validation/loss_after"
+"""As the logger names it: the loss of the meta-validation topics after adaptation, nats."""
+
+_METHODS = {"tpe": "bayes", "random": "random", "grid": "grid"}
+_HELP = """\
+usage: metadialog sweep-config [train's overrides] > sweep.yaml
+
+Writes a sweep file of Weights & Biases to stdout. What is varied is what `metadialog train -m sweep=optuna` with the
+same overrides varies; sweep=random and sweep=grid, sweep.trials and sweep.space are understood too.
+
+  metadialog sweep-config algorithm=maml > sweep.yaml
+  wandb sweep sweep.yaml
+  wandb agent ENTITY/PROJECT/SWEEP"""
+
+
+def run(arguments: list[str]) -> int:
+    """Print the sweep file; return the exit code.
+
+    Args:
+        arguments: what followed `metadialog sweep-config` on the command line.
+    """
+    if {"-h", "--help"} & {*arguments}:
+        print(_HELP)  # noqa: T201
+        return 0
+    return guarded("sweep-config", lambda: _write(arguments))
+
+
+def _write(arguments: list[str]) -> int:
+    register()
+    options = get_args_parser().parse_args(arguments)
+    if options.multirun or options.cfg:
+        raise ConfigError("sweep-config: takes overrides and --config-dir, and no other flags")
+    chosen = any(override.key_or_group == GROUP for override in readable(options.overrides))
+    overrides = options.overrides if chosen else [f"{GROUP}=optuna", *options.overrides]
+    folder = ["--config-dir", options.config_dir] if options.config_dir else []
+    preflight("train", ["-m", *folder, *overrides])
+    GlobalHydra.instance().clear()
+    with initialize_config_module("metadialog.conf", version_base="1.3", job_name="train"):
+        if options.config_dir:
+            add_config_dir(options.config_dir)
+        plan = plan_sweep("train", overrides, multirun=True)
+        fixed = [line for line in overrides if line not in _swept(overrides)]
+        config = plain(compose_job("train", fixed))
+    if plan is None:
+        raise ConfigError(f"{GROUP}=null: choose {GROUP}=optuna, {GROUP}=random or {GROUP}=grid")
+    yaml.safe_dump(sweep_file(plan, config, folder), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+    return 0
+
+
+def sweep_file(plan: Plan, config: dict[str, Any], folder: list[str]) -> dict[str, Any]:
+    """Return a sweep as Weights & Biases describes it.
+
+    Args:
+        plan: what the sweep varies.
+        config: the composed config of `train`, with its node `sweep`.
+        folder: the flag that names a folder of further configs, if any.
+
+    Raises:
+        ConfigError: the logger would not tell Weights & Biases anything.
+    """
+    logger, sweep = config["logger"], config[GROUP]
+    if "project" not in logger:
+        raise ConfigError(
+            "logger: a sweep of Weights & Biases learns from what its runs log there: choose logger=wandb"
+        )
+    count = sweep["trials"]
+    points = sweep["points"] if sweep["sampler"] == "grid" else None
+    return {
+        "program": "metadialog",
+        "command": ["${env}", "metadialog", "train", *folder, *plan.fixed, "${args_no_hyphens}"],
+        "project": logger["project"],
+        **({} if logger["entity"] is None else {"entity": logger["entity"]}),
+        **({} if sweep["name"] is None else {"name": sweep["name"]}),
+        "method": _METHODS[sweep["sampler"]],
+        **({} if count is None else {"run_cap": count}),
+        "metric": {"name": METRIC, "goal": "minimize"},
+        "parameters": {dimension.key: dimension.for_wandb(points) for dimension in plan.dimensions},
+    }
+
+
+def _swept(overrides: list[str]) -> set[str]:
+    return {override.input_line or "" for override in readable(overrides) if override.is_sweep_override()}

@@ -1,0 +1,1 @@
+"""Composing a config with Hydra, from overrides as one types them; mistakes cost one line."""

@@ -1,0 +1,1 @@
+"""The work itself: what a config describes, built and run."""

@@ -1,0 +1,118 @@
+"""From records to numbers: every metric of every algorithm with its interval, and the tests between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from metadialog.statistics.adequacy import warnings
+from metadialog.statistics.metric_comparison import DIFFERENCES, SCORES, TOPICS, MetricComparison, Settings
+from metadialog.statistics.metrics import Metric, reported, with_curve
+from metadialog.statistics.panel import Column, Unit
+
+CHOSEN = -1
+"""Stands for the inner step that was chosen on the meta-validation topics, of each algorithm its own."""
+
+_PER_TOPIC = ("word_perplexity", "gain")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordComparison:
+    """All numbers behind tables and figures.
+
+    Attributes:
+        algorithms: the rows, in the order of the records.
+        fixed: those of them that do not adapt, and score the same after every inner step.
+        metrics: what the records hold.
+        scores: one row for each algorithm, metric, shots and inner step (`SCORES`).
+        differences: each algorithm minus the best, likewise (`DIFFERENCES`).
+        topics: the scores of each topic, with the most shots after the last inner step (`TOPICS`).
+        warnings: where seeds, topics or episodes are too few.
+        settings: how it was compared.
+    """
+
+    algorithms: Sequence[str]
+    fixed: Sequence[str]
+    metrics: Sequence[Metric]
+    scores: pd.DataFrame
+    differences: pd.DataFrame
+    topics: pd.DataFrame
+    warnings: Sequence[str]
+    settings: Settings
+
+
+def compare_records(records: pd.DataFrame, settings: Settings) -> RecordComparison:
+    """Compare algorithms on the same held-out episodes.
+
+    Args:
+        records: of all runs, as `adaptation.parquet` has them: one row for each algorithm, seed, topic, episode, shots
+            and inner step.
+        settings: how to compare.
+    """
+    records = with_curve(records)
+    algorithms = list(dict.fromkeys(records["algorithm"]))
+    fixed = _fixed(records)
+    records = _with_chosen(_carried(records, fixed))
+    metrics = reported(records)
+    units: list[Unit] = sorted(set(zip(records["topic"], records["episode"].tolist(), strict=True)))
+    tables = [MetricComparison(records, metric, algorithms, units, settings) for metric in metrics]
+    scores = pd.DataFrame([row for table in tables for row in table.scores()], columns=list(SCORES))
+    differences = pd.DataFrame([row for table in tables for row in table.differences()], columns=list(DIFFERENCES))
+    topics = [row for table in tables if table.metric.name in _PER_TOPIC for row in table.topics(last_column(records))]
+    episodes_of = pd.Series([topic for topic, _ in units]).value_counts()
+    few = warnings(int(records.groupby("algorithm")["seed"].nunique().min()), len(episodes_of), int(episodes_of.min()))
+    return RecordComparison(
+        algorithms=algorithms,
+        fixed=fixed,
+        metrics=metrics,
+        scores=scores,
+        differences=differences,
+        topics=pd.DataFrame(topics, columns=list(TOPICS)),
+        warnings=[*few, *_untested(tables)],
+        settings=settings,
+    )
+
+
+def last_column(table: pd.DataFrame) -> Column:
+    """Return the most shots, and the chosen inner step with them; where none was chosen, the last."""
+    shots = int(table["shots"].max())
+    steps = table.loc[table["shots"] == shots, "inner_step"]
+    return shots, CHOSEN if (steps == CHOSEN).any() else int(steps.max())
+
+
+def _fixed(records: pd.DataFrame) -> list[str]:
+    """Return the algorithms that have no inner step where others have some."""
+    steps = records.groupby("algorithm")["inner_step"].max()
+    return sorted(steps.index[(steps == 0) & (steps.max() > 0)])
+
+
+def _carried(records: pd.DataFrame, fixed: Sequence[str]) -> pd.DataFrame:
+    """Repeat what does not adapt for each inner step: as it does not change, it scores the same after all of them."""
+    still = records["algorithm"].isin(fixed)
+    columns = records.loc[~still & (records["inner_step"] > 0), ["shots", "inner_step"]].drop_duplicates()
+    repeated = records[still].drop(columns="inner_step").merge(columns, on="shots")
+    return pd.concat([records.assign(repeated=False), repeated.assign(repeated=True)], ignore_index=True)
+
+
+def _with_chosen(records: pd.DataFrame) -> pd.DataFrame:
+    """Repeat what was scored at the chosen inner step under `CHOSEN`, if one was chosen in every run."""
+    if "selected" not in records:
+        return records
+    selected = records["selected"].eq(True)
+    adapting = records["shots"] > 0
+    runs = ["algorithm", "seed", "shots"]
+    if not selected[adapting].groupby([records[name] for name in runs]).any().all() or not selected.any():
+        return records
+    chosen = records[selected & ~records["repeated"]].assign(inner_step=CHOSEN)
+    return pd.concat([records, chosen], ignore_index=True)
+
+
+def _untested(tables: Sequence[MetricComparison]) -> list[str]:
+    """Return a sentence on algorithms that are not tested: what has no mark would pass for significantly worse."""
+    found = sorted({algorithm for table in tables for algorithm in table.untested()})
+    if not found:
+        return []
+    names = ", ".join(found)
+    why = "with which they share no seed, or a single episode"
+    marks = "There a number without a mark is not a significantly worse one."
+    return [f"Not tested against the best of every column, {why}: {names}. {marks}"]
