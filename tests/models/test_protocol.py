@@ -57,9 +57,7 @@ def models() -> dict[str, nn.Module]:
         "hred": HRED(VOCABULARY, cell="gru", **SIZES),  # type: ignore[arg-type]
         "luong": Seq2Seq(VOCABULARY, attention="luong", cell="gru", **SIZES),  # type: ignore[arg-type]
         "bahdanau": Seq2Seq(VOCABULARY, attention="bahdanau", cell="lstm", **SIZES),  # type: ignore[arg-type]
-        "transformer": Transformer(
-            VOCABULARY, embedding_size=8, heads=2, layers=2, dropout=0.0, tied_embedding=False
-        ),
+        "transformer": Transformer(VOCABULARY, embedding_size=8, heads=2, layers=2, dropout=0.0, tied_embedding=False),
         "outsider": Outsider(),
     }
 

@@ -13,8 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
 from metadialog.errors import ConfigError
-from metadialog.models.protocol import BaseModel
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import State
+from metadialog.options import FROM_YAML, with_defaults
 from metadialog.pretrained.chat import ChatFormat, chat_format
 from metadialog.pretrained.files import loading, locate
 from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_size
@@ -60,13 +61,14 @@ class PretrainedModel(BaseModel):
         ConfigError: the model cannot be loaded, or the tokenizer is another one.
     """
 
+    @with_defaults
     def __init__(
         self,
         vocab_size: int,
         *,
-        path: Annotated[str, MinLen(1)] | None,
-        system: str | None,
-        attention: Literal["eager", "sdpa"],
+        path: Annotated[str, MinLen(1)] | None = FROM_YAML,
+        system: str | None = FROM_YAML,
+        attention: Literal["eager", "sdpa"] = FROM_YAML,
     ) -> None:
         super().__init__()
         source = locate(path, _OPTION)
@@ -85,8 +87,8 @@ class PretrainedModel(BaseModel):
         self._cache_option = "cache" if "cache" in known else "past_key_values"
         self.has_linear_head = sketched or self._is_linear()
         self.register_buffer(_FINGERPRINT, torch.zeros(16, dtype=torch.uint8) if sketched else self._fingerprint())
-        self.register_state_dict_post_hook(_leave_out_frozen)
-        self.register_load_state_dict_pre_hook(_fill_in_frozen)
+        self.register_state_dict_post_hook(_leave_out_frozen)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_fill_in_frozen)  # type: ignore[no-untyped-call]
 
     @property
     def parts(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
@@ -109,11 +111,11 @@ class PretrainedModel(BaseModel):
         """Put another module in the place of the one that embeds token ids."""
         self.network.set_input_embeddings(module)
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Predict the token after each token; see `DialogueModel.forward`."""
+    def forward(self, tokens: Tensor, state: State | None = None, at: Tensor | None = None) -> tuple[Tensor, State]:
+        """Predict the token after each token, or after those at some places; see `DialogueModel` and `at_places`."""
         expanded = self._expand(tokens, state)
         hidden, state = self._continue(expanded, state)
-        return self._logits(hidden[_rows(tokens), expanded.at]), state
+        return self._logits(at_places(hidden[_rows(tokens), expanded.at], at)), state
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """Score the tokens that count; see `DialogueModel.token_losses`."""
@@ -172,13 +174,13 @@ class PretrainedModel(BaseModel):
         rows, ats, fresh_after = [], [], []
         for row, is_fresh in zip(tokens.tolist(), fresh.tolist(), strict=True):
             made: list[int] = []
-            at: list[int] = []
+            ends: list[int] = []
             for token in row:
                 expansion, is_fresh = self._expansion(token, is_fresh=is_fresh)  # noqa: PLW2901
                 made += expansion
-                at.append(max(0, len(made) - 1))
+                ends.append(max(0, len(made) - 1))
             rows.append(made)
-            ats.append(at)
+            ats.append(ends)
             fresh_after.append(is_fresh)
         longest = max(1, *map(len, rows))
         device = tokens.device
@@ -208,10 +210,11 @@ class PretrainedModel(BaseModel):
         """Run the network after what it has read, and return its hidden states and what it has read then."""
         from transformers import DynamicCache
 
-        valid, past = expanded.valid, ()
+        valid = expanded.valid
+        past: list[State] = []
         if state is not None:
             assert isinstance(state, tuple)  # noqa: S101 - for the type checker
-            before, _, *past = state  # type: ignore[assignment]
+            before, _, *past = state
             assert isinstance(before, Tensor)  # noqa: S101
             valid = torch.cat([before, valid], dim=1)
         positions = (valid.cumsum(1) - 1).clamp(min=0)[:, -expanded.ids.shape[1] :]
@@ -236,12 +239,12 @@ class PretrainedModel(BaseModel):
     def _logits(self, hidden: Tensor) -> Tensor:
         """Return our logits, `[..., vocab]`, of what `_run` returned."""
         theirs = self.network.get_output_embeddings()(hidden) if self.has_linear_head else hidden
-        theirs = theirs[..., : self.vocab_size - SHIFT]
         impossible = torch.finfo(theirs.dtype).min
         ours = theirs.new_full((*theirs.shape[:-1], SHIFT), impossible)
         end = ours.index_copy(-1, torch.tensor([_END_ID], device=ours.device), theirs[..., [self.chat.end]])
+        theirs = theirs[..., : self.vocab_size - SHIFT]
         never = [token for token in {*self.chat.never, self.chat.end} if token < theirs.shape[-1]]
-        rest = theirs.index_fill(-1, torch.tensor(never, device=ours.device), impossible)
+        rest = theirs.index_fill(-1, torch.tensor(never, dtype=torch.int64, device=ours.device), impossible)
         return torch.cat([end, rest], dim=-1)
 
     @torch.no_grad()

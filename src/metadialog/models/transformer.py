@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from metadialog.errors import ConfigError
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel
+from metadialog.models.protocol import BaseModel, at_places
+from metadialog.options import FROM_YAML, with_defaults
 
 _State = tuple[Tensor, Tensor, Tensor]
 """Rotated keys, and values, of what was read, `[read, batch, layers * width]`; what is there, `[read, batch, 1]`.
@@ -53,7 +54,7 @@ class Block(nn.Module):
 
     def _by_head(self, x: Tensor) -> Tensor:
         """Return `[batch, time, width]` as `[batch, heads, time, width / heads]`."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
@@ -87,15 +88,16 @@ class Transformer(BaseModel):
 
     parts: ClassVar = {"embeddings": ("embed.*",), "body": ("blocks.*", "norm.*"), "head": ("head.*",)}
 
+    @with_defaults
     def __init__(
         self,
         vocab_size: int,
+        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
         *,
-        embedding_size: Annotated[int, Gt(0)],
-        heads: Annotated[int, Gt(0)],
-        layers: Annotated[int, Gt(0)],
-        dropout: Annotated[float, Ge(0), Lt(1)],
-        tied_embedding: bool,
+        heads: Annotated[int, Gt(0)] = FROM_YAML,
+        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
+        tied_embedding: bool = FROM_YAML,
     ) -> None:
         super().__init__()
         if embedding_size % (2 * heads):
@@ -110,8 +112,8 @@ class Transformer(BaseModel):
         units = embedding_size // heads
         self.register_buffer("frequencies", 10_000 ** (-torch.arange(0, units, 2) / units), persistent=False)
 
-    def forward(self, tokens: Tensor, state: _State | None = None) -> tuple[Tensor, _State]:
-        """Predict the token after each token; see `DialogueModel.forward`."""
+    def forward(self, tokens: Tensor, state: _State | None = None, at: Tensor | None = None) -> tuple[Tensor, _State]:
+        """Predict the token after each token, or after those at some places; see `DialogueModel` and `at_places`."""
         x = self.drop(self.embed(tokens))  # [batch, time, width]
         batch, time, width = x.shape
         if state is None:
@@ -134,7 +136,7 @@ class Transformer(BaseModel):
             values.append(value)
         kept = torch.cat([state[2], state[2].new_ones(time, batch, 1)])
         after = torch.cat(keys, dim=-1).transpose(0, 1), torch.cat(values, dim=-1).transpose(0, 1), kept
-        return self.head(self.norm(x)), after
+        return self.head(self.norm(at_places(x, at))), after
 
     def read(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, _State]:
         """Read prompts of different lengths, all tokens at once; see `DialogueModel.read`."""

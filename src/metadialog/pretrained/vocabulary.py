@@ -46,19 +46,25 @@ def shifted(tokenizer: Any, special_tokens: tuple[str, ...]) -> str:  # noqa: AN
     model = content["model"]
     vocabulary = model.get("vocab")
     if isinstance(vocabulary, list):  # of pairs of token and score, as Unigram has it
-        model["vocab"] = [[token, 0.0] for token in special_tokens] + vocabulary
+        theirs = [[_apart(token, special_tokens), score] for token, score in vocabulary]
+        model["vocab"] = [[token, 0.0] for token in special_tokens] + theirs
         if model.get("unk_id") is not None:
             model["unk_id"] += SHIFT
     elif isinstance(vocabulary, dict):
         names = {number: token for token, number in vocabulary.items()}
         moved = dict(zip(special_tokens, range(SHIFT), strict=True))
         for number in range(size(vocabulary)):
-            moved[names.get(number, f"<unused {number}>")] = number + SHIFT
+            moved[_apart(names.get(number, f"<unused {number}>"), special_tokens)] = number + SHIFT
         model["vocab"] = moved
     else:
         raise ConfigError(f"tokenizer=pretrained: a vocabulary of {model.get('type')} cannot be used")
     content.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
     return json.dumps(content, ensure_ascii=False)
+
+
+def _apart(token: str, special_tokens: tuple[str, ...]) -> str:
+    """Return a token of theirs by a name that none of ours has; no text holds it, whatever it is called."""
+    return f"{token} of the pretrained vocabulary" if token in special_tokens else token
 
 
 def vocabulary_size(tokenizer: Any) -> int:  # noqa: ANN401
