@@ -11,7 +11,7 @@ from metadialog.config import build
 from metadialog.console import make_console
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.local import expand
-from metadialog.datasets.specification import read_specification, write_predictions
+from metadialog.datasets.specification import read_specification, requested_dialogues, write_predictions
 from metadialog.evaluation.prediction import predict_response
 from metadialog.evaluation.selection import NOTHING, read_selection
 from metadialog.experiment.session import Device, find_device, make_algorithm
@@ -72,7 +72,7 @@ def predict(
     learner = make_algorithm(config, tokenizer)
     model = load_exported(exported, learner, tokenizer, where)
     source: Dataset = build(located(dataset, cache_directory(cache)))
-    requests = read_specification(expand(specification, "specification"), source.dialogues())
+    requests = read_specification(expand(specification, "specification"), requested_dialogues(source))
     encoder = ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"])
     generate = build(generation)
     selection = read_selection(source_run.selection) if source_run.selection.exists() else NOTHING

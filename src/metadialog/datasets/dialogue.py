@@ -11,10 +11,17 @@ MIN_TURNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One utterance."""
+    """One utterance.
+
+    Attributes:
+        speaker: who speaks it.
+        text: what is said.
+        reply: whether it is learned and scored as a reply; the first turn of a dialogue never is.
+    """
 
     speaker: str
     text: str
+    reply: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,18 @@ class Dialogue:
     topic: str
     turns: tuple[Turn, ...]
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A dialogue that the options of a data set leave out, so that it can be counted.
+
+    Attributes:
+        reason: why, in the plural, with the option that keeps it, such as "dialogues of several domains
+            (dataset.multi_domain=true keeps them)".
+    """
+
+    reason: str
 
 
 class Dataset(Protocol):
@@ -59,8 +78,26 @@ class Dataset(Protocol):
         ...
 
 
-Shard = Callable[[], Iterator[Dialogue]]
+@runtime_checkable
+class Requested(Protocol):
+    """A data set that holds dialogues for test specifications beside those that it is trained on."""
+
+    def requested(self) -> Iterator[Dialogue]:
+        """Read all dialogues that a specification may name."""
+        ...
+
+
+Shard = Callable[[], Iterator[Dialogue | LeftOut]]
 """Reads a part of a data set."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A data set that says which dialogues its options leave out."""
+
+    def read(self) -> Iterator[Dialogue | LeftOut]:
+        """Read what `dialogues` reads, and what it leaves out."""
+        ...
 
 
 @runtime_checkable

@@ -7,10 +7,12 @@ as there are turns, or are "user" and "bot" in alternation.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 from annotated_types import MinLen
 
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
@@ -22,10 +24,8 @@ SPEAKERS = ("user", "bot")
 Name = Annotated[str, MinLen(1)]
 
 
-class HuggingFaceDataset:
+class HuggingFaceDataset(BaseDataset):
     """Dialogues of one part of such a data set; the module's docstring describes how its columns are read."""
-
-    paper_split: str | None = None
 
     def __init__(
         self,
@@ -38,12 +38,14 @@ class HuggingFaceDataset:
         text: Name | None,
         speaker: Name | None,
         language: str,
+        **cleaning: Unpack[CleaningOptions],
     ) -> None:
         """Name the data set and its columns; nothing is loaded yet.
 
         Raises:
             ConfigError: `datasets` is not installed, or the language is no code.
         """
+        super().__init__(**cleaning)
         need("datasets", "huggingface", "dataset=huggingface")
         self._path = path
         self._subset = subset
