@@ -62,12 +62,16 @@ class Dataset(Protocol):
         name: what the data set is called in records and messages.
         language: the ISO 639 code of its texts (`en`, `zh`), by which metrics tokenise.
         paper_split: name of the split of its topics that papers use (`metadialog.splits.paper`); None if
-            they use none.
+            they use none (an attribute will do).
     """
 
     name: str
     language: str
-    paper_split: str | None
+
+    @property
+    def paper_split(self) -> str | None:
+        """Name of the split of the topics that papers use."""
+        ...
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the dialogues in a fixed order.

@@ -54,7 +54,6 @@ class PersonaChatDataset(BaseDataset):
     name = "personachat"
     source = "personachat"
     language = "en"
-    paper_split: str | None = "personachat"
 
     def __init__(
         self, *, root: Root | None, personas: Literal["shared", "exact", "paml"], **cleaning: Unpack[CleaningOptions]
@@ -67,6 +66,15 @@ class PersonaChatDataset(BaseDataset):
         super().__init__(**cleaning)
         self._copy = LocalCopy(root, PUBLICATION)
         self._personas = personas
+
+    @property
+    def paper_split(self) -> str | None:  # type: ignore[override]
+        """That of PAML, or the nearest to it where there is no test file: ConvAI2 has none."""
+        try:
+            published = self._copy.path is None or self._copy.find(*FILES["test"]) is not None
+        except DataError:  # there is no copy; who reads it says so
+            published = True
+        return "personachat" if published else "personachat-convai2"
 
     def read(self) -> Iterator[Dialogue | LeftOut]:
         """Read the files in the order train, valid, test, of those that are there.
