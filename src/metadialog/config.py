@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from metadialog.errors import ConfigError
+from metadialog.moved_names import current_name
 
 MISSING = "???"
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -107,7 +108,7 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
     if not isinstance(name, str):
         return f"{where}: has no _target_, the class or function that it configures"
     try:
-        target = resolve_name(name)
+        target = resolve(name)
     except (ImportError, AttributeError, ValueError) as error:
         return f"{where}._target_: {name!r} cannot be imported: {' '.join(str(error).split())}"
     return target if callable(target) else f"{where}._target_: {name!r} is not a class or a function"
@@ -189,4 +190,13 @@ def build(node: Mapping[str, Any], *supplied: object) -> Any:
         supplied: the positional arguments, which come from the program.
     """
     options = {name: value for name, value in node.items() if name != "_target_"}
-    return resolve_name(node["_target_"])(*supplied, **options)
+    return resolve(node["_target_"])(*supplied, **options)
+
+
+def resolve(name: str) -> Any:
+    """Return the class or function of a dotted name, under whatever name it has now.
+
+    Raises:
+        ImportError, AttributeError, ValueError: there is none.
+    """
+    return resolve_name(current_name(name))
