@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from metadialog.inference import AdaptableModel
+
 
 class Run:
     """What a run has left in its directory, wherever that has been moved to. Nothing in it is executed.
@@ -121,6 +123,17 @@ class Run:
         from metadialog.experiment.plot import plot_adaptation
 
         return plot_adaptation(self.records, axes)
+
+    @cached_property
+    def model(self) -> "AdaptableModel":
+        """The trained model, which adapts to dialogues and replies; see `metadialog.inference`.
+
+        Raises:
+            RunError: the run has not come to its export, or is an evaluation.
+        """
+        from metadialog.inference import load_model
+
+        return load_model(self.path)
 
     def evaluate(
         self, overrides: Sequence[str] = (), directory: str | Path | None = None, config_dir: str | Path | None = None
