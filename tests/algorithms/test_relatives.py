@@ -114,7 +114,8 @@ def test_reptile_draws_a_minibatch_for_each_inner_step(
             order = order if len(order) >= size else torch.randperm(len(batch.inputs))
             drawn.append(order[:size])
             order = order[size:]
-            part = Batch(*(value[drawn[-1]] for value in (batch.inputs, batch.targets, batch.mask, batch.words)))
+            rows = drawn[-1]
+            part = Batch(batch.inputs[rows], batch.targets[rows], batch.mask[rows], batch.words[rows])
             found = gradients_of(loss_of(double, current, part), current, graph=False)
             current = {n: (v - RATE * found[n]).detach().requires_grad_() for n, v in current.items()}
     assert not set(drawn[0].tolist()) & set(drawn[1].tolist())  # in turn, without repetition
