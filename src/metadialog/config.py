@@ -10,7 +10,6 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pkgutil import resolve_name
 from typing import Any, cast, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from metadialog.errors import ConfigError
+from metadialog.trust import resolve
 
 MISSING = "???"
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -107,10 +107,9 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
     if not isinstance(name, str):
         return f"{where}: has no _target_, the class or function that it configures"
     try:
-        target = resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        return f"{where}._target_: {name!r} cannot be imported: {' '.join(str(error).split())}"
-    return target if callable(target) else f"{where}._target_: {name!r} is not a class or a function"
+        return resolve(name, path)
+    except ConfigError as error:
+        return str(error)
 
 
 def _value_problems(node: Mapping[str, Any], name: str, annotation: Any, path: str, leaves: list[str]) -> Iterator[str]:
@@ -189,4 +188,4 @@ def build(node: Mapping[str, Any], *supplied: object) -> Any:
         supplied: the positional arguments, which come from the program.
     """
     options = {name: value for name, value in node.items() if name != "_target_"}
-    return resolve_name(node["_target_"])(*supplied, **options)
+    return resolve(node["_target_"])(*supplied, **options)

@@ -20,6 +20,7 @@ from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import literal, quote, typed
 from metadialog.runs import layout
 from metadialog.runs.config_file import read_choices, read_config, read_run_config
+from metadialog.trust import check_strangers
 
 # How a topic is adapted to.
 _LEARNING = ("algorithm", "start", "inner", "objective", "engine")
@@ -102,7 +103,9 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
     composed = layout.hydra_config(directory)
     if option == "resume" and not config.exists():
         _check_composed(directory)
-        return _chosen(directory, option), read_config(composed)
+        values = read_config(composed)
+        check_strangers(values, composed)
+        return _chosen(directory, option), values
     made, values = _chosen(directory, option), read_run_config(config)
     # What is missing here would be a default there, and the results would be those of something else.
     there = read_config(composed)

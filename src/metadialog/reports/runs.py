@@ -123,13 +123,13 @@ def _read(path: Path) -> Run:
     cost = path / layout.COST
     return Run(
         path=path,
-        config=read_run_config(path / layout.CONFIG),
+        config=read_run_config(path / layout.CONFIG, trusted_only=False),
         status=read_status(path / layout.STATUS).model_dump(),
         records=_checked(found.records, file),
         episodes=_fingerprints(found.episodes),
         language=found.language,
         signatures=found.signatures,
-        cost=read_costs(cost).model_dump() if cost.exists() else None,
+        cost=read_costs(cost).model_dump(exclude_unset=True) if cost.exists() else None,
     )
 
 

@@ -1,6 +1,5 @@
 """`config.yaml` of a run, and what Hydra wrote of it under `.hydra`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from metadialog.runs import layout
 from metadialog.runs.reading import validated
 from metadialog.runs.schemas import HydraNode, HydraSettings
 from metadialog.runs.yaml_file import read_mapping, read_yaml
+from metadialog.trust import check_strangers
 
 _WHAT = "config of a run"
 # What every run has been made with; a file without them was not written whole.
@@ -24,13 +24,19 @@ def read_config(path: Path) -> dict[str, Any]:
     return read_mapping(path, _WHAT)
 
 
-def read_run_config(path: Path) -> dict[str, Any]:
+def read_run_config(path: Path, *, trusted_only: bool = True) -> dict[str, Any]:
     """Read the config of a run of `train` or `evaluate`, which has certain keys.
 
+    Args:
+        path: of the file.
+        trusted_only: whether it may name only classes that can be trusted, as where they are to be built.
+
     Raises:
-        RunError: see `read_config`; or keys are missing.
+        RunError: see `read_config`; or keys are missing, or a class is named that is not to be trusted.
     """
     config = read_config(path)
+    if trusted_only:
+        check_strangers(config, path)
     missing = [key for key in _RUN_KEYS if key not in config]
     if missing:
         raise RunError(f"{path}: damaged or incomplete: the key {missing[0]} should be in it")
@@ -72,14 +78,3 @@ def read_overrides(run: Path) -> list[str]:
     if not isinstance(content, list) or not all(isinstance(line, str) for line in content):
         raise RunError(f"{path}: no list of overrides: each should be a text such as seed=1")
     return content
-
-
-def targets(node: Mapping[str, Any], path: str = "") -> dict[str, str]:
-    """Return every `_target_` of a config by the path of its node."""
-    found = {}
-    for name, value in node.items():
-        if name == "_target_":
-            found[path] = str(value)
-        elif isinstance(value, Mapping):
-            found |= targets(value, f"{path}.{name}" if path else name)
-    return found

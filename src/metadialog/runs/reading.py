@@ -8,7 +8,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -31,17 +31,18 @@ _KINDS = {
     stat.S_ISCHR: "a device",
     stat.S_ISBLK: "a device",
 }
-# pydantic's words for a key of a JSON object, and for the value that was found.
+_TOO_DEEP = f"it is nested too deeply; it should have at most {MAX_DEPTH} levels"
 _LONG_INTEGER = re.compile(r"\d{1000}")
 
 
 @contextmanager
-def open_regular(path: Path, limit: int) -> Iterator[IO[bytes]]:
+def open_regular(path: Path, limit: int, what: str = "file") -> Iterator[IO[bytes]]:
     """Open a regular file for reading.
 
     Args:
         path: of the file; a symbolic link to a regular file will do.
         limit: the most bytes that it may have.
+        what: what it should hold, such as "status of a run".
 
     Raises:
         RunError: it is missing, cannot be read, is no regular file, or is larger.
@@ -50,16 +51,16 @@ def open_regular(path: Path, limit: int) -> Iterator[IO[bytes]]:
     try:
         number = os.open(path, flags)  # without O_NONBLOCK, opening a FIFO would wait for a writer
     except FileNotFoundError as error:
-        raise RunError(f"{path}: there is no such file") from error
+        raise unreadable(path, what, "there is no such file") from error
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise unreadable(path, what, getattr(error, "strerror", None) or str(error)) from error
     try:
         about = os.fstat(number)
         if not stat.S_ISREG(about.st_mode):
             kind = next((name for test, name in _KINDS.items() if test(about.st_mode)), "no file")
-            raise RunError(f"{path}: is {kind}; it should be a regular file")
+            raise unreadable(path, what, f"it is {kind}; it should be a regular file")
         if about.st_size > limit:
-            raise RunError(f"{path}: has {_size(about.st_size)}; it should have at most {_size(limit)}")
+            raise unreadable(path, what, f"it has {_size(about.st_size)}; it should have at most {_size(limit)}")
         file = os.fdopen(number, "rb")
     except BaseException:
         os.close(number)
@@ -68,55 +69,56 @@ def open_regular(path: Path, limit: int) -> Iterator[IO[bytes]]:
         yield file
 
 
-def check_regular(path: Path, limit: int) -> None:
+def check_regular(path: Path, limit: int, what: str = "file") -> None:
     """Check that a file can be opened as `open_regular` does, for a library that reads it by its path.
 
     Raises:
         RunError: see `open_regular`.
     """
-    with open_regular(path, limit):
+    with open_regular(path, limit, what):
         pass
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
+def read_bytes(path: Path, limit: int, what: str = "file") -> bytes:
     """Read a regular file; see `open_regular`.
 
     Raises:
         RunError: see `open_regular`.
     """
     try:
-        with open_regular(path, limit) as file:
+        with open_regular(path, limit, what) as file:
             content = file.read(limit + 1)
     except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, what, error.strerror or str(error)) from error
     if len(content) > limit:
-        raise RunError(f"{path}: has grown beyond {_size(limit)} while it was read")
+        raise unreadable(path, what, f"it has grown beyond {_size(limit)} while it was read")
     return content
 
 
-def read_text(path: Path, limit: int) -> str:
+def read_text(path: Path, limit: int, what: str = "file") -> str:
     """Read a regular file of UTF-8 text.
 
     Raises:
         RunError: see `open_regular`; or it is no such text.
     """
-    content = read_bytes(path, limit)
+    content = read_bytes(path, limit, what)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         looks = "UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "another encoding, or binary"
-        raise RunError(f"{path}: should be UTF-8 text; byte {error.start} is not, so it may be {looks}") from error
+        raise unreadable(path, what, f"byte {error.start} is no UTF-8 text; it may be {looks}") from error
     if not text.strip():
-        raise RunError(f"{path}: is empty")
+        raise unreadable(path, what, "it is empty")
     return text
 
 
-def parse_json(text: str, where: str) -> Any:  # noqa: ANN401 - as JSON has it
+def parse_json(text: str, where: object, what: str) -> Any:  # noqa: ANN401 - as JSON has it
     """Parse JSON as the standard has it: no value twice under one key, and nothing nested without end.
 
     Args:
         text: the JSON.
         where: what an error names: the file, and the line where it holds several values.
+        what: what it should hold.
 
     Raises:
         RunError: it is no such JSON.
@@ -124,13 +126,13 @@ def parse_json(text: str, where: str) -> Any:  # noqa: ANN401 - as JSON has it
     try:
         found = json.loads(text, object_pairs_hook=_without_duplicates)
     except RecursionError as error:
-        raise RunError(f"{where}: is nested too deeply; it should have at most {MAX_DEPTH} levels") from error
+        raise unreadable(where, what, _TOO_DEEP) from error
     except ValueError as error:
         if _LONG_INTEGER.search(text):
-            raise RunError(f"{where}: holds an integer of more than 1,000 digits") from error
-        raise RunError(f"{where}: no readable JSON, so it is damaged or incomplete: {shortened(str(error))}") from error
+            raise unreadable(where, what, "it holds an integer of more than 1,000 digits") from error
+        raise unreadable(where, what, f"it is no JSON, so it is damaged or incomplete: {error}") from error
     if not _is_shallow(found):
-        raise RunError(f"{where}: is nested too deeply; it should have at most {MAX_DEPTH} levels")
+        raise unreadable(where, what, _TOO_DEEP)
     return found
 
 
@@ -146,7 +148,7 @@ def read_json(path: Path, model: type[Model], limit: int, what: str) -> Model:
     Raises:
         RunError: naming the file, the field, what it is and what it should be.
     """
-    return validated(parse_json(read_text(path, limit), str(path)), model, str(path), what)
+    return validated(parse_json(read_text(path, limit, what), path, what), model, path, what)
 
 
 def read_json_lines(path: Path, model: type[Model], limit: int, what: str, *, torn_end: bool = False) -> list[Model]:
@@ -162,7 +164,7 @@ def read_json_lines(path: Path, model: type[Model], limit: int, what: str, *, to
     Raises:
         RunError: naming the file, the line and the field.
     """
-    if not (content := read_bytes(path, limit)):
+    if not (content := read_bytes(path, limit, what)):
         return []
     lines = content.split(b"\n")
     if torn_end and lines[-1]:
@@ -174,26 +176,27 @@ def read_json_lines(path: Path, model: type[Model], limit: int, what: str, *, to
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise RunError(f"{where}: should be UTF-8 text") from error
-            found.append(validated(parse_json(text, where), model, where, what))
+                raise unreadable(where, what, "it should be UTF-8 text") from error
+            found.append(validated(parse_json(text, where, what), model, where, what))
     return found
 
 
-def validated(content: object, model: type[Model], where: str, what: str) -> Model:
+def validated(content: object, model: type[Model], where: object, what: str) -> Model:
     """Check parsed content against a schema.
 
     Raises:
         RunError: with the first field that is wrong.
     """
     if not isinstance(content, dict):
-        raise RunError(f"{where}: no {what}: it should be an object")
+        needed = [name for name, field in model.model_fields.items() if field.is_required()]
+        raise RunError(f"{where}: no {what}: it should be an object{f' with the key {needed[0]}' if needed else ''}")
     try:
         return model.model_validate(content)
     except ValidationError as error:
         raise RunError(f"{where}: no {what}: {describe(error)}") from error
 
 
-def adapted(content: object, adapter: TypeAdapter[Any], where: str, what: str) -> Any:  # noqa: ANN401 - as adapted
+def adapted(content: object, adapter: TypeAdapter[Any], where: object, what: str) -> Any:  # noqa: ANN401 - as adapted
     """Check parsed content against any other pydantic type.
 
     Raises:
@@ -216,14 +219,9 @@ def describe(error: ValidationError) -> str:
     return f"{escaped(shortened(place, 80))} is {value}; it {message}" if place else message
 
 
-def check_depth(value: object, where: str) -> None:
-    """Check that a value is not nested too deeply.
-
-    Raises:
-        RunError: it is.
-    """
-    if not _is_shallow(value):
-        raise RunError(f"{where}: is nested too deeply; it should have at most {MAX_DEPTH} levels")
+def unreadable(where: object, what: str, reason: str) -> RunError:
+    """Return the error that a file cannot be read as what it should be."""
+    return RunError(f"{where}: no readable {what}: {escaped(shortened(reason))}")
 
 
 def _is_shallow(value: object) -> bool:
@@ -255,6 +253,3 @@ def _size(number: int) -> str:
     if number < MIB:
         return f"{number:,} bytes"
     return f"{number / MIB:,.0f} MiB"
-
-
-Reader = Callable[[Path], Any]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from metadialog.errors import RunError
 from metadialog.escapes import escaped, shortened
-from metadialog.runs.reading import MIB, adapted, open_regular, parse_json
+from metadialog.runs.reading import MIB, adapted, open_regular, parse_json, unreadable
 
 EPISODES_KEY = b"metadialog.episodes"
 LANGUAGE_KEY = b"metadialog.language"
@@ -27,6 +27,7 @@ _POSITIVE = ("tokens", "words")
 _NUMBERS = ("loss",)
 NEEDED = (*_TEXTS, *_COUNTS, *_POSITIVE, *_NUMBERS)
 
+_WHAT = "records of a run"
 _MAX_FILE = 4096 * MIB
 _MAX_CELLS = 200_000_000
 _MAX_TEXT = 1024 * MIB  # bytes of a column's texts, written out
@@ -84,14 +85,14 @@ def read_records(path: Path) -> RecordsFile:
             an unreasonable amount of memory.
     """
     try:
-        with open_regular(path, _MAX_FILE) as file:
+        with open_regular(path, _MAX_FILE, _WHAT) as file:
             table = _read_table(file, path)
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
-        reason = escaped(shortened(str(error)))
-        raise RunError(f"{path}: no readable records of a run: {reason}") from error
+        raise unreadable(path, _WHAT, str(error)) from error
     metadata = table.schema.metadata or {}
-    episodes = adapted(_metadata(metadata, EPISODES_KEY, path), _EPISODES, f"{path}: {EPISODES_KEY.decode()}", "list")
-    signatures = adapted(_metadata(metadata, METRICS_KEY, path), _SIGNATURES, f"{path}: {METRICS_KEY.decode()}", "map")
+    named = {key: f"{path}: {key.decode()}" for key in (EPISODES_KEY, METRICS_KEY)}
+    episodes = adapted(_metadata(metadata, EPISODES_KEY, path), _EPISODES, named[EPISODES_KEY], "list of episodes")
+    signatures = adapted(_metadata(metadata, METRICS_KEY, path), _SIGNATURES, named[METRICS_KEY], "signatures")
     _check_values(table, path)
     return RecordsFile(_frame(table), episodes, _text(metadata, LANGUAGE_KEY, path), signatures)
 
@@ -166,10 +167,10 @@ def _text(metadata: Mapping[bytes, bytes], key: bytes, path: Path) -> str:
     try:
         return metadata[key].decode("utf-8")
     except KeyError as error:
-        raise RunError(f"{path}: no readable records of a run: its metadata has no {key.decode()}") from error
+        raise unreadable(path, _WHAT, f"its metadata has no {key.decode()}") from error
     except UnicodeDecodeError as error:
-        raise RunError(f"{path}: no readable records of a run: {key.decode()} should be UTF-8 text") from error
+        raise unreadable(path, _WHAT, f"{key.decode()} should be UTF-8 text") from error
 
 
 def _metadata(metadata: Mapping[bytes, bytes], key: bytes, path: Path) -> object:
-    return parse_json(_text(metadata, key, path), f"{path}: no readable records of a run: {key.decode()}")
+    return parse_json(_text(metadata, key, path), f"{path}: {key.decode()}", "metadata of records")

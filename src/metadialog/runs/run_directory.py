@@ -16,8 +16,9 @@ from metadialog.errors import PrunedError, RunError
 from metadialog.overrides import typed
 from metadialog.runs import layout
 from metadialog.runs.atomic import replacing, write_atomically
-from metadialog.runs.config_file import read_run_config
+from metadialog.runs.config_file import read_config
 from metadialog.runs.schemas import FORMAT, read_status
+from metadialog.trust import check_strangers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,9 @@ class RunDirectory:
         Raises:
             RunError: there is none, or it cannot be read.
         """
-        return read_run_config(self.config)
+        config = read_config(self.config)
+        check_strangers(config, self.config)
+        return config
 
     def read_status(self) -> dict[str, Any]:
         """Read `status.json` back.

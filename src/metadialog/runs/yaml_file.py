@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.errors import RunError
 from metadialog.escapes import escaped, shortened
-from metadialog.runs.reading import MAX_DEPTH, MIB, read_text
+from metadialog.runs.reading import MAX_DEPTH, MIB, read_text, unreadable
 
 LIMIT = 4 * MIB
 _MAX_NODES = 200_000
@@ -32,14 +32,14 @@ def read_yaml(path: Path, what: str) -> Any:  # noqa: ANN401 - as YAML has it
     Raises:
         RunError: it cannot be read, or holds what such a file never does (aliases, tags, endless nesting).
     """
-    text = read_text(path, LIMIT)
+    text = read_text(path, LIMIT, what)
     problem: Exception
     try:
-        _check_events(text, path)
+        _check_events(text, path, what)
         return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError, RecursionError) as error:
         problem = error
-    raise RunError(f"{path}: no readable {what}: {escaped(shortened(str(problem)))}") from problem
+    raise unreadable(path, what, str(problem)) from problem
 
 
 def read_mapping(path: Path, what: str) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
     return cast("dict[str, Any]", _filled(found, found, path, ""))
 
 
-def _check_events(text: str, path: Path) -> None:
+def _check_events(text: str, path: Path, what: str) -> None:
     """Check a YAML text before anything is made of it.
 
     Raises:
@@ -67,14 +67,14 @@ def _check_events(text: str, path: Path) -> None:
     for number, event in enumerate(yaml.parse(text, Loader=loader)):
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise RunError(f"{path}: line {line} holds an anchor or an alias, which this program does not write")
+            raise unreadable(path, what, f"line {line} holds an anchor or an alias, which this program does not write")
         if (tag := getattr(event, "tag", None)) is not None and tag not in {*_TAGS, "!"}:
-            raise RunError(f"{path}: line {line} holds the tag {escaped(shortened(tag, 60))}; it should have none")
+            raise unreadable(path, what, f"line {line} holds the tag {shortened(tag, 60)}; it should have none")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise RunError(f"{path}: is nested too deeply; it should have at most {MAX_DEPTH} levels")
+            raise unreadable(path, what, f"it is nested too deeply; it should have at most {MAX_DEPTH} levels")
         if number > _MAX_NODES:
-            raise RunError(f"{path}: holds more than {_MAX_NODES:,} values, which no such file has")
+            raise unreadable(path, what, f"it holds more than {_MAX_NODES:,} values")
 
 
 def _filled(value: object, root: Mapping[str, Any], path: Path, key: str) -> object:

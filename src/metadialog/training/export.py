@@ -19,6 +19,7 @@ from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.config_file import read_config
 from metadialog.runs.layout import LEARNED, MODEL_CONFIG, TOKENIZER, WEIGHTS
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.trust import check_strangers
 
 # What reading raises where a file is not as it was written, or names what is not there.
 _DAMAGE = (
@@ -94,6 +95,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
     """
     try:
         config = read_config(directory / MODEL_CONFIG)
+        check_strangers(config, directory / MODEL_CONFIG)
         dtype = getattr(torch, config["dtype"])
         bare = build(config["model"], tokenizer.vocab_size)
         freeze(bare, config.get("frozen", []), "frozen")
