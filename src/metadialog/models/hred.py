@@ -7,13 +7,14 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from metadialog.models.output import Output
+from metadialog.models.protocol import BaseModel
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns
 
 _State = tuple[Hidden, Hidden, Hidden]
 
 
-class HRED(nn.Module):
+class HRED(BaseModel):
     """Serban et al. 2016, "Building end-to-end dialogue systems ..." (arXiv:1507.04808), section 3.
 
     An encoder reads each turn by itself; a recurrent layer over turns, the context, reads its last states; a decoder

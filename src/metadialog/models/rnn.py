@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
+from metadialog.models.protocol import BaseModel
 from metadialog.models.recurrence import Cell, Hidden, recurrent
 
 
-class DialogModel(nn.Module):
+class DialogModel(BaseModel):
     """A recurrent language model over the tokens of a dialogue.
 
     Args:
@@ -45,6 +46,15 @@ class DialogModel(nn.Module):
         if tied_embedding:
             # A unit-normal embedding would make logits far too large: start from the output layer's values.
             self.embed.weight = self.linear.weight
+
+    @property
+    def obstacle(self) -> str | None:
+        """What of this model is not as its class has it, for engines that know the derivatives of the class."""
+        if type(self).forward is not DialogModel.forward:
+            return f"the model {type(self).__name__}"
+        if type(self.embed) is not nn.Embedding:
+            return f"a model with {type(self.embed).__name__}"
+        return None
 
     def forward(self, tokens: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
         """Predict the token after each token.

@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from metadialog.models.attention import Bahdanau, Luong
 from metadialog.models.output import Output
+from metadialog.models.protocol import BaseModel
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns
 
@@ -16,7 +17,7 @@ _Attended = tuple[Tensor, Tensor, Tensor]
 _State = tuple[Hidden, Hidden, Tensor, Tensor, Tensor]
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(BaseModel):
     """Each turn is spoken by a decoder that attends to all turns before it.
 
     Of the last turn this is the encoder-decoder of Sutskever et al. 2014 (arXiv:1409.3215) and Vinyals and Le 2015
@@ -93,7 +94,7 @@ class Seq2Seq(nn.Module):
         is_read = torch.arange(tokens.shape[1], device=tokens.device) < turns.read[:, None]  # [batch, time]
         memory_turns = torch.cat([memory_turns, (number * is_read).T[..., None]])
         attended = memory.transpose(0, 1), memory_turns[..., 0].T, turn[0]
-        decode = self._stepwise if isinstance(self.attention, Bahdanau) else self._at_once
+        decode = self._stepwise if self.attention.asks_before else self._at_once
         made, after = decode(x, turns, decoder, attended)
         logits = self.head(self.drop(torch.tanh(self.combine(made))))  # [batch, time, vocab]
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]

@@ -5,9 +5,9 @@ from typing import Any
 
 from metadialog.errors import RunError
 from metadialog.runs import layout
-from metadialog.runs.reading import validated
-from metadialog.runs.schemas import HydraNode, HydraSettings
-from metadialog.runs.yaml_file import read_mapping, read_yaml
+from metadialog.runs.reading import parse_json, read_text, validated
+from metadialog.runs.schemas import HydraNode, HydraSettings, ModelConfig
+from metadialog.runs.yaml_file import LIMIT, read_mapping, read_yaml
 from metadialog.trust import check_strangers
 
 _WHAT = "config of a run"
@@ -41,6 +41,21 @@ def read_run_config(path: Path, *, trusted_only: bool = True) -> dict[str, Any]:
     if missing:
         raise RunError(f"{path}: damaged or incomplete: the key {missing[0]} should be in it")
     return config
+
+
+def read_model_config(path: Path) -> dict[str, Any]:
+    """Read the config of an exported model: JSON, or YAML as version 0.1.0 wrote it.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    what = "config of a model"
+    content: object
+    if path.suffix == ".json":
+        content = parse_json(read_text(path, LIMIT, what), path, what)
+    else:
+        content = read_mapping(path, what)
+    return validated(content, ModelConfig, path, what).model_dump(exclude_unset=True)
 
 
 def read_choices(run: Path) -> dict[str, str]:

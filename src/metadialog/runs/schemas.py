@@ -156,6 +156,19 @@ class TrialRecord(Versioned):
         return name
 
 
+class ModelConfig(BaseModel):
+    """The config of an exported model: the nodes that it is built from."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow", frozen=True)
+    model: dict[str, Any]
+    algorithm: dict[str, Any]
+    inner: dict[str, Any]
+    objective: dict[str, Any]
+    sampler: dict[str, Any]
+    dtype: Literal["float32", "float64"]
+    frozen: list[str] = Field(default_factory=list)
+
+
 class ConfigSource(BaseModel):
     """A folder or package that Hydra took configs from."""
 
