@@ -41,13 +41,18 @@ class LowRankModel(nn.Module):
         """The parts of the base model, by the names that their parameters have here."""
         return {part: tuple(_PREFIX + p for p in patterns) for part, patterns in parts_of(self.base).items()}
 
-    def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, object]:
+    @property
+    def predicts_at(self) -> bool:
+        """Whether the base model takes `at`."""
+        return bool(getattr(self.base, "predicts_at", False))
+
+    def forward(self, tokens: Tensor, hidden: object = None, **options: Tensor) -> tuple[Tensor, object]:
         """Run the base model with the differences added; see its own `forward`."""
         weights: dict[str, Tensor] = dict(self.base.named_parameters())
         for name in self.names:
             key = name.replace(".", "/")
             weights[name] = weights[name] + self.up[key] @ self.down[key]
-        output: tuple[Tensor, object] = functional_call(self.base, weights, (tokens, hidden))
+        output: tuple[Tensor, object] = functional_call(self.base, weights, (tokens, hidden), options)
         return output
 
 

@@ -68,6 +68,9 @@ class TrainingCost(BaseModel):
     seconds: Amount = 0.0
     peak_bytes: Count = 0
     flops: Amount = 0.0
+    dialogues: Count = 0
+    counted_flops: Amount = 0.0
+    counted_expected: Amount = 0.0
 
 
 class EvaluationCost(BaseModel):
