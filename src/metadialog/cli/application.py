@@ -19,6 +19,7 @@ from metadialog.errors import MetadialogError, Terminated
 from metadialog.interrupts import interruptible
 from metadialog.sweeps.storage import hide_password
 from metadialog.training.launch import Place, place
+from metadialog.trust import take_trust
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143  # as a shell reports a program that SIGTERM ended
@@ -40,6 +41,7 @@ def run(command: str, arguments: list[str]) -> int:
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
         with interruptible():
             here = place()
+            arguments = take_trust(arguments)
             processes.check(command, arguments, here)
             arguments = processes.agree(command, here, lambda: _prepare(command, arguments))
             sys.argv = [sys.argv[0], *arguments]

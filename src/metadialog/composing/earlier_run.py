@@ -14,14 +14,13 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from yaml import YAMLError
 
 from metadialog.cli.resume_auto import AUTO
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import literal, quote, typed
 from metadialog.runs import layout
-from metadialog.runs.config_file import read_config
+from metadialog.runs.config_file import read_choices, read_config, read_run_config
+from metadialog.trust import check_strangers
 
 # How a topic is adapted to.
 _LEARNING = ("algorithm", "start", "inner", "objective", "engine")
@@ -104,8 +103,10 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
     composed = layout.hydra_config(directory)
     if option == "resume" and not config.exists():
         _check_composed(directory)
-        return _chosen(directory, option), read_config(composed)
-    made, values = _chosen(directory, option), read_config(config)
+        values = read_config(composed)
+        check_strangers(values, composed)
+        return _chosen(directory, option), values
+    made, values = _chosen(directory, option), read_run_config(config)
     # What is missing here would be a default there, and the results would be those of something else.
     there = read_config(composed)
     lost = [path for group in groups for path in _paths(group, there.get(group)) - _paths(group, values.get(group))]
@@ -117,12 +118,9 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
 def _chosen(directory: Path, option: str) -> dict[str, str]:
     """Return which choices a run made in each group."""
     try:
-        hydra = OmegaConf.load(layout.hydra_settings(directory))
-        choices = dict(hydra.hydra.runtime.choices)
-    except (OSError, YAMLError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"{option}={directory}: not the directory of a run: {reason}") from error
-    return {str(group): str(choice) for group, choice in choices.items() if choice is not None}
+        return read_choices(directory)
+    except RunError as error:
+        raise RunError(f"{option}={directory}: not the directory of a run: {error}") from error
 
 
 def _check_composed(directory: Path) -> None:
