@@ -7,7 +7,6 @@ node. Hydra lets `+algorithm.lrr=3` through; this check does not.
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pkgutil import resolve_name
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from metadialog.errors import ConfigError
-from metadialog.moved_names import current_name
 from metadialog.options import required, schema, supplied
+from metadialog.trust import resolve
 
 MISSING = "???"
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -100,10 +99,9 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
     if not isinstance(name, str):
         return f"{where}: has no _target_, the class or function that it configures"
     try:
-        target = resolve(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        return f"{where}._target_: {name!r} cannot be imported: {' '.join(str(error).split())}"
-    return target if callable(target) else f"{where}._target_: {name!r} is not a class or a function"
+        return resolve(name, path)
+    except ConfigError as error:
+        return str(error)
 
 
 def _value_problems(node: Mapping[str, Any], name: str, annotation: Any, path: str, leaves: list[str]) -> Iterator[str]:
@@ -177,12 +175,3 @@ def build(node: Mapping[str, Any], *supplied: object) -> Any:
     """
     options = {name: value for name, value in node.items() if name != "_target_"}
     return resolve(node["_target_"])(*supplied, **options)
-
-
-def resolve(name: str) -> Any:
-    """Return the class or function of a dotted name, under whatever name it has now.
-
-    Raises:
-        ImportError, AttributeError, ValueError: there is none.
-    """
-    return resolve_name(current_name(name))

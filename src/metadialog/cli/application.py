@@ -22,6 +22,7 @@ from metadialog.hydra_internals import GlobalHydra, HydraException
 from metadialog.interrupts import interruptible
 from metadialog.sweeps.storage import hide_password
 from metadialog.training.launch import Place, place
+from metadialog.trust import take_trust
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143  # as a shell reports a program that SIGTERM ended
@@ -43,7 +44,7 @@ def run(command: str, arguments: list[str]) -> int:
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
         with interruptible():
             here = place()
-            line = CommandLine.parse(arguments)
+            line = CommandLine.parse(take_trust(arguments))
             processes.check(command, line, here)
             prepared = processes.agree(command, here, lambda: _prepare(command, line))
             # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from metadialog.cli.user_errors import EXIT_BROKEN_PIPE, EXIT_USER_ERROR, command_line, complain, wants_traceback
 from metadialog.composing.compose import Composed, running_job
-from metadialog.config import resolve
 from metadialog.console import make_console
 from metadialog.errors import MetadialogError
 from metadialog.hydra_internals import (
@@ -24,6 +23,7 @@ from metadialog.hydra_internals import (
     configure_log,
     run_job,
 )
+from metadialog.trust import resolve
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Job:
     @property
     def command(self) -> str:
         """The name of the command."""
-        return str(resolve(self.config["_target_"]).command)
+        described: Any = resolve(self.config["_target_"])
+        return str(described.command)
 
     @property
     def writes(self) -> bool:

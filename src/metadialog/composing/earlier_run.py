@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from yaml import YAMLError
-
 from metadialog.errors import ConfigError, RunError
 from metadialog.hydra_internals import HydraException, Override, OverridesParser
 from metadialog.overrides import literal, quote, typed
 from metadialog.runs import layout
-from metadialog.runs.config_file import read_config
+from metadialog.runs.config_file import read_choices, read_config, read_config_dir, read_run_config
+from metadialog.trust import check_strangers
 
 AUTO = "auto"
 """As `resume=auto`: go on with what is in the run's directory, and begin where there is nothing."""
@@ -115,8 +113,10 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made
     composed = layout.hydra_config(directory)
     if option == "resume" and not config.exists():
         _check_composed(directory)
-        return _chosen(directory, option), read_config(composed)
-    made, values = _chosen(directory, option), read_config(config)
+        values = read_config(composed)
+        check_strangers(values, composed)
+        return _chosen(directory, option), values
+    made, values = _chosen(directory, option), read_run_config(config)
     # What is missing here would be a default there, and the results would be those of something else.
     there = read_config(composed)
     lost = [path for group in groups for path in _paths(group, there.get(group)) - _paths(group, values.get(group))]
@@ -136,13 +136,9 @@ class _Made:
 def _chosen(directory: Path, option: str) -> _Made:
     """Return how a run was composed."""
     try:
-        runtime = OmegaConf.load(layout.hydra_settings(directory)).hydra.runtime
-        choices = {str(group): str(choice) for group, choice in runtime.choices.items() if choice is not None}
-        named = [str(source.path) for source in runtime.config_sources if source.provider == "command-line"]
-    except (OSError, YAMLError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"{option}={directory}: not the directory of a run: {reason}") from error
-    return _Made(choices, named[-1] if named else None)
+        return _Made(read_choices(directory), read_config_dir(directory))
+    except RunError as error:
+        raise RunError(f"{option}={directory}: not the directory of a run: {error}") from error
 
 
 def _check_composed(directory: Path) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from metadialog.inference import AdaptableModel
+    from metadialog.inference.model import AdaptableModel
 
 
 class Run:
@@ -131,7 +131,7 @@ class Run:
         Raises:
             RunError: the run has not come to its export, or is an evaluation.
         """
-        from metadialog.inference import load_model
+        from metadialog.inference.folder import load_model
 
         return load_model(self.path)
 
