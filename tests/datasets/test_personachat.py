@@ -99,7 +99,7 @@ def test_a_map_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
 def test_a_map_may_hold_numbers_of_numpy(tmp_path: Path, module: str) -> None:
     write(tmp_path, block("i ski") + block("i cook"))
-    content = pickle.dumps({np.int32(20): [["i ski"]], np.int32(300): [["i cook"]]}, protocol=2)
+    content = pickle.dumps({np.int32(20): [["i ski"]], np.int32(300): [["i cook"]]}, protocol=3)
     (tmp_path / "train_persona_map").write_bytes(re.sub(rb"numpy\._?core\.multiarray", module.encode(), content))
     assert [d.topic for d in read(tmp_path, "paml")] == ["train 0020 i ski", "train 0300 i cook"]
 

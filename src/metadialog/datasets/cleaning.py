@@ -59,14 +59,20 @@ class Cleaning:
             if len(turns) < MIN_TURNS:
                 counts["short"] += 1
                 return None
-        replies = self.replies([turn.speaker for turn in turns])
-        if not any(replies[1:]):
+        if not any(self.replies([turn.speaker for turn in turns])[1:]):
             counts["no_reply"] += 1
             return None
         if self.anonymise:
             turns = anonymise(turns)
-        marked = tuple(replace(turn, reply=turn.reply and may) for turn, may in zip(turns, replies, strict=True))
-        return dialogue if marked == dialogue.turns else replace(dialogue, turns=marked)
+        return self.mark(dialogue if tuple(turns) == dialogue.turns else replace(dialogue, turns=tuple(turns)))
+
+    def mark(self, dialogue: Dialogue) -> Dialogue:
+        """Return a dialogue whose turns say whether they may be replies."""
+        if self.responses == ALL:
+            return dialogue
+        replies = self.replies([turn.speaker for turn in dialogue.turns])
+        turns = (replace(turn, reply=turn.reply and may) for turn, may in zip(dialogue.turns, replies, strict=True))
+        return replace(dialogue, turns=tuple(turns))
 
     def replies(self, speakers: Sequence[str]) -> list[bool]:
         """Return for each turn whether it may be a reply, given who speaks it."""

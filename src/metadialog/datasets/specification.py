@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.dialogue import Dataset, Dialogue, Requested, Turn
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
@@ -42,8 +43,9 @@ class Request:
 
 
 def requested_dialogues(source: Dataset) -> Iterator[Dialogue]:
-    """Read all dialogues of a data set that a specification may name."""
-    return source.requested() if isinstance(source, Requested) else source.dialogues()
+    """Read all dialogues of a data set that a specification may name; their turns say which ones are replies."""
+    dialogues = source.requested() if isinstance(source, Requested) else source.dialogues()
+    return map(source.cleaning.mark, dialogues) if isinstance(source, BaseDataset) else dialogues
 
 
 def read_specification(path: Path, dialogues: Iterable[Dialogue]) -> list[Request]:

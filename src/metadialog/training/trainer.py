@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
-from metadialog.errors import LostError, PrunedError, RunError
+from metadialog.errors import ConfigError, LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
 from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger
@@ -37,6 +37,7 @@ from metadialog.training.cost import (
     is_counted,
 )
 from metadialog.training.distributed import Ranks
+from metadialog.training.unsaved_state import UnsavedState
 
 
 @dataclass(slots=True)
@@ -141,6 +142,11 @@ class Trainer:
         self.clip_norm = clip_norm
         self.validate_every = validate_every
         self.patience = patience
+        if ranks.size > 1 and not algorithm.additive:
+            raise ConfigError(
+                f"algorithm={algorithm.name}: weighs the tasks of a meta-batch against each other, so that "
+                f"{ranks.size} processes cannot share it; train in one process"
+            )
         self.standing = Standing()
         self.cost = Cost()
         self.memory: PeakMemory | None = None  # of training, from its first step on
@@ -181,11 +187,14 @@ class Trainer:
         return self.standing
 
     def _train(self, report: Report) -> None:
+        unsaved = UnsavedState(self.algorithm)
         news = self._validate() if self._is_validation_due() else ""
         self.memory = measure(self.device)
         while self.standing.step < self.steps and not self._is_out_of_patience():
             step = self._step()
             at_validation = self._is_validation_due()
+            if at_validation or self.standing.step == 1:
+                unsaved.check()
             if at_validation:
                 news = self._validate()
             report(self.standing.step, f"meta-loss {step.loss:.3f}  {news}", notable=at_validation)
@@ -254,9 +263,14 @@ class Trainer:
         counter = OperationCounter() if is_counted(self.algorithm, self.standing.step) else None
         with counter or contextlib.nullcontext():
             result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
-        executed = _Executed(count_sets(episodes), None if counter is None else counter.total)
+        executed = _Executed(result.tokens or count_sets(episodes), None if counter is None else counter.total)
         result, tokens = self.ranks.combine(self.trained, result, tasks, executed.tokens)
         with_gradient = [p for p in self.trained if p.grad is not None]
+        if not with_gradient:
+            raise RunError(
+                f"algorithm={self.algorithm.name}: its outer_step has put no gradient into the `.grad` of any "
+                "parameter, so that nothing would be trained; see metadialog.algorithms.base.assign_gradients"
+            )
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             raise RunError(
