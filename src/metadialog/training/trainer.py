@@ -263,7 +263,7 @@ class Trainer:
         counter = OperationCounter() if is_counted(self.algorithm, self.standing.step) else None
         with counter or contextlib.nullcontext():
             result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
-        executed = _Executed(count_sets(episodes), None if counter is None else counter.total)
+        executed = _Executed(result.tokens or count_sets(episodes), None if counter is None else counter.total)
         result, tokens = self.ranks.combine(self.trained, result, tasks, executed.tokens)
         with_gradient = [p for p in self.trained if p.grad is not None]
         if not with_gradient:
