@@ -165,7 +165,7 @@ def test_second_derivatives(model: PretrainedModel, prompts: list[list[int]]) ->
         value = value if value.requires_grad else value.requires_grad_()
         arguments = (batch.inputs, batch.targets, batch.mask)
         loss = torch.func.functional_call(_Losses(model), {f"model.{name}": value}, arguments).sum()
-        return loss, torch.autograd.grad(loss, value, create_graph=create_graph)[0]
+        return loss.detach(), torch.autograd.grad(loss, value, create_graph=create_graph)[0]
 
     start = weight.detach().clone().requires_grad_()
     along = torch.randn(start.shape, dtype=start.dtype, generator=torch.Generator().manual_seed(0))
