@@ -41,21 +41,32 @@ class LowRankModel(nn.Module):
         """The parts of the base model, by the names that their parameters have here."""
         return {part: tuple(_PREFIX + p for p in patterns) for part, patterns in parts_of(self.base).items()}
 
-    def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, object]:
+    @property
+    def predicts_at(self) -> bool:
+        """Whether the base model takes `at`."""
+        return bool(getattr(self.base, "predicts_at", False))
+
+    def forward(self, tokens: Tensor, hidden: object = None, **options: Tensor) -> tuple[Tensor, object]:
         """Run the base model with the differences added; see its own `forward`."""
         weights: dict[str, Tensor] = dict(self.base.named_parameters())
         for name in self.names:
             key = name.replace(".", "/")
             weights[name] = weights[name] + self.up[key] @ self.down[key]
-        output: tuple[Tensor, object] = functional_call(self.base, weights, (tokens, hidden))
+        output: tuple[Tensor, object] = functional_call(self.base, weights, (tokens, hidden), options)
         return output
 
 
 class LowRank(MAML):
-    """Hou et al. 2022, "Meta-Learning the Difference" (TACL), section 3: the inner loop adapts low-rank factors alone.
+    """Low-rank differences, after Hou et al. 2022 (TACL; arXiv:2207.03509), "Meta-Learning the Difference", section 3.
 
-    A task's weights are `W + up @ down`; W and where the factors start are learned in the outer loop. (The paper's
-    task-adaptive model structure is not part of this.)
+    A task's weights are `W + up @ down`: the inner loop adapts the factors alone; W and where the factors start are
+    learned in the outer loop.
+
+    Departures: this is the static, additive part of the paper's task-adaptive reparameterisation (TARP), which is that
+    of LoRA (Hu et al. 2022, arXiv:2106.09685). The paper also multiplies W elementwise by a low-rank matrix, and puts a
+    diagonal matrix between the factors that a small network computes from the layer's input: here differences are
+    of weights, and the same for every token, so that they apply inside recurrent layers. Its search for a
+    task-adaptive structure (TAMS) is not part of this, and it starts from a pretrained language model.
 
     Args:
         matrices: which weight matrices have a difference: parts of the model (embeddings, body, head) or patterns of

@@ -2,14 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, MinLen
-
-from metadialog.console import make_console
+from metadialog.cli.composed_job import Job
+from metadialog.config import build
 from metadialog.datasets.local import expand
 from metadialog.errors import RunError
-from metadialog.experiment.session import Device, Seed, Threads, find_device
+from metadialog.experiment.hardware import find_device
+from metadialog.experiment.talking import AdaptConfig
 from metadialog.inference.adapting import compare, curve_line, divide, report
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import load_model
@@ -19,30 +18,8 @@ from metadialog.runs.atomic import write_atomically
 REPORT = "report.md"
 
 
-def adapt(
-    *,
-    run: Annotated[str, MinLen(1)],
-    dialogues: Annotated[str, MinLen(1)],
-    output: Annotated[str, MinLen(1)],
-    held_out: Literal["auto"] | Annotated[int, Ge(0)],
-    steps: Annotated[int, Ge(0)] | None,
-    rate: Annotated[float, Gt(0)] | None,
-    seed: Seed,
-    device: Device,
-    threads: Threads | None,
-) -> float:
+def main(job: Job) -> float:
     """Adapt a model to dialogues and score it on those that are held out; write it with a report.
-
-    Args:
-        run: a run directory, or the folder of an exported or adapted model.
-        dialogues: file of dialogues; `-` for the standard input.
-        output: folder to write to.
-        held_out: dialogues that are scored and not adapted to.
-        steps: inner steps; None to choose them.
-        rate: what the inner rates are multiplied by; None to choose it.
-        seed: of the draw of the held-out dialogues.
-        device: to compute on.
-        threads: CPU threads.
 
     Returns:
         The loss after adaptation, nats a token: of the held-out dialogues, if there are any.
@@ -51,10 +28,11 @@ def adapt(
         DataError: the dialogues cannot be read.
         RunError: the model cannot be read, or the output is there already.
     """
-    console = make_console()
-    target = _new_folder(output)
-    model = load_model(run, device=find_device(device), threads=threads)
-    division = divide(as_dialogues(dialogues, "dialogues"), held_out, seed)
+    config: AdaptConfig = build(job.config)
+    console = job.console
+    target = _new_folder(config.output)
+    model = load_model(config.run, device=find_device(config.device), threads=config.threads)
+    division = divide(as_dialogues(config.dialogues), config.held_out, config.seed)
     console.print(
         f"adapting to {len(division.support)} dialogues; {len(division.held_out)} held out"
         + (f", {division.passed_over} without an answer passed over" if division.passed_over else ""),
@@ -66,7 +44,8 @@ def adapt(
         points.append(point)
         console.print(curve_line(point, points[0]), highlight=False, markup=False, soft_wrap=True)
 
-    adapted = model.adapt(division.support, steps, held_out=division.held_out or None, rate=rate, on_step=draw)
+    held_out = division.held_out or None
+    adapted = model.adapt(division.support, config.steps, held_out=held_out, rate=config.rate, on_step=draw)
     scored = "held-out dialogues" if division.held_out else "dialogues adapted to"
     about = adapted.equipment.about.adapted_to
     if about is None:
@@ -80,7 +59,7 @@ def adapt(
     try:
         adapted.save(partial, name=target.name)
         replies = compare(adapted, division.held_out or division.support)
-        name = "the standard input" if dialogues == "-" else Path(dialogues).name
+        name = "the standard input" if config.dialogues == "-" else Path(config.dialogues).name
         write_atomically(partial / REPORT, report(adapted, division, name, replies))
         if target.exists():
             target.rmdir()  # it is empty

@@ -1,46 +1,32 @@
 """`metadialog chat run=DIR`: a conversation in the terminal, or through a pipe."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator
 
-from annotated_types import MinLen
 from prompt_toolkit import PromptSession
 
+from metadialog.cli.composed_job import Job
 from metadialog.config import build
-from metadialog.experiment.session import Device, Seed, Threads, find_device
+from metadialog.experiment.hardware import find_device
+from metadialog.experiment.talking import ChatConfig
 from metadialog.inference.conversation import Conversation
 from metadialog.inference.folder import load_model
 
 PROMPT = "you> "
 
 
-def chat(
-    *,
-    run: Annotated[str, MinLen(1)],
-    dialogues: Annotated[str, MinLen(1)] | None,
-    generation: Mapping[str, Any] | None,
-    seed: Seed,
-    device: Device,
-    threads: Threads | None,
-) -> None:
+def main(job: Job) -> None:
     """Answer what the user types, line by line, until the input ends or `/quit`.
-
-    Args:
-        run: a run directory, or the folder of an exported or adapted model.
-        dialogues: file of dialogues to adapt to at the beginning; None for none.
-        generation: how replies are made; None for the model's own way.
-        seed: of what sampling draws.
-        device: to compute on.
-        threads: CPU threads.
 
     Raises:
         DataError: the dialogues cannot be read.
         RunError: the model cannot be read.
     """
-    model = load_model(run, device=find_device(device), threads=threads)
-    way = None if generation is None else build(generation)
-    talk = Conversation(model, model if dialogues is None else model.adapt(dialogues), way, seed=seed)
+    config: ChatConfig = build(job.config)
+    model = load_model(config.run, device=find_device(config.device), threads=config.threads)
+    way = None if config.generation is None else build(config.generation)
+    adapted = model if config.dialogues is None else model.adapt(config.dialogues)
+    talk = Conversation(model, adapted, way, seed=config.seed)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     if hasattr(sys.stdin, "reconfigure"):

@@ -4,16 +4,17 @@ import json
 import queue
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from annotated_types import Ge, Le, MinLen
-
+from metadialog.cli.composed_job import Job
+from metadialog.config import build
 from metadialog.datasets.local import expand
 from metadialog.errors import DataError, RunError
-from metadialog.experiment.session import Device, Seed, Threads, find_device
-from metadialog.inference.dialogues import as_dialogues, as_turns
+from metadialog.experiment.hardware import find_device
+from metadialog.experiment.talking import GenerateConfig
+from metadialog.inference.dialogues import as_turns
 from metadialog.inference.folder import load_model
 from metadialog.inference.model import AdaptableModel
 from metadialog.inference.results import Reply
@@ -22,52 +23,26 @@ from metadialog.runs.atomic import replacing
 LAYOUT = '{"context": ["...", "..."]}'
 _AHEAD = 1024  # lines that are read before they are wanted
 
-Write = Any
+Write = Callable[[str], object]
 
 
-def generate(
-    *,
-    run: Annotated[str, MinLen(1)],
-    input: Annotated[str, MinLen(1)],  # noqa: A002 - what it is called on the command line
-    output: Annotated[str, MinLen(1)],
-    dialogues: Annotated[str, MinLen(1)] | None,
-    n: Annotated[int, Ge(1), Le(100)],
-    scores: bool,
-    batch: Annotated[int, Ge(1), Le(1024)],
-    generation: Mapping[str, Any] | None,
-    seed: Seed,
-    device: Device,
-    threads: Threads | None,
-) -> None:
+def main(job: Job) -> None:
     """Reply to each context, in their order; a line that cannot be read gets an error object in its place.
-
-    Args:
-        run: a run directory, or the folder of an exported or adapted model.
-        input: file of contexts, one JSON object a line; `-` for the standard input.
-        output: file of replies, one JSON object a line; `-` for the standard output, as they come.
-        dialogues: file of dialogues to adapt to before; None for none.
-        n: replies to each context.
-        scores: whether to write mean log-probabilities too.
-        batch: contexts that are answered together, at most.
-        generation: how replies are made; None for the model's own way.
-        seed: of what sampling draws.
-        device: to compute on.
-        threads: CPU threads.
 
     Raises:
         DataError: the input or the dialogues cannot be read.
         RunError: the model cannot be read.
     """
-    if input == "-" == dialogues:
+    config: GenerateConfig = build(job.config)
+    if config.input == "-" == config.dialogues:
         raise DataError("dialogues=-: the contexts are read from the standard input already; name a file")
-    model = load_model(run, device=find_device(device), threads=threads)
-    if dialogues is not None:
-        model = model.adapt(as_dialogues(dialogues))
-    answer = _Answers(model, n, generation, seed, scores=scores)
-    answer.check()
+    model = load_model(config.run, device=find_device(config.device), threads=config.threads)
+    if config.dialogues is not None:
+        model = model.adapt(config.dialogues)
+    answer = _Answers(model, config)
     failed = count = 0
-    with _source(input) as source, _target(output) as write:
-        for lines in _batches(source, batch):
+    with _source(config.input) as source, _target(config.output) as write:
+        for lines in _batches(source, config.batch):
             for result in answer(lines):
                 failed += "error" in result
                 count += 1
@@ -79,18 +54,12 @@ def generate(
 class _Answers:
     """Answers lines, a few together."""
 
-    def __init__(
-        self, model: AdaptableModel, n: int, generation: Mapping[str, Any] | None, seed: int, *, scores: bool
-    ) -> None:
+    def __init__(self, model: AdaptableModel, config: GenerateConfig) -> None:
         self._model = model
-        self._n = n
-        self._generation = None if generation is None else _named(generation)
-        self._seed = seed
-        self._scores = scores
-
-    def check(self) -> None:
-        """Refuse, before anything is read, what no context could be answered with."""
-        self._model.replies(["?"], self._n, self._generation)
+        self._n = config.n
+        self._generation = None if config.generation is None else build(config.generation)
+        self._seed = config.seed
+        self._scores = config.scores
 
     def __call__(self, lines: list[tuple[int, bytes]]) -> list[dict[str, Any]]:
         """Return what is to be written for each of some numbered lines."""
@@ -119,12 +88,6 @@ class _Answers:
         if self._scores:
             shown["score"] = reply.score if reply.score == reply.score else None
         return shown
-
-
-def _named(node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a `Generation`
-    from metadialog.config import build
-
-    return build(node)
 
 
 def _parse(line: bytes) -> dict[str, Any]:

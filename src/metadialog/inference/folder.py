@@ -26,6 +26,7 @@ from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.export import export_model, load_exported, load_tokenizer, read_exported_config
 from metadialog.training.model_card import About, about_from, about_run, slug
+from metadialog.trust import check_strangers
 
 
 def load_model(
@@ -44,9 +45,10 @@ def load_model(
     given = Path(folder).expanduser()
     exported = model_folder(given)
     config = read_exported_config(exported)
+    check_strangers({key: value for key, value in config.items() if isinstance(value, dict)}, exported / MODEL_CONFIG)
     with computing(threads):
         tokenizer = load_tokenizer(exported)
-        algorithm = _algorithm(exported, config, tokenizer)
+        algorithm = _algorithm(config, tokenizer)
         module = load_exported(exported, algorithm, tokenizer, torch.device("cpu" if device is None else device))
     sampler = config["sampler"]
     equipment = Equipment(
@@ -101,10 +103,7 @@ def to_jsonl(dialogues: Sequence[Dialogue]) -> str:
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
 
 
-def _algorithm(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
-    missing = [key for key in ("model", "algorithm", "inner", "objective", "sampler") if key not in config]
-    if missing:
-        raise RunError(f"{folder / MODEL_CONFIG}: damaged: {', '.join(missing)} should be in it")
+def _algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
     # All engines adapt alike; they differ in the meta-gradient, which is not asked for here.
     engine = AutoEngine(memory=1024)
     objective = config["objective"]
@@ -117,7 +116,11 @@ def _about(given: Path, exported: Path, config: Mapping[str, Any]) -> About:
     if "about" in config:
         return about_from(config["about"], exported / MODEL_CONFIG)
     of_run = RunDirectory(given).config
-    return about_run(read_config(of_run) if of_run.exists() else config)
+    if not of_run.exists():
+        return about_run(config)
+    whole = read_config(of_run)
+    check_strangers(whole, of_run)
+    return about_run(whole)
 
 
 def _generation(given: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -126,7 +129,9 @@ def _generation(given: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict(config["generation"])
     of_run = RunDirectory(given).config
     if of_run.exists():
-        return dict(read_config(of_run).get("generation", ways()["greedy"]))
+        node = dict(read_config(of_run).get("generation", ways()["greedy"]))
+        check_strangers({"generation": node}, of_run)
+        return node
     return ways()["greedy"]
 
 

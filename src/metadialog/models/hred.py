@@ -7,9 +7,10 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns
+from metadialog.options import FROM_YAML, with_defaults
 
 _State = tuple[Hidden, Hidden, Hidden]
 
@@ -37,16 +38,17 @@ class HRED(BaseModel):
         "head": ("from_state.*", "from_token.*", "head.*"),
     }
 
+    @with_defaults
     def __init__(
         self,
         vocab_size: int,
+        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
         *,
-        cell: Cell,
-        embedding_size: Annotated[int, Gt(0)],
-        hidden_size: Annotated[int, Gt(0)],
-        layers: Annotated[int, Gt(0)],
-        dropout: Annotated[float, Ge(0), Lt(1)],
-        tied_embedding: bool,
+        cell: Cell = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
+        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
+        tied_embedding: bool = FROM_YAML,
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, embedding_size)
@@ -59,15 +61,17 @@ class HRED(BaseModel):
         self.from_token = nn.Linear(embedding_size, embedding_size, bias=False)  # E_0
         self.head = Output(embedding_size, vocab_size, self.embed if tied_embedding else None)  # O
 
-    def forward(self, tokens: Tensor, hidden: _State | None = None) -> tuple[Tensor, _State]:
+    def forward(self, tokens: Tensor, hidden: _State | None = None, at: Tensor | None = None) -> tuple[Tensor, _State]:
         """Predict the token after each token.
 
         Args:
             tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
             hidden: the state to go on from; None to begin.
+            at: places among `batch * time` to predict after, `[places]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, and the state after the last token: of encoder, context and decoder.
+            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token: of encoder, context
+            and decoder.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         encoder, context, decoder = self._begin(x) if hidden is None else hidden
@@ -81,7 +85,7 @@ class HRED(BaseModel):
         starts = turns.starting(decoder, self.bridge(earlier.flatten(0, 1)))
         states, decoded = run(self.decoder, inputs, lengths, starts)  # [batch * turns, length, hidden]
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
-        logits = self.head(self.drop(made))  # [batch, time, vocab]
+        logits = self.head(at_places(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
 
     def _begin(self, x: Tensor) -> _State:

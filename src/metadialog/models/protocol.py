@@ -1,6 +1,8 @@
 """What the rest of the program asks of a model, and the defaults that fulfil most of it."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
+from inspect import signature
 from typing import ClassVar, Protocol, cast
 
 import torch
@@ -94,10 +96,18 @@ class BaseModel(nn.Module):
 
     States are tensors `[any, batch, any]`, nested in tuples (see `State`). The token embedding is `self.embed`; a
     subclass that calls it otherwise says so in `embedding_name`.
+
+    A `forward(tokens, state, at)` returns the logits at some places alone (see `at_places`): those of padding and of
+    contexts, which nobody counts, are most of the work of a small model.
     """
 
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     embedding_name: ClassVar[str] = "embed"
+
+    @property
+    def predicts_at(self) -> bool:
+        """Whether `forward` takes `at`."""
+        return _takes_at(type(self))  # type: ignore[arg-type]
 
     @property
     def token_embedding(self) -> nn.Module:
@@ -121,12 +131,14 @@ class BaseModel(nn.Module):
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """Score the token after each token; see `DialogueModel.token_losses`."""
-        return losses_of(self(tokens)[0], targets, mask)
+        logits, places = counted_logits(self, tokens, mask)
+        return _put_back(_losses(logits, targets, places), places, mask)
 
     def token_scores(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Score the token after each token; see `DialogueModel.token_scores`."""
-        logits, _ = self(tokens)
-        return losses_of(logits, targets, mask), (logits.argmax(-1) == targets) & mask
+        logits, places = counted_logits(self, tokens, mask)
+        hits = logits.argmax(-1) == targets.flatten()[places]
+        return _put_back(_losses(logits, targets, places), places, mask), _put_back(hits, places, mask)
 
     def read(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """Read prompts token by token; see `DialogueModel.read`.
@@ -152,10 +164,32 @@ class BaseModel(nn.Module):
         return map_state(lambda part: part.index_select(1, rows), state)
 
 
-def losses_of(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Return what `DialogueModel.token_losses` does, of logits `[batch, time, vocab]`."""
-    losses = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")  # [batch * time]
-    return losses.view_as(targets) * mask
+@cache
+def _takes_at(kind: type[nn.Module]) -> bool:
+    return "at" in signature(kind.forward).parameters
+
+
+def counted_logits(model: nn.Module, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits of the counted targets alone, `[counted, vocab]`, and their places among `batch * time`."""
+    places = mask.flatten().nonzero()[:, 0]
+    if getattr(model, "predicts_at", False):
+        logits: Tensor = model(tokens, at=places)[0]
+        return logits, places
+    return at_places(model(tokens)[0], places), places
+
+
+def at_places(features: Tensor, at: Tensor | None) -> Tensor:
+    """Return features `[batch, time, width]` at some places among `batch * time`, `[places, width]`; None for all."""
+    return features if at is None else features.flatten(0, 1).index_select(0, at)
+
+
+def _losses(logits: Tensor, targets: Tensor, places: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits, targets.flatten()[places], reduction="none")  # [counted]
+
+
+def _put_back(values: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+    """Return what belongs to the counted targets, `[counted]`, as `[batch, time]`, zero elsewhere."""
+    return values.new_zeros(mask.numel()).index_copy(0, places, values).view_as(mask)
 
 
 def map_state(change: Callable[..., Tensor], *states: State) -> State:
@@ -179,8 +213,13 @@ class _Plain(BaseModel):
         super().__init__()
         self.module = module
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        found: tuple[Tensor, State] = self.module(tokens, state)
+    @property
+    def predicts_at(self) -> bool:
+        """Whether the module says that it takes `at`."""
+        return bool(getattr(self.module, "predicts_at", False))
+
+    def forward(self, tokens: Tensor, state: State | None = None, **options: Tensor) -> tuple[Tensor, State]:
+        found: tuple[Tensor, State] = self.module(tokens, state, **options)
         return found
 
 

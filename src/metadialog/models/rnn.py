@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from metadialog.models.protocol import BaseModel
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Cell, Hidden, recurrent
+from metadialog.options import FROM_YAML, with_defaults
 
 
 class DialogModel(BaseModel):
@@ -25,16 +26,17 @@ class DialogModel(BaseModel):
 
     parts: ClassVar = {"embeddings": ("embed.*",), "body": ("rnn.*",), "head": ("project.*", "linear.*")}
 
+    @with_defaults
     def __init__(
         self,
         vocab_size: int,
+        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
         *,
-        cell: Cell,
-        embedding_size: Annotated[int, Gt(0)],
-        hidden_size: Annotated[int, Gt(0)],
-        layers: Annotated[int, Gt(0)],
-        dropout: Annotated[float, Ge(0), Lt(1)],
-        tied_embedding: bool,
+        cell: Cell = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
+        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
+        tied_embedding: bool = FROM_YAML,
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, embedding_size)
@@ -56,17 +58,18 @@ class DialogModel(BaseModel):
             return f"a model with {type(self.embed).__name__}"
         return None
 
-    def forward(self, tokens: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
+    def forward(self, tokens: Tensor, hidden: Hidden | None = None, at: Tensor | None = None) -> tuple[Tensor, Hidden]:
         """Predict the token after each token.
 
         Args:
             tokens: token ids, int64, `[batch, time]`.
             hidden: the state to go on from; None to begin.
+            at: places among `batch * time` to predict after, `[places]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, and the state after the last token.
+            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         x, hidden = self.rnn(x, hidden)  # [batch, time, hidden], [layers, batch, hidden]
-        x = self.project(self.drop(x))  # [batch, time, hidden], or [..., embedding] if tied
+        x = self.project(at_places(self.drop(x), at))  # [batch, time, hidden], or [..., embedding] if tied
         return self.linear(x), hidden  # [batch, time, vocab]

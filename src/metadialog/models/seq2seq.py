@@ -9,9 +9,10 @@ from torch.nn.functional import pad
 
 from metadialog.models.attention import Bahdanau, Luong
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns
+from metadialog.options import FROM_YAML, with_defaults
 
 _Attended = tuple[Tensor, Tensor, Tensor]
 _State = tuple[Hidden, Hidden, Tensor, Tensor, Tensor]
@@ -47,17 +48,18 @@ class Seq2Seq(BaseModel):
         "head": ("head.*",),
     }
 
+    @with_defaults
     def __init__(
         self,
         vocab_size: int,
+        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
         *,
-        attention: Literal["bahdanau", "luong"],
-        cell: Cell,
-        embedding_size: Annotated[int, Gt(0)],
-        hidden_size: Annotated[int, Gt(0)],
-        layers: Annotated[int, Gt(0)],
-        dropout: Annotated[float, Ge(0), Lt(1)],
-        tied_embedding: bool,
+        attention: Literal["bahdanau", "luong"] = FROM_YAML,
+        cell: Cell = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
+        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
+        tied_embedding: bool = FROM_YAML,
     ) -> None:
         super().__init__()
         fed = hidden_size if attention == "bahdanau" else 0  # of the context, into the decoder
@@ -70,17 +72,18 @@ class Seq2Seq(BaseModel):
         self.drop = nn.Dropout(dropout)
         self.head = Output(hidden_size, vocab_size, self.embed if tied_embedding else None)
 
-    def forward(self, tokens: Tensor, hidden: _State | None = None) -> tuple[Tensor, _State]:
+    def forward(self, tokens: Tensor, hidden: _State | None = None, at: Tensor | None = None) -> tuple[Tensor, _State]:
         """Predict the token after each token.
 
         Args:
             tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
             hidden: the state to go on from; None to begin.
+            at: places among `batch * time` to predict after, `[places]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, and the state after the last token: of the encoder and of the decoder, what
-            the encoder gave, `[read, batch, hidden]`, the turn of each of these, `[read, batch, 1]`, from 1 on, 0 for
-            nothing, and the turn that is going on, `[1, batch, 1]`.
+            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token: of the encoder and
+            of the decoder, what the encoder gave, `[read, batch, hidden]`, the turn of each of these, `[read, batch,
+            1]`, from 1 on, 0 for nothing, and the turn that is going on, `[1, batch, 1]`.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         encoder, decoder, memory, memory_turns, turn = self._begin(x) if hidden is None else hidden
@@ -96,7 +99,7 @@ class Seq2Seq(BaseModel):
         attended = memory.transpose(0, 1), memory_turns[..., 0].T, turn[0]
         decode = self._stepwise if self.attention.asks_before else self._at_once
         made, after = decode(x, turns, decoder, attended)
-        logits = self.head(self.drop(torch.tanh(self.combine(made))))  # [batch, time, vocab]
+        logits = self.head(at_places(self.drop(torch.tanh(self.combine(made))), at))  # [batch, time, vocab]
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
         return logits, state
 

@@ -17,6 +17,8 @@ from metadialog.overrides import typed
 from metadialog.runs import layout
 from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.config_file import read_config
+from metadialog.runs.schemas import FORMAT, read_status
+from metadialog.trust import check_strangers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,21 +63,17 @@ class RunDirectory:
         Raises:
             RunError: there is none, or it cannot be read.
         """
-        return read_config(self.config)
+        config = read_config(self.config)
+        check_strangers(config, self.config)
+        return config
 
     def read_status(self) -> dict[str, Any]:
         """Read `status.json` back.
 
         Raises:
-            RunError: there is none, or it cannot be read.
+            RunError: there is none, or it is damaged.
         """
-        try:
-            status = json.loads(self.status.read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.status}: no readable status of a run: {error}") from error
-        if not isinstance(status, dict) or "status" not in status:
-            raise RunError(f"{self.status}: no status of a run: it should be an object with the key status")
-        return status
+        return read_status(self.status).model_dump()
 
     def check_finished(self) -> None:
         """Check that the run came to its end.
@@ -118,6 +116,7 @@ class RunDirectory:
             command: what the user typed.
         """
         started = {
+            "format": FORMAT,
             "status": "running",
             "reason": None,
             "command": command,

@@ -1,7 +1,7 @@
 """The exported model: weights, tokenizer and config, which load without pickle."""
 
 import copy
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.config import build
+from metadialog.algorithms.prepare import prepared_model
 from metadialog.errors import RunError
-from metadialog.models.parts import freeze
 from metadialog.runs.atomic import replacing, write_atomically
-from metadialog.runs.config_file import read_config
+from metadialog.runs.config_file import read_model_config
 from metadialog.runs.layout import LEARNED, MODEL_CONFIG, OLD_MODEL_CONFIG, TOKENIZER, WEIGHTS
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, about_run, dump, write_card
+from metadialog.trust import check_strangers
 
 _KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
 
@@ -71,22 +71,16 @@ def export_model(
 
 
 def read_exported_config(directory: Path) -> dict[str, Any]:
-    """Read the config of an exported model.
+    """Read the config of an exported model, as data.
 
     Raises:
-        RunError: it is missing or damaged.
+        RunError: it is missing or damaged, or names a class that is not to be trusted.
     """
-    old = directory / OLD_MODEL_CONFIG
-    if old.exists() and not (directory / MODEL_CONFIG).exists():
-        return read_config(old)
-    try:
-        config = json.loads((directory / MODEL_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(
-            f"{directory / MODEL_CONFIG}: no readable config of a model: {' '.join(str(error).split())}"
-        ) from error
-    if not isinstance(config, dict):
-        raise RunError(f"{directory / MODEL_CONFIG}: no config of a model: it should hold an object")
+    old, path = directory / OLD_MODEL_CONFIG, directory / MODEL_CONFIG
+    if os.path.lexists(old) and not os.path.lexists(path):
+        path = old
+    config = read_model_config(path)
+    check_strangers(config, path)
     return config
 
 
@@ -127,9 +121,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
     try:
         config = read_exported_config(directory)
         dtype = getattr(torch, config["dtype"])
-        bare = build(config["model"], tokenizer.vocab_size)
-        freeze(bare, config.get("frozen", []), "frozen")
-        model: nn.Module = algorithm.prepare(bare)
+        model = prepared_model(config["model"], tokenizer.vocab_size, algorithm, config.get("frozen", []))
         model.to(dtype)
         algorithm.learned.to(dtype)
         load_model(model, directory / WEIGHTS)  # on the CPU, for the reason that `_apart` gives
