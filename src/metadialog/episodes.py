@@ -50,6 +50,16 @@ class Batch:
             None if self.rows is None else self.rows.to(device),
         )
 
+    def select(self, rows: Tensor) -> Self:
+        """Return some of the exchanges, cropped to the longest of them.
+
+        Args:
+            rows: their numbers, int64, `[rows]`.
+        """
+        time = int((self.inputs[rows] != PAD_ID).sum(dim=1).max())
+        inputs, targets, mask = (value[rows, :time] for value in (self.inputs, self.targets, self.mask))
+        return type(self)(inputs, targets, mask, self.words[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:

@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 
 from metadialog.errors import ConfigError, RunError
 from metadialog.escapes import escaped, shortened
+from metadialog.moved_names import current_name
 
 OURS = "metadialog"
 TRUST = "METADIALOG_TRUST"
@@ -97,12 +98,13 @@ def check_strangers(config: Mapping[str, Any], where: object) -> None:
     Raises:
         RunError: it names another class; nothing has been imported.
     """
-    for path, name in _targets(config):
-        package = _package(path)
+    for path, named in _targets(config):
+        package, name = _package(path), current_name(named)
         own = name.partition(".")[0]
         if own in trusted() and _NAME.fullmatch(name):
             continue
-        if not name.startswith(f"{OURS}.{package}." if package else f"{OURS}.commands.") or not _NAME.fullmatch(name):
+        allowed = (f"{OURS}.{package}.",) if package else (f"{OURS}.commands.", f"{OURS}.experiment.")
+        if not name.startswith(allowed) or not _NAME.fullmatch(name):
             shown = escaped(shortened(name, 80))
             words = f"trust=[{own}] allows the classes of that package" if own.isidentifier() and own != OURS else ""
             kind = f"a class of {OURS}.{package}" if package else "a command"
@@ -127,7 +129,7 @@ def resolve(name: str, path: str = "") -> Callable[..., Any]:
         raise ConfigError(f"{where} cannot be imported: it should be a module and a name, such as my_pkg.models.Model")
     if name.partition(".")[0] in {*sys.stdlib_module_names, "builtins"}:
         raise ConfigError(f"{where} cannot be imported: it is Python's own, and no {_kind_words(path)}")
-    package = _package(path)
+    package, name = _package(path), current_name(name)
     if name.startswith(f"{OURS}.") and package and not name.startswith(f"{OURS}.{package}."):
         raise ConfigError(f"{where} is no {_kind_words(path)}; those are in {OURS}.{package}")
     try:

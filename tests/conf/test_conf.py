@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog import config
 from metadialog.cli import COMMANDS
-from metadialog.cli.preflight import add_config_dir
+from metadialog.composing.compose import add_config_dir
 
 FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))

@@ -11,7 +11,8 @@ from hydra import compose, initialize_config_module
 
 from metadialog.config import build, plain
 from metadialog.datasets.chatterbot import ChatterbotDataset
-from metadialog.experiment.session import make_algorithm
+from metadialog.experiment.config import LearningConfig
+from metadialog.experiment.learner import make_learner
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.export import export_model
@@ -50,7 +51,7 @@ def export(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Ex
             sizes = ["model.embedding_size=12", "model.hidden_size=16", *overrides]
             config: dict[str, Any] = plain(compose("train", sizes))
         torch.manual_seed(0)
-        algorithm = make_algorithm(config, tokenizer)
+        algorithm = make_learner(LearningConfig.of(config), tokenizer).algorithm
         model = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
         folder = tmp_path_factory.mktemp("exported")
         export_model(folder, model, algorithm, tokenizer, config)

@@ -6,7 +6,7 @@ from typing import Any
 from metadialog.errors import RunError
 from metadialog.runs import layout
 from metadialog.runs.reading import parse_json, read_text, validated
-from metadialog.runs.schemas import HydraNode, HydraSettings, ModelConfig
+from metadialog.runs.schemas import HydraNode, HydraRuntime, HydraSettings, ModelConfig
 from metadialog.runs.yaml_file import LIMIT, read_mapping, read_yaml
 from metadialog.trust import check_strangers
 
@@ -64,10 +64,24 @@ def read_choices(run: Path) -> dict[str, str]:
     Raises:
         RunError: the file is missing, or says no such thing.
     """
+    return {group: choice for group, choice in _runtime(run).choices.items() if choice is not None}
+
+
+def read_config_dir(run: Path) -> str | None:
+    """Read which folder of further configs a run was composed with; None if there was none, or it has gone.
+
+    Raises:
+        RunError: the file is missing, or says no such thing.
+    """
+    named = [source.path for source in _runtime(run).config_sources if source.provider == "command-line"]
+    folder = named[-1].removeprefix("file://") if named else None
+    return folder if folder is not None and Path(folder).is_dir() else None
+
+
+def _runtime(run: Path) -> HydraRuntime:
     path = layout.hydra_settings(run)
     content = read_yaml(path, "settings of Hydra")
-    settings = validated(content, HydraSettings, str(path), "settings of Hydra")
-    return {group: choice for group, choice in settings.hydra.runtime.choices.items() if choice is not None}
+    return validated(content, HydraSettings, str(path), "settings of Hydra").hydra.runtime
 
 
 def read_multirun(path: Path) -> HydraNode:

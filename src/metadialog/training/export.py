@@ -13,10 +13,9 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.config import build
+from metadialog.algorithms.prepare import prepared_model
 from metadialog.errors import RunError
 from metadialog.escapes import escaped, shortened
-from metadialog.models.parts import freeze
 from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.checksums import check_checksums, remove_checksums, write_checksums
 from metadialog.runs.config_file import read_model_config
@@ -127,9 +126,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
     check_checksums(directory)
     try:
         dtype = getattr(torch, config["dtype"])
-        bare = build(config["model"], tokenizer.vocab_size)
-        freeze(bare, config.get("frozen", []), "frozen")
-        model: nn.Module = algorithm.prepare(bare)
+        model = prepared_model(config["model"], tokenizer.vocab_size, algorithm, config.get("frozen", []))
         model.to(dtype)
         algorithm.learned.to(dtype)
         _load_tensors(model, directory / WEIGHTS)  # on the CPU, for the reason that `_apart` gives

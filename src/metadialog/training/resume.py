@@ -16,14 +16,14 @@ def check_same_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     Raises:
         RunError: naming what differs.
     """
-    differences = [
+    differing = [
         f"{path} is {new_value!r} but was {old_value!r}"
-        for path, old_value, new_value in _differences(old, new, "")
+        for path, old_value, new_value in differences(old, new)
         if not any(path == free or path.startswith(f"{free}.") for free in FREE)
     ]
-    if differences:
+    if differing:
         raise RunError(
-            f"resume={new.get('resume')}: a run goes on as it began: {'; '.join(differences)}; "
+            f"resume={new.get('resume')}: a run goes on as it began: {'; '.join(differing)}; "
             f"only {', '.join(FREE[2:])} may change"
         )
 
@@ -47,11 +47,12 @@ def check_steps(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> Non
         )
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[tuple[str, object, object]]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, object, object]]:
+    """Yield the path, the old and the new value of each option in which two configs differ."""
     for key in sorted({*old, *new}):
         here = f"{path}.{key}" if path else key
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _differences(before, after, here)
+            yield from differences(before, after, here)
         elif before != after:
             yield here, before, after
