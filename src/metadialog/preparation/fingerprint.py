@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,7 @@ def data_digest(topics: Topics) -> str:
     return whole.hexdigest()
 
 
-def _add(digest: "hashlib._HashObject", values: Iterable[object]) -> None:
+def _add(digest: Any, values: Iterable[object]) -> None:  # noqa: ANN401 - of hashlib
     """Add some values, each with its length before it, so that no two sequences are the same bytes."""
     for value in values:
         encoded = str(value).encode("utf-8", "surrogatepass")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metadialog.errors import RunError
+from metadialog.runs import layout
 from metadialog.runs.atomic import replacing
 from metadialog.runs.checksums import check_zip, seal_zip
 from metadialog.runs.reading import MIB, unreadable, validated
@@ -157,6 +158,20 @@ class Checkpoints:
         return {name: state[name] for name in ("model", "learned")}
 
 
+def _check_begun(run: Path) -> None:
+    """Check that a run without a checkpoint has left nothing that beginning anew would replace.
+
+    Raises:
+        RunError: it has.
+    """
+    for name in (layout.RECORDS, layout.MODEL):
+        if os.path.lexists(run / name):
+            raise RunError(
+                f"{run / layout.CHECKPOINTS}: there is no checkpoint to go on from, though the run has left {name}; "
+                "begin another run in another directory"
+            )
+
+
 def latest_checkpoint(last: Path, best: Path) -> dict[str, Any] | None:
     """Return the checkpoint that a run goes on from, on the CPU; None if it broke off before it wrote one.
 
@@ -164,9 +179,11 @@ def latest_checkpoint(last: Path, best: Path) -> dict[str, Any] | None:
     it was written late, from memory, it is of the model alone, and there is nothing to go on from.
 
     Raises:
-        RunError: one of them is damaged.
+        RunError: one of them is damaged; or there is none, though the run came to its end.
     """
     # A symbolic link that leads nowhere is damage, and not a run that has only begun.
     found = [read_checkpoint(path) for path in (last, best) if os.path.lexists(path)]
+    if not found:
+        _check_begun(last.parent.parent)
     whole = [state for state in found if "standing" in state]
     return max(whole, key=lambda state: int(state["standing"]["step"]), default=None)
