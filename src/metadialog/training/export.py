@@ -14,14 +14,20 @@ from torch import nn
 from metadialog.algorithms.base import Algorithm
 from metadialog.algorithms.prepare import prepared_model
 from metadialog.errors import RunError
+from metadialog.escapes import escaped, shortened
 from metadialog.runs.atomic import replacing, write_atomically
+from metadialog.runs.checksums import check_checksums, remove_checksums, write_checksums
 from metadialog.runs.config_file import read_model_config
 from metadialog.runs.layout import LEARNED, MODEL_CONFIG, OLD_MODEL_CONFIG, TOKENIZER, WEIGHTS
+from metadialog.runs.reading import MIB, check_regular, unreadable
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, about_run, dump, write_card
 from metadialog.trust import check_strangers
 
 _KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
+
+_TOKENIZER_LIMIT = 1024 * MIB
+_WEIGHTS_LIMIT = 2**20 * MIB
 
 # What reading raises where a file is not as it was written, or names what is not there.
 _DAMAGE = (
@@ -59,6 +65,7 @@ def export_model(
     """
     kept = {key: config[key] for key in _KEPT if key in config}
     kept["frozen"] = config["training"]["frozen"] if "training" in config else config.get("frozen", [])
+    remove_checksums(directory)
     _save_tensors(directory / WEIGHTS, model)
     if algorithm.learned.state_dict():
         _save_tensors(directory / LEARNED, algorithm.learned)
@@ -68,6 +75,8 @@ def export_model(
     content = {"library_name": "metadialog", "about": about.to_dict(), **kept}
     write_atomically(directory / MODEL_CONFIG, dump(content))
     write_card(directory, about)
+    learned = [LEARNED] if algorithm.learned.state_dict() else []
+    write_checksums(directory, [WEIGHTS, *learned, TOKENIZER, MODEL_CONFIG])
 
 
 def read_exported_config(directory: Path) -> dict[str, Any]:
@@ -106,27 +115,32 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     Raises:
         RunError: it is missing or damaged.
     """
+    check_regular(directory / TOKENIZER, _TOKENIZER_LIMIT, "tokenizer")
+    check_checksums(directory)
     try:
         return Tokenizer.load(directory / TOKENIZER)
-    except _DAMAGE as error:
-        raise _unreadable(directory, error) from error
+    except Exception as error:
+        # The library's errors are plain ones.
+        raise _unreadable(directory / TOKENIZER, error) from error
 
 
 def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
     """Load an exported model, and what its algorithm has learned beside it.
 
     Raises:
-        RunError: a part is missing or damaged, or was learned with other options of the algorithm.
+        RunError: a part is missing or damaged, or was learned with other options of the algorithm; or a weight is
+            no finite number.
     """
+    config = read_exported_config(directory)
+    check_checksums(directory)
     try:
-        config = read_exported_config(directory)
         dtype = getattr(torch, config["dtype"])
         model = prepared_model(config["model"], tokenizer.vocab_size, algorithm, config.get("frozen", []))
         model.to(dtype)
         algorithm.learned.to(dtype)
-        load_model(model, directory / WEIGHTS)  # on the CPU, for the reason that `_apart` gives
+        _load_tensors(model, directory / WEIGHTS)  # on the CPU, for the reason that `_apart` gives
         if algorithm.learned.state_dict():
-            load_model(algorithm.learned, directory / LEARNED)
+            _load_tensors(algorithm.learned, directory / LEARNED)
         model.to(device)
         algorithm.learned.to(device)
     except _DAMAGE as error:
@@ -134,6 +148,19 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
             raise _unfitting(directory, algorithm, error) from error
         raise _unreadable(directory, error) from error
     return model
+
+
+def _load_tensors(module: nn.Module, path: Path, device: str = "cpu") -> None:
+    """Load the tensors of a module.
+
+    Raises:
+        RunError: the file is missing, or holds a number that is not finite.
+    """
+    check_regular(path, _WEIGHTS_LIMIT, "weights of a model")
+    load_model(module, path, device=device)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise RunError(f"{path}: {name} holds numbers that are not finite, so the model is of no use")
 
 
 def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
@@ -152,10 +179,11 @@ def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> Non
             f"{directory / TOKENIZER}: not this run's tokenizer; both runs should have the same dataset, split and "
             "tokenizer options"
         )
+    check_checksums(directory)
     try:
-        load_model(model, directory / WEIGHTS, device=str(next(model.parameters()).device))
+        _load_tensors(model, directory / WEIGHTS, str(next(model.parameters()).device))
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())
+        reason = escaped(shortened(str(error)))
         raise RunError(f"{directory / WEIGHTS}: not the weights of this run's model: {reason}") from error
 
 
@@ -163,9 +191,9 @@ def _unfitting(directory: Path, algorithm: Algorithm, error: Exception) -> RunEr
     return RunError(
         f"{directory}: what the run has learned does not fit the options of algorithm={algorithm.name} and of inner; "
         "those that decide what is learned, such as algorithm.inner_steps where each step has rates of its own, should "
-        f"be as the run has them: {' '.join(str(error).split())}"
+        f"be as the run has them: {escaped(shortened(str(error)))}"
     )
 
 
-def _unreadable(directory: Path, error: Exception) -> RunError:
-    return RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}")
+def _unreadable(path: Path, error: Exception) -> RunError:
+    return unreadable(path, "exported model", f"{type(error).__name__}: {error}")
