@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,12 +50,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        started = False
 
         async def counted(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 self._count(scope["path"], message["status"])
             await send(message)
 
@@ -71,11 +69,14 @@ class Guard:
                 raise _TooLargeError
             return message
 
-        try:
-            await self._app(scope, limited, counted)
-        except _TooLargeError:
-            if not started:
-                await _answer(counted, 413, self._too_large())
+        async def unless_too_large(message: Message) -> None:
+            if read <= self._limit:  # else what the application makes of the error is not what is to be said
+                await counted(message)
+
+        with suppress(_TooLargeError):
+            await self._app(scope, limited, unless_too_large)
+        if read > self._limit:
+            await _answer(counted, 413, self._too_large())
 
     def _refusal(self, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         host = _host(headers.get("host", ""))
