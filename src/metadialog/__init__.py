@@ -8,16 +8,20 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metadialog.algorithms.maml import MAML
     from metadialog.experiment.compare import compare
     from metadialog.experiment.compose import compose
     from metadialog.experiment.experiment import Experiment
     from metadialog.experiment.run import Run, load
+    from metadialog.models.rnn import DialogModel
 
 __version__ = version("metadialog")
 
-__all__ = ["Experiment", "Run", "compare", "compose", "load"]
+__all__ = ["MAML", "DialogModel", "Experiment", "Run", "compare", "compose", "load"]
 
 _PLACES = {
+    "MAML": "metadialog.algorithms.maml",
+    "DialogModel": "metadialog.models.rnn",
     "Experiment": "metadialog.experiment.experiment",
     "Run": "metadialog.experiment.run",
     "compare": "metadialog.experiment.compare",
