@@ -1,5 +1,6 @@
 """What a valid config says of the machine and of earlier runs, checked before anything slow starts."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
         _check_resume(config)
     if "training" in config and config["start"].get("run") is not None:
         RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
-    if config.get("run") is not None:
+    if config.get("run") is not None and "inner" in config:  # else an exported model is enough
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 
 
@@ -59,9 +60,9 @@ def _check_resume(config: Mapping[str, Any]) -> None:
     from metadialog.training.resume import check_same_run, check_steps
 
     run = RunDirectory(Path(config["resume"]).expanduser())
-    if run.config.exists():  # else the run broke off before it wrote one, and has nothing to contradict
-        check_same_run(run.read_config(), config)
     checkpoint = latest_checkpoint(run.last, run.best)
+    if os.path.lexists(run.config):  # else the run broke off before it wrote one, and has nothing to contradict
+        check_same_run(run.read_config(), config, checkpoint)
     if checkpoint is not None:
         check_steps(checkpoint, config)
 
