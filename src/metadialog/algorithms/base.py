@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class OuterStep:
         size: what these figures and the gradient are means over, such as tokens; None for the number of tasks. Two
             parts of a meta-batch, computed apart, are put together in proportion to it.
         reduction: whether `loss` and its gradient are such means, or sums.
+        tokens: tokens of the support and of the query sets that `Algorithm.passes` counts passes over; None for all of
+            the meta-batch's.
     """
 
     loss: float
@@ -37,6 +39,7 @@ class OuterStep:
     query_loss: float
     size: float | None = None
     reduction: Literal["mean", "sum"] = "mean"
+    tokens: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,16 @@ class Algorithm(Options, ABC):
         name: the name in records, tables and charts.
 
     Attributes:
-        learned: what the outer loop learns beside the model, such as learning rates; made by `prepare`.
+        learned: what the outer loop learns beside the model, such as learning rates, as parameters; and whatever else
+            training changes, such as counters, as buffers. Made by `prepare`; checkpoints and exported models hold it.
         inner_steps: steps of adaptation to a task, in validation and wherever no other number is asked for.
         trains: whether there is an outer loop at all.
+        additive: whether the outer gradient of a meta-batch is the mean, or the sum, of those of its parts, so that
+            several processes can share it. It is not where tasks are weighted by how they compare with each other.
         sees_topic: whether it adapts to more of a held-out topic than the support set: its episodes bring the rest.
         retrieves: whether its replies are taken from the support set, rather than generated.
+        caches: names of attributes that training may change though no checkpoint holds them, as no result depends on
+            them.
     """
 
     tools: Tools = field(default_factory=Tools, kw_only=False)
@@ -93,8 +101,10 @@ class Algorithm(Options, ABC):
 
     inner_steps = 0
     trains = True
+    additive = True
     sees_topic = False
     retrieves = False
+    caches: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         """Check the options, and make what depends on them.

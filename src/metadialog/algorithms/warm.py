@@ -25,6 +25,7 @@ class WarmStarted(Algorithm):
         self.algorithm = algorithm
         self.steps = steps
         self.trains = algorithm.trains
+        self.additive = algorithm.additive
         self.sees_topic = algorithm.sees_topic
         self.retrieves = algorithm.retrieves
         self.joint = ZeroShot(algorithm.tools, name=algorithm.name)

@@ -2,14 +2,10 @@
 
 import hashlib
 
-from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-
-from metadialog.composing.multirun import compose_job, parse
+from metadialog.composing.compose import compose_job, parse
 from metadialog.config import check, plain
 from metadialog.errors import ConfigError
+from metadialog.hydra_internals import HydraException, Override, OverridesParser, get_args_parser
 from metadialog.sweeps.launchers import check_launcher
 from metadialog.sweeps.plan import GROUP, Plan, is_free, make_plan
 from metadialog.sweeps.storage import open_storage

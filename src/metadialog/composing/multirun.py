@@ -3,30 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from hydra import compose
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
-from metadialog.composing.explain import check_choices, explain
+from metadialog.composing.compose import compose_job, parse
 from metadialog.errors import ConfigError
-
-
-def compose_job(config_name: str, overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
-    """Compose a job as Hydra will.
-
-    Raises:
-        ConfigError: it does not compose; the message names the override at fault.
-    """
-    check_choices(overrides)
-    try:
-        return compose(config_name, overrides, return_hydra_config=with_hydra)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, config_name, overrides) from error
+from metadialog.hydra_internals import BasicSweeper, Override, OverridesParser
 
 
 def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> Iterator[list[str]]:
@@ -45,19 +26,6 @@ def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> 
     for key, values in swept.items():
         for value in values[1:]:
             yield [*fixed, *(f"{k}={v}" for k, v in (first | {key: value}).items())]
-
-
-def parse(overrides: list[str], config_name: str) -> list[Override]:
-    """Parse overrides.
-
-    Raises:
-        ConfigError: one of them cannot be read.
-    """
-    loader = GlobalHydra.instance().config_loader()
-    try:
-        return OverridesParser.create(config_loader=loader).parse_overrides(overrides)
-    except HydraException as error:
-        raise explain(error, config_name, overrides) from error
 
 
 def _values(override: Override) -> list[str]:

@@ -1,11 +1,15 @@
 """What came of a run, from the files in its directory."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from metadialog.errors import RunError
 from metadialog.runs import layout
+from metadialog.runs.reading import MIB, open_regular
+from metadialog.runs.schemas import read_status
 
 State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
 """`interrupted`: by a signal; `running`: or killed, which only its process could tell; `missing`: never begun."""
@@ -35,38 +39,41 @@ class Outcome:
 
 
 def read_outcome(directory: Path) -> Outcome:
-    """Return what came of the run in a directory."""
-    try:
-        status = json.loads((directory / layout.STATUS).read_text(encoding="utf-8"))
-        name, reason = status["status"], status["reason"]
-    except (OSError, ValueError, KeyError, TypeError):
+    """Return what came of the run in a directory.
+
+    Raises:
+        RunError: its status is damaged.
+    """
+    path = directory / layout.STATUS
+    if not os.path.lexists(path):
         return Outcome("missing")
-    state: State = name if name in ("finished", "pruned", "failed") else "running"
-    if state == "failed" and str(reason).startswith(_INTERRUPTS):
+    status = read_status(path)
+    state: State = status.status
+    if state == "failed" and str(status.reason).startswith(_INTERRUPTS):
         state = "interrupted"
-    return Outcome(state, best_validation(directory / layout.METRICS), reason)
+    return Outcome(state, best_validation(directory / layout.METRICS), status.reason)
 
 
 def best_validation(metrics: Path) -> float | None:
     """Return the lowest validation loss after adaptation in a file of metrics; None if there is none."""
     best: float | None = None
     try:
-        with metrics.open(encoding="utf-8") as lines:
+        with open_regular(metrics, 2048 * MIB) as lines:
             for line in lines:
-                if '"loss_after"' not in line:
+                if b'"loss_after"' not in line:
                     continue
                 metric = _parse(line)
                 if metric.get("split") == "meta_validation" and isinstance(metric.get("value"), float):
                     best = metric["value"] if best is None else min(best, metric["value"])
-    except OSError:
+    except (OSError, RunError):
         return None
     return best
 
 
-def _parse(line: str) -> dict[str, Any]:
+def _parse(line: bytes) -> dict[str, Any]:
     """Return a line's object; an empty one where a process was killed while it wrote."""
     try:
-        found: dict[str, Any] = json.loads(line)
-    except ValueError:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}

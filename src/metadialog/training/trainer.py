@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
-from metadialog.errors import LostError, PrunedError, RunError
+from metadialog.errors import ConfigError, LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
 from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger
@@ -37,6 +37,9 @@ from metadialog.training.cost import (
     is_counted,
 )
 from metadialog.training.distributed import Ranks
+from metadialog.training.restoring import load_optimizer, load_schedule, restoring
+from metadialog.training.resume import Origin
+from metadialog.training.unsaved_state import UnsavedState
 
 
 @dataclass(slots=True)
@@ -141,7 +144,13 @@ class Trainer:
         self.clip_norm = clip_norm
         self.validate_every = validate_every
         self.patience = patience
+        if ranks.size > 1 and not algorithm.additive:
+            raise ConfigError(
+                f"algorithm={algorithm.name}: weighs the tasks of a meta-batch against each other, so that "
+                f"{ranks.size} processes cannot share it; train in one process"
+            )
         self.standing = Standing()
+        self.origin: Origin | None = None  # what the weights depend on beside the config, for resuming
         self.cost = Cost()
         self.memory: PeakMemory | None = None  # of training, from its first step on
         self.weights = count_weights(model)
@@ -181,11 +190,14 @@ class Trainer:
         return self.standing
 
     def _train(self, report: Report) -> None:
+        unsaved = UnsavedState(self.algorithm)
         news = self._validate() if self._is_validation_due() else ""
         self.memory = measure(self.device)
         while self.standing.step < self.steps and not self._is_out_of_patience():
             step = self._step()
             at_validation = self._is_validation_due()
+            if at_validation or self.standing.step == 1:
+                unsaved.check()
             if at_validation:
                 news = self._validate()
             report(self.standing.step, f"meta-loss {step.loss:.3f}  {news}", notable=at_validation)
@@ -254,9 +266,14 @@ class Trainer:
         counter = OperationCounter() if is_counted(self.algorithm, self.standing.step) else None
         with counter or contextlib.nullcontext():
             result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
-        executed = _Executed(count_sets(episodes), None if counter is None else counter.total)
+        executed = _Executed(result.tokens or count_sets(episodes), None if counter is None else counter.total)
         result, tokens = self.ranks.combine(self.trained, result, tasks, executed.tokens)
         with_gradient = [p for p in self.trained if p.grad is not None]
+        if not with_gradient:
+            raise RunError(
+                f"algorithm={self.algorithm.name}: its outer_step has put no gradient into the `.grad` of any "
+                "parameter, so that nothing would be trained; see metadialog.algorithms.base.assign_gradients"
+            )
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             raise RunError(
@@ -316,18 +333,27 @@ class Trainer:
             "seed": self._seed,
             "metrics_position": self.sinks.metrics.position(),
             "logger_run_id": self.sinks.logger.run_id,
+            "origin": None if self.origin is None else self.origin.to_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; the metrics that were written after it are dropped."""
-        self.standing = Standing(**state["standing"])
-        self.cost = Cost(**state["cost"])
-        self.model.load_state_dict(state["model"])
-        self.algorithm.learned.load_state_dict(state["learned"])
-        self.outer.optimizer.load_state_dict(state["optimizer"])
-        self.outer.schedule.load_state_dict(state["schedule"])
-        self.sampler.load_state_dict(state["sampler"])
-        self._sampled = self.sampler.state_dict()
-        self._seed = state["seed"]
+        """Go on from a state; the metrics that were written after it are dropped.
+
+        Raises:
+            RunError: the state is of other dialogues, or of another model, optimizer, schedule or sampler.
+        """
+        path = self.sinks.run.last
+        if self.origin is not None:
+            self.origin.check(state, path)
+        with restoring(path):
+            self.standing = Standing(**state["standing"])
+            self.cost = Cost(**state["cost"])
+            self.model.load_state_dict(state["model"])
+            self.algorithm.learned.load_state_dict(state["learned"])
+            load_optimizer(self.outer.optimizer, state["optimizer"])
+            load_schedule(self.outer.schedule, state["schedule"])
+            self.sampler.load_state_dict(state["sampler"])
+            self._sampled = self.sampler.state_dict()
+            self._seed = state["seed"]
         if self.ranks.is_first:
             self.sinks.metrics.truncate(state["metrics_position"])
