@@ -16,6 +16,7 @@ from metadialog.engines.functional.levels import Level, twice_differentiable
 from metadialog.engines.functional.memory import plan
 from metadialog.engines.functional.sweep import Sweep, Swept
 from metadialog.episodes import Batch, Episode
+from metadialog.options import FROM_YAML, with_defaults
 from metadialog.randomness import TaskSeeds
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ class FunctionalEngine:
 
     name = "functional"
 
-    def __init__(self, *, memory: Annotated[float, Gt(0)]) -> None:
+    @with_defaults
+    def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
         self.memory = memory
         self._derivatives: dict[object, Derivatives] = {}
         self._one_by_one: dict[object, str] = {}
