@@ -45,7 +45,7 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
         _check_resume(config)
     if "training" in config and config["start"].get("run") is not None:
         RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
-    if config.get("run") is not None:
+    if config.get("run") is not None and "inner" in config:  # else an exported model is enough
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 
 
