@@ -236,3 +236,38 @@ def read_wandb() -> Callable[[Path], WandbRecords]:
         return read_records(path)
 
     return read
+
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|open|>{{ m['role'] }}\n{{ m['content'] }}<|close|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|open|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random language model of SmolLM2's class, with a tokenizer and a chat template."""
+    transformers = pytest.importorskip("transformers")
+    from metadialog.datasets.chatterbot import ChatterbotDataset
+    from metadialog.tokenizers.byte_pair import BytePairTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny_pretrained")
+    texts = (turn.text for dialogue in ChatterbotDataset(language="english").dialogues() for turn in dialogue.turns)
+    backend = BytePairTokenizer(vocab_size=320).train(texts).backend
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|open|>", "<|close|>"]})
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder

@@ -8,7 +8,7 @@ from metadialog.cache.place import cache_directory
 from metadialog.config import build
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.local import expand
-from metadialog.datasets.specification import read_specification, write_predictions
+from metadialog.datasets.specification import read_specification, requested_dialogues, write_predictions
 from metadialog.evaluation.prediction import predict_response
 from metadialog.evaluation.selection import NOTHING, read_selection
 from metadialog.experiment.config import PredictConfig
@@ -45,7 +45,7 @@ def predict(config: PredictConfig, directory: Path, console: Console) -> Path:
     learner = make_learner(config, tokenizer)
     model = load_exported(run.model, learner.algorithm, tokenizer, find_device(config.device))
     source: Dataset = build(located(config.dataset, cache_directory(config.cache)))
-    requests = read_specification(expand(config.specification, "specification"), source.dialogues())
+    requests = read_specification(expand(config.specification, "specification"), requested_dialogues(source))
     sampler = config.sampler
     encoder = ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"])
     generate = build(config.generation)

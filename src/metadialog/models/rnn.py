@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Cell, Hidden, recurrent
+from metadialog.options import FROM_YAML, with_defaults
 
 
 class DialogModel(BaseModel):
@@ -25,16 +26,17 @@ class DialogModel(BaseModel):
 
     parts: ClassVar = {"embeddings": ("embed.*",), "body": ("rnn.*",), "head": ("project.*", "linear.*")}
 
+    @with_defaults
     def __init__(
         self,
         vocab_size: int,
+        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
         *,
-        cell: Cell,
-        embedding_size: Annotated[int, Gt(0)],
-        hidden_size: Annotated[int, Gt(0)],
-        layers: Annotated[int, Gt(0)],
-        dropout: Annotated[float, Ge(0), Lt(1)],
-        tied_embedding: bool,
+        cell: Cell = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
+        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
+        tied_embedding: bool = FROM_YAML,
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, embedding_size)
