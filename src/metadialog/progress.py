@@ -103,7 +103,7 @@ class _ChangingLine:
         self._timed = _Timed(total, done)
         self._text = f"{title} {done}/{total}"
         self._shown = time.monotonic()
-        self._handle = display(_Text(self._text), display_id=True)
+        self._handle = display(_Text(self._text), display_id=True)  # type: ignore[no-untyped-call]
 
     def __call__(self, done: int, news: str = "", *, notable: bool = False) -> None:  # noqa: ARG002 - one line for all
         self._text = f"{self._title} {done}/{self._total}  {news}  {self._timed.left(done)}".rstrip()

@@ -1,10 +1,11 @@
 """What a valid config says of the machine and of earlier runs, checked before anything slow starts."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metadialog.composing.earlier_run import AUTO
+from metadialog.composing.earlier_run import AUTO, PATHS
 from metadialog.config import build
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
@@ -54,16 +55,32 @@ def computes(config: Mapping[str, Any]) -> bool:
 
 def _check_resume(config: Mapping[str, Any]) -> None:
     """Check that the run that goes on is the one that the config describes."""
+    from metadialog.runs.config_file import read_working_directory
     from metadialog.runs.run_directory import RunDirectory
     from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
 
     run = RunDirectory(Path(config["resume"]).expanduser())
     if run.config.exists():  # else the run broke off before it wrote one, and has nothing to contradict
-        check_same_run(run.read_config(), config)
+        began_in = read_working_directory(run.path) or Path.cwd()
+        check_same_run(_located(run.read_config(), began_in), _located(config, Path.cwd()))
     checkpoint = latest_checkpoint(run.last, run.best)
     if checkpoint is not None:
         check_steps(checkpoint, config)
+
+
+def _located(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a config with its files and folders named in full, as far as they are there."""
+    found = copy.deepcopy(dict(config))
+    for option in PATHS:
+        *groups, name = option.split(".")
+        node = found
+        for group in groups:
+            node = node.get(group) or {}
+        value = node.get(name)
+        if isinstance(value, str) and (path := folder / Path(value).expanduser()).exists():
+            node[name] = str(path.resolve())
+    return found
 
 
 def _check_learning(config: Mapping[str, Any]) -> None:
