@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from metadialog.experiment.compose import compose
     from metadialog.experiment.experiment import Experiment
     from metadialog.experiment.run import Run, load
+    from metadialog.inference.folder import load_model
+    from metadialog.inference.model import AdaptableModel
 
 __version__ = version("metadialog")
 
-__all__ = ["Experiment", "Run", "compare", "compose", "load"]
+__all__ = ["AdaptableModel", "Experiment", "Run", "compare", "compose", "load", "load_model"]
 
 _PLACES = {
+    "AdaptableModel": "metadialog.inference.model",
     "Experiment": "metadialog.experiment.experiment",
     "Run": "metadialog.experiment.run",
     "compare": "metadialog.experiment.compare",
     "compose": "metadialog.experiment.compose",
     "load": "metadialog.experiment.run",
+    "load_model": "metadialog.inference.folder",
 }
 
 

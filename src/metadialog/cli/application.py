@@ -17,7 +17,7 @@ from metadialog.cli.sweep_options import name_sweep
 from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
 from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
-from metadialog.errors import MetadialogError, Terminated
+from metadialog.errors import ConfigError, MetadialogError, Terminated
 from metadialog.home import provide_home
 from metadialog.hydra_internals import GlobalHydra, HydraException
 from metadialog.interrupts import interruptible
@@ -49,6 +49,8 @@ def run(command: str, arguments: list[str]) -> int:
         with interruptible():
             here = place()
             line = CommandLine.parse(take_trust(arguments))
+            if line.options.multirun and (line.options.cfg or line.options.info):
+                raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)
             prepared = processes.agree(command, here, lambda: _prepare(command, line))
             # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.

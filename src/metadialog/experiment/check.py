@@ -1,6 +1,7 @@
 """What a valid config says of the machine and of earlier runs, checked before anything slow starts."""
 
 import copy
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
     if not computes(config):
         return
     # This imports torch, which the description of data need not wait for.
-    from metadialog.experiment.hardware import find_device
+    from metadialog.experiment.hardware import check_dtype, find_device
     from metadialog.runs.run_directory import RunDirectory
 
-    find_device(config["device"])
+    check_dtype(find_device(config["device"]), config.get("dtype", "float32"))
     if {"algorithm", "engine", "inner", "objective"} <= config.keys():
         _check_learning(config)
     if config.get("resume") not in (None, AUTO):
@@ -44,7 +45,7 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
         _check_resume(config)
     if "training" in config and config["start"].get("run") is not None:
         RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
-    if config.get("run") is not None:
+    if config.get("run") is not None and "inner" in config:  # else an exported model is enough
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 
 
@@ -61,10 +62,10 @@ def _check_resume(config: Mapping[str, Any]) -> None:
     from metadialog.training.resume import check_same_run, check_steps
 
     run = RunDirectory(Path(config["resume"]).expanduser())
-    if run.config.exists():  # else the run broke off before it wrote one, and has nothing to contradict
-        began_in = read_working_directory(run.path) or Path.cwd()
-        check_same_run(_located(run.read_config(), began_in), _located(config, Path.cwd()))
     checkpoint = latest_checkpoint(run.last, run.best)
+    if os.path.lexists(run.config):  # else the run broke off before it wrote one, and has nothing to contradict
+        began_in = read_working_directory(run.path) or Path.cwd()
+        check_same_run(_located(run.read_config(), began_in), _located(config, Path.cwd()), checkpoint)
     if checkpoint is not None:
         check_steps(checkpoint, config)
 

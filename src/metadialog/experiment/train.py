@@ -16,6 +16,7 @@ from metadialog.experiment.hardware import find_device, own_settings, seed_every
 from metadialog.experiment.learner import Learner, make_learner
 from metadialog.experiment.workspace import Workspace
 from metadialog.preparation.episodes import train_tokenizer, validation_episodes
+from metadialog.preparation.fingerprint import data_digest
 from metadialog.preparation.topics import Topics, load_topics
 from metadialog.progress import progress
 from metadialog.runs.metrics_file import MetricsFile
@@ -24,7 +25,7 @@ from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.cost import Cost, cost_of
 from metadialog.training.export import export_model, take_weights
-from metadialog.training.resume import total_steps
+from metadialog.training.resume import Origin, total_steps
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 Checkpoint = Mapping[str, Any]
@@ -41,7 +42,7 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
         MetadialogError: the data, the options or the run directory do not allow it.
     """
     run, team, console = workspace.run, workspace.team, workspace.console
-    device = find_device(config.device, team.local_rank)
+    device = find_device(config.device, team.local_rank, team.size)
     with (
         own_settings(config.threads),
         team.connected(device),
@@ -62,6 +63,7 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
             sinks = Sinks(run, metrics, logger, trial)
             trainer = _trainer(config, workspace, topics, learner, sinks, device, fresh=checkpoint is None)
             trainer.cost = _cost_before(learner)
+            trainer.origin = Origin(data_digest(topics), tokenizer.to_json())
             if checkpoint:
                 trainer.load_state_dict(dict(checkpoint))
             with progress(console, "training", trainer.steps, trainer.standing.step) as report:
