@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.composing.earlier_run import AUTO, PATHS
-from metadialog.config import build
+from metadialog.config import build, complete
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
+from metadialog.trust import resolve
 
 
 def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> None:
@@ -65,7 +66,7 @@ def _check_resume(config: Mapping[str, Any]) -> None:
     checkpoint = latest_checkpoint(run.last, run.best)
     if os.path.lexists(run.config):  # else the run broke off before it wrote one, and has nothing to contradict
         began_in = read_working_directory(run.path) or Path.cwd()
-        check_same_run(_located(run.read_config(), began_in), _located(config, Path.cwd()), checkpoint)
+        check_same_run(_located(complete(run.read_config()), began_in), _located(config, Path.cwd()), checkpoint)
     if checkpoint is not None:
         check_steps(checkpoint, config)
 
@@ -107,16 +108,17 @@ def _check_learning(config: Mapping[str, Any]) -> None:
 
 
 def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check that the file or folder of a data set is there; one of a hub need not be a file."""
-    if dataset["_target_"].startswith("metadialog.datasets.huggingface.") or config.get("download"):
+    """Check that the file or folder of a data set is there."""
+    if config.get("download"):
         return
     if dataset.get("root", "") is None:
         from metadialog.cache.place import cache_directory
         from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))
+    local = getattr(resolve(dataset["_target_"], "dataset"), "local_options", ("path", "root"))
     for option, kind in (("path", "file"), ("root", "folder or zip file")):
-        if dataset.get(option) is not None:
+        if option in local and dataset.get(option) is not None:
             _need_file(dataset[option], f"dataset.{option}", kind)
 
 
