@@ -1,9 +1,11 @@
 """What may change when a run goes on, and what may not."""
 
 from collections.abc import Iterator, Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 from metadialog.errors import RunError
+from metadialog.options import python_defaults
 
 # How long a run goes on and where it reports to may change; anything else would make it another run.
 # (`_target_` names the command itself, which the run's own config does not hold.)
@@ -54,5 +56,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from differences(before, after, here)
-        elif before != after:
+        elif before != after and not _is_new(key, old, new):
             yield here, before, after
+
+
+def _is_new(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Say whether an option has come with a later version, and stands at what was done before."""
+    target = new.get("_target_")
+    if key in old or not isinstance(target, str) or old.get("_target_") != target:
+        return False
+    defaults = python_defaults(resolve_name(target))
+    return key in defaults and defaults[key] == new[key]
