@@ -37,7 +37,14 @@ GIVEN = {
     "embedding=pretrained": ["embedding.path=vectors.txt"],
     "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
 }
-RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"], "table": ["runs=DIR"]}
+RUN = {
+    "adapt": ["run=DIR", "dialogues=FILE"],
+    "chat": ["run=DIR"],
+    "evaluate": ["run=DIR"],
+    "generate": ["run=DIR"],
+    "predict": ["run=DIR", "specification=spec.txt"],
+    "table": ["runs=DIR"],
+}
 
 
 def choices() -> Iterator[tuple[str, str]]:

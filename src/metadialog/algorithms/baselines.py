@@ -118,13 +118,3 @@ class Oracle(FineTuning):
         if episode.others is None:
             raise ValueError(f"the episode of topic {episode.topic!r} was drawn without the topic's other dialogues")
         return episode.others
-
-
-class Retrieval(ZeroShot):
-    """The response to the nearest support context, for the metrics of replies (the baseline of DSTC8's track 2).
-
-    What its records hold of losses and perplexity is the joint-trained model's, without adaptation: retrieval gives no
-    probabilities.
-    """
-
-    retrieves = True

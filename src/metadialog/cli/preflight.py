@@ -34,7 +34,7 @@ def preflight(command: str, line: CommandLine) -> None:
             if not options.cfg:
                 check(config)
                 check_surroundings(config, multirun=options.multirun)
-        if not options.cfg and computes(config):
+        if not options.cfg and computes(config) and "output" not in config:
             check_output(config_name, overrides, multirun=options.multirun)
         if plan:
             check_storage(config_name, overrides)

@@ -25,6 +25,8 @@ Name = Literal[
 class AutoDataset(BaseDataset):
     """Dialogues of a file or folder, after which the data set is called, in any format of `FORMATS`."""
 
+    local_options = ()  # the path may be a file or a folder, which is seen when it is read
+
     def __init__(
         self,
         *,

@@ -1,13 +1,15 @@
 """What a valid config says of the machine and of earlier runs, checked before anything slow starts."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from metadialog.composing.earlier_run import AUTO
-from metadialog.config import build
+from metadialog.config import build, complete
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
+from metadialog.trust import resolve
 
 
 def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> None:
@@ -43,7 +45,7 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
         _check_resume(config)
     if "training" in config and config["start"].get("run") is not None:
         RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
-    if config.get("run") is not None:
+    if config.get("run") is not None and "inner" in config:  # else an exported model is enough
         RunDirectory(Path(config["run"]).expanduser()).check_finished()
 
 
@@ -59,9 +61,9 @@ def _check_resume(config: Mapping[str, Any]) -> None:
     from metadialog.training.resume import check_same_run, check_steps
 
     run = RunDirectory(Path(config["resume"]).expanduser())
-    if run.config.exists():  # else the run broke off before it wrote one, and has nothing to contradict
-        check_same_run(run.read_config(), config)
     checkpoint = latest_checkpoint(run.last, run.best)
+    if os.path.lexists(run.config):  # else the run broke off before it wrote one, and has nothing to contradict
+        check_same_run(complete(run.read_config()), config, checkpoint)
     if checkpoint is not None:
         check_steps(checkpoint, config)
 
@@ -89,18 +91,18 @@ def _check_learning(config: Mapping[str, Any]) -> None:
 
 
 def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check that the file or folder of a data set is there; one of a hub need not be a file."""
-    if dataset["_target_"].startswith("metadialog.datasets.huggingface.") or config.get("download"):
+    """Check that the file or folder of a data set is there."""
+    if config.get("download"):
         return
     if dataset.get("root", "") is None:
         from metadialog.cache.place import cache_directory
         from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))
+    local = getattr(resolve(dataset["_target_"], "dataset"), "local_options", ("path", "root"))
     for option, kind in (("path", "file"), ("root", "folder or zip file")):
-        if dataset.get(option) is not None:
-            is_auto = dataset["_target_"].endswith(".AutoDataset")
-            _need_file(dataset[option], f"dataset.{option}", "file or folder" if is_auto else kind)
+        if option in local and dataset.get(option) is not None:
+            _need_file(dataset[option], f"dataset.{option}", kind)
 
 
 def _need_file(named: str, option: str, kind: str) -> None:

@@ -16,6 +16,7 @@ from metadialog.experiment.hardware import find_device, own_settings, seed_every
 from metadialog.experiment.learner import Learner, make_learner
 from metadialog.experiment.workspace import Workspace
 from metadialog.preparation.episodes import train_tokenizer, validation_episodes
+from metadialog.preparation.fingerprint import data_digest
 from metadialog.preparation.topics import Topics, load_topics
 from metadialog.progress import progress
 from metadialog.runs.metrics_file import MetricsFile
@@ -24,7 +25,8 @@ from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.cost import Cost, cost_of
 from metadialog.training.export import export_model, take_weights
-from metadialog.training.resume import total_steps
+from metadialog.training.options import TrainingOptions
+from metadialog.training.resume import Origin, total_steps
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 Checkpoint = Mapping[str, Any]
@@ -62,6 +64,7 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
             sinks = Sinks(run, metrics, logger, trial)
             trainer = _trainer(config, workspace, topics, learner, sinks, device, fresh=checkpoint is None)
             trainer.cost = _cost_before(learner)
+            trainer.origin = Origin(data_digest(topics), tokenizer.to_json())
             if checkpoint:
                 trainer.load_state_dict(dict(checkpoint))
             with progress(console, "training", trainer.steps, trainer.standing.step) as report:
@@ -97,21 +100,20 @@ def _trainer(
     model = _model(config, workspace, learner, device, fresh=fresh)
     algorithm = learner.algorithm
     optimizer = build(config.optimizer, [*model.parameters(), *algorithm.learned.parameters()])
-    options = {**config.training, "steps": total_steps(workspace.config)}
-    schedule = build(config.schedule, optimizer, options["steps"])
+    options: TrainingOptions = build({**config.training, "steps": total_steps(workspace.config)})
+    schedule = build(config.schedule, optimizer, options.steps)
     sampler = build(config.sampler, topics.of(topics.split.train), learner.tokenizer, config.seed)
     validation = validation_episodes(
         topics,
         learner.tokenizer,
         build(config.evaluation),
         config.sampler,
-        episodes_per_topic=options["validation_episodes"],
+        episodes_per_topic=options.validation_episodes,
         with_others=algorithm.sees_topic,
     )
     on_device = [episode.to(device) for episode in validation]
     outer = Outer(optimizer, schedule)
-    trainer: Trainer = build(options, model, algorithm, outer, sampler, on_device, sinks, workspace.team)
-    return trainer
+    return Trainer(model, algorithm, outer, sampler, on_device, sinks, workspace.team, options)
 
 
 def _model(

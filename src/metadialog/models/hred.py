@@ -1,5 +1,6 @@
 """The hierarchical recurrent encoder-decoder."""
 
+from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from metadialog.models.output import Output
 from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
-from metadialog.models.turns import Turns
+from metadialog.models.turns import Turns, static_turns
+from metadialog.options import FROM_YAML, with_defaults
 
 _State = tuple[Hidden, Hidden, Hidden]
 
@@ -37,16 +39,17 @@ class HRED(BaseModel):
         "head": ("from_state.*", "from_token.*", "head.*"),
     }
 
+    @with_defaults
     def __init__(
         self,
         vocab_size: int,
+        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
         *,
-        cell: Cell,
-        embedding_size: Annotated[int, Gt(0)],
-        hidden_size: Annotated[int, Gt(0)],
-        layers: Annotated[int, Gt(0)],
-        dropout: Annotated[float, Ge(0), Lt(1)],
-        tied_embedding: bool,
+        cell: Cell = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
+        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
+        tied_embedding: bool = FROM_YAML,
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, embedding_size)
@@ -85,6 +88,10 @@ class HRED(BaseModel):
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
         logits = self.head(at_places(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
+
+    def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
+        """Let the shapes inside suit all of some streams, `[streams, time]`, meanwhile; see `static_turns`."""
+        return static_turns(tokens)
 
     def _begin(self, x: Tensor) -> _State:
         decoder = self.bridge(x.new_zeros(len(x), self.context.hidden_size))

@@ -18,7 +18,7 @@ from metadialog.runs.schemas import read_costs, read_status
 
 Unfinished = Literal["refuse", "skip"]
 
-_COMMANDS = ("metadialog.commands.train.train", "metadialog.commands.evaluate.evaluate")
+_COMMANDS = ("metadialog.experiment.config.TrainConfig", "metadialog.experiment.config.EvaluateConfig")
 _SHOWN = 3  # directories named in a message
 
 

@@ -172,6 +172,21 @@ class ModelConfig(BaseModel):
     frozen: list[str] = Field(default_factory=list)
 
 
+class CheckpointStanding(BaseModel):
+    """How far training is, in a checkpoint."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    step: Count
+    best_loss: float
+    best_step: Count
+
+
+class Checksums(Versioned):
+    """`checksums.json`: the SHA-256 of the files beside it, by name."""
+
+    sha256: dict[Annotated[str, Field(pattern=r"^[\w][\w.-]*$")], Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+
+
 class ConfigSource(BaseModel):
     """A folder or package that Hydra took configs from."""
 

@@ -5,10 +5,9 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from annotated_types import Ge, Gt
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -37,6 +36,9 @@ from metadialog.training.cost import (
     is_counted,
 )
 from metadialog.training.distributed import Ranks
+from metadialog.training.options import TrainingOptions
+from metadialog.training.restoring import load_optimizer, load_schedule, restoring
+from metadialog.training.resume import Origin
 from metadialog.training.unsaved_state import UnsavedState
 
 
@@ -102,13 +104,8 @@ class Trainer:
         sinks: where metrics and checkpoints go.
         ranks: the processes that share the tasks of a meta-batch and the episodes of a validation; the first of them
             writes.
-        steps: outer steps.
-        meta_batch: tasks in an outer step.
-        clip_norm: the gradient is scaled down to this norm; None for no limit.
-        validate_every: outer steps between validations, and between checkpoints.
-        validation_episodes: episodes of each meta-validation topic (drawn by the caller).
-        patience: validations without a new best before training stops; None to never stop early.
-        frozen: parts of the model that stay as they are (see `freeze`; done by the caller, before all else).
+        options: how many steps, of how many tasks, and what else; the caller has drawn the validation episodes, and
+            frozen the parts of the model, that they ask for.
     """
 
     def __init__(
@@ -120,14 +117,7 @@ class Trainer:
         validation: Sequence[Episode],
         sinks: Sinks,
         ranks: Ranks,
-        *,
-        steps: Annotated[int, Ge(0)],
-        meta_batch: Annotated[int, Ge(1)],
-        clip_norm: Annotated[float, Gt(0)] | None,
-        validate_every: Annotated[int, Ge(1)],
-        validation_episodes: Annotated[int, Ge(1)],  # noqa: ARG002 - the episodes are made with it
-        patience: Annotated[int, Ge(1)] | None,
-        frozen: list[str],  # noqa: ARG002
+        options: TrainingOptions,
     ) -> None:
         self.model = model
         self.algorithm = algorithm
@@ -137,17 +127,18 @@ class Trainer:
         self.sinks = sinks
         self.ranks = ranks
         self.checkpoints = Checkpoints(sinks.run.last, sinks.run.best)
-        self.steps = steps if algorithm.trains else 0
-        self.meta_batch = meta_batch
-        self.clip_norm = clip_norm
-        self.validate_every = validate_every
-        self.patience = patience
+        self.steps = options.steps if algorithm.trains else 0
+        self.meta_batch = options.meta_batch
+        self.clip_norm = options.clip_norm
+        self.validate_every = options.validate_every
+        self.patience = options.patience
         if ranks.size > 1 and not algorithm.additive:
             raise ConfigError(
                 f"algorithm={algorithm.name}: weighs the tasks of a meta-batch against each other, so that "
                 f"{ranks.size} processes cannot share it; train in one process"
             )
         self.standing = Standing()
+        self.origin: Origin | None = None  # what the weights depend on beside the config, for resuming
         self.cost = Cost()
         self.memory: PeakMemory | None = None  # of training, from its first step on
         self.weights = count_weights(model)
@@ -330,18 +321,27 @@ class Trainer:
             "seed": self._seed,
             "metrics_position": self.sinks.metrics.position(),
             "logger_run_id": self.sinks.logger.run_id,
+            "origin": None if self.origin is None else self.origin.to_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; the metrics that were written after it are dropped."""
-        self.standing = Standing(**state["standing"])
-        self.cost = Cost(**state["cost"])
-        self.model.load_state_dict(state["model"])
-        self.algorithm.learned.load_state_dict(state["learned"])
-        self.outer.optimizer.load_state_dict(state["optimizer"])
-        self.outer.schedule.load_state_dict(state["schedule"])
-        self.sampler.load_state_dict(state["sampler"])
-        self._sampled = self.sampler.state_dict()
-        self._seed = state["seed"]
+        """Go on from a state; the metrics that were written after it are dropped.
+
+        Raises:
+            RunError: the state is of other dialogues, or of another model, optimizer, schedule or sampler.
+        """
+        path = self.sinks.run.last
+        if self.origin is not None:
+            self.origin.check(state, path)
+        with restoring(path):
+            self.standing = Standing(**state["standing"])
+            self.cost = Cost(**state["cost"])
+            self.model.load_state_dict(state["model"])
+            self.algorithm.learned.load_state_dict(state["learned"])
+            load_optimizer(self.outer.optimizer, state["optimizer"])
+            load_schedule(self.outer.schedule, state["schedule"])
+            self.sampler.load_state_dict(state["sampler"])
+            self._sampled = self.sampler.state_dict()
+            self._seed = state["seed"]
         if self.ranks.is_first:
             self.sinks.metrics.truncate(state["metrics_position"])

@@ -30,6 +30,8 @@ def read_telegram(path: Path, options: Options) -> Iterator[Dialogue]:
     """
     file = path / "result.json" if path.is_dir() else path
     content = load_json(file)
+    if not isinstance(content, Mapping):
+        raise DataError(f"{file}: is no object; it should be as Telegram exports it")
     chats = content.get("chats")
     listed = chats.get("list", []) if isinstance(chats, Mapping) else [content]
     for place, chat in enumerate(listed):
