@@ -125,5 +125,7 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
 def _need_file(named: str, option: str, kind: str) -> None:
     """Refuse a path that an option names and that is not there."""
     path = expand(named, option)
+    if kind == "file" and option == "dataset.path" and path.is_dir():
+        raise DataError(f"{path}: is a folder; {option} should name a file; dataset=auto reads folders as well")
     if not (path.is_file() if kind == "file" else path.exists()):
         raise DataError(f"{path}: cannot be read: there is no such {kind}; {option} should name one")
