@@ -110,6 +110,13 @@ def defaults(target: Callable[..., Any]) -> dict[str, Any]:
     return {name: p.default for name, (p, _) in _options(target).items() if p.default is not empty}
 
 
+def python_defaults(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the options that have a default in Python: what a config means that was written before they existed."""
+    empty = (inspect.Parameter.empty, FROM_YAML)
+    found = {name: parameter.default for name, (parameter, _) in _options(target).items()}
+    return {name: default for name, default in found.items() if default not in empty}
+
+
 def supplied(target: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of the parameters that the program supplies, and no config."""
     call = next(_constructors(target), None) if inspect.isclass(target) else target

@@ -43,7 +43,7 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
         MetadialogError: the data, the options or the run directory do not allow it.
     """
     run, team, console = workspace.run, workspace.team, workspace.console
-    device = find_device(config.device, team.local_rank)
+    device = find_device(config.device, team.local_rank, team.size)
     with (
         own_settings(config.threads),
         team.connected(device),

@@ -79,6 +79,16 @@ def read_config_dir(run: Path) -> str | None:
     return folder if folder is not None and Path(folder).is_dir() else None
 
 
+def read_working_directory(run: Path) -> Path | None:
+    """Read where a run was started, which its relative paths begin in; None if that is not known.
+
+    Raises:
+        RunError: the file is missing, or says no such thing.
+    """
+    folder = _runtime(run).cwd
+    return Path(folder) if folder else None
+
+
 def _runtime(run: Path) -> HydraRuntime:
     path = layout.hydra_settings(run)
     content = read_yaml(path, "settings of Hydra")
