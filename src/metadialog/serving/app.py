@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from fastapi.staticfiles import StaticFiles
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
-from metadialog import __version__
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
 from metadialog.errors import MetadialogError
 from metadialog.inference.dialogues import Context, as_dialogues, parse_dialogues
@@ -135,7 +135,7 @@ def make_app(
 
     app = FastAPI(
         title="metadialog",
-        version=__version__,
+        version=version("metadialog"),
         summary="Adapt a dialogue model to a few dialogues of your topic, and ask it for replies.",
         docs_url=None,  # they would load a library from another site
         redoc_url=None,
