@@ -15,7 +15,8 @@ from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import Corpus, build_corpus
 from metadialog.datasets.describe import describe
 from metadialog.datasets.dialogue import Dataset, Dialogue, Shard, Turn
-from metadialog.datasets.store import StoredDialogues, open_store, write_store
+from metadialog.datasets.dialogues import Dialogues
+from metadialog.datasets.store import open_store, write_store
 from metadialog.errors import DataError
 from metadialog.splits.seeded import SeededSplit
 
@@ -53,7 +54,9 @@ def stored(source: Dataset, folder: Path) -> Corpus:
 
 
 def in_memory(corpus: Corpus) -> Corpus:
-    return Corpus(corpus.name, {topic: tuple(found) for topic, found in corpus.topics.items()}, corpus.dropped)
+    return Corpus(
+        corpus.name, {topic: Dialogues.of(list(found)) for topic, found in corpus.topics.items()}, corpus.dropped
+    )
 
 
 def made_up(count: int) -> list[Dialogue]:
@@ -160,6 +163,7 @@ import sys, time
 from pathlib import Path
 from metadialog.datasets import chunks
 from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.dialogues import Dialogues
 from metadialog.datasets.store import write_store
 
 class Hangs:
@@ -188,11 +192,10 @@ def test_other_processes_end_with_one_that_is_killed(tmp_path: Path) -> None:
 def test_picking_reads_in_the_order_of_the_places(tmp_path: Path) -> None:
     corpus = stored(Listed(made_up(1500)), tmp_path)
     found = corpus.topics["topic 1"]
-    assert isinstance(found, StoredDialogues)
     everything = list(found)
     assert [found[place] for place in range(len(found))] == everything
     assert list(found.pick([7, 3, 380])) == [everything[7], everything[3], everything[380]]
-    assert found.pick([7, 3]).ids() == [everything[7].id, everything[3].id]
+    assert found.pick([7, 3]).ids() == (everything[7].id, everything[3].id)
     assert list(found[10:4:-2]) == everything[10:4:-2]
     assert found[-1] == everything[-1]
     with pytest.raises(IndexError):

@@ -7,7 +7,8 @@ import torch
 
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.store import StoredDialogues, open_store, write_store
+from metadialog.datasets.dialogues import Dialogues
+from metadialog.datasets.store import open_store, write_store
 from metadialog.episodes import Episode
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.samplers.held_out import held_out_episodes
@@ -37,7 +38,7 @@ def on_disk(topics: Topics, tmp_path_factory: pytest.TempPathFactory) -> Topics:
 def prepared(plain: Tokenizer, on_disk: Topics, tmp_path_factory: pytest.TempPathFactory) -> PreparedTokenizer:
     folder = tmp_path_factory.mktemp("tokens")
     dialogues = next(iter(on_disk.values()))
-    assert isinstance(dialogues, StoredDialogues)
+    assert isinstance(dialogues, Dialogues)
     write_tokens(dialogues.store, plain, folder)
     return PreparedTokenizer(plain, TokenStore(folder, dialogues.store))
 
@@ -61,7 +62,7 @@ def test_what_is_on_disk_is_what_the_tokenizer_gives(
     plain: Tokenizer, prepared: PreparedTokenizer, on_disk: Topics
 ) -> None:
     for found in on_disk.values():
-        assert isinstance(found, StoredDialogues)
+        assert isinstance(found, Dialogues)
         for row, dialogue in zip(found.rows.tolist(), found, strict=True):
             expected = tokenize(dialogue, plain)
             tokens = prepared.prepared.tokens(row)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import accumulate, chain, islice
+from itertools import chain, islice
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from threading import Thread
@@ -17,20 +17,12 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from metadialog.datasets.corpus import MIN_TURNS, fold
-from metadialog.datasets.dialogue import Dataset, Dialogue, Shard, Sharded
-from metadialog.text import words
+from metadialog.datasets.dialogue import MIN_TURNS, Dataset, Dialogue, Shard, Sharded
+from metadialog.datasets.dialogues import lay_out
+from metadialog.datasets.folding import fold
 
 CHUNK = 512
 """Dialogues in a chunk."""
-
-SCHEMA = pa.schema(
-    {
-        "id": pa.string(),
-        "topic": pa.string(),
-        "turns": pa.list_(pa.struct({"speaker": pa.string(), "text": pa.string(), "words": pa.int32()})),
-    }
-)
 
 _ALONE = 4
 """Chunks that are done in this process before it is worth while to start others."""
@@ -59,7 +51,7 @@ class Chunk:
     """Dialogues of two turns or more, without blank turns.
 
     Attributes:
-        dialogues: in columns, as in `SCHEMA`.
+        dialogues: in columns, as in `dialogues.SCHEMA`.
         keys: what duplicates share, of each dialogue.
         topics: the topics of all dialogues that were read, those of fewer turns included.
         blank_turns: turns that were left out.
@@ -91,6 +83,11 @@ def read_chunks(source: Dataset) -> Iterator[Chunk]:
         yield from ahead
 
 
+def prepare_all(dialogues: Iterable[Dialogue]) -> Iterator[Chunk]:
+    """Clean dialogues and lay them out, in their order and in this process."""
+    return map(prepare, _gather(dialogues))
+
+
 def prepare(raw: RawChunk) -> Chunk:
     """Clean the dialogues of a chunk and lay them out in columns."""
     ids, topics, keys, lengths, speakers, texts = [], [], [], [], [], []
@@ -108,11 +105,7 @@ def prepare(raw: RawChunk) -> Chunk:
         texts += spoken
         speakers += [raw.speakers[place] for place in kept]
         keys.append(_digest(spoken))
-    counts = [len(words(text)) for text in texts]
-    columns = [pa.array(speakers, pa.string()), pa.array(texts, pa.string()), pa.array(counts, pa.int32())]
-    turns = pa.StructArray.from_arrays(columns, ["speaker", "text", "words"])
-    listed = pa.ListArray.from_arrays(pa.array(accumulate(lengths, initial=0), pa.int32()), turns)
-    batch = pa.record_batch([pa.array(ids, pa.string()), pa.array(topics, pa.string()), listed], schema=SCHEMA)
+    batch = lay_out(ids, topics, lengths, speakers, texts)
     return Chunk(batch, keys, sorted(set(raw.topics)), blank, len(raw.ids) - len(ids))
 
 

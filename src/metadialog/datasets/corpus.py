@@ -1,14 +1,18 @@
 """From a stream of dialogues to a clean corpus: topics with their dialogues, and what was dropped and why."""
 
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from unicodedata import normalize
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+
+from metadialog.datasets.chunks import Chunk, prepare_all
 from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.dialogues import Dialogues, DialogueStore, Integers
+from metadialog.datasets.seen import Seen
 from metadialog.errors import DataError
-
-MIN_TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,18 @@ class Corpus:
 
     Attributes:
         name: name of the data set.
-        topics: the dialogues of each topic, in reading order; the topics sorted. They lie in memory, or on
-            disk (`metadialog.datasets.store`).
+        topics: the dialogues of each topic, in reading order; the topics sorted.
         dropped: what cleaning took out.
     """
 
     name: str
-    topics: Mapping[str, Sequence[Dialogue]]
+    topics: Mapping[str, Dialogues]
     dropped: Dropped
+
+    @property
+    def store(self) -> DialogueStore:
+        """The store that all dialogues are rows of."""
+        return next(iter(self.topics.values())).store
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -67,13 +75,83 @@ class Corpus:
         return {topic: len(dialogues) for topic, dialogues in self.topics.items()}
 
 
-def build_corpus(dialogues: Iterable[Dialogue], name: str) -> Corpus:
-    """Clean dialogues and gather them by topic.
+class Cleaner:
+    """Takes the duplicates out of chunks of dialogues, and remembers what the rest is.
 
-    Turns of nothing but white space go first, then dialogues of fewer than two turns, then duplicates. Two
-    dialogues are duplicates if their texts are the same in the same order, whoever speaks them, after Unicode
-    NFKC, case folding and folding of white space. Of duplicates the first in reading order is kept, in its
-    topic: left in two topics, a test dialogue could have been trained on.
+    Two dialogues are duplicates if their texts are the same in the same order, whoever speaks them, after Unicode
+    NFKC, case folding and folding of white space. Of duplicates the first in reading order is kept, in its topic:
+    left in two topics, a test dialogue could have been trained on.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Begin with nothing; `name` is the data set's, for messages."""
+        self._name = name
+        self._counts: Counter[str] = Counter()
+        self._numbers: dict[str, int] = {}
+        self._topic_of_row = array("i")
+        self.starts = [0]
+
+    def clean(self, chunks: Iterable[Chunk]) -> Iterator[pa.RecordBatch]:
+        """Yield what is left of each chunk, if anything is."""
+        with Seen() as seen:
+            for chunk in chunks:
+                kept = self._places(chunk, seen)
+                if kept:
+                    whole = len(kept) == chunk.dialogues.num_rows
+                    yield chunk.dialogues if whole else chunk.dialogues.take(pa.array(kept))
+                    self.starts.append(self.starts[-1] + len(kept))
+
+    def _places(self, chunk: Chunk, seen: Seen) -> list[int]:
+        """Return the places of the dialogues of a chunk that no earlier one equals."""
+        self._counts["blank_turns"] += chunk.blank_turns
+        self._counts["short"] += chunk.short
+        for name in chunk.topics:
+            self._numbers.setdefault(name, len(self._numbers))
+        topics = [self._numbers[topic] for topic in chunk.dialogues.column("topic").to_pylist()]
+        kept = []
+        for place, (key, topic) in enumerate(zip(chunk.keys, topics, strict=True)):
+            earlier = seen.first(key, topic)
+            if earlier is None:
+                kept.append(place)
+                self._topic_of_row.append(topic)
+            else:
+                self._counts["duplicates_within" if earlier == topic else "duplicates_across"] += 1
+        return kept
+
+    def result(self) -> tuple[Integers, dict[str, tuple[int, int]], Dropped]:
+        """Return the rows of the dialogues topic after topic, where each topic lies in them, and what was dropped.
+
+        Raises:
+            DataError: no dialogue is left.
+        """
+        by_number = np.frombuffer(self._topic_of_row, dtype=np.int32)
+        sizes = np.bincount(by_number, minlength=len(self._numbers))
+        dropped = Dropped(
+            blank_turns=self._counts["blank_turns"],
+            short=self._counts["short"],
+            duplicates_within=self._counts["duplicates_within"],
+            duplicates_across=self._counts["duplicates_across"],
+            topics=tuple(sorted(topic for topic, number in self._numbers.items() if not sizes[number])),
+        )
+        if not self._topic_of_row:
+            raise DataError(
+                f"dataset {self._name}: no dialogue is left of {dropped.dialogues} read; "
+                f"it should hold dialogues of two turns or more"
+            )
+        ends = np.cumsum(sizes)
+        spans = {
+            topic: (int(ends[number] - sizes[number]), int(ends[number]))
+            for topic, number in sorted(self._numbers.items())
+            if sizes[number]
+        }
+        return np.argsort(by_number, kind="stable"), spans, dropped
+
+
+def build_corpus(dialogues: Iterable[Dialogue], name: str) -> Corpus:
+    """Clean dialogues and gather them by topic, in memory.
+
+    Turns of nothing but white space go first, then dialogues of fewer than two turns, then duplicates (see
+    `Cleaner`).
 
     Args:
         dialogues: read once, in order.
@@ -82,54 +160,7 @@ def build_corpus(dialogues: Iterable[Dialogue], name: str) -> Corpus:
     Raises:
         DataError: no dialogue is left; also whatever reading the dialogues raises.
     """
-    counts: Counter[str] = Counter()
-    topic_of: dict[tuple[str, ...], str] = {}
-    kept: dict[str, list[Dialogue]] = {}
-    for read in dialogues:
-        dialogue = _without_blank_turns(read)
-        counts["blank_turns"] += len(read.turns) - len(dialogue.turns)
-        of_topic = kept.setdefault(dialogue.topic, [])
-        if len(dialogue.turns) < MIN_TURNS:
-            counts["short"] += 1
-            continue
-        key = duplicate_key(dialogue)
-        earlier = topic_of.get(key)
-        if earlier is None:
-            topic_of[key] = dialogue.topic
-            of_topic.append(dialogue)
-        else:
-            counts["duplicates_within" if earlier == dialogue.topic else "duplicates_across"] += 1
-    dropped = Dropped(
-        blank_turns=counts["blank_turns"],
-        short=counts["short"],
-        duplicates_within=counts["duplicates_within"],
-        duplicates_across=counts["duplicates_across"],
-        topics=tuple(sorted(topic for topic in kept if not kept[topic])),
-    )
-    if not topic_of:
-        raise nothing_left(name, dropped)
-    return Corpus(name, {topic: tuple(kept[topic]) for topic in sorted(kept) if kept[topic]}, dropped)
-
-
-def nothing_left(name: str, dropped: Dropped) -> DataError:
-    """Return the error that says that cleaning has left no dialogue."""
-    return DataError(
-        f"dataset {name}: no dialogue is left of {dropped.dialogues} read; "
-        f"it should hold dialogues of two turns or more"
-    )
-
-
-def duplicate_key(dialogue: Dialogue) -> tuple[str, ...]:
-    """Return what duplicates share: the turns' texts after NFKC, case folding and folding of white space."""
-    return tuple(fold(turn.text) for turn in dialogue.turns)
-
-
-def fold(text: str) -> str:
-    """Return what is compared of a text: it after NFKC, case folding and folding of white space."""
-    # Case folding can leave letters decomposed (as it does in Greek), so that they are composed once more.
-    return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())
-
-
-def _without_blank_turns(dialogue: Dialogue) -> Dialogue:
-    turns = tuple(turn for turn in dialogue.turns if turn.text.strip())
-    return dialogue if len(turns) == len(dialogue.turns) else replace(dialogue, turns=turns)
+    cleaner = Cleaner(name)
+    store = DialogueStore.in_memory(list(cleaner.clean(prepare_all(dialogues))))
+    rows, spans, dropped = cleaner.result()
+    return Corpus(name, {topic: Dialogues(store, rows[start:end]) for topic, (start, end) in spans.items()}, dropped)

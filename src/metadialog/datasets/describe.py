@@ -1,7 +1,7 @@
 """What a corpus holds: numbers and lengths by topic, the split, and what was dropped and why."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metadialog.datasets.corpus import Corpus, Dropped
-from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.store import StoredDialogues
-from metadialog.text import words
+from metadialog.datasets.dialogues import Dialogues
 
 PARTS = ("meta-train", "meta-validation", "meta-test", "dropped", "unused")
 LEVELS = (0.05, 0.50, 0.95)
@@ -126,17 +124,12 @@ def _part(part: str, measured: Mapping[str, _Histograms]) -> PartDescription:
     return PartDescription(part, described, _statistics(measured.values()))
 
 
-def _measure(dialogues: Sequence[Dialogue]) -> _Histograms:
+def _measure(dialogues: Dialogues) -> _Histograms:
     words_per_turn: Counter[int] = Counter()
     turns_per_dialogue: Counter[int] = Counter()
-    if isinstance(dialogues, StoredDialogues):
-        for lengths in dialogues.lengths():
-            words_per_turn.update(lengths.words.tolist())
-            turns_per_dialogue.update(lengths.turns.tolist())
-    else:
-        for dialogue in dialogues:
-            words_per_turn.update(len(words(turn.text)) for turn in dialogue.turns)
-            turns_per_dialogue[len(dialogue.turns)] += 1
+    for lengths in dialogues.lengths():
+        words_per_turn.update(lengths.words.tolist())
+        turns_per_dialogue.update(lengths.turns.tolist())
     return _Histograms(words_per_turn, turns_per_dialogue)
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+MIN_TURNS = 2
+"""A dialogue of fewer turns has no response to learn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

@@ -3,12 +3,13 @@
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
+from metadialog.datasets.dialogue import MIN_TURNS
 from metadialog.datasets.specification import Request
 from metadialog.evaluation.adaptation import generate_replies
 from metadialog.evaluation.scoring import evaluation_mode
 from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.generation.base import Generation
-from metadialog.samplers.exchanges import MIN_TURNS, ExchangeEncoder
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 

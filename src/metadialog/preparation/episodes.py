@@ -1,10 +1,9 @@
 """From topics to a tokenizer trained on some of them, and to episodes of the others."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.store import StoredDialogues
+from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.preparation.tokens import prepared_tokenizer, prepared_tokens
@@ -23,14 +22,11 @@ def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:
                 yield from (turn.text for turn in dialogue.turns)
 
     tokenizer = prepared_tokenizer(node, texts, topics.split.train, topics.key, topics.cache)
-    stored = next(iter(topics.corpus.topics.values()))
-    if not isinstance(stored, StoredDialogues):
-        return tokenizer
-    return prepared_tokens(tokenizer, stored.store, topics.key, topics.cache)
+    return prepared_tokens(tokenizer, topics.corpus.store, topics.key, topics.cache)
 
 
 def held_out(
-    topics: Mapping[str, Sequence[Dialogue]],
+    topics: Mapping[str, Dialogues],
     tokenizer: Tokenizer,
     protocol: AdaptationProtocol,
     sampler: Mapping[str, Any],

@@ -15,7 +15,7 @@ from metadialog import text
 from metadialog.cache.entries import entry, temporary
 from metadialog.cache.keys import digest_code, key
 from metadialog.config import build
-from metadialog.datasets.store import DialogueStore
+from metadialog.datasets.dialogues import DialogueStore
 from metadialog.preparation.topics import PREPARED, package
 from metadialog.runs.layout import TOKENIZER
 from metadialog.samplers import tokens

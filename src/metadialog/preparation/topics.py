@@ -5,7 +5,7 @@ content of the files that were read, the options, and the code that has made it.
 never served what is stale.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from metadialog.cache.keys import digest_code, digest_files, key
 from metadialog.cache.place import cache_directory
 from metadialog.config import build
 from metadialog.datasets.corpus import Corpus
-from metadialog.datasets.dialogue import Dataset, Dialogue, FromFiles
+from metadialog.datasets.dialogue import Dataset, FromFiles
+from metadialog.datasets.dialogues import Dialogues
 from metadialog.datasets.store import open_store, write_store
 from metadialog.downloads.copies import downloaded
 from metadialog.errors import DataError
@@ -46,7 +47,7 @@ class Topics:
     cache: Path | None = None
     key: str | None = None
 
-    def of(self, names: Iterable[str]) -> dict[str, Sequence[Dialogue]]:
+    def of(self, names: Iterable[str]) -> dict[str, Dialogues]:
         """Return the dialogues of some topics."""
         return {name: self.corpus.topics[name] for name in names}
 

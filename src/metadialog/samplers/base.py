@@ -1,14 +1,14 @@
 """What every sampler of training episodes does: it counts episodes, and can be stopped and resumed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.store import StoredDialogues
+from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Episode
 from metadialog.errors import DataError, RunError
-from metadialog.samplers.exchanges import MIN_TURNS, ExchangeEncoder, ExchangeTexts
+from metadialog.samplers.exchanges import ExchangeEncoder, ExchangeTexts
 
 
 class Sampler(ABC):
@@ -33,8 +33,7 @@ class Sampler(ABC):
             DataError: there is no topic, a topic has fewer than `shots + queries` dialogues, or a dialogue
                 has fewer than two turns.
         """
-        check_topics(topics, {"sampler.shots": shots, "sampler.queries": queries})
-        self.topics = {topic: topics[topic] for topic in sorted(topics)}
+        self.topics = checked_topics(topics, {"sampler.shots": shots, "sampler.queries": queries})
         self.shots = shots
         self.queries = queries
         self._encoder = encoder
@@ -55,8 +54,8 @@ class Sampler(ABC):
     def episode(self, index: int) -> Episode:
         """Return episode number `index`, counted from 0, whatever has been sampled so far."""
         topic, places = self._draw(index)
-        support = pick(self.topics[topic], places[: self.shots])
-        query = pick(self.topics[topic], places[self.shots :])
+        support = self.topics[topic].pick(places[: self.shots])
+        query = self.topics[topic].pick(places[self.shots :])
         return make_episode(self._encoder, topic, index, support, query)
 
     def state_dict(self) -> dict[str, int]:
@@ -83,17 +82,15 @@ def make_episode(
     encoder: ExchangeEncoder,
     topic: str,
     index: int,
-    support: Sequence[Dialogue],
-    query: Sequence[Dialogue],
+    support: Dialogues,
+    query: Dialogues,
     query_encoder: ExchangeEncoder | None = None,
-    others: Sequence[Dialogue] = (),
+    others: Dialogues | None = None,
 ) -> Episode:
     """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
 
     The query may have an encoder of its own; `others` are the topic's other dialogues, if they are wanted.
 
-    Raises:
-        DataError: a dialogue has fewer than two turns.
     """
     query_encoder = query_encoder or encoder
     batch = query_encoder.batch(query)
@@ -104,48 +101,32 @@ def make_episode(
         support=support_batch,
         query=batch,
         exchanges=ExchangeTexts(query_encoder, query, len(batch.inputs)),
-        support_ids=_ids(support),
-        query_ids=_ids(query),
+        support_ids=support.ids(),
+        query_ids=query.ids(),
         support_exchanges=() if support_batch is None else ExchangeTexts(encoder, support, len(support_batch.inputs)),
         others=encoder.batch(others) if others else None,
     )
 
 
-def pick(dialogues: Sequence[Dialogue], places: Sequence[int]) -> Sequence[Dialogue]:
-    """Return the dialogues at some places; those of a store are still to be read."""
-    if isinstance(dialogues, StoredDialogues):
-        return dialogues.pick(places)
-    return [dialogues[place] for place in places]
-
-
-def _ids(dialogues: Sequence[Dialogue]) -> tuple[str, ...]:
-    if isinstance(dialogues, StoredDialogues):
-        return tuple(dialogues.ids())
-    return tuple(dialogue.id for dialogue in dialogues)
-
-
-def check_topics(topics: Mapping[str, Sequence[Dialogue]], options: Mapping[str, int]) -> None:
-    """Check that every topic has the dialogues that an episode takes, and every dialogue a response.
+def checked_topics(topics: Mapping[str, Iterable[Dialogue]], options: Mapping[str, int]) -> dict[str, Dialogues]:
+    """Return the topics, sorted, if every one has the dialogues that an episode takes.
 
     Args:
         topics: the dialogues of each topic.
         options: the options that say how many dialogues an episode takes, with their values.
 
     Raises:
-        DataError: one of them has not; the message names it, and the options.
+        DataError: there is no topic, or one has too few dialogues or one without a response; the message names it.
     """
     if not topics:
         raise DataError("there are no topics to draw episodes from; there should be at least one")
     needed = sum(options.values())
-    for topic in sorted(topics):
-        if len(topics[topic]) < needed:
+    found = {topic: Dialogues.of(topics[topic]) for topic in sorted(topics)}
+    for topic, dialogues in found.items():
+        if len(dialogues) < needed:
             asked = " and ".join(f"{name}={value}" for name, value in options.items())
             raise DataError(
-                f"topic {topic}: has {len(topics[topic])} dialogues, but {asked} take {needed}: lower them, "
+                f"topic {topic}: has {len(dialogues)} dialogues, but {asked} take {needed}: lower them, "
                 f"set split.min_dialogues={needed}, or add dialogues"
             )
-        if isinstance(topics[topic], StoredDialogues):  # clean by construction, and maybe millions
-            continue
-        for dialogue in topics[topic]:
-            if len(dialogue.turns) < MIN_TURNS:
-                raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")
+    return found

@@ -7,8 +7,8 @@ from typing import Literal, overload
 
 import torch
 
-from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.store import StoredDialogues
+from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
+from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import PAD_ID, Batch, Exchange
 from metadialog.errors import DataError
 from metadialog.samplers.assembly import Limits, assemble
@@ -17,9 +17,6 @@ from metadialog.text import words
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 LossOn = Literal["response", "all"]
-
-MIN_TURNS = 2
-"""A dialogue of fewer turns has no exchange."""
 
 MIN_TOKENS = 4
 """The least length cap: `<begin>`, `<self>` and something of a context."""
@@ -106,13 +103,12 @@ class ExchangeEncoder:
         return tuple(encoded.exchange for dialogue in dialogues for encoded in self.encode(dialogue))
 
     def _tokens(self, dialogues: Iterable[Dialogue]) -> list[DialogueTokens]:
-        prepared = self._prepared
-        if prepared and isinstance(dialogues, StoredDialogues) and dialogues.store is prepared.dialogues:
-            return [prepared.tokens(row) for row in dialogues.rows.tolist()]
-        return [self._tokenized(dialogue) for dialogue in dialogues]
+        found = Dialogues.of(dialogues)
+        if self._prepared and found.store is self._prepared.dialogues:
+            return [self._prepared.tokens(row) for row in found.rows.tolist()]
+        return [self._tokenized(dialogue) for dialogue in found]
 
     def _tokenize(self, dialogue: Dialogue) -> DialogueTokens:
-        _check_turns(dialogue)
         return tokenize(dialogue, self._tokenizer)
 
     def _encode(self, dialogue: Dialogue) -> tuple[EncodedExchange, ...]:

@@ -8,7 +8,7 @@ from annotated_types import Ge, MinLen
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
-from metadialog.samplers.base import check_topics, make_episode, pick
+from metadialog.samplers.base import checked_topics, make_episode
 from metadialog.samplers.draws import draw_distinct, unlike
 from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -55,16 +55,16 @@ def held_out_episodes(
         DataError: a topic has fewer than `max(shots) + queries` dialogues; the message names it.
     """
     most = max(shots)
-    check_topics(topics, {f"{options}.shots": most, f"{options}.queries": queries})
+    found = checked_topics(topics, {f"{options}.shots": most, f"{options}.queries": queries})
     encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
     query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
-    for topic in sorted(topics):
+    for topic, dialogues in found.items():
         for index in range(episodes_per_topic):
-            places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(topics[topic]), len(topics[topic]))
-            query = pick(topics[topic], places[:queries])
-            support = pick(topics[topic], unlike(query, topics[topic], places[queries:], most))
-            others = pick(topics[topic], places[queries:]) if with_others else ()
+            places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(dialogues), len(dialogues))
+            query = dialogues.pick(places[:queries])
+            support = dialogues.pick(unlike(query, dialogues, places[queries:], most))
+            others = dialogues.pick(places[queries:]) if with_others else None
             episodes += [
                 make_episode(encoder, topic, index, support[:count], query, query_encoder, others) for count in shots
             ]

@@ -5,7 +5,7 @@ from random import Random
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
-from metadialog.samplers.base import check_topics, make_episode, pick
+from metadialog.samplers.base import checked_topics, make_episode
 from metadialog.samplers.draws import draw_distinct, unlike
 from metadialog.samplers.exchanges import ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -43,19 +43,19 @@ def leave_one_out_episodes(
         DataError: a topic has fewer than `max(shots) + 1` dialogues; the message names it.
     """
     most = max(shots)
-    check_topics(topics, {"evaluation.shots": most, "evaluation.queries": 1})
+    found = checked_topics(topics, {"evaluation.shots": most, "evaluation.queries": 1})
     encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
     query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
-    for topic in sorted(topics):
-        count_of_topic = len(topics[topic])
+    for topic, dialogues in found.items():
+        count_of_topic = len(dialogues)
         for place in range(count_of_topic):
-            query = pick(topics[topic], [place])
+            query = dialogues.pick([place])
             others = [other for other in range(count_of_topic) if other != place]
             drawn = draw_distinct(Random(f"{seed}:{topic}:{place}"), len(others), len(others))
-            places = unlike(query, topics[topic], [others[chosen] for chosen in drawn], most)
-            support = pick(topics[topic], places)
-            rest = pick(topics[topic], others) if with_others else ()
+            places = unlike(query, dialogues, [others[chosen] for chosen in drawn], most)
+            support = dialogues.pick(places)
+            rest = dialogues.pick(others) if with_others else None
             episodes += [
                 make_episode(encoder, topic, place, support[:count], query, query_encoder, rest) for count in shots
             ]

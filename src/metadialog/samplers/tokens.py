@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.store import DialogueStore
+from metadialog.datasets.dialogues import DialogueStore
 from metadialog.text import words
 from metadialog.tokenizers.tokenizer import Tokenizer
 

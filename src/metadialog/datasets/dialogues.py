@@ -1,0 +1,221 @@
+"""The one type of dialogues that samplers draw from: rows of an Arrow table, in memory or mapped from a file."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
+from metadialog.errors import DataError
+from metadialog.text import words
+
+SCHEMA = pa.schema(
+    {
+        "id": pa.string(),
+        "topic": pa.string(),
+        "turns": pa.list_(pa.struct({"speaker": pa.string(), "text": pa.string(), "words": pa.int32()})),
+    }
+)
+
+Integers = npt.NDArray[np.integer[Any]]
+
+_OPEN_BATCHES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Lengths of some dialogues.
+
+    Attributes:
+        turns: of each dialogue, int, `[dialogues]`.
+        words: of each turn, int, `[turns]`.
+    """
+
+    turns: Integers
+    words: Integers
+
+
+def lay_out(
+    ids: Sequence[str], topics: Sequence[str], lengths: Sequence[int], speakers: Sequence[str], texts: Sequence[str]
+) -> pa.RecordBatch:
+    """Return dialogues in columns, as in `SCHEMA`.
+
+    Args:
+        ids: of each dialogue.
+        topics: of each dialogue.
+        lengths: turns of each dialogue.
+        speakers: of each turn, dialogue after dialogue.
+        texts: of each turn.
+    """
+    counts = [len(words(text)) for text in texts]
+    columns = [pa.array(speakers, pa.string()), pa.array(texts, pa.string()), pa.array(counts, pa.int32())]
+    turns = pa.StructArray.from_arrays(columns, ["speaker", "text", "words"])
+    listed = pa.ListArray.from_arrays(pa.array(accumulate(lengths, initial=0), pa.int32()), turns)
+    return pa.record_batch([pa.array(ids, pa.string()), pa.array(topics, pa.string()), listed], schema=SCHEMA)
+
+
+class DialogueStore:
+    """The record batches that dialogues are rows of: held in memory, or mapped from an Arrow file."""
+
+    def __init__(self, source: Sequence[pa.RecordBatch] | Path, starts: Sequence[int]) -> None:
+        """Open the source.
+
+        Args:
+            source: the record batches, or the path of an Arrow file (IPC format) of them.
+            starts: the row that each record batch begins with, and the number of rows.
+        """
+        self._source = source
+        self._starts = list(starts)
+        self._batch: Callable[[int], pa.RecordBatch]
+        if isinstance(source, Path):
+            mapped = pa.ipc.open_file(pa.memory_map(str(source)))
+            self._batch = lru_cache(_OPEN_BATCHES)(mapped.get_batch)
+        else:
+            self._batch = source.__getitem__
+
+    @classmethod
+    def in_memory(cls, batches: Sequence[pa.RecordBatch]) -> Self:
+        """Return a store of record batches."""
+        return cls(batches, [0, *accumulate(batch.num_rows for batch in batches)])
+
+    def __len__(self) -> int:
+        """Return the number of dialogues."""
+        return self._starts[-1]
+
+    def dialogue(self, row: int) -> Dialogue:
+        """Return one dialogue, of which alone the pages are read."""
+        number, place = self.locate(row)
+        return _dialogue(self._batch(number), place)
+
+    def id(self, row: int) -> str:
+        """Return the id of one dialogue."""
+        number, place = self.locate(row)
+        return str(self._batch(number).column("id")[place].as_py())
+
+    def locate(self, row: int) -> tuple[int, int]:
+        """Return the number of the record batch that holds a row, and the place of the row in it."""
+        number = bisect_right(self._starts, row) - 1
+        return number, row - self._starts[number]
+
+    def scan(self, rows: Integers | None = None) -> Iterator[tuple[pa.RecordBatch, Integers]]:
+        """Yield the record batches that hold some rows, with the places of those rows in them.
+
+        A file is read rather than mapped: a scan of all of it leaves nothing behind in memory.
+
+        Args:
+            rows: in ascending order; None for all.
+        """
+        if isinstance(self._source, Path):
+            with pa.OSFile(str(self._source)) as file:
+                yield from self._scan(pa.ipc.open_file(file).get_batch, rows)
+        else:
+            yield from self._scan(self._batch, rows)
+
+    def _scan(
+        self, get_batch: Callable[[int], pa.RecordBatch], rows: Integers | None
+    ) -> Iterator[tuple[pa.RecordBatch, Integers]]:
+        wanted = np.arange(len(self)) if rows is None else rows
+        bounds = np.searchsorted(wanted, self._starts)
+        for number, (start, end) in enumerate(pairwise(bounds)):
+            if start < end:
+                yield get_batch(number), wanted[start:end] - self._starts[number]
+
+
+class Dialogues(Sequence[Dialogue]):
+    """Dialogues of two turns or more, each made when it is asked for."""
+
+    def __init__(self, store: DialogueStore, rows: Integers) -> None:
+        """Name the rows of the store; each should hold a dialogue of two turns or more."""
+        self.store = store
+        self.rows = rows
+
+    @classmethod
+    def of(cls, dialogues: Iterable[Dialogue]) -> "Dialogues":
+        """Return dialogues held in memory; what is of this type already comes back as it is.
+
+        Raises:
+            DataError: a dialogue has fewer than two turns.
+        """
+        if isinstance(dialogues, cls):
+            return dialogues
+        listed = list(dialogues)
+        for dialogue in listed:
+            if len(dialogue.turns) < MIN_TURNS:
+                raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")
+        batch = lay_out(
+            [dialogue.id for dialogue in listed],
+            [dialogue.topic for dialogue in listed],
+            [len(dialogue.turns) for dialogue in listed],
+            [turn.speaker for dialogue in listed for turn in dialogue.turns],
+            [turn.text for dialogue in listed for turn in dialogue.turns],
+        )
+        return cls(DialogueStore.in_memory([batch]), np.arange(len(listed)))
+
+    def __len__(self) -> int:
+        """Return the number of dialogues."""
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Dialogue: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Dialogues": ...
+
+    def __getitem__(self, place: int | slice) -> "Dialogue | Dialogues":
+        """Return one dialogue, or some of them that are still to be read."""
+        if isinstance(place, slice):
+            return self.pick(range(*place.indices(len(self))))
+        return self.store.dialogue(int(self.rows[place]))
+
+    def pick(self, places: Sequence[int]) -> "Dialogues":
+        """Return some of them in the order of their places, still to be read."""
+        return Dialogues(self.store, self.rows[np.asarray(places, dtype=np.int64)])
+
+    def ids(self) -> tuple[str, ...]:
+        """Return their ids."""
+        return tuple(self.store.id(row) for row in self.rows.tolist())
+
+    def __iter__(self) -> Iterator[Dialogue]:
+        """Read all of them; in one pass if they are in reading order."""
+        if np.any(np.diff(self.rows) < 0):
+            yield from map(self.store.dialogue, self.rows.tolist())
+            return
+        for batch, places in self.store.scan(self.rows):
+            for place in places.tolist():
+                yield _dialogue(batch, place)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the dialogues one by one, wherever they lie."""
+        return isinstance(other, Dialogues) and len(self) == len(other) and all(map(Dialogue.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]  # as other collections compared by value
+
+    def lengths(self) -> Iterator[Lengths]:
+        """Yield the lengths of all of them, some at a time."""
+        for batch, places in self.store.scan(np.sort(self.rows)):
+            turns = batch.column("turns")
+            # By DLPack, as pyarrow's own to_numpy imports pandas, which takes as long as all else that `data` imports.
+            counts = np.diff(np.from_dlpack(turns.offsets))  # [dialogues of the batch]
+            lengths = np.from_dlpack(turns.flatten().field("words"))  # [turns of the batch]
+            wanted = np.zeros(len(counts), bool)
+            wanted[places] = True
+            yield Lengths(counts[wanted], lengths[np.repeat(wanted, counts)])
+
+
+def _dialogue(batch: pa.RecordBatch, place: int) -> Dialogue:
+    turns = batch.column("turns")
+    start, end = turns.offsets[place].as_py(), turns.offsets[place + 1].as_py()
+    spoken = turns.values.slice(start, end - start)
+    speakers, texts = spoken.field("speaker").to_pylist(), spoken.field("text").to_pylist()
+    return Dialogue(
+        topic=batch.column("topic")[place].as_py(),
+        turns=tuple(map(Turn, speakers, texts)),
+        id=batch.column("id")[place].as_py(),
+    )
