@@ -12,7 +12,6 @@ from omegaconf.errors import OmegaConfBaseException
 from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog.cli import processes
 from metadialog.cli.preflight import preflight
-from metadialog.cli.sweep_options import name_sweep
 from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback
 from metadialog.composing.earlier_run import inherit
 from metadialog.errors import MetadialogError, Terminated
@@ -63,9 +62,7 @@ def run(command: str, arguments: list[str]) -> int:
 
 def _prepare(command: str, arguments: list[str]) -> list[str]:
     """Take over the config of the run that is named, and check everything."""
-    prepared = name_sweep(inherit(command, arguments))
-    preflight(command, prepared)
-    return prepared
+    return preflight(command, inherit(command, arguments))
 
 
 def _take_over_errors() -> None:

@@ -1,14 +1,9 @@
 """Where jobs will write: checked before anything is there."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
 from metadialog.cli.resume_auto import AUTO
-from metadialog.composing.multirun import compose_job, product, sweep_template
+from metadialog.composing.multirun import as_running, compose_job, product, sweep_template
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import typed
 from metadialog.runs import layout
@@ -27,7 +22,7 @@ def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> N
     """
     if not multirun:
         config = compose_job(config_name, overrides, with_hydra=True)
-        with _as_running(config):
+        with as_running(config):
             option = "output" if "output" in config else "hydra.run.dir"
             _check(Path(_named(config.hydra.run.dir, option)), option, config.get("resume"))
         return
@@ -36,7 +31,7 @@ def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> N
         return
     taken: set[Path] = set()
     for config in product(config_name, overrides):
-        with _as_running(config):
+        with as_running(config):
             directory = Path(_named(config.hydra.sweep.dir, "hydra.sweep.dir"), str(config.hydra.sweep.subdir))
         _check(directory, "hydra.sweep.dir", AUTO if config.get("resume") == AUTO else None)
         if directory in taken:
@@ -45,17 +40,6 @@ def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> N
                 f"as with hydra.sweep.subdir='{_BY_NUMBER}'"
             )
         taken.add(directory)
-
-
-@contextmanager
-def _as_running(config: DictConfig) -> Iterator[None]:
-    """Let `${hydra:...}` mean what it will mean in the job."""
-    before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(config)
-    try:
-        yield
-    finally:
-        HydraConfig.instance().cfg = before
 
 
 def _named(directory: str, option: str) -> str:

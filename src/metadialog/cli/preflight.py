@@ -15,15 +15,18 @@ from hydra.core.global_hydra import GlobalHydra
 
 from metadialog.cli.output_directories import check_output
 from metadialog.cli.resume_auto import AUTO
-from metadialog.cli.sweep_options import check_launchers, check_storage, plan_sweep
-from metadialog.composing.multirun import compose_job, jobs_to_check
-from metadialog.config import build, check, plain
+from metadialog.cli.sweep_options import check_launchers, check_storage, name_sweep, plan_sweep
+from metadialog.composing.multirun import jobs_to_check, resolve_job
+from metadialog.config import build, check
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
 
 
-def preflight(command: str, arguments: list[str]) -> None:
+def preflight(command: str, arguments: list[str]) -> list[str]:
     """Compose and check what Hydra is about to run, and run nothing.
+
+    Returns:
+        The arguments; those of a sweep with its name.
 
     Raises:
         ConfigError: with one line for each mistake.
@@ -32,7 +35,7 @@ def preflight(command: str, arguments: list[str]) -> None:
     """
     options = get_args_parser().parse_args(arguments)
     if options.help or options.hydra_help or options.shell_completion or options.info:
-        return
+        return arguments
     config_name = options.config_name or command
     GlobalHydra.instance().clear()
     with initialize_config_module("metadialog.conf", version_base="1.3", job_name=command):
@@ -42,14 +45,18 @@ def preflight(command: str, arguments: list[str]) -> None:
         plan = None if options.cfg else plan_sweep(config_name, options.overrides, multirun=options.multirun)
         jobs = plan.corners() if plan else jobs_to_check(options.overrides, config_name, multirun=options.multirun)
         for overrides in jobs:
-            config = plain(compose_job(config_name, overrides))
+            config = resolve_job(config_name, overrides, multirun=options.multirun)
             if not options.cfg:
                 check(config)
                 _check_surroundings(config, multirun=options.multirun)
+        overrides = name_sweep(config_name, options.overrides, plan) if plan else options.overrides
         if not options.cfg and _computes(config):
-            check_output(config_name, options.overrides, multirun=options.multirun)
+            check_output(config_name, overrides, multirun=options.multirun)
         if plan:
-            check_storage(config_name, options.overrides)
+            check_storage(config_name, overrides)
+    # Beside what is there: a flag between overrides is one that Hydra's parser stumbles over.
+    first = arguments.index(options.overrides[0]) if options.overrides else len(arguments)
+    return [*arguments[:first], *overrides[len(options.overrides) :], *arguments[first:]]
 
 
 def _check_surroundings(config: Mapping[str, Any], *, multirun: bool) -> None:

@@ -14,9 +14,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from metadialog.errors import PrunedError, Terminated
+from metadialog.config import show
+from metadialog.errors import PrunedError, RunError, Terminated
 from metadialog.runs import layout
+from metadialog.runs.config_file import flat, read_config
+from metadialog.sweeps.identity import differences
 from metadialog.sweeps.outcomes import read_outcome
+from metadialog.training.resume import FREE
 
 AUTO = "auto"
 
@@ -48,9 +52,11 @@ def go_on(config: Mapping[str, Any], directory: Path, run: Callable[[Mapping[str
 
     Raises:
         PrunedError: the run was pruned before.
+        RunError: the directory holds another run.
     """
     with _alone(directory), requeueing():
         outcome = read_outcome(directory)
+        _check_same(directory, config)
         if outcome.state == "finished":
             return outcome.value
         if outcome.state == "pruned":
@@ -61,6 +67,21 @@ def go_on(config: Mapping[str, Any], directory: Path, run: Callable[[Mapping[str
         for name in _LEFTOVERS:
             (directory / name).unlink(missing_ok=True)
         return run({**config, "resume": None})
+
+
+def _check_same(directory: Path, config: Mapping[str, Any]) -> None:
+    """Check that what a job finds in its directory is the same job; what another version does not know is left out.
+
+    Raises:
+        RunError: it is another.
+    """
+    if not (directory / layout.CONFIG).exists():
+        return
+    before, now = flat(read_config(directory / layout.CONFIG)), flat(config)
+    same = [key for key in before if key in now and not any(key == f or key.startswith(f"{f}.") for f in FREE)]
+    differing = differences({key: show(before[key]) for key in same}, {key: show(now[key]) for key in same})
+    if differing:
+        raise RunError(f"{directory}: holds a run with other options ({differing}); name another directory")
 
 
 @contextmanager

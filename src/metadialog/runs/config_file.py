@@ -1,5 +1,6 @@
 """Reading the resolved config that a run has written."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +24,11 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, DictConfig):
         raise RunError(f"{path}: no config of a run: it should hold keys and values")
     return plain(config)
+
+
+def flat(config: object, path: str = "") -> dict[str, Any]:
+    """Return a config as option -> value, where an option is `group.name`."""
+    if isinstance(config, Mapping):
+        parts = (flat(value, f"{path}.{name}" if path else str(name)) for name, value in config.items())
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: config} if path else {}

@@ -1,7 +1,9 @@
 """What came of a run, from the files in its directory."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +23,14 @@ class Outcome:
     Attributes:
         state: where it stands.
         value: its best validation loss after adaptation so far, nats; None if there is none.
-        reason: why it failed or was pruned.
+        reason: why it failed or was pruned, in one line.
+        seconds: that its last start took; None if it has not ended.
     """
 
     state: State
     value: float | None = None
     reason: str | None = None
+    seconds: float | None = None
 
     @property
     def is_final(self) -> bool:
@@ -36,6 +40,14 @@ class Outcome:
 
 def read_outcome(directory: Path) -> Outcome:
     """Return what came of the run in a directory."""
+    outcome = read_state(directory)
+    if outcome.state == "missing":
+        return outcome
+    return replace(outcome, value=best_validation(directory / layout.METRICS))
+
+
+def read_state(directory: Path) -> Outcome:
+    """Return what came of the run in a directory, without its value, which takes reading all of its metrics."""
     try:
         status = json.loads((directory / layout.STATUS).read_text(encoding="utf-8"))
         name, reason = status["status"], status["reason"]
@@ -44,7 +56,15 @@ def read_outcome(directory: Path) -> Outcome:
     state: State = name if name in ("finished", "pruned", "failed") else "running"
     if state == "failed" and str(reason).startswith(_INTERRUPTS):
         state = "interrupted"
-    return Outcome(state, best_validation(directory / layout.METRICS), reason)
+    return Outcome(state, None, None if reason is None else " ".join(str(reason).split()), _seconds(status))
+
+
+def _seconds(status: Mapping[str, Any]) -> float | None:
+    try:
+        started, ended = (datetime.fromisoformat(status[key]) for key in ("started", "ended"))
+        return (ended - started).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def best_validation(metrics: Path) -> float | None:
