@@ -1,23 +1,21 @@
 """The check of a composed config against the signatures of what it configures.
 
-Each config node names a callable in `_target_`. That callable's keyword-only parameters are the schema of the
-node: their annotations carry types and ranges, such as `Annotated[float, Gt(0)]`. They have no defaults; the
-defaults stand in the yaml files alone, so that nothing is written twice. (Positional parameters are what the
-program itself supplies.) Hydra lets `+algorithm.lrr=3` through; this check does not.
+Each config node names a class or a function in `_target_`, whose options (`metadialog.options`) are the schema of the
+node. Hydra lets `+algorithm.lrr=3` through; this check does not.
 """
 
 import difflib
-import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pkgutil import resolve_name
-from typing import Any, cast, get_type_hints
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from metadialog.errors import ConfigError
+from metadialog.options import required, schema, supplied
 
 MISSING = "???"
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -53,14 +51,6 @@ def check(config: Mapping[str, Any], path: str = "") -> None:
         raise ConfigError("\n".join(problems))
 
 
-def schema(target: Callable[..., Any]) -> dict[str, Any]:
-    """Return the configurable parameters of a callable (its keyword-only ones) with their annotations."""
-    call = target.__init__ if inspect.isclass(target) else target
-    hints = get_type_hints(call, include_extras=True)
-    parameters = inspect.signature(call).parameters.values()
-    return {p.name: hints.get(p.name, Any) for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Say which valid names come nearest to a wrong one, and which there are."""
     names = sorted(valid)
@@ -92,11 +82,13 @@ def _problems(node: Mapping[str, Any], path: str, leaves: list[str]) -> Iterator
     for name in node:
         if name != "_target_" and name not in options:
             yield unknown_option(_join(path, name), options, leaves)
+    needed = required(target)
     for name, annotation in options.items():
-        yield from _value_problems(node, name, annotation, _join(path, name), leaves)
+        if name in node or name in needed:
+            yield from _value_problems(node, name, annotation, _join(path, name), leaves)
     if not path:
         return
-    if _is_complete(node, options) and not any(True for _ in _positional(target)):
+    if _is_complete(node, options, needed) and not supplied(target):
         yield from _construction_problem(target, node)
 
 
@@ -144,17 +136,11 @@ def _construction_problem(target: Callable[..., Any], node: Mapping[str, Any]) -
         yield str(error)
 
 
-def _is_complete(node: Mapping[str, Any], options: Mapping[str, object]) -> bool:
+def _is_complete(node: Mapping[str, Any], options: Mapping[str, object], needed: frozenset[str]) -> bool:
     values = {name: value for name, value in node.items() if name != "_target_"}
-    if set(values) != set(options) or MISSING in [v for v in values.values() if isinstance(v, str)]:
+    if not needed <= set(values) <= set(options) or MISSING in [v for v in values.values() if isinstance(v, str)]:
         return False
     return not any(any(_type_problems(options[name], value, "")) for name, value in values.items())
-
-
-def _positional(target: Callable[..., Any]) -> Iterator[inspect.Parameter]:
-    for parameter in inspect.signature(target).parameters.values():
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            yield parameter
 
 
 def _describe(annotation: Any) -> str:

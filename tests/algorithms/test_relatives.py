@@ -492,4 +492,4 @@ def test_something_has_to_be_adapted(make_algorithm: Make, choice: str, inner: s
     model, algorithm = DialogModel(**OPTIONS), make_algorithm(choice, inner=inner)  # type: ignore[arg-type]
     assert isinstance(algorithm, GradientAlgorithm)
     with pytest.raises(ConfigError, match=rf"^{options}: leave no parameter to adapt; algorithm=zero_shot does not"):
-        algorithm.adapted(model)
+        algorithm.adapted_parameters(model)

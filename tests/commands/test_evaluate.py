@@ -128,10 +128,10 @@ def test_a_damaged_config_costs_one_line(run: Run, trained: Path) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("model._target_", "foo.bar"), ("dtype", "foo")])
 def test_a_damaged_config_of_the_model_costs_one_line(run: Run, trained: Path, key: str, value: str) -> None:
-    path = trained / "model" / "config.yaml"
+    path = trained / "model" / "config.json"
     config = OmegaConf.load(path)
     OmegaConf.update(config, key, value)
-    OmegaConf.save(config, path)
+    path.write_text(json.dumps(OmegaConf.to_container(config)), encoding="utf-8")
     refused = run("evaluate", f"run={trained}")
     assert refused.code == 2
     assert refused.err.startswith(f"metadialog evaluate: {trained / 'model'}: no readable exported model")

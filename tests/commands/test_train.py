@@ -51,7 +51,7 @@ def test_the_run_directory_is_the_contract(run: Run) -> None:
         "checkpoints/best",
         "model/model.safetensors",
         "model/tokenizer.json",
-        "model/config.yaml",
+        "model/config.json",
     }
     assert "${" not in (directory / "config.yaml").read_text()
     status = json.loads((directory / "status.json").read_text())

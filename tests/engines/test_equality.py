@@ -321,7 +321,7 @@ def test_very_unlikely_targets_keep_the_loss_finite(
 class OtherModel(DialogModel):
     """A model whose derivatives nobody has written out."""
 
-    def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         logits, state = super().forward(tokens, hidden)  # type: ignore[arg-type]
         assert isinstance(state, Tensor)
         return 2 * logits, state

@@ -32,7 +32,7 @@ FILES = (
     "checkpoints/.last.partial",
     "checkpoints/last",
     "model/.model.safetensors.partial",
-    "model/config.yaml",
+    "model/config.json",
     ".adaptation.parquet.partial",
     "adaptation.parquet",
     "samples.jsonl",

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
-from metadialog.generation.base import map_state
 from metadialog.models.hred import HRED
+from metadialog.models.protocol import map_state
 from metadialog.models.seq2seq import Seq2Seq
 from metadialog.models.turns import Turns
 

@@ -21,7 +21,7 @@ Make = Callable[..., Study]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def study(space: list[Dimension] = SPACE, **options: Any) -> Study:  # noqa: ANN401
+    def study(space: list[Dimension] = SPACE, **options: Any) -> Study:
         settings: dict[str, Any] = {
             "name": "s",
             "space": None,

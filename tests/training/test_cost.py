@@ -13,7 +13,7 @@ from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.episodes import PAD_ID, Batch, Episode
 from metadialog.models.rnn import DialogModel
-from metadialog.training.cost import Cost, count_tokens, count_weights
+from metadialog.training.cost import Cost, count_sets, count_tokens, count_weights, expected_flops, is_counted
 
 PEAK = 5 * 2**20
 
@@ -54,17 +54,17 @@ class Linears(nn.Module):
 
 def test_the_estimate_is_what_torch_counts(episodes: Sequence[Episode]) -> None:
     """A forward pass over all sets exactly; passes of gradients but for the first layer's inputs, which need none."""
-    net, cost = Linears(), Cost()
-    cost.add(count_weights(net), episodes, Passes(1, 0, 1), 0.0, PEAK)
+    net = Linears()
+    expected = expected_flops(count_weights(net), count_sets(episodes), Passes(1, 0, 1))
     sets = [part for episode in episodes for part in (episode.support, episode.query) if part is not None]
     with FlopCounterMode(display=False) as forward:
         for part in sets:
             net(part.inputs)
-    assert cost.flops == 3 * forward.get_total_flops()
+    assert expected == 3 * forward.get_total_flops()
     with FlopCounterMode(display=False) as both:
         for part in sets:
             net(part.inputs).sum().backward()
-    assert cost.flops == both.get_total_flops()
+    assert expected == both.get_total_flops()
 
 
 def test_hessian_vector_products_cost_as_much_again_twice(episodes: Sequence[Episode]) -> None:
@@ -76,13 +76,11 @@ def test_hessian_vector_products_cost_as_much_again_twice(episodes: Sequence[Epi
         loss = net(support.inputs).square().sum()
         gradients = torch.autograd.grad(loss, parameters, create_graph=True)
         torch.autograd.grad(gradients, parameters, [torch.ones_like(g) for g in gradients])
-    first, both = Cost(), Cost()
-    alone = [replace(episodes[0], query=replace(episodes[0].query, inputs=torch.zeros(1, 1, dtype=torch.int64)))]
-    both.add(count_weights(net), alone, Passes(1, 1, 0), 0.0, PEAK)
-    first.add(count_weights(net), alone, Passes(1, 0, 0), 0.0, PEAK)
-    assert both.flops == 3 * first.flops
+    tokens, weights = (count_tokens(support), 0), count_weights(net)
+    first, both = (expected_flops(weights, tokens, passes) for passes in (Passes(1, 0, 0), Passes(1, 1, 0)))
+    assert both == 3 * first
     # Autograd leaves out the products with what needs no gradient: the embeddings here.
-    assert 0.7 < counter.get_total_flops() / both.flops <= 1
+    assert 0.7 < counter.get_total_flops() / both <= 1
 
 
 def test_tokens_are_counted_without_padding_and_once_a_pass(episodes: Sequence[Episode]) -> None:
@@ -92,8 +90,8 @@ def test_tokens_are_counted_without_padding_and_once_a_pass(episodes: Sequence[E
     inputs[0, 3:] = PAD_ID
     assert count_tokens(replace(support, inputs=inputs)) == 13
     cost = Cost()
-    cost.add(10, episodes, Passes(3, 3, 1), 0.5, PEAK)
-    cost.add(10, episodes, Passes(1, 0, 1), 0.25, PEAK // 2)
+    cost.add(count_sets(episodes), Passes(3, 3, 1), 0.5, PEAK)
+    cost.add(count_sets(episodes), Passes(1, 0, 1), 0.25, PEAK // 2)
     assert (cost.steps, cost.seconds) == (2, 0.75)
     assert cost.tokens == (3 * 30 + 28) + (30 + 28)
     assert cost.peak_bytes == PEAK
@@ -101,9 +99,9 @@ def test_tokens_are_counted_without_padding_and_once_a_pass(episodes: Sequence[E
 
 def test_it_goes_on_from_what_was_kept(episodes: Sequence[Episode]) -> None:
     cost = Cost()
-    cost.add(10, episodes, Passes(1, 0, 1), 1.0, PEAK)
+    cost.add(count_sets(episodes), Passes(1, 0, 1), 1.0, PEAK)
     again = Cost(**cost.to_dict())
-    again.add(10, episodes, Passes(1, 0, 1), 1.0, PEAK)
+    again.add(count_sets(episodes), Passes(1, 0, 1), 1.0, PEAK)
     assert (again.steps, again.seconds, again.tokens) == (2, 2.0, 2 * 58)
 
 
@@ -119,3 +117,27 @@ def test_annealing_is_accounted_for() -> None:
         learned_rates=True,
     )
     assert [algorithm.passes(step) for step in (0, 5, 10)] == [Passes(3, 0, 3), Passes(3, 3, 3), Passes(3, 3, 1)]
+
+
+def test_what_was_counted_is_the_measure_of_what_was_not() -> None:
+    cost = Cost()
+    cost.add_flops(10.0, 10.0, 15, anew=True)
+    cost.add_flops(20.0, 20.0, None, anew=False)
+    assert cost.flops == 15 + 30
+    cost.add_flops(8.0, 4.0, 2, anew=True)  # another phase, of which this process has computed a half
+    cost.add_flops(8.0, 4.0, None, anew=False)
+    assert cost.flops == 15 + 30 + 4 + 4
+
+
+def test_steps_that_go_elsewhere_are_counted() -> None:
+    algorithm = MAMLPlusPlus(
+        Tools(Learn2LearnEngine()),
+        name="maml_plus_plus",
+        inner_lr=0.1,
+        inner_steps=3,
+        reduction="mean",
+        multi_step_until=10,
+        first_order_until=5,
+        learned_rates=True,
+    )
+    assert [step for step in range(40) if is_counted(algorithm, step)] == [0, 1, 5, 10, 16, 32]

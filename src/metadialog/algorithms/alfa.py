@@ -1,14 +1,12 @@
 """MAML whose inner learning rates and weight decay a small network generates for each task and step."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Annotated, Literal
+from dataclasses import field, replace
 
 import torch
-from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from metadialog.algorithms.base import Tools, some
+from metadialog.algorithms.base import some
 from metadialog.algorithms.maml import MAML
 from metadialog.engines.base import InnerLoop, MetaGradient
 from metadialog.errors import ConfigError
@@ -100,45 +98,28 @@ class ALFA(MAML):
     The mean gradient of a softmax layer is zero, whatever the task: of the head the network sees the weights alone.
 
     Args:
-        tools: engine, inner rule and objectives; the rule has to be gradient descent, as beta is the weight decay.
-        name: how records and tables call it.
+        tools: the inner rule has to be gradient descent, as beta is the weight decay.
         inner_lr: where every alpha starts.
-        inner_steps: inner steps in training and validation.
         first_order: take the inner gradients as constants; the network is learned all the same.
-        reduction: how the tasks' query losses make the outer objective.
 
     Raises:
         ConfigError: the inner rule is another.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(1)],
-        first_order: bool,
-        reduction: Literal["mean", "sum"],
-    ) -> None:
-        super().__init__(
-            tools,
-            name=name,
-            inner_lr=inner_lr,
-            inner_steps=inner_steps,
-            first_order=first_order,
-            reduction=reduction,
-        )
-        if not isinstance(tools.rule, GradientDescent) or tools.rule.weight_decay:
+    rule: ALFAUpdate | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Check that the inner rule is gradient descent."""
+        super().__post_init__()
+        if not isinstance(self.tools.rule, GradientDescent) or self.tools.rule.weight_decay:
             raise ConfigError(
-                f"inner: algorithm={name} generates the rates and the weight decay of gradient descent; choose "
+                f"inner: algorithm={self.name} generates the rates and the weight decay of gradient descent; choose "
                 "inner=sgd, and leave inner.weight_decay=0"
             )
-        self.rule: ALFAUpdate | None = None
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Make the network, for the parameters that are adapted."""
-        adapted = self.adapted(model)
+        adapted = self.adapted_parameters(model)
         names = [n for n, p in model.named_parameters() if p.requires_grad and (adapted is None or n in adapted)]
         some(frozenset(names), "inner.adapted, inner.frozen and training.frozen")
         self.learned = generator = Generator(names, self.inner_steps)

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
 
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
+from metadialog.engines.auto import AutoEngine
 from metadialog.engines.base import Engine, InnerLoop
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import ConfigError
@@ -14,6 +16,7 @@ from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN
 from metadialog.models.parts import select
 from metadialog.objectives.base import LIKELIHOOD, Objectives
+from metadialog.options import FROM_YAML, Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Passes:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What algorithms work with, whichever they are.
+    """What an algorithm works with.
 
     Attributes:
         engine: computes the meta-gradient, and adapts.
@@ -61,35 +64,51 @@ class Tools:
         objectives: what the two levels minimise.
     """
 
-    engine: Engine
+    engine: Engine = field(default_factory=AutoEngine)
     rule: InnerRule = PLAIN
     objectives: Objectives = LIKELIHOOD
 
 
-class Algorithm(ABC):
+class Algorithm(Options, ABC):
     """What `conf/algorithm/*.yaml` names.
+
+    A subclass declares its options as annotated attributes (see `metadialog.options.Options`), and checks them in
+    `__post_init__`.
 
     Args:
         tools: what it works with.
-        name: how records, tables and charts call it.
-        inner_steps: steps of adaptation to a task, in validation and wherever no other number is asked for.
+        name: the name in records, tables and charts.
 
     Attributes:
+        learned: what the outer loop learns beside the model, such as learning rates, as parameters; and whatever else
+            training changes, such as counters, as buffers. Made by `prepare`; checkpoints and exported models hold it.
+        inner_steps: steps of adaptation to a task, in validation and wherever no other number is asked for.
         trains: whether there is an outer loop at all.
-        learned: what the outer loop learns beside the model, such as learning rates; made by `prepare`.
+        additive: whether the outer gradient of a meta-batch is the mean, or the sum, of those of its parts, so that
+            several processes can share it. It is not where tasks are weighted by how they compare with each other.
         sees_topic: whether it adapts to more of a held-out topic than the support set: its episodes bring the rest.
         retrieves: whether its replies are taken from the support set, rather than generated.
+        caches: names of attributes that training may change though no checkpoint holds them, as no result depends on
+            them.
     """
 
+    tools: Tools = field(default_factory=Tools, kw_only=False)
+    name: str = FROM_YAML
+    learned: nn.Module = field(default_factory=nn.Module, init=False)
+
+    inner_steps = 0
     trains = True
+    additive = True
     sees_topic = False
     retrieves = False
+    caches: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, tools: Tools, *, name: str, inner_steps: int) -> None:
-        self.tools = tools
-        self.name = name
-        self.inner_steps = inner_steps
-        self.learned = nn.Module()
+    def __post_init__(self) -> None:
+        """Check the options, and make what depends on them.
+
+        Raises:
+            ConfigError: some of them do not go together.
+        """
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return the model to train, and make what is learned beside it; called once, before all else.
@@ -98,7 +117,7 @@ class Algorithm(ABC):
         """
         return model
 
-    def check(self, model: nn.Module) -> None:  # noqa: B027 - most take every model
+    def check(self, model: nn.Module) -> None:
         """Check, before anything starts, that it can learn a model with its tools.
 
         Args:
@@ -156,17 +175,14 @@ class GradientAlgorithm(Algorithm):
     """An algorithm that adapts by some steps of the inner rule.
 
     Args:
-        tools: what it works with.
-        name: how records, tables and charts call it.
         inner_lr: the inner learning rate, alpha.
-        inner_steps: steps of adaptation to a task.
+        inner_steps: inner steps in training and validation.
     """
 
-    def __init__(self, tools: Tools, *, name: str, inner_lr: float, inner_steps: int) -> None:
-        super().__init__(tools, name=name, inner_steps=inner_steps)
-        self.inner_lr = inner_lr
+    inner_lr: Annotated[float, Gt(0)] = FROM_YAML
+    inner_steps: Annotated[int, Ge(1)] = FROM_YAML
 
-    def adapted(self, model: nn.Module) -> frozenset[str] | None:
+    def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
         """Return the names of the parameters that the inner loop changes; None for all."""
         rule = self.tools.rule
         if rule.adapted is None and not rule.frozen:
@@ -179,7 +195,7 @@ class GradientAlgorithm(Algorithm):
         return InnerLoop(
             self.inner_lr * scale,
             steps,
-            adapted=self.adapted(model),
+            adapted=self.adapted_parameters(model),
             rule=self.tools.rule,
             support_objective=self.tools.objectives.inner,
         )

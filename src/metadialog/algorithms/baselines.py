@@ -4,37 +4,22 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Len
 from torch import nn
 
-from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools
+from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep, Passes
 from metadialog.episodes import Batch, Episode, merge
 from metadialog.models.parts import select
+from metadialog.options import FROM_YAML
 from metadialog.randomness import TaskSeeds, drops
 
 
-class FineTuning(GradientAlgorithm):
-    """Joint training over all meta-train topics, then fine-tuning on a topic's support set.
+class JointTraining(Algorithm):
+    """Joint training over all meta-train topics; subclasses say what comes after it.
 
     The outer loop sees the very episodes that a meta-learner sees, support and query sets together as one batch,
     and minimises their mean token loss: ordinary training on the same dialogues, in the same order.
-
-    Args:
-        tools: engine, inner rule and objectives, the same as the meta-learners'.
-        name: how records and tables call it.
-        inner_lr: learning rate of fine-tuning.
-        inner_steps: steps of fine-tuning in validation.
     """
-
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(0)],
-    ) -> None:
-        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
@@ -65,11 +50,19 @@ def _sets(episode: Episode) -> list[Batch]:
     return [episode.query] if episode.support is None else [episode.support, episode.query]
 
 
-class Scratch(FineTuning):
-    """Fine-tuning of a random initialisation: what the support set alone can teach.
+class FineTuning(JointTraining, GradientAlgorithm):
+    """Joint training over all meta-train topics, then fine-tuning on a topic's support set.
 
-    Same options as `FineTuning`; there is no outer loop.
+    Args:
+        inner_lr: learning rate of fine-tuning.
+        inner_steps: steps of fine-tuning in validation.
     """
+
+    inner_steps: Annotated[int, Ge(0)] = FROM_YAML
+
+
+class Scratch(FineTuning):
+    """Fine-tuning of a random initialisation, without an outer loop: what the support set alone can teach."""
 
     trains = False
 
@@ -78,16 +71,8 @@ class Scratch(FineTuning):
         raise NotImplementedError("scratch has no outer loop")
 
 
-class ZeroShot(FineTuning):
-    """Joint training over all meta-train topics, and no adaptation.
-
-    Args:
-        tools: engine, inner rule and objectives.
-        name: how records and tables call it.
-    """
-
-    def __init__(self, tools: Tools, *, name: str) -> None:
-        super().__init__(tools, name=name, inner_lr=1.0, inner_steps=0)
+class ZeroShot(JointTraining):
+    """Joint training over all meta-train topics, and no adaptation."""
 
     def adapt(
         self,
@@ -104,28 +89,14 @@ class HeadFineTuning(FineTuning):
     """Joint training over all meta-train topics, then fine-tuning of a part of the model, its head by default.
 
     Args:
-        tools: engine, inner rule and objectives.
-        name: how records and tables call it.
-        inner_lr: learning rate of fine-tuning.
-        inner_steps: steps of fine-tuning in validation.
         adapted: parts of the model (embeddings, body, head) or patterns of parameter names.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(0)],
-        adapted: Annotated[list[str], Len(1)],
-    ) -> None:
-        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
-        self.parts = adapted
+    adapted: Annotated[list[str], Len(1)] = FROM_YAML
 
-    def adapted(self, model: nn.Module) -> frozenset[str] | None:
+    def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
         """Return the names of the parameters that are fine-tuned: of those that `inner.adapted` leaves."""
-        names, allowed = select(model, self.parts, "algorithm.adapted"), super().adapted(model)
+        names, allowed = select(model, self.adapted, "algorithm.adapted"), super().adapted_parameters(model)
         return names if allowed is None else names & allowed
 
 
@@ -133,7 +104,7 @@ class Oracle(FineTuning):
     """The ceiling: joint training, then fine-tuning on all of the target topic's dialogues but the query set.
 
     Its episodes, and the shots in its records, are those of every other algorithm, so that it stands in the same
-    tables; what it sees does not depend on the shots. Same options as `FineTuning`.
+    tables; what it sees does not depend on the shots.
     """
 
     sees_topic = True

@@ -1,16 +1,18 @@
 """Adapt a few context parameters, and nothing else."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from torch import Tensor, nn
 
-from metadialog.algorithms.base import OuterStep, Tools
+from metadialog.algorithms.base import OuterStep
 from metadialog.algorithms.maml import MAML
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
+from metadialog.models.protocol import as_dialogue_model, token_embedding
+from metadialog.options import FROM_YAML
 
 
 class ContextEmbedding(nn.Module):
@@ -31,8 +33,8 @@ class ContextEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Embed token ids, `[...]` to `[..., embedding]`."""
-        found: Tensor = self.embed(tokens) + self.condition(self.context)
-        return found
+        embedded: Tensor = self.embed(tokens) + self.condition(self.context)
+        return embedded
 
 
 class CAVIA(MAML):
@@ -42,59 +44,43 @@ class CAVIA(MAML):
     and 4). They enter where tokens are embedded.
 
     Args:
-        tools: engine, inner rule and objectives.
-        name: how records and tables call it.
-        inner_lr: the inner learning rate, alpha.
-        inner_steps: inner steps in training and validation.
-        first_order: leave out the second derivatives.
-        reduction: how the tasks' query losses make the outer objective.
         context_size: number of context parameters.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(1)],
-        first_order: bool,
-        reduction: Literal["mean", "sum"],
-        context_size: Annotated[int, Ge(1)],
-    ) -> None:
-        super().__init__(
-            tools,
-            name=name,
-            inner_lr=inner_lr,
-            inner_steps=inner_steps,
-            first_order=first_order,
-            reduction=reduction,
-        )
-        if tools.rule.adapted is not None or tools.rule.frozen:
+    context_size: Annotated[int, Ge(1)] = FROM_YAML
+
+    def __post_init__(self) -> None:
+        """Check that the inner rule does not choose the parameters."""
+        super().__post_init__()
+        if self.tools.rule.adapted is not None or self.tools.rule.frozen:
             raise ConfigError(
-                f"inner.adapted and inner.frozen: algorithm={name} adapts its context parameters and no others; leave "
-                "both as they are"
+                f"inner.adapted and inner.frozen: algorithm={self.name} adapts its context parameters and no others; "
+                "leave both as they are"
             )
-        self.context_size = context_size
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Put the context parameters beside the token embedding.
 
         Raises:
-            ConfigError: the model has no token embedding by the name of `embed`.
+            ConfigError: the model has no token embedding.
         """
-        embed = getattr(model, "embed", None)
-        if not isinstance(embed, nn.Embedding):
-            raise ConfigError(f"algorithm={self.name}: {type(model).__name__} has no token embedding `embed`")
-        model.embed = ContextEmbedding(embed, self.context_size)
+        embedding = token_embedding(model, f"algorithm={self.name}")
+        as_dialogue_model(model).replace_token_embedding(ContextEmbedding(embedding, self.context_size))
         return model
 
-    def adapted(self, model: nn.Module) -> frozenset[str] | None:  # noqa: ARG002
+    def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
         """Return the name of the context parameters."""
-        return frozenset({"embed.context"})
+        context = _context(model)
+        return frozenset(name for name, parameter in model.named_parameters() if parameter is context)
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Put the meta-gradient into the `.grad` of all but the context parameters, which stay zero."""
         result = super().outer_step(model, episodes, step)
-        model.get_parameter("embed.context").grad = None
+        _context(model).grad = None
         return result
+
+
+def _context(model: nn.Module) -> nn.Parameter:
+    embedding = as_dialogue_model(model).token_embedding
+    assert isinstance(embedding, ContextEmbedding)  # noqa: S101 - for the type checker: `prepare` has put it there
+    return embedding.context

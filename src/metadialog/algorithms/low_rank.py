@@ -1,17 +1,17 @@
 """Adapt low-rank differences of the weights."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Len
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metadialog.algorithms.base import Tools
 from metadialog.algorithms.maml import MAML
 from metadialog.errors import ConfigError
 from metadialog.models.parts import parts_of, select
+from metadialog.options import FROM_YAML
 
 _PREFIX = "base."
 
@@ -41,14 +41,19 @@ class LowRankModel(nn.Module):
         """The parts of the base model, by the names that their parameters have here."""
         return {part: tuple(_PREFIX + p for p in patterns) for part, patterns in parts_of(self.base).items()}
 
-    def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, object]:
+    @property
+    def predicts_at(self) -> bool:
+        """Whether the base model takes `at`."""
+        return bool(getattr(self.base, "predicts_at", False))
+
+    def forward(self, tokens: Tensor, hidden: object = None, **options: Tensor) -> tuple[Tensor, object]:
         """Run the base model with the differences added; see its own `forward`."""
         weights: dict[str, Tensor] = dict(self.base.named_parameters())
         for name in self.names:
             key = name.replace(".", "/")
             weights[name] = weights[name] + self.up[key] @ self.down[key]
-        found: tuple[Tensor, object] = functional_call(self.base, weights, (tokens, hidden))
-        return found
+        output: tuple[Tensor, object] = functional_call(self.base, weights, (tokens, hidden), options)
+        return output
 
 
 class LowRank(MAML):
@@ -58,44 +63,22 @@ class LowRank(MAML):
     task-adaptive model structure is not part of this.)
 
     Args:
-        tools: engine, inner rule and objectives.
-        name: how records and tables call it.
-        inner_lr: the inner learning rate, alpha.
-        inner_steps: inner steps in training and validation.
-        first_order: leave out the second derivatives.
-        reduction: how the tasks' query losses make the outer objective.
         matrices: which weight matrices have a difference: parts of the model (embeddings, body, head) or patterns of
             parameter names; vectors among them are passed over.
         rank: of the differences.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(1)],
-        first_order: bool,
-        reduction: Literal["mean", "sum"],
-        matrices: Annotated[list[str], Len(1)],
-        rank: Annotated[int, Ge(1)],
-    ) -> None:
-        super().__init__(
-            tools,
-            name=name,
-            inner_lr=inner_lr,
-            inner_steps=inner_steps,
-            first_order=first_order,
-            reduction=reduction,
-        )
-        if tools.rule.adapted is not None or tools.rule.frozen:
+    matrices: Annotated[list[str], Len(1)] = FROM_YAML
+    rank: Annotated[int, Ge(1)] = FROM_YAML
+
+    def __post_init__(self) -> None:
+        """Check that the inner rule does not choose the parameters."""
+        super().__post_init__()
+        if self.tools.rule.adapted is not None or self.tools.rule.frozen:
             raise ConfigError(
-                f"inner.adapted and inner.frozen: algorithm={name} adapts low-rank factors and nothing else; leave "
-                "both as they are, and see algorithm.matrices"
+                f"inner.adapted and inner.frozen: algorithm={self.name} adapts low-rank factors and nothing else; "
+                "leave both as they are, and see algorithm.matrices"
             )
-        self.matrices = matrices
-        self.rank = rank
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Add the factors to the model.
@@ -109,6 +92,6 @@ class LowRank(MAML):
             raise ConfigError(f"algorithm.matrices={self.matrices}: no matrix is among {', '.join(sorted(names))}")
         return LowRankModel(model, matrices, self.rank)
 
-    def adapted(self, model: nn.Module) -> frozenset[str] | None:
+    def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
         """Return the names of the factors."""
         return frozenset(name for name, _ in model.named_parameters() if not name.startswith(_PREFIX))

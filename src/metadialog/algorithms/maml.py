@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools, assign_gradients
+from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, assign_gradients
 from metadialog.engines.base import InnerLoop, MetaGradient, Reduction
 from metadialog.episodes import Episode
+from metadialog.options import FROM_YAML
 
 
 class MAML(GradientAlgorithm):
@@ -20,27 +19,12 @@ class MAML(GradientAlgorithm):
     paper's section 5.2), which is first-order MAML.
 
     Args:
-        tools: engine, inner rule and objectives.
-        name: how records and tables call it.
-        inner_lr: the inner learning rate, alpha.
-        inner_steps: inner steps in training and validation.
         first_order: leave out the second derivatives.
         reduction: how the tasks' query losses make the outer objective.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(1)],
-        first_order: bool,
-        reduction: Literal["mean", "sum"],
-    ) -> None:
-        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
-        self.first_order = first_order
-        self.reduction: Reduction = reduction
+    first_order: bool = FROM_YAML
+    reduction: Reduction = FROM_YAML
 
     def check(self, model: nn.Module) -> None:
         """Check that the engine can differentiate the inner loop; see `Algorithm.check`."""

@@ -1,15 +1,16 @@
-"""MAML with the mends that make it train well."""
+"""MAML with changes that make training more stable."""
 
-from dataclasses import replace
-from typing import Annotated, Literal
+from dataclasses import field, replace
+from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from torch import nn
 
-from metadialog.algorithms.base import Passes, Tools
+from metadialog.algorithms.base import Passes
 from metadialog.algorithms.maml import MAML
 from metadialog.algorithms.rates import LearnedRates, constant_rates
 from metadialog.engines.base import InnerLoop, MetaGradient
+from metadialog.options import FROM_YAML
 
 
 class MAMLPlusPlus(MAML):
@@ -25,45 +26,22 @@ class MAMLPlusPlus(MAML):
     The paper's parts about batch normalisation have no place in these models.
 
     Args:
-        tools: engine, inner rule and objectives.
-        name: how records and tables call it.
         inner_lr: where every rate starts.
-        inner_steps: inner steps in training and validation.
-        reduction: how the tasks' query losses make the outer objective.
         multi_step_until: outer steps until the last query loss alone counts; 0: it does from the start.
         first_order_until: outer steps that are of first order.
         learned_rates: learn the inner rates; else they stay at `inner_lr`.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(1)],
-        reduction: Literal["mean", "sum"],
-        multi_step_until: Annotated[int, Ge(0)],
-        first_order_until: Annotated[int, Ge(0)],
-        learned_rates: bool,
-    ) -> None:
-        super().__init__(
-            tools,
-            name=name,
-            inner_lr=inner_lr,
-            inner_steps=inner_steps,
-            first_order=False,
-            reduction=reduction,
-        )
-        self.multi_step_until = multi_step_until
-        self.first_order_until = first_order_until
-        self.learned_rates = learned_rates
-        self.rates: LearnedRates | None = None
+    first_order = False  # not an option here: `first_order_until` is
+    multi_step_until: Annotated[int, Ge(0)] = FROM_YAML
+    first_order_until: Annotated[int, Ge(0)] = FROM_YAML
+    learned_rates: bool = FROM_YAML
+    rates: LearnedRates | None = field(default=None, init=False)
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Make a rate for each inner step and each parameter that is adapted."""
         if self.learned_rates:
-            adapted = self.adapted(model)
+            adapted = self.adapted_parameters(model)
             of_steps = [constant_rates(model, adapted, self.inner_lr, whole=True) for _ in range(self.inner_steps)]
             self.learned = self.rates = LearnedRates(of_steps)
         return model

@@ -1,21 +1,20 @@
 """MAML that learns how to transform its inner gradients."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from metadialog.algorithms.base import Algorithm, OuterStep, Passes, Tools
-from metadialog.engines.base import Reduction, support_of
+from metadialog.algorithms.base import OuterStep
+from metadialog.algorithms.maml import MAML
+from metadialog.engines.base import support_of
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import ConfigError
 from metadialog.learn2learn_import import learn2learn, quiet_clone
 from metadialog.randomness import TaskSeeds
 
 
-class MetaCurvature(Algorithm):
+class MetaCurvature(MAML):
     """Park and Oliva 2019 (arXiv:1902.03356), equation 8, through learn2learn's GBML.
 
     The gradient `G` of each weight matrix becomes `M_in G M_out` before an inner step, that of a bias is multiplied by
@@ -23,42 +22,30 @@ class MetaCurvature(Algorithm):
     matrix of m rows and n columns they take m * m + n * n numbers.
 
     Args:
-        tools: engine, inner rule and objectives; the loop is learn2learn's own, so the rule has to be plain gradient
-            descent on all parameters, and the engine `learn2learn` or `auto`.
-        name: how records and tables call it.
-        inner_lr: the inner learning rate, alpha.
-        inner_steps: inner steps in training and validation.
-        first_order: leave out the second derivatives.
-        reduction: how the tasks' query losses make the outer objective.
+        tools: the loop is learn2learn's own, so the rule has to be plain gradient descent on all parameters, and the
+            engine `learn2learn` or `auto`.
 
     Raises:
         ConfigError: the inner rule or the engine is another.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(1)],
-        first_order: bool,
-        reduction: Literal["mean", "sum"],
-    ) -> None:
-        super().__init__(tools, name=name, inner_steps=inner_steps)
-        rule = tools.rule
+    def __post_init__(self) -> None:
+        """Check that the inner rule and the engine leave the loop to learn2learn."""
+        super().__post_init__()
+        rule = self.tools.rule
         if not rule.is_plain or rule.adapted is not None or rule.frozen:
             raise ConfigError(
-                f"algorithm={name}: learn2learn's GBML takes plain steps on all parameters; leave inner=sgd as it is"
+                f"algorithm={self.name}: learn2learn's GBML takes plain steps on all parameters; leave inner=sgd as "
+                "it is"
             )
-        if tools.engine.name not in ("auto", "learn2learn"):
+        if self.tools.engine.name not in ("auto", "learn2learn"):
             raise ConfigError(
-                f"engine={tools.engine.name}: algorithm={name} is learn2learn's GBML; choose engine=auto or "
+                f"engine={self.tools.engine.name}: algorithm={self.name} is learn2learn's GBML; choose engine=auto or "
                 "engine=learn2learn"
             )
-        self.inner_lr = inner_lr
-        self.first_order = first_order
-        self.reduction: Reduction = reduction
+
+    def check(self, model: nn.Module) -> None:
+        """Accept every model: no engine takes part in the loop; see `Algorithm.check`."""
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Make the transforms of each parameter's gradient."""
@@ -94,10 +81,6 @@ class MetaCurvature(Algorithm):
             with quiet_clone():
                 learner.adapt(losses[-1])
         return losses[0].item(), self.tools.objectives.outer(learner.module, episode.query)
-
-    def passes(self, step: int) -> Passes:  # noqa: ARG002
-        """Return what an outer step goes over."""
-        return Passes(self.inner_steps, 0 if self.first_order else self.inner_steps, 1)
 
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
         """Yield the model after 0, 1, ..., `steps` transformed steps; see `Algorithm.adapt`."""

@@ -1,6 +1,6 @@
 """MAML that learns its inner learning rates, one for each weight."""
 
-from dataclasses import replace
+from dataclasses import field, replace
 
 from torch import nn
 
@@ -16,17 +16,18 @@ class MetaSGD(MAML):
     a rate may become negative. Same options as `MAML`; `inner_lr` is where every rate starts.
     """
 
-    learned: LearnedRates
+    rates: LearnedRates = field(init=False)
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Make a rate for each weight that is adapted."""
-        self.learned = LearnedRates([constant_rates(model, self.adapted(model), self.inner_lr, whole=False)])
+        adapted = self.adapted_parameters(model)
+        self.learned = self.rates = LearnedRates([constant_rates(model, adapted, self.inner_lr, whole=False)])
         return model
 
     def inner_loop(self, model: nn.Module, steps: int, scale: float = 1.0) -> InnerLoop:
         """Return the inner loop with the learned rates."""
-        return replace(super().inner_loop(model, steps), rates=self.learned.values(scale))
+        return replace(super().inner_loop(model, steps), rates=self.rates.values(scale))
 
     def keep_gradients(self, result: MetaGradient) -> None:
         """Keep the gradients of the rates."""
-        self.learned.keep_gradients(result.rate_gradients)
+        self.rates.keep_gradients(result.rate_gradients)

@@ -1,15 +1,15 @@
 """Meta-learning without a query set and without a meta-gradient."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, Tools, assign_gradients
+from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, assign_gradients
 from metadialog.engines.base import support_of
 from metadialog.episodes import Batch, Episode, merge
+from metadialog.options import FROM_YAML
 from metadialog.randomness import TaskSeeds
 
 
@@ -20,25 +20,12 @@ class Reptile(GradientAlgorithm):
     what the outer optimizer makes of it is the step.
 
     Args:
-        tools: engine, inner rule and objectives.
-        name: how records and tables call it.
-        inner_lr: the inner learning rate, alpha.
         inner_steps: inner steps in training and validation; with one, the gradient is that of joint training.
         dialogues: what the inner steps are trained on in the outer loop: `all` of the task's dialogues, support and
             query, as every other algorithm sees them; or those of its `support` set.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        name: str,
-        inner_lr: Annotated[float, Gt(0)],
-        inner_steps: Annotated[int, Ge(1)],
-        dialogues: Literal["all", "support"],
-    ) -> None:
-        super().__init__(tools, name=name, inner_lr=inner_lr, inner_steps=inner_steps)
-        self.dialogues = dialogues
+    dialogues: Literal["all", "support"] = FROM_YAML
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the mean way from the tasks' trained weights back to the start into the parameters' `.grad`."""

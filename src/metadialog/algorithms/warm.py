@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, OuterStep, Passes
-from metadialog.algorithms.baselines import FineTuning
+from metadialog.algorithms.baselines import ZeroShot
 from metadialog.episodes import Batch, Episode
 
 
@@ -20,13 +20,15 @@ class WarmStarted(Algorithm):
     """
 
     def __init__(self, algorithm: Algorithm, steps: int) -> None:
-        super().__init__(algorithm.tools, name=algorithm.name, inner_steps=algorithm.inner_steps)
+        super().__init__(algorithm.tools, name=algorithm.name)
+        self.inner_steps = algorithm.inner_steps
         self.algorithm = algorithm
         self.steps = steps
         self.trains = algorithm.trains
+        self.additive = algorithm.additive
         self.sees_topic = algorithm.sees_topic
         self.retrieves = algorithm.retrieves
-        self.joint = FineTuning(algorithm.tools, name=algorithm.name, inner_lr=1.0, inner_steps=0)
+        self.joint = ZeroShot(algorithm.tools, name=algorithm.name)
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Let the algorithm prepare."""

@@ -11,6 +11,7 @@ from annotated_types import MinLen
 from torch import nn
 
 from metadialog.errors import ConfigError, DataError
+from metadialog.models.protocol import token_embedding
 from metadialog.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 
@@ -49,10 +50,10 @@ class Pretrained:
         """Check, before anything starts, that the file is there and fits the model.
 
         Raises:
-            ConfigError: its vectors are not as wide as the embedding, or the model has no token embedding `embed`.
+            ConfigError: its vectors are not as wide as the embedding, or the model has no token embedding.
             DataError: it is not there, or its first line is no word with numbers.
         """
-        width = _embedding(model).embedding_dim
+        width = token_embedding(model, "embedding=pretrained").embedding_dim
         with self._opened() as lines:
             next(self._vectors(lines, width), None)
 
@@ -60,7 +61,7 @@ class Pretrained:
         """Put the vectors of its words into a model's embedding.
 
         Args:
-            model: has a token embedding `embed`, `[vocab, width]`.
+            model: has a token embedding, `[vocab, width]`.
             tokenizer: ids to text.
 
         Returns:
@@ -70,7 +71,7 @@ class Pretrained:
             ConfigError: the vectors are not as wide as the embedding.
             DataError: a line is damaged, with its number; or no word of the file is one of the tokenizer's.
         """
-        weight = _embedding(model).weight
+        weight = token_embedding(model, "embedding=pretrained").weight
         wanted = _words(tokenizer)
         found: dict[str, np.ndarray] = {}
         known = {*wanted} | {word.lower() for word in wanted}
@@ -137,13 +138,6 @@ class Pretrained:
         if not np.isfinite(numbers).all():
             raise DataError(f"{self.path}: line {number}: holds a number that is not finite; all of them should be")
         return numbers
-
-
-def _embedding(model: nn.Module) -> nn.Embedding:
-    embed = getattr(model, "embed", None)
-    if not isinstance(embed, nn.Embedding):
-        raise ConfigError(f"embedding=pretrained: {type(model).__name__} has no token embedding `embed`")
-    return embed
 
 
 def _words(tokenizer: Tokenizer) -> dict[str, list[int]]:

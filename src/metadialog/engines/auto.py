@@ -19,6 +19,7 @@ from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
+from metadialog.options import FROM_YAML, with_defaults
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ class AutoEngine:
 
     name = "auto"
 
-    def __init__(self, *, memory: Annotated[float, Gt(0)]) -> None:
+    @with_defaults
+    def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
         self.memory = memory
         self._engines: dict[str, Engine] = {
             engine.name: engine for engine in (Learn2LearnEngine(), VectorizedEngine(), LeanEngine(memory=memory))

@@ -13,6 +13,7 @@ from metadialog.engines.stacked.memory import MIB, Footprint, footprint
 from metadialog.engines.stacked.meta_gradient import check_stackable, swept_meta_gradient
 from metadialog.engines.stacked.sweep import Keeping
 from metadialog.episodes import Batch, Episode
+from metadialog.options import FROM_YAML, with_defaults
 
 
 class LeanEngine:
@@ -29,7 +30,8 @@ class LeanEngine:
 
     name = "lean"
 
-    def __init__(self, *, memory: Annotated[float, Gt(0)]) -> None:
+    @with_defaults
+    def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
         self.memory = memory
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:

@@ -19,15 +19,20 @@ def retrieve_replies(episode: Episode) -> list[str]:
     """
     if not episode.support_exchanges:
         return [""] * len(episode.exchanges)
-    contexts = [_words(exchange.context) for exchange in episode.support_exchanges]
-    weights = _weights(contexts)
-    vectors = [_vector(context, weights) for context in contexts]
+    contexts = [exchange.context for exchange in episode.support_exchanges]
     replies = []
     for exchange in episode.exchanges:
-        asked = _vector(_words(exchange.context), weights)
-        nearest = max(range(len(vectors)), key=lambda place: _cosine(asked, vectors[place]))
-        replies.append(episode.support_exchanges[nearest].response)
+        near = similarities(exchange.context, contexts)
+        replies.append(episode.support_exchanges[near.index(max(near))].response)
     return replies
+
+
+def similarities(asked: str, contexts: Sequence[str]) -> list[float]:
+    """Return how near each of some contexts is to another one: the cosine of their TF-IDF vectors, 0 to 1."""
+    texts = [_words(context) for context in contexts]
+    weights = _weights(texts)
+    vector = _vector(_words(asked), weights)
+    return [_cosine(vector, _vector(text, weights)) for text in texts]
 
 
 def _words(text: str) -> list[str]:

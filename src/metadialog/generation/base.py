@@ -6,8 +6,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
+from metadialog.episodes import PAD_ID
+from metadialog.models.protocol import DialogueModel, as_dialogue_model
 from metadialog.models.recurrence import State
 
 
@@ -25,7 +26,7 @@ class Generation(Protocol):
         """Generate a reply to each prompt.
 
         Args:
-            model: maps tokens `[batch, time]` and a hidden state to logits `[batch, time, vocab]` and the next one.
+            model: a `DialogueModel`.
             prompts: token ids, of any lengths; each at least one.
             end_id: the token that ends a reply; it is not part of what is returned.
             forbidden: tokens that are never generated.
@@ -38,14 +39,6 @@ class Generation(Protocol):
             ValueError: a prompt is empty.
         """
         ...
-
-
-def map_state(change: Callable[..., Tensor], *states: State) -> State:
-    """Apply a function to the tensors of states that are built alike."""
-    first = states[0]
-    if isinstance(first, Tensor):
-        return change(*states)
-    return tuple(map_state(change, *parts) for parts in zip(*states, strict=True))
 
 
 @contextmanager
@@ -67,40 +60,18 @@ def inference(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, State]:
-    """Feed prompts of any lengths to the model.
+def read_prompts(model: DialogueModel, prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, State]:
+    """Feed prompts of any lengths to the model; see `DialogueModel.read`.
 
-    A recurrent state must be the one after a row's own last token, not after padding: so the prompts go in token
-    by token, and a row whose prompt is over keeps its state.
-
-    Returns:
-        The logits of each prompt's next token, `[batch, vocab]`, and the states; see `State`.
+    Raises:
+        ValueError: a prompt is empty.
     """
     if not all(prompts):
         raise ValueError("a prompt is empty; it needs at least one token")
-    device = next(model.parameters()).device
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
     time = int(lengths.max())
-    tokens = torch.tensor([[*prompt, *[0] * (time - len(prompt))] for prompt in prompts], device=device)
-    logits, hidden = next_logits(model, tokens[:, 0], None)
-    for position in range(1, time):
-        on = lengths > position  # [batch]
-        new_logits, new_hidden = next_logits(model, tokens[:, position], hidden)
-        logits = torch.where(on[:, None], new_logits, logits)
-        hidden = map_state(lambda new, old, on=on: _where(on, new, old), new_hidden, hidden)
-    return logits, hidden
-
-
-def _where(on: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return the new state in some rows, `[batch]`, and the old one, which may be shorter, in the others."""
-    grown = pad(old, (0, 0, 0, 0, 0, len(new) - len(old)))
-    return torch.where(on[None, :, None], new, grown)
-
-
-def next_logits(model: nn.Module, tokens: Tensor, hidden: State | None) -> tuple[Tensor, State]:
-    """Feed one token a row, `[batch]`; return the logits of the next, `[batch, vocab]`, and the states."""
-    logits, hidden = model(tokens[:, None], hidden)
-    return logits[:, -1], hidden
+    tokens = torch.tensor([[*prompt, *[PAD_ID] * (time - len(prompt))] for prompt in prompts], device=device)
+    return model.read(tokens, lengths)
 
 
 def forbid(logits: Tensor, forbidden: Sequence[int]) -> Tensor:
@@ -135,7 +106,8 @@ def extend(
     if not prompts:
         return replies
     with inference(model):
-        logits, hidden = read_prompts(model, prompts)
+        speaker = as_dialogue_model(model)
+        logits, state = read_prompts(speaker, prompts, next(model.parameters()).device)
         open_rows = set(range(len(prompts)))
         for length in range(1, max_tokens + 1):
             tokens = choose(forbid(logits, forbidden))
@@ -146,5 +118,5 @@ def extend(
                     replies[row].append(token)
             if not open_rows or length == max_tokens:
                 break
-            logits, hidden = next_logits(model, tokens, hidden)
+            logits, state = speaker.step(tokens, state)
     return replies

@@ -7,7 +7,8 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from metadialog.generation.base import forbid, inference, map_state, next_logits, read_prompts
+from metadialog.generation.base import forbid, inference, read_prompts
+from metadialog.models.protocol import as_dialogue_model
 
 
 class Beam:
@@ -45,7 +46,8 @@ class Beam:
             return [self._search(model, prompt, end_id, forbidden) for prompt in prompts]
 
     def _search(self, model: nn.Module, prompt: Sequence[int], end_id: int, forbidden: Sequence[int]) -> list[int]:
-        logits, hidden = read_prompts(model, [prompt])
+        speaker = as_dialogue_model(model)
+        logits, state = read_prompts(speaker, [prompt], next(model.parameters()).device)
         alive: list[tuple[float, list[int]]] = [(0.0, [])]  # total log-probability, tokens
         ended: list[tuple[float, list[int]]] = []  # normalised score, tokens
         for length in range(1, self.max_tokens + 1):
@@ -69,8 +71,7 @@ class Beam:
                 break
             rows = torch.tensor(parents, device=log_p.device)
             last = torch.tensor([tokens[-1] for _, tokens in alive], device=log_p.device)
-            hidden = map_state(lambda state, rows=rows: state.index_select(1, rows), hidden)
-            logits, hidden = next_logits(model, last, hidden)
+            logits, state = speaker.step(last, speaker.select_rows(state, rows))
         cut = [(self._normalised(total, self.max_tokens), tokens) for total, tokens in alive]
         _, tokens = max(ended + cut, key=lambda hypothesis: hypothesis[0])
         return tokens

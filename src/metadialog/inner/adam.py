@@ -6,6 +6,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Len, Lt
 
 from metadialog.inner.base import InnerRule, Memory, Tensors
+from metadialog.options import FROM_YAML
 
 Decay = Annotated[float, Ge(0), Lt(1)]
 
@@ -19,24 +20,10 @@ class Adam(InnerRule):
     Args:
         betas: how much is kept of the running means of the gradient and of its square.
         eps: keeps the step finite.
-
-    See `InnerRule` for the options that all rules have.
     """
 
-    def __init__(
-        self,
-        *,
-        betas: Annotated[list[Decay], Len(2, 2)],
-        eps: Annotated[float, Gt(0)],
-        adapted: list[str] | None,
-        frozen: list[str],
-        clip_norm: Annotated[float, Gt(0)] | None,
-        weight_decay: Annotated[float, Ge(0)],
-        chunk: Annotated[int, Ge(1)] | None,
-    ) -> None:
-        super().__init__(adapted=adapted, frozen=frozen, clip_norm=clip_norm, weight_decay=weight_decay, chunk=chunk)
-        self.betas = betas
-        self.eps = eps
+    betas: Annotated[list[Decay], Len(2, 2)] = FROM_YAML
+    eps: Annotated[float, Gt(0)] = FROM_YAML
 
     def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
         """Return the mean over the root of the variance, both corrected for their start at zero."""

@@ -13,6 +13,8 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from metadialog.options import FROM_YAML, Options
+
 Tensors = Mapping[str, Tensor]
 """By name of parameter."""
 Rates = Mapping[str, float | Tensor]
@@ -33,7 +35,7 @@ class Memory:
     averages: Mapping[str, Tensors] = field(default_factory=dict)
 
 
-class InnerRule(ABC):
+class InnerRule(Options, ABC):
     """One step is `theta - rate * (direction + weight_decay * (theta - start))`.
 
     Args:
@@ -45,20 +47,11 @@ class InnerRule(ABC):
         chunk: exchanges of the support set in one pass; the gradients of the passes are added up. None for all.
     """
 
-    def __init__(
-        self,
-        *,
-        adapted: list[str] | None,
-        frozen: list[str],
-        clip_norm: Annotated[float, Gt(0)] | None,
-        weight_decay: Annotated[float, Ge(0)],
-        chunk: Annotated[int, Ge(1)] | None,
-    ) -> None:
-        self.adapted = adapted
-        self.frozen = frozen
-        self.clip_norm = clip_norm
-        self.weight_decay = weight_decay
-        self.chunk = chunk
+    adapted: list[str] | None = FROM_YAML
+    frozen: list[str] = FROM_YAML
+    clip_norm: Annotated[float, Gt(0)] | None = FROM_YAML
+    weight_decay: Annotated[float, Ge(0)] = FROM_YAML
+    chunk: Annotated[int, Ge(1)] | None = FROM_YAML
 
     @property
     def is_plain(self) -> bool:

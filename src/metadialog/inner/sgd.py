@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Lt
 
 from metadialog.inner.base import InnerRule, Memory, Tensors
+from metadialog.options import FROM_YAML
 
 
 class GradientDescent(InnerRule):
-    """Gradient descent: the inner loop of Finn et al. 2017 (arXiv:1703.03400), equation 1.
-
-    See `InnerRule` for the options that all rules have.
-    """
+    """Gradient descent: the inner loop of Finn et al. 2017 (arXiv:1703.03400), equation 1."""
 
     @property
     def is_plain(self) -> bool:
@@ -30,24 +28,10 @@ class Momentum(InnerRule):
     Args:
         momentum: how much of the velocity is kept.
         nesterov: look ahead (Nesterov 1983): go along `gradient + momentum * velocity`.
-
-    See `InnerRule` for the options that all rules have.
     """
 
-    def __init__(
-        self,
-        *,
-        momentum: Annotated[float, Ge(0), Lt(1)],
-        nesterov: bool,
-        adapted: list[str] | None,
-        frozen: list[str],
-        clip_norm: Annotated[float, Gt(0)] | None,
-        weight_decay: Annotated[float, Ge(0)],
-        chunk: Annotated[int, Ge(1)] | None,
-    ) -> None:
-        super().__init__(adapted=adapted, frozen=frozen, clip_norm=clip_norm, weight_decay=weight_decay, chunk=chunk)
-        self.momentum = momentum
-        self.nesterov = nesterov
+    momentum: Annotated[float, Ge(0), Lt(1)] = FROM_YAML
+    nesterov: bool = FROM_YAML
 
     def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
         """Return the velocity, which starts as the first gradient."""

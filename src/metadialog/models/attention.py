@@ -1,11 +1,20 @@
 """How a decoder looks at what was read."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """A weighted mean of what was read; the weights depend on what it is asked for."""
+    """A weighted mean of what was read; the weights depend on the query.
+
+    Attributes:
+        asks_before: whether the query is the decoder's state before a token, so that tokens are decoded one by one,
+            rather than the state after it.
+    """
+
+    asks_before: ClassVar[bool] = False
 
     def keys(self, values: Tensor) -> Tensor:
         """Return what queries are compared with, `[rows, read, keys]`, of what was read, `[rows, read, hidden]`."""
@@ -55,6 +64,8 @@ class Bahdanau(Attention):
 
     `s_{i-1}` is the decoder's state before the token that is asked for.
     """
+
+    asks_before = True
 
     def __init__(self, hidden: int) -> None:
         super().__init__()

@@ -7,13 +7,14 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from metadialog.models.output import Output
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns
 
 _State = tuple[Hidden, Hidden, Hidden]
 
 
-class HRED(nn.Module):
+class HRED(BaseModel):
     """Serban et al. 2016, "Building end-to-end dialogue systems ..." (arXiv:1507.04808), section 3.
 
     An encoder reads each turn by itself; a recurrent layer over turns, the context, reads its last states; a decoder
@@ -58,15 +59,17 @@ class HRED(nn.Module):
         self.from_token = nn.Linear(embedding_size, embedding_size, bias=False)  # E_0
         self.head = Output(embedding_size, vocab_size, self.embed if tied_embedding else None)  # O
 
-    def forward(self, tokens: Tensor, hidden: _State | None = None) -> tuple[Tensor, _State]:
+    def forward(self, tokens: Tensor, hidden: _State | None = None, at: Tensor | None = None) -> tuple[Tensor, _State]:
         """Predict the token after each token.
 
         Args:
             tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
             hidden: the state to go on from; None to begin.
+            at: places among `batch * time` to predict after, `[places]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, and the state after the last token: of encoder, context and decoder.
+            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token: of encoder, context
+            and decoder.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         encoder, context, decoder = self._begin(x) if hidden is None else hidden
@@ -80,7 +83,7 @@ class HRED(nn.Module):
         starts = turns.starting(decoder, self.bridge(earlier.flatten(0, 1)))
         states, decoded = run(self.decoder, inputs, lengths, starts)  # [batch * turns, length, hidden]
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
-        logits = self.head(self.drop(made))  # [batch, time, vocab]
+        logits = self.head(at_places(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
 
     def _begin(self, x: Tensor) -> _State:

@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Cell, Hidden, recurrent
 
 
-class DialogModel(nn.Module):
+class DialogModel(BaseModel):
     """A recurrent language model over the tokens of a dialogue.
 
     Args:
@@ -46,17 +47,27 @@ class DialogModel(nn.Module):
             # A unit-normal embedding would make logits far too large: start from the output layer's values.
             self.embed.weight = self.linear.weight
 
-    def forward(self, tokens: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
+    @property
+    def obstacle(self) -> str | None:
+        """What of this model is not as its class has it, for engines that know the derivatives of the class."""
+        if type(self).forward is not DialogModel.forward:
+            return f"the model {type(self).__name__}"
+        if type(self.embed) is not nn.Embedding:
+            return f"a model with {type(self.embed).__name__}"
+        return None
+
+    def forward(self, tokens: Tensor, hidden: Hidden | None = None, at: Tensor | None = None) -> tuple[Tensor, Hidden]:
         """Predict the token after each token.
 
         Args:
             tokens: token ids, int64, `[batch, time]`.
             hidden: the state to go on from; None to begin.
+            at: places among `batch * time` to predict after, `[places]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, and the state after the last token.
+            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         x, hidden = self.rnn(x, hidden)  # [batch, time, hidden], [layers, batch, hidden]
-        x = self.project(self.drop(x))  # [batch, time, hidden], or [..., embedding] if tied
+        x = self.project(at_places(self.drop(x), at))  # [batch, time, hidden], or [..., embedding] if tied
         return self.linear(x), hidden  # [batch, time, vocab]

@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from metadialog.models.attention import Bahdanau, Luong
 from metadialog.models.output import Output
+from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns
 
@@ -16,7 +17,7 @@ _Attended = tuple[Tensor, Tensor, Tensor]
 _State = tuple[Hidden, Hidden, Tensor, Tensor, Tensor]
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(BaseModel):
     """Each turn is spoken by a decoder that attends to all turns before it.
 
     Of the last turn this is the encoder-decoder of Sutskever et al. 2014 (arXiv:1409.3215) and Vinyals and Le 2015
@@ -69,17 +70,18 @@ class Seq2Seq(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.head = Output(hidden_size, vocab_size, self.embed if tied_embedding else None)
 
-    def forward(self, tokens: Tensor, hidden: _State | None = None) -> tuple[Tensor, _State]:
+    def forward(self, tokens: Tensor, hidden: _State | None = None, at: Tensor | None = None) -> tuple[Tensor, _State]:
         """Predict the token after each token.
 
         Args:
             tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
             hidden: the state to go on from; None to begin.
+            at: places among `batch * time` to predict after, `[places]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, and the state after the last token: of the encoder and of the decoder, what
-            the encoder gave, `[read, batch, hidden]`, the turn of each of these, `[read, batch, 1]`, from 1 on, 0 for
-            nothing, and the turn that is going on, `[1, batch, 1]`.
+            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token: of the encoder and
+            of the decoder, what the encoder gave, `[read, batch, hidden]`, the turn of each of these, `[read, batch,
+            1]`, from 1 on, 0 for nothing, and the turn that is going on, `[1, batch, 1]`.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         encoder, decoder, memory, memory_turns, turn = self._begin(x) if hidden is None else hidden
@@ -93,9 +95,9 @@ class Seq2Seq(nn.Module):
         is_read = torch.arange(tokens.shape[1], device=tokens.device) < turns.read[:, None]  # [batch, time]
         memory_turns = torch.cat([memory_turns, (number * is_read).T[..., None]])
         attended = memory.transpose(0, 1), memory_turns[..., 0].T, turn[0]
-        decode = self._stepwise if isinstance(self.attention, Bahdanau) else self._at_once
+        decode = self._stepwise if self.attention.asks_before else self._at_once
         made, after = decode(x, turns, decoder, attended)
-        logits = self.head(self.drop(torch.tanh(self.combine(made))))  # [batch, time, vocab]
+        logits = self.head(at_places(self.drop(torch.tanh(self.combine(made))), at))  # [batch, time, vocab]
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
         return logits, state
 

@@ -16,19 +16,21 @@ from metadialog.generation.sampling import Sampling
 from metadialog.metrics.bleu import BleuTokenizer, sentence_bleu
 from metadialog.models.loss import mean_token_loss
 from metadialog.objectives.base import LIKELIHOOD, Objectives
+from metadialog.options import FROM_YAML, with_defaults
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Reward = Literal["bleu", "rouge_l"]
 
 
+@with_defaults
 def self_critical(
     tokenizer: Tokenizer,
     *,
-    reward: Reward,
-    bleu_tokenizer: BleuTokenizer,
-    level: Literal["outer", "inner", "both"],
-    weight: Annotated[float, Ge(0), Le(1)],
-    max_tokens: Annotated[int, Gt(0)],
+    reward: Reward = FROM_YAML,
+    bleu_tokenizer: BleuTokenizer = FROM_YAML,
+    level: Literal["outer", "inner", "both"] = FROM_YAML,
+    weight: Annotated[float, Ge(0), Le(1)] = FROM_YAML,
+    max_tokens: Annotated[int, Gt(0)] = FROM_YAML,
 ) -> Objectives:
     """Return `SelfCritical` at one level or both, and the mean negative log-likelihood at the other.
 

@@ -13,8 +13,9 @@ from metadialog.reports.comparison import Comparison
 from metadialog.reports.figures import bars, finite, look, name_values, panel_height, perplexity_axis, style
 
 _AXES = {
-    "flops": ("FLOPs of meta-training (estimate)", 1.0),
+    "flops": ("FLOPs of meta-training", 1.0),
     "tokens": ("tokens seen in meta-training", 1.0),
+    "dialogues": ("distinct dialogues drawn in meta-training", 1.0),
     "seconds": ("seconds of meta-training", 1.0),
     "peak_bytes": ("peak memory of meta-training, MiB", 2.0**20),
 }

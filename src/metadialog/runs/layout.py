@@ -28,7 +28,10 @@ HYDRA_OVERRIDES = "overrides.yaml"
 WEIGHTS = "model.safetensors"
 LEARNED = "algorithm.safetensors"
 TOKENIZER = "tokenizer.json"
-MODEL_CONFIG = "config.yaml"
+MODEL_CONFIG = "config.json"
+OLD_MODEL_CONFIG = "config.yaml"  # what version 0.1.0 wrote in its place
+MODEL_CARD = "README.md"
+SUPPORT = "support.jsonl"  # the dialogues that a model was adapted to, where its replies are taken from them
 
 # A sweep directory.
 SWEEP = "sweep.json"

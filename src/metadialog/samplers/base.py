@@ -58,6 +58,11 @@ class Sampler(ABC):
         query = self.topics[topic].pick(places[self.shots :])
         return make_episode(self._encoder, topic, index, support, query)
 
+    def dialogues_drawn(self, episodes: int) -> int:
+        """Count the distinct dialogues in the first so many episodes; a topic's dialogues are told apart by place."""
+        drawn = {(topic, place) for topic, places in map(self._draw, range(episodes)) for place in places}
+        return len(drawn)
+
     def state_dict(self) -> dict[str, int]:
         """Return what resuming needs, as JSON can hold it."""
         return {"next_episode": self._next}

@@ -102,6 +102,16 @@ class ExchangeEncoder:
         """
         return tuple(encoded.exchange for dialogue in dialogues for encoded in self.encode(dialogue))
 
+    def prompt(self, turns: Sequence[Turn], responder: str) -> tuple[int, ...]:
+        """Return the prompt of a reply to some turns: the ids of the latest ones, up to the last `<self>`.
+
+        Args:
+            turns: the turns before the reply, the oldest first.
+            responder: who is to reply.
+        """
+        latest = turns[-self._context_turns :]
+        return self._prompt([token for turn in latest for token in self._mark(turn, responder)])
+
     def _tokens(self, dialogues: Iterable[Dialogue]) -> list[DialogueTokens]:
         found = Dialogues.of(dialogues)
         if self._prepared and found.store is self._prepared.dialogues:

@@ -8,16 +8,22 @@ from annotated_types import Ge, Interval
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from metadialog.options import FROM_YAML, with_defaults
+
 WarmUp = Annotated[int, Ge(0)]
 Fraction = Annotated[float, Interval(ge=0, le=1)]
 
 
-def constant(optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp) -> LRScheduler:
+@with_defaults
+def constant(optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp = FROM_YAML) -> LRScheduler:
     """Keep the learning rate as it is."""
     return _schedule(optimizer, steps, warmup_steps, lambda _: 1.0)
 
 
-def cosine(optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp, final_fraction: Fraction) -> LRScheduler:
+@with_defaults
+def cosine(
+    optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp = FROM_YAML, final_fraction: Fraction = FROM_YAML
+) -> LRScheduler:
     """Fall along half a cosine to `final_fraction` of the learning rate at the last outer step.
 
     Source: Loshchilov and Hutter 2017 (arXiv:1608.03983), equation 5, without restarts.
@@ -29,7 +35,10 @@ def cosine(optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp, final_frac
     return _schedule(optimizer, steps, warmup_steps, scale)
 
 
-def linear(optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp, final_fraction: Fraction) -> LRScheduler:
+@with_defaults
+def linear(
+    optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp = FROM_YAML, final_fraction: Fraction = FROM_YAML
+) -> LRScheduler:
     """Fall in a straight line to `final_fraction` of the learning rate at the last outer step."""
     return _schedule(optimizer, steps, warmup_steps, lambda done: 1 - (1 - final_fraction) * done)
 

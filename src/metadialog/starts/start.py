@@ -3,12 +3,14 @@
 A meta-learner that starts from a joint-trained model is another row in every table, as it had more to learn from.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, MinLen
 
+from metadialog.options import FROM_YAML, Options
 
-class Start:
+
+class Start(Options):
     """What the outer loop starts from.
 
     Attributes:
@@ -17,9 +19,9 @@ class Start:
         run: directory of the run whose model is taken; None for a model of random weights.
     """
 
-    suffix: str = ""
-    steps: int = 0
-    run: str | None = None
+    suffix: ClassVar[str] = ""
+    steps: ClassVar[int] = 0
+    run: ClassVar[str | None] = None
 
 
 class Cold(Start):
@@ -35,8 +37,7 @@ class Joint(Start):
 
     suffix = "_warm"
 
-    def __init__(self, *, steps: Annotated[int, Ge(1)]) -> None:
-        self.steps = steps
+    steps: Annotated[int, Ge(1)] = FROM_YAML  # type: ignore[misc]
 
 
 class FromRun(Start):
@@ -48,5 +49,4 @@ class FromRun(Start):
 
     suffix = "_warm"
 
-    def __init__(self, *, run: Annotated[str, MinLen(1)]) -> None:
-        self.run = run
+    run: Annotated[str, MinLen(1)] = FROM_YAML  # type: ignore[misc]

@@ -1,14 +1,14 @@
-"""What training has cost: tokens, seconds, memory, and an estimate of the arithmetic."""
+"""What training has cost: dialogues, tokens, seconds, memory, and the operations that were executed."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from metadialog.algorithms.base import Passes
+from metadialog.algorithms.base import Algorithm, Passes
 from metadialog.episodes import PAD_ID, Batch, Episode
 
 FORWARD = 2
@@ -30,9 +30,11 @@ class Cost:
         peak_bytes: the most memory that the process has had since training began, above what it had then: resident, or
             of torch on a GPU. So what other runs of the same process took before does not count. 0 on systems that
             do not count it for a process (without `/proc` as Linux has it, and without a GPU).
-        flops: floating-point operations, estimated as `2 * weights * tokens` for a forward pass (Kaplan et al. 2020,
-            arXiv:2001.08361, section 2.1: the weights of matrices, without an embedding that is only looked up), three
-            times that for a pass of gradients, six times for a Hessian-vector product.
+        flops: floating-point operations of the matrix products, as executed by this algorithm with this engine: some
+            steps are counted (`is_counted`), and the steps between are in proportion to them by `expected_flops`.
+        dialogues: distinct dialogues that were drawn.
+        counted_flops: of the steps that were counted since the algorithm last changed what it goes over.
+        counted_expected: `expected_flops` of the same steps.
     """
 
     steps: int = 0
@@ -40,24 +42,72 @@ class Cost:
     seconds: float = 0.0
     peak_bytes: int = 0
     flops: float = 0.0
+    dialogues: int = 0
+    counted_flops: float = 0.0
+    counted_expected: float = 0.0
 
-    def add(self, weights: int, episodes: Sequence[Episode], passes: Passes, seconds: float, peak: int) -> None:
-        """Add an outer step over some episodes."""
-        self.add_counted(weights, count_sets(episodes), passes, seconds, peak)
-
-    def add_counted(self, weights: int, tokens: tuple[int, int], passes: Passes, seconds: float, peak: int) -> None:
+    def add(self, tokens: tuple[int, int], passes: Passes, seconds: float, peak: int) -> None:
         """Add an outer step over so many tokens of support and of query sets; `peak` in bytes, so far."""
         support, query = tokens
         self.steps += 1
         self.tokens += passes.support * support + passes.query * query
         self.seconds += seconds
         self.peak_bytes = max(self.peak_bytes, peak)
-        on_support = PASS * passes.support + HESSIAN_PRODUCT * passes.hessian_products
-        self.flops += float(FORWARD * weights * (on_support * support + PASS * passes.query * query))
+
+    def add_flops(self, whole: float, part: float, counted: int | None, *, anew: bool) -> None:
+        """Add the operations of an outer step.
+
+        Args:
+            whole: `expected_flops` of the meta-batch.
+            part: the same of what this process computes of it.
+            counted: the operations that it has executed; None where they were not counted.
+            anew: whether the step goes over other sets than the one before, so that their proportion is no guide.
+        """
+        if anew:
+            self.counted_flops = self.counted_expected = 0.0
+        if counted is not None:
+            self.counted_flops += counted
+            self.counted_expected += part
+        now, expected = (self.counted_flops, self.counted_expected) if counted is None else (counted, part)
+        self.flops += whole * now / expected if expected else whole
 
     def to_dict(self) -> dict[str, Any]:
         """Return it by name."""
         return asdict(self)
+
+
+COUNTED_AT_FIRST, COUNTED_EVERY = 2, 16
+
+
+def is_counted(algorithm: Algorithm, step: int) -> bool:
+    """Tell whether the operations of an outer step are counted, which slows it down a little.
+
+    Those of the first steps are, those of every sixteenth, and those of each that goes over other sets than the one
+    before. It depends on the step alone, so that a run that was resumed counts the same.
+    """
+    return step < COUNTED_AT_FIRST or step % COUNTED_EVERY == 0 or goes_elsewhere(algorithm, step)
+
+
+def goes_elsewhere(algorithm: Algorithm, step: int) -> bool:
+    """Tell whether an outer step is the first, or goes over some sets more or less often than the one before it."""
+    return step == 0 or algorithm.passes(step) != algorithm.passes(step - 1)
+
+
+def expected_flops(weights: int, tokens: tuple[int, int], passes: Passes) -> float:
+    """Return what an outer step would take if every token went through every matrix.
+
+    That is `2 * weights * tokens` for a forward pass (Kaplan et al. 2020, arXiv:2001.08361, section 2.1), three times
+    that for a pass of gradients, six times for a Hessian-vector product. What is executed differs: padding is computed
+    too, logits that do not count are not, of ANIL's body no gradient is taken in the inner loop.
+
+    Args:
+        weights: see `count_weights`.
+        tokens: of support and of query sets.
+        passes: over them.
+    """
+    support, query = tokens
+    on_support = PASS * passes.support + HESSIAN_PRODUCT * passes.hessian_products
+    return float(FORWARD * weights * (on_support * support + PASS * passes.query * query))
 
 
 def count_tokens(batch: Batch) -> int:
@@ -91,4 +141,5 @@ def cost_of(path: Path) -> Cost:
     if not path.exists():
         return Cost()
     content = json.loads(path.read_text(encoding="utf-8"))["meta_train"]
-    return Cost() if content is None else Cost(**content)
+    known = {field.name for field in fields(Cost)}
+    return Cost() if content is None else Cost(**{name: value for name, value in content.items() if name in known})

@@ -1,12 +1,12 @@
 """The exported model: weights, tokenizer and config, which load without pickle."""
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
@@ -17,8 +17,10 @@ from metadialog.errors import RunError
 from metadialog.models.parts import freeze
 from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.config_file import read_config
-from metadialog.runs.layout import LEARNED, MODEL_CONFIG, TOKENIZER, WEIGHTS
+from metadialog.runs.layout import LEARNED, MODEL_CONFIG, OLD_MODEL_CONFIG, TOKENIZER, WEIGHTS
 from metadialog.tokenizers.tokenizer import Tokenizer
+
+_KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
 
 # What reading raises where a file is not as it was written, or names what is not there.
 _DAMAGE = (
@@ -43,19 +45,39 @@ def export_model(
         model: the model.
         algorithm: what it has learned beside the model is kept.
         tokenizer: its tokenizer.
-        config: the run's resolved config; what the model and its use need of it is kept.
+        config: the run's resolved config, or that of an exported model; what the model and its use need of it is kept.
 
     Raises:
         OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
     """
-    kept = {key: config[key] for key in ("model", "algorithm", "inner", "objective", "sampler", "dtype")}
-    kept["frozen"] = config["training"]["frozen"]
+    kept = {key: config[key] for key in _KEPT if key in config}
+    kept["frozen"] = config["training"]["frozen"] if "training" in config else config.get("frozen", [])
     _save_tensors(directory / WEIGHTS, model)
     if algorithm.learned.state_dict():
         _save_tensors(directory / LEARNED, algorithm.learned)
     with replacing(directory / TOKENIZER) as partial:
         tokenizer.save(partial)
-    write_atomically(directory / MODEL_CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
+    write_atomically(directory / MODEL_CONFIG, json.dumps({"library_name": "metadialog", **kept}, indent=2) + "\n")
+
+
+def read_exported_config(directory: Path) -> dict[str, Any]:
+    """Read the config of an exported model.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    old = directory / OLD_MODEL_CONFIG
+    if old.exists() and not (directory / MODEL_CONFIG).exists():
+        return read_config(old)
+    try:
+        config = json.loads((directory / MODEL_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"{directory / MODEL_CONFIG}: no readable config of a model: {' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(config, dict):
+        raise RunError(f"{directory / MODEL_CONFIG}: no config of a model: it should hold an object")
+    return config
 
 
 def _save_tensors(path: Path, module: nn.Module) -> None:
@@ -93,7 +115,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
         RunError: a part is missing or damaged, or was learned with other options of the algorithm.
     """
     try:
-        config = read_config(directory / MODEL_CONFIG)
+        config = read_exported_config(directory)
         dtype = getattr(torch, config["dtype"])
         bare = build(config["model"], tokenizer.vocab_size)
         freeze(bare, config.get("frozen", []), "frozen")

@@ -1,5 +1,6 @@
 """The outer loop."""
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
-from metadialog.errors import LostError, PrunedError, RunError
+from metadialog.errors import ConfigError, LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
 from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger
 from metadialog.memory import PeakMemory, measure
+from metadialog.operations import OperationCounter
 from metadialog.progress import Report
 from metadialog.randomness import derive
 from metadialog.runs.metrics_file import MetricsFile, Split
@@ -26,8 +28,16 @@ from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
 from metadialog.training.checkpoint import Checkpoints
-from metadialog.training.cost import Cost, count_sets, count_weights
+from metadialog.training.cost import (
+    Cost,
+    count_sets,
+    count_weights,
+    expected_flops,
+    goes_elsewhere,
+    is_counted,
+)
 from metadialog.training.distributed import Ranks
+from metadialog.training.unsaved_state import UnsavedState
 
 
 @dataclass(slots=True)
@@ -55,6 +65,14 @@ class Outer:
 
     optimizer: Optimizer
     schedule: LRScheduler
+
+
+@dataclass(frozen=True, slots=True)
+class _Executed:
+    """What this process has computed of an outer step: tokens of support and query sets, operations if counted."""
+
+    tokens: tuple[int, int]
+    operations: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +142,11 @@ class Trainer:
         self.clip_norm = clip_norm
         self.validate_every = validate_every
         self.patience = patience
+        if ranks.size > 1 and not algorithm.additive:
+            raise ConfigError(
+                f"algorithm={algorithm.name}: weighs the tasks of a meta-batch against each other, so that "
+                f"{ranks.size} processes cannot share it; train in one process"
+            )
         self.standing = Standing()
         self.cost = Cost()
         self.memory: PeakMemory | None = None  # of training, from its first step on
@@ -156,17 +179,22 @@ class Trainer:
                 f"no validation loss after adaptation was a finite number in {self.standing.step} steps; "
                 "lower algorithm.inner_lr or algorithm.inner_steps"
             )
+        drawn = self.sampler.dialogues_drawn(self.standing.step * self.meta_batch)
+        self.cost.dialogues = max(self.cost.dialogues, drawn)
         best = self.ranks.share(self.checkpoints.best)
         self.model.load_state_dict(best["model"])
         self.algorithm.learned.load_state_dict(best["learned"])
         return self.standing
 
     def _train(self, report: Report) -> None:
+        unsaved = UnsavedState(self.algorithm)
         news = self._validate() if self._is_validation_due() else ""
         self.memory = measure(self.device)
         while self.standing.step < self.steps and not self._is_out_of_patience():
             step = self._step()
             at_validation = self._is_validation_due()
+            if at_validation or self.standing.step == 1:
+                unsaved.check()
             if at_validation:
                 news = self._validate()
             report(self.standing.step, f"meta-loss {step.loss:.3f}  {news}", notable=at_validation)
@@ -181,7 +209,7 @@ class Trainer:
     def _step(self) -> OuterStep:
         """Take one outer step."""
         began = time.perf_counter()
-        result, norm, tokens = self._gradient()
+        result, norm, tokens, executed = self._gradient()
         lr = self.outer.optimizer.param_groups[0]["lr"]
         with deferred():
             self.outer.optimizer.step()
@@ -190,8 +218,7 @@ class Trainer:
             self.standing.step += 1
             self._sampled = self.sampler.state_dict()
             seconds = time.perf_counter() - began
-            passes, peak = self.algorithm.passes(self.standing.step - 1), self.memory.bytes() if self.memory else 0
-            self.cost.add_counted(self.weights, tokens, passes, seconds, peak)
+            self._account(tokens, executed, seconds)
             values = {
                 "meta_loss": result.loss,
                 "support_loss": result.support_loss,
@@ -204,11 +231,24 @@ class Trainer:
         self.sinks.logger.log(self.standing.step, "meta_train", values)
         return result
 
-    def _gradient(self) -> tuple[OuterStep, float, tuple[int, int]]:
+    def _account(self, tokens: tuple[int, int], executed: "_Executed", seconds: float) -> None:
+        """Add the outer step that was just taken to what training has cost."""
+        step = self.standing.step - 1
+        passes = self.algorithm.passes(step)
+        self.cost.add(tokens, passes, seconds, self.memory.bytes() if self.memory else 0)
+        self.cost.add_flops(
+            expected_flops(self.weights, tokens, passes),
+            expected_flops(self.weights, executed.tokens, passes),
+            executed.operations,
+            anew=goes_elsewhere(self.algorithm, step),
+        )
+
+    def _gradient(self) -> tuple[OuterStep, float, tuple[int, int], "_Executed"]:
         """Put the gradient of the whole meta-batch, clipped, into the parameters' `.grad`.
 
         Returns:
-            The losses of the whole meta-batch, the norm, and the tokens of the support and of the query sets.
+            The losses of the whole meta-batch, the norm, the tokens of the support and of the query sets, and what
+            this process has executed.
 
         Raises:
             RunError: one of them is no finite number.
@@ -220,16 +260,24 @@ class Trainer:
         episodes = [episode.to(self.device) for episode in drawn]
         torch.manual_seed(derive(self._seed, self.standing.step))
         self.model.train()
-        result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
-        result, tokens = self.ranks.combine(self.trained, result, tasks, count_sets(episodes))
+        counter = OperationCounter() if is_counted(self.algorithm, self.standing.step) else None
+        with counter or contextlib.nullcontext():
+            result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
+        executed = _Executed(count_sets(episodes), None if counter is None else counter.total)
+        result, tokens = self.ranks.combine(self.trained, result, tasks, executed.tokens)
         with_gradient = [p for p in self.trained if p.grad is not None]
+        if not with_gradient:
+            raise RunError(
+                f"algorithm={self.algorithm.name}: its outer_step has put no gradient into the `.grad` of any "
+                "parameter, so that nothing would be trained; see metadialog.algorithms.base.assign_gradients"
+            )
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             raise RunError(
                 f"training diverged at step {self.standing.step + 1}: meta-loss {result.loss}, gradient norm "
                 f"{norm}; lower algorithm.inner_lr or optimizer.lr, or set training.clip_norm"
             )
-        return result, norm, tokens
+        return result, norm, tokens, executed
 
     def _validate(self) -> str:
         """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""

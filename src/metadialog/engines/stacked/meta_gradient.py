@@ -18,10 +18,10 @@ from metadialog.randomness import TaskSeeds
 
 def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | None:
     """Say what it is whose derivatives are not written out; None where all are."""
-    if type(model) is not DialogModel:
+    if not isinstance(model, DialogModel):
         return f"the model {type(model).__name__}"
-    if type(model.embed) is not nn.Embedding:
-        return f"a model with {type(model.embed).__name__}"
+    if model.obstacle is not None:
+        return model.obstacle
     for loss in (objective, inner.support_objective or objective):
         if loss is not mean_token_loss:
             return f"the objective {getattr(loss, '__name__', type(loss).__name__)}"

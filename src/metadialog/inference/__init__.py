@@ -1,0 +1,1 @@
+"""A trained model in use: adapted to dialogues, asked for replies, scored and saved."""

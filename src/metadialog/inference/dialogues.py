@@ -1,0 +1,214 @@
+"""Dialogues and contexts as a program, a file or a request gives them."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.jsonl import SPEAKERS
+from metadialog.errors import DataError
+
+DialogueLike = Dialogue | Sequence[Turn] | Sequence[str] | Mapping[str, Any]
+"""One dialogue: ours, its turns, or what `json.loads` makes of `{"turns": [...]}`."""
+
+Dialogues = str | os.PathLike[str] | Iterable[DialogueLike]
+"""Several dialogues, or the path of a file of them; `-` is the standard input."""
+
+Context = str | Dialogue | Sequence[Turn] | Sequence[str] | Sequence[Mapping[str, Any]]
+"""The turns before a reply, the oldest first; one text is one turn."""
+
+LAYOUT = '["a turn", "its answer", ...]'
+_NAMED = re.compile("^([^\\s:\uff1a][^:\uff1a]{0,39})[:\uff1a]\\s*(\\S.*)$")  # \uff1a is the colon of Chinese texts
+
+
+def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
+    """Return dialogues as ours.
+
+    Args:
+        given: the path of a file (`-` for the standard input), or dialogues. Turns that are plain texts are spoken by
+            two speakers in turn.
+        name: what messages call it, and the topic of dialogues that have none.
+
+    Raises:
+        DataError: a file cannot be read, or something in it is no dialogue.
+    """
+    if isinstance(given, str | os.PathLike):
+        return read_dialogues(given)
+    if isinstance(given, Dialogue | Mapping):
+        raise DataError(f"{name}: is one dialogue; it should be a list of dialogues, such as [{LAYOUT}]")
+    made = [_dialogue(one, f"{name}[{place}]", name) for place, one in enumerate(given)]
+    if not made:
+        raise DataError(f"{name}: holds no dialogue; it should hold at least one")
+    return made
+
+
+def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
+    """Read dialogues from a file, or from the standard input (`-`).
+
+    Raises:
+        DataError: the file cannot be read, or holds no dialogues.
+    """
+    if os.fspath(path) == "-":
+        return parse_dialogues(_decoded(sys.stdin.buffer.read(), "standard input"), "standard input")
+    file = Path(path).expanduser()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}; it should be a file of dialogues") from error
+    return parse_dialogues(_decoded(content, str(file)), str(file))
+
+
+def parse_dialogues(text: str, name: str) -> list[Dialogue]:
+    """Return the dialogues of a text: JSON, JSON Lines, or plain text.
+
+    JSON holds a list of dialogues, JSON Lines one a line; each is a list of turns, or an object with `turns`. In plain
+    text each line is a turn, with or without its speaker (`Ann: hello`), and a blank line ends a dialogue.
+
+    Args:
+        text: the content of a file.
+        name: what messages call it.
+
+    Raises:
+        DataError: there are none, or one is malformed; the message says where.
+    """
+    stripped = text.lstrip("\ufeff").strip()
+    if not stripped:
+        raise DataError(f"{name}: is empty; it should hold dialogues: one a line as JSON, or one turn a line as text")
+    topic = Path(name).stem or name
+    if stripped[0] not in "[{":
+        return _plain_text(stripped, name, topic)
+    whole = _whole(stripped)
+    if whole is not None:
+        return [_dialogue(one, f"{name}: dialogue {place}", topic) for place, one in enumerate(whole, start=1)]
+    made = []
+    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{name}:{number}: not valid JSON ({error}); each line should be a dialogue: {LAYOUT}"
+            ) from error
+        made.append(_dialogue(content, f"{name}:{number}", topic))
+    return made
+
+
+def as_turns(context: Context, name: str = "context") -> tuple[Turn, ...]:
+    """Return the turns of a context; plain texts are spoken by two speakers in turn, the last one by the user.
+
+    Raises:
+        DataError: there are none, or one of them is no turn.
+    """
+    if isinstance(context, str):
+        turns: tuple[Turn, ...] = (_turn(context, 0, name),)
+    elif isinstance(context, Dialogue):
+        turns = context.turns
+    elif isinstance(context, Sequence):
+        first = (len(context) - 1) % 2
+        turns = tuple(_turn(turn, first + place, f"{name}[{place}]") for place, turn in enumerate(context))
+    else:
+        raise DataError(f"{name}: is {_kind(context)}; it should be a text or a list of texts, the oldest first")
+    if not any(turn.text.strip() for turn in turns):
+        raise DataError(f"{name}: says nothing; it should hold at least one turn to reply to")
+    return turns
+
+
+def replier(turns: Sequence[Turn]) -> str:
+    """Return who replies to some turns: the last speaker who is not the one that has just spoken."""
+    last = turns[-1].speaker
+    others = [turn.speaker for turn in reversed(turns) if turn.speaker != last]
+    return others[0] if others else next(speaker for speaker in reversed(SPEAKERS) if speaker != last)
+
+
+def _dialogue(given: object, name: str, topic: str) -> Dialogue:
+    if isinstance(given, Dialogue):
+        return given
+    identifier = name
+    if isinstance(given, Mapping):
+        if "turns" not in given:
+            raise DataError(f'{name}: has no "turns"; it should be a list of turns, or {{"turns": {LAYOUT}}}')
+        topic = str(given.get("topic") or topic)
+        identifier = str(given.get("id") or name)
+        given = given["turns"]
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise DataError(f"{name}: is {_kind(given)}; a dialogue should be a list of turns: {LAYOUT}")
+    turns = tuple(_turn(turn, place, f"{name}, turn {place + 1}") for place, turn in enumerate(given))
+    return Dialogue(topic, tuple(turn for turn in turns if turn.text.strip()), identifier)
+
+
+def _turn(given: object, place: int, name: str) -> Turn:
+    if isinstance(given, Turn):
+        return given
+    if isinstance(given, str):
+        return Turn(SPEAKERS[place % 2], _encodable(given, name))
+    if isinstance(given, Mapping) and isinstance(given.get("text"), str):
+        speaker = given.get("speaker", SPEAKERS[place % 2])
+        if isinstance(speaker, str) and speaker.strip():
+            return Turn(" ".join(_encodable(speaker, name).split()), _encodable(given["text"], name))
+    raise DataError(f'{name}: is {_kind(given)}; a turn should be a text, or {{"speaker": "...", "text": "..."}}')
+
+
+def _encodable(text: str, name: str) -> str:
+    r"""Refuse halves of surrogate pairs: JSON can escape them (`\ud83d`), but no UTF-8 can hold them."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name}: holds half of a character (\\u{ord(text[error.start]):04x}); write both halves"
+        ) from error
+    return text
+
+
+def _whole(text: str) -> list[object] | None:
+    """Return the dialogues of a text that is one JSON value; None if it is something else, such as JSON Lines."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(content, Mapping):
+        inner = content.get("dialogues")
+        return list(inner) if isinstance(inner, list) else [content]
+    if content and all(isinstance(turn, str) for turn in content):
+        return [content]  # one dialogue
+    return list(content)
+
+
+def _plain_text(text: str, name: str, topic: str) -> list[Dialogue]:
+    blocks: list[list[str]] = [[]]
+    for line in text.splitlines():
+        if line.strip():
+            blocks[-1].append(line.strip())
+        elif blocks[-1]:
+            blocks.append([])
+    return [
+        Dialogue(topic, _spoken(block), f"{name}: dialogue {number}")
+        for number, block in enumerate(filter(None, blocks), start=1)
+    ]
+
+
+def _spoken(lines: Sequence[str]) -> tuple[Turn, ...]:
+    """Return the turns of lines: with their speakers, if all lines have one and some speaker comes again."""
+    named = [_NAMED.match(line) for line in lines]
+    found = [match.groups() for match in named if match is not None]
+    if len(found) == len(lines) > 1 and len({speaker for speaker, _ in found}) <= max(2, len(lines) // 2):
+        return tuple(Turn(speaker.strip(), text) for speaker, text in found)
+    return tuple(Turn(SPEAKERS[place % 2], line) for place, line in enumerate(lines))
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: byte {error.start + 1} is not UTF-8; save it as UTF-8") from error
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    kinds: dict[type, str] = {bool: "a boolean", str: "a text", int: "a number", float: "a number", list: "a list"}
+    return kinds.get(type(value), "an object" if isinstance(value, Mapping) else f"of type {type(value).__name__}")

@@ -1,0 +1,126 @@
+"""A model in a folder: what `AdaptableModel.save` writes and `load_model` reads."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metadialog.algorithms.base import Algorithm, Tools
+from metadialog.config import build
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.engines.auto import AutoEngine
+from metadialog.errors import RunError
+from metadialog.evaluation.selection import NOTHING, Selection, read_selection
+from metadialog.inference.compute import THREADS, computing
+from metadialog.inference.dialogues import read_dialogues
+from metadialog.inference.generations import ways
+from metadialog.inference.model import AdaptableModel, Equipment
+from metadialog.runs.atomic import write_atomically
+from metadialog.runs.config_file import read_config
+from metadialog.runs.layout import MODEL_CONFIG, SELECTION, SUPPORT, WEIGHTS
+from metadialog.runs.run_directory import RunDirectory
+from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.export import export_model, load_exported, load_tokenizer, read_exported_config
+
+
+def load_model(
+    folder: str | Path, *, device: str | torch.device | None = None, threads: int | None = THREADS
+) -> AdaptableModel:
+    """Load a trained model.
+
+    Args:
+        folder: the directory of a run, or a folder that a model was exported or saved to.
+        device: to compute on; None for the CPU.
+        threads: CPU threads of what the model computes; None for the calling program's number.
+
+    Raises:
+        RunError: there is no model, or it is damaged.
+    """
+    given = Path(folder).expanduser()
+    exported = model_folder(given)
+    config = read_exported_config(exported)
+    with computing(threads):
+        tokenizer = load_tokenizer(exported)
+        algorithm = _algorithm(exported, config, tokenizer)
+        module = load_exported(exported, algorithm, tokenizer, torch.device("cpu" if device is None else device))
+    sampler = config["sampler"]
+    equipment = Equipment(
+        algorithm=algorithm,
+        tokenizer=tokenizer,
+        encoder=ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"]),
+        generation=build(_generation(given, config)),
+        selection=_selection(given, exported),
+        config=config,
+        threads=threads,
+    )
+    support = read_dialogues(exported / SUPPORT) if (exported / SUPPORT).exists() else []
+    return AdaptableModel(module, equipment, support=support)
+
+
+def model_folder(folder: Path) -> Path:
+    """Return the folder of the exported model: that of a run, or the folder itself.
+
+    Raises:
+        RunError: there is none.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder}: there is no such folder; it should be the directory of a run or an exported model")
+    of_run = RunDirectory(folder).model
+    for candidate in (of_run, folder):
+        if (candidate / WEIGHTS).exists():
+            return candidate
+    if RunDirectory(folder).status.exists():
+        raise RunError(f"{folder}: the run has no exported model yet; it should have come to its end")
+    raise RunError(f"{folder}: holds no model; it should be the directory of a run or an exported model")
+
+
+def save_model(model: AdaptableModel, folder: Path) -> None:
+    """Write a model to a folder; see `AdaptableModel.save`."""
+    equipment = model.equipment
+    export_model(folder, model.module, equipment.algorithm, equipment.tokenizer, dict(equipment.config))
+    if equipment.selection.grid:
+        write_atomically(folder / SELECTION, equipment.selection.to_json(equipment.algorithm.name))
+    if equipment.algorithm.retrieves:  # its replies are taken from them
+        write_atomically(folder / SUPPORT, to_jsonl(model.support))
+
+
+def to_jsonl(dialogues: Sequence[Dialogue]) -> str:
+    """Return dialogues as JSON Lines, as `dataset=jsonl` reads them."""
+    lines = ({"topic": one.topic, "id": one.id, "turns": [asdict(turn) for turn in one.turns]} for one in dialogues)
+    return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+
+
+def _algorithm(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
+    missing = [key for key in ("model", "algorithm", "inner", "objective", "sampler") if key not in config]
+    if missing:
+        raise RunError(f"{folder / MODEL_CONFIG}: damaged: {', '.join(missing)} should be in it")
+    # All engines adapt alike; they differ in the meta-gradient, which is not asked for here.
+    engine = AutoEngine(memory=1024)
+    objective = config["objective"]
+    tools = Tools(engine, build(config["inner"]), build(objective, tokenizer))
+    algorithm: Algorithm = build(config["algorithm"], tools)
+    return algorithm
+
+
+def _generation(given: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the config node of how replies are made: as exported, as the run has it, or greedy."""
+    if "generation" in config:
+        return dict(config["generation"])
+    of_run = RunDirectory(given).config
+    if of_run.exists():
+        return dict(read_config(of_run).get("generation", ways()["greedy"]))
+    return ways()["greedy"]
+
+
+def _selection(given: Path, exported: Path) -> Selection:
+    for file in (exported / SELECTION, RunDirectory(given).selection):
+        if file.exists():
+            try:
+                return read_selection(file)
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                raise RunError(f"{file}: damaged: {' '.join(str(error).split())}") from error
+    return NOTHING

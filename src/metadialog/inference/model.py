@@ -1,0 +1,367 @@
+"""A trained model that is adapted to dialogues, asked for replies, scored and saved."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import torch
+from torch import nn
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
+from metadialog.episodes import Batch
+from metadialog.errors import ConfigError, DataError
+from metadialog.evaluation.retrieval import similarities
+from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
+from metadialog.evaluation.selection import Selection
+from metadialog.generation.base import Generation
+from metadialog.generation.greedy import Greedy
+from metadialog.inference.compute import THREADS, computing
+from metadialog.inference.decoding import Decoder, Growing, choice
+from metadialog.inference.dialogues import Context, Dialogues, as_dialogues, as_turns, replier
+from metadialog.inference.generations import GenerationLike, as_generation
+from metadialog.inference.results import CurvePoint, DialogueScore, NearExchange, Reply
+from metadialog.inference.sharing import Snapshot, changed_parameters, share
+from metadialog.inference.text import Text
+from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+MAX_STEPS = 10
+"""Inner steps that are tried where held-out dialogues choose their number."""
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a model is used with; adapted models share it with their parent.
+
+    Attributes:
+        algorithm: adapts the model.
+        tokenizer: of the model.
+        encoder: dialogues to tensors.
+        generation: makes replies where no other way is asked for.
+        selection: inner rates and steps as chosen on the meta-validation topics, if they were.
+        config: what the exported model's config file holds.
+        threads: CPU threads; None for the calling program's number.
+    """
+
+    algorithm: Algorithm
+    tokenizer: Tokenizer
+    encoder: ExchangeEncoder
+    generation: Generation
+    selection: Selection
+    config: Mapping[str, Any]
+    threads: int | None = THREADS
+
+
+OnStep = Callable[[CurvePoint], None]
+
+
+class AdaptableModel:
+    """A trained model: `adapt` it to dialogues of a topic, ask it for a `reply`, `score` and `save` it.
+
+    It never changes: `adapt` returns another one, which shares with its parent every parameter that the adaptation
+    leaves as it was. So several threads may use one model at the same time. What it computes runs with the number of
+    CPU threads that the commands use, and the calling program keeps its own.
+
+    `load_model` makes one from a folder, and a run has its own as `run.model`.
+
+    Args:
+        module: the model, as its algorithm has prepared it.
+        equipment: what it is used with.
+        parent: the model that it was adapted from.
+        support: the dialogues that it was adapted to.
+        curve: the adaptation curve, up to the last step that was tried.
+        step: the inner step of the curve that this model is.
+
+    Attributes:
+        parent: the model that it was adapted from; None if it was not.
+        support: the dialogues that it was adapted to.
+        curve: the adaptation curve.
+        step: inner steps that were taken from the parent.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        equipment: Equipment,
+        parent: "AdaptableModel | None" = None,
+        support: Sequence[Dialogue] = (),
+        curve: Sequence[CurvePoint] = (),
+        step: int = 0,
+    ) -> None:
+        self._module = module.eval()
+        self._equipment = equipment
+        self.parent = parent
+        self.support = tuple(support)
+        self.curve = tuple(curve)
+        self.step = step
+
+    @property
+    def module(self) -> nn.Module:
+        """The model as a torch module, from token ids to logits; not to be changed."""
+        return self._module
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer."""
+        return self._equipment.tokenizer
+
+    @property
+    def equipment(self) -> Equipment:
+        """What the model is used with."""
+        return self._equipment
+
+    @property
+    def device(self) -> torch.device:
+        """The device that it computes on."""
+        return next(self._module.parameters()).device
+
+    def adapt(
+        self,
+        dialogues: Dialogues,
+        steps: int | None = None,
+        *,
+        held_out: Dialogues | None = None,
+        rate: float | None = None,
+        on_step: OnStep | None = None,
+    ) -> "AdaptableModel":
+        """Return a model that is adapted to dialogues.
+
+        Args:
+            dialogues: to adapt to; those of fewer than two turns are passed over.
+            steps: inner steps. None: the number that is best on the held-out dialogues, up to `MAX_STEPS`; without any,
+                the number that was chosen on the meta-validation topics for the nearest number of dialogues, or the
+                algorithm's own.
+            held_out: dialogues that each step is scored on, and that are not adapted to.
+            rate: what the algorithm's inner rates are multiplied by. None: as chosen on the meta-validation topics, or
+                1.
+            on_step: is called with each point of the curve as soon as it is known, the first one before adaptation;
+                what it raises ends the adaptation.
+
+        Raises:
+            DataError: a file cannot be read, or there is no dialogue of two turns or more.
+            ConfigError: the number of steps or the rate is out of range.
+        """
+        _check("steps", steps, steps is None or steps >= 0, "a whole number, 0 or more")
+        _check("rate", rate, rate is None or 0 < rate < math.inf, "over 0")
+        support = _usable(as_dialogues(dialogues), "adapt to")
+        held = [] if held_out is None else _usable(as_dialogues(held_out, "held_out"), "score on")
+        chosen = self._equipment.selection.nearest(len(support))
+        if rate is None:
+            rate = 1.0 if chosen is None else chosen.rate
+        choosing = steps is None and bool(held)
+        if steps is None:
+            own = self._equipment.algorithm.inner_steps if chosen is None else chosen.inner_step
+            steps = max(own, MAX_STEPS) if held else own
+        curve: list[CurvePoint] = []
+        best: Snapshot | None = None
+        with self._computing():
+            batch = self._batch(support)
+            held_batch = self._batch(held) if held else None
+            for step, adapted in enumerate(self._equipment.algorithm.adapt(self._module, batch, steps, scale=rate)):
+                point = _point(adapted, step, batch, held_batch)
+                curve.append(point)
+                if on_step is not None:
+                    on_step(point)
+                if not choosing or best is None or _is_better(point, curve[best.step]):
+                    best = Snapshot(step, adapted, changed_parameters(adapted, self._module) if choosing else None)
+            if best is None:  # every algorithm yields the model before adaptation
+                raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
+            module = share(best, self._module)
+        return AdaptableModel(module, self._equipment, self, support, curve, best.step)
+
+    @overload
+    def reply(
+        self, context: Context, n: Literal[1] = 1, generation: GenerationLike = None, *, seed: int = 0
+    ) -> Reply: ...
+
+    @overload
+    def reply(
+        self, context: Context, n: int, generation: GenerationLike = None, *, seed: int = 0
+    ) -> Reply | list[Reply]: ...
+
+    def reply(
+        self, context: Context, n: int = 1, generation: GenerationLike = None, *, seed: int = 0
+    ) -> Reply | list[Reply]:
+        """Return a reply to a context, or several, the best first.
+
+        Args:
+            context: a text, or the turns so far, the oldest first; see `as_turns`.
+            n: how many replies; with more than one, a list of as many as there are different ones.
+            generation: how replies are made: a `Generation`, the name of one with its defaults (`"sampling"`), or
+                options, such as `{"temperature": 0.7}`. None: as the run was evaluated.
+            seed: of what sampling draws.
+
+        Raises:
+            DataError: the context says nothing.
+            ConfigError: the way of generating is unknown, or gives one reply only and more are asked for.
+        """
+        (found,) = self.replies([context], n, generation, seed=seed)
+        return found[0] if n == 1 else found
+
+    def replies(
+        self, contexts: Sequence[Context], n: int = 1, generation: GenerationLike = None, *, seed: int = 0
+    ) -> list[list[Reply]]:
+        """Return `n` replies to each context, the best first; the contexts are read together. See `reply`."""
+        way = as_generation(generation, self._equipment.generation)
+        _check("n", n, n >= 1, "a whole number, 1 or more")
+        asked = [as_turns(context) for context in contexts]
+        if self._equipment.algorithm.retrieves:
+            return [self._retrieved(turns, n) for turns in asked]
+        prompts = [self._prompt(turns) for turns in asked]
+        if choice(way, seed) is None:
+            return self._replies_as_a_whole(prompts, n, way, seed)
+        if n > 1 and isinstance(way, Greedy):
+            raise ConfigError(f"n={n}: generation=greedy gives one reply; more need generation=sampling")
+        grown = [[self._growing(prompt, way, seed + place) for place in range(n)] for prompt in prompts]
+        with self._computing():
+            decoder = Decoder(self._module, self.tokenizer)
+            decoder.add([row for rows in grown for row in rows])
+            while len(decoder):
+                decoder.step()
+        return [self._best(rows) for rows in grown]
+
+    def stream(self, context: Context, generation: GenerationLike = None, *, seed: int = 0) -> Iterator[str]:
+        """Yield a reply piece by piece as its tokens are generated; together they are what `reply` returns.
+
+        A way of generating that goes back and forth, such as beam search, yields it as a whole.
+
+        Args:
+            context: as in `reply`.
+            generation: as in `reply`.
+            seed: as in `reply`.
+
+        Raises:
+            DataError: the context says nothing.
+            ConfigError: the way of generating is unknown.
+        """
+        way = as_generation(generation, self._equipment.generation)
+        if choice(way, seed) is None or self._equipment.algorithm.retrieves:
+            return iter([str(self.reply(context, generation=way, seed=seed))])
+        return self._stream(self._growing(self._prompt(as_turns(context)), way, seed))
+
+    def growing(self, context: Context, generation: GenerationLike = None, *, seed: int = 0) -> Growing | None:
+        """Return a reply to be generated by a `Decoder`; None where `reply` makes it as a whole. See `reply`."""
+        way = as_generation(generation, self._equipment.generation)
+        turns = as_turns(context)
+        if choice(way, seed) is None or self._equipment.algorithm.retrieves:
+            return None
+        return self._growing(self._prompt(turns), way, seed)
+
+    def score(self, dialogues: Dialogues) -> DialogueScore:
+        """Return how well the model predicts the responses of dialogues.
+
+        Raises:
+            DataError: a file cannot be read, or there is no dialogue of two turns or more.
+        """
+        usable = _usable(as_dialogues(dialogues), "score")
+        with self._computing():
+            batch = self._batch(usable)
+            scored = score(self._module, batch)
+        words = int(batch.words.sum())
+        perplexity = word_perplexity(scored.loss * scored.tokens, words)
+        return DialogueScore(scored.loss, perplexity, scored.accuracy, scored.tokens, words)
+
+    def nearest(self, context: Context, n: int = 3) -> list[NearExchange]:
+        """Return the exchanges of the dialogues adapted to whose contexts are nearest to one, the nearest first.
+
+        Raises:
+            DataError: the context says nothing.
+        """
+        exchanges = self._equipment.encoder.exchanges(self.support)
+        asked = _as_text(as_turns(context))
+        near = similarities(asked, [exchange.context for exchange in exchanges])
+        ordered = sorted(range(len(near)), key=lambda place: -near[place])[:n]
+        return [NearExchange(near[place], exchanges[place].context, exchanges[place].response) for place in ordered]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a folder, from which `load_model` and others can load it.
+
+        Raises:
+            RunError, OSError: the folder cannot be written.
+        """
+        from metadialog.inference.folder import save_model
+
+        save_model(self, Path(folder))
+
+    def with_threads(self, threads: int | None) -> "AdaptableModel":
+        """Return the same model, computing with another number of CPU threads."""
+        equipment = replace(self._equipment, threads=threads)
+        return AdaptableModel(self._module, equipment, self.parent, self.support, self.curve, self.step)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with computing(self._equipment.threads), evaluation_mode(self._module):
+            yield
+
+    def _batch(self, dialogues: Sequence[Dialogue]) -> Batch:
+        return self._equipment.encoder.batch(dialogues).to(self.device)
+
+    def _prompt(self, turns: Sequence[Turn]) -> tuple[int, ...]:
+        return self._equipment.encoder.prompt(turns, replier(turns))
+
+    def _growing(self, prompt: Sequence[int], way: Generation, seed: int) -> Growing:
+        choose = choice(way, seed)
+        if choose is None:
+            raise ConfigError(f"{type(way).__name__} makes replies as a whole")
+        return Growing(prompt, choose, int(getattr(way, "max_tokens", 80)))
+
+    def _stream(self, reply: Growing) -> Iterator[str]:
+        text = Text(self.tokenizer)
+        with self._computing():
+            decoder = Decoder(self._module, self.tokenizer)
+            decoder.add([reply])
+        while not reply.ended:
+            with self._computing():  # not while the caller works with what it got
+                decoder.step()
+            if piece := text.grow(reply.tokens, whole=reply.ended):
+                yield piece
+
+    def _best(self, rows: Sequence[Growing]) -> list[Reply]:
+        made = [Reply(self.tokenizer.decode(row.tokens), row.score, len(row.tokens)) for row in rows]
+        different = {str(reply): reply for reply in reversed(made)}
+        return sorted(different.values(), key=lambda reply: -reply.score)
+
+    def _replies_as_a_whole(
+        self, prompts: Sequence[Sequence[int]], n: int, way: Generation, seed: int
+    ) -> list[list[Reply]]:
+        if n > 1:
+            raise ConfigError(f"n={n}: {type(way).__name__} gives one reply; more need generation=sampling")
+        special = self.tokenizer
+        forbidden = [special.pad_id, special.begin_id, special.self_id, special.other_id]
+        with self._computing():
+            generator = torch.Generator(device=self.device).manual_seed(seed)
+            made = way.generate(self._module, prompts, special.end_id, forbidden, generator)
+        return [[Reply(special.decode(tokens), tokens=len(tokens))] for tokens in made]
+
+    def _retrieved(self, turns: Sequence[Turn], n: int) -> list[Reply]:
+        return [Reply(near.response) for near in self.nearest(list(turns), n)] or [Reply("")]
+
+
+def _point(model: nn.Module, step: int, support: Batch, held_out: Batch | None) -> CurvePoint:
+    held_out_loss = None if held_out is None else score(model, held_out).loss
+    return CurvePoint(step, score(model, support).loss, held_out_loss)
+
+
+def _is_better(point: CurvePoint, best: CurvePoint) -> bool:
+    losses = point.held_out_loss, best.held_out_loss
+    return losses[0] is not None and losses[1] is not None and losses[0] < losses[1]
+
+
+def _usable(dialogues: Sequence[Dialogue], purpose: str) -> list[Dialogue]:
+    usable = [dialogue for dialogue in dialogues if len(dialogue.turns) >= MIN_TURNS]
+    if not usable:
+        raise DataError(f"no dialogue to {purpose}: each should have {MIN_TURNS} turns or more, a turn and its answer")
+    return usable
+
+
+def _as_text(turns: Sequence[Turn]) -> str:
+    return "\n".join(f"{turn.speaker}: {' '.join(turn.text.split())}" for turn in turns)
+
+
+def _check(option: str, value: object, fits: bool, wanted: str) -> None:
+    if not fits:
+        raise ConfigError(f"{option}={value}: should be {wanted}")

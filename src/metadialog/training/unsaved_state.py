@@ -1,0 +1,67 @@
+"""The check that training changes nothing of an algorithm that no checkpoint holds."""
+
+import io
+import pickle
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.errors import RunError
+
+
+class UnsavedState:
+    """Attributes of an algorithm that its checkpoints do not hold, as they were when training began.
+
+    Checkpoints and exported models hold the parameters and buffers of `Algorithm.learned`. If another attribute
+    changed, a resumed run and an exported model would silently differ from the run that was not interrupted.
+
+    Args:
+        algorithm: as it is before its first outer step.
+    """
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self._algorithm = algorithm
+        self._before = self._contents()
+
+    def check(self) -> None:
+        """Check that no such attribute has changed.
+
+        Raises:
+            RunError: one has.
+        """
+        after = self._contents()
+        changed = sorted(
+            name for name in self._before.keys() | after.keys() if self._before.get(name) != after.get(name)
+        )
+        if changed:
+            raise RunError(
+                f"algorithm={self._algorithm.name}: training changes its attribute {', '.join(changed)}, which no "
+                "checkpoint holds: make it a buffer of `learned` (self.learned.register_buffer in `prepare`), or, if "
+                "no result depends on it, name it in the class attribute `caches`"
+            )
+
+    def _contents(self) -> dict[str, bytes]:
+        algorithm = self._algorithm
+        names = vars(algorithm).keys() - {"tools", "learned", *algorithm.caches}
+        contents = {name: _pickled(vars(algorithm)[name], algorithm) for name in names}
+        return {name: content for name, content in contents.items() if content is not None}
+
+
+def _pickled(value: object, algorithm: Algorithm) -> bytes | None:
+    """Return a value without the tools and the learned tensors in it; None if it cannot be compared."""
+    file = io.BytesIO()
+    try:
+        _WithoutLearned(file, algorithm).dump(value)
+    except (pickle.PicklingError, TypeError, AttributeError, RuntimeError):  # such as an open file or a lambda
+        return None
+    return file.getvalue()
+
+
+class _WithoutLearned(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, algorithm: Algorithm) -> None:
+        super().__init__(file)
+        learned = algorithm.learned
+        known = [algorithm.tools, *learned.modules(), *learned.parameters(), *learned.buffers()]
+        self._known = {id(one) for one in known}
+
+    def persistent_id(self, value: object) -> str | None:
+        """Stand for what a checkpoint holds by a constant; see `pickle.Pickler`."""
+        return "saved" if id(value) in self._known else None

@@ -1,0 +1,103 @@
+"""Dialogues and contexts as programs, files and requests give them."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.errors import DataError
+from metadialog.inference.dialogues import as_dialogues, as_turns, parse_dialogues, replier
+from metadialog.inference.folder import to_jsonl
+
+TWO = [
+    (("user", "hi"), ("bot", "hello")),
+    (("user", "bye"), ("bot", "see you"), ("user", "yes")),
+]
+
+
+def spoken(dialogues: list[Dialogue]) -> list[tuple[tuple[str, str], ...]]:
+    return [tuple((turn.speaker, turn.text) for turn in one.turns) for one in dialogues]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["hi", "hello"]\n["bye", "see you", "yes"]\n',
+        '\ufeff{"topic": "t", "turns": ["hi", "hello"]}\n\n{"turns": ["bye", "see you", "yes"]}\n',
+        '[["hi", "hello"], ["bye", "see you", "yes"]]',
+        '{"dialogues": [["hi", "hello"], ["bye", "see you", "yes"]]}',
+        '[{"turns": [{"speaker": "user", "text": "hi"}, {"text": "hello"}]},\n{"turns": ["bye", "see you", "yes"]}]',
+        "hi\nhello\n\n\nbye\nsee you\nyes\n",
+        "user: hi\nbot: hello\n\nuser: bye\nbot: see you\nuser: yes",
+    ],
+)
+def test_every_way_of_writing_dialogues(text: str, tmp_path: Path) -> None:
+    assert spoken(parse_dialogues(text, "mine.txt")) == TWO
+    file = tmp_path / "mine.txt"
+    file.write_text(text, encoding="utf-8")
+    assert spoken(as_dialogues(file)) == TWO
+
+
+def test_what_is_written_is_read() -> None:
+    dialogues = as_dialogues([["hi", "hello"], {"topic": "later", "turns": ["bye", "see you"]}])
+    assert parse_dialogues(to_jsonl(dialogues), "x") == dialogues
+
+
+def test_the_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("你好\n再见\n".encode())))
+    assert spoken(as_dialogues("-")) == [(("user", "你好"), ("bot", "再见"))]
+
+
+def test_chinese_speakers_have_a_colon_of_their_own() -> None:
+    assert spoken(parse_dialogues("甲：你好\n乙：再见\n甲：好", "x")) == [
+        (("甲", "你好"), ("乙", "再见"), ("甲", "好"))
+    ]
+
+
+def test_a_colon_within_a_turn_names_no_speaker() -> None:
+    assert spoken(parse_dialogues("note: it rains\nwell then", "x")) == [
+        (("user", "note: it rains"), ("bot", "well then"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is empty"),
+        ('["a", "b"]\n["c"', "mine:2: not valid JSON"),
+        ('{"turns": "a"}', "is a text; a dialogue should be a list of turns"),
+        ('{"topic": "a"}', 'has no "turns"'),
+        ('[["a", 3]]', "turn 2: is a number; a turn should be"),
+        ('["a", "b"]\n["c", null]', "mine:2, turn 2: is null"),
+        ('["a", "\\ud83d"]', "half of a character"),
+        ("[" * 100_000, "mine:1: not valid JSON"),
+    ],
+)
+def test_what_is_wrong_and_where(text: str, problem: str) -> None:
+    with pytest.raises(DataError, match=problem) as caught:
+        parse_dialogues(text, "mine")
+    assert str(caught.value).startswith("mine")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        as_dialogues(tmp_path / "none")
+    (tmp_path / "latin").write_bytes("Grüße".encode("latin-1"))
+    with pytest.raises(DataError, match="byte 3 is not UTF-8"):
+        as_dialogues(tmp_path / "latin")
+    with pytest.raises(DataError, match="is one dialogue"):
+        as_dialogues(Dialogue("t", (Turn("a", "b"),), "i"))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="holds no dialogue"):
+        as_dialogues([])
+
+
+def test_the_user_has_the_last_word_of_a_context() -> None:
+    turns = as_turns(["a", "b", "c"])
+    assert [turn.speaker for turn in turns] == ["user", "bot", "user"]
+    assert [turn.speaker for turn in as_turns(["a", "b"])] == ["bot", "user"]
+    assert replier(turns) == replier(as_turns("a")) == "bot"
+    assert replier([Turn("Ann", "x"), Turn("Ben", "y")]) == "Ann"
+    assert replier([Turn("bot", "x")]) == "user"
