@@ -116,7 +116,7 @@ def processes_of(group: int) -> list[int]:
 def test_an_interrupt_is_one_line(tmp_path: Path) -> None:
     arguments = ["bench", "bench.configs=[small]", "bench.contenders=[lean]", "device=cpu", f"output={tmp_path}/costs"]
     with subprocess.Popen(
-        [sys.executable, "-m", "metadialog.cli", *arguments],
+        [sys.executable, "-m", "metadialog", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -53,7 +53,7 @@ def test_a_batch_system_may_end_a_run(run: Run, read_wandb: Callable[..., Any], 
 
 
 def test_a_reader_that_goes_away_ends_a_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "metadialog.cli", "train", *SMOKE, "hydra.run.dir=cut", "training.steps=2000"]
+    command = [sys.executable, "-m", "metadialog", "train", *SMOKE, "hydra.run.dir=cut", "training.steps=2000"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -26,7 +26,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[list[float]]:
 
 
 def launched(place: Path, launcher: str) -> list[list[float]]:
-    command = [sys.executable, "-m", "metadialog.cli", "train", "-m", *QUICK, f"hydra/launcher={launcher}"]
+    command = [sys.executable, "-m", "metadialog", "train", "-m", *QUICK, f"hydra/launcher={launcher}"]
     command += [*LAUNCHERS[launcher], "hydra.sweep.dir=sweep"]
     # Ray starts its workers with a niceness of 15: beside other tests they would hardly get a core.
     environment = {**os.environ, "RAY_worker_niceness": "0"}

@@ -30,7 +30,7 @@ FIGURES = {"importance.png", "parallel_coordinates.png", "best_so_far.png"}
 
 
 def metadialog(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "metadialog.cli", *arguments]
+    command = [sys.executable, "-m", "metadialog", *arguments]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
 
 

@@ -25,7 +25,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two algorithms with two seeds each, trained for two steps."""
     place = tmp_path_factory.mktemp("sweep")
     command = [
-        sys.executable, "-m", "metadialog.cli", "train", "-m", "debug=smoke", "logger=local",
+        sys.executable, "-m", "metadialog", "train", "-m", "debug=smoke", "logger=local",
         "algorithm=maml,zero_shot", "seed=0,1", "generation.max_tokens=4", f"hydra.sweep.dir={place}",
     ]  # fmt: skip
     subprocess.run(command, cwd=place, check=True, capture_output=True)

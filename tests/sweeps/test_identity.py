@@ -36,7 +36,7 @@ def digest(*lines: str, changes: Mapping[str, Any] | None = None, sweep: Mapping
                 config[group][name] = value
         return config
 
-    return identify(plan(*lines), changed).digest(plan(*lines), sweep)
+    return identify(plan(*lines), changed).digest(sweep)
 
 
 LR = "algorithm.inner_lr=interval(0.1,1)"
@@ -73,9 +73,9 @@ def test_another_config_in_the_same_directory_is_refused(tmp_path: Path) -> None
     def never(_: list[str]) -> dict[str, Any]:
         raise AssertionError
 
-    identity = Identity({"model.hidden_size": "64", "seed": "0"}, never)
+    identity = Identity({"model.hidden_size": "64", "seed": "0"}, plan(LR), never)
     identity.check(directory)
     directory.write({"options": identity.options})
     identity.check(directory)
     with pytest.raises(RunError, match=r"holds a sweep of other runs \(model.hidden_size is 32 but was 64\)"):
-        Identity({"model.hidden_size": "32", "seed": "0"}, never).check(directory)
+        Identity({"model.hidden_size": "32", "seed": "0"}, plan(LR), never).check(directory)

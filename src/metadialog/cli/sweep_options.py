@@ -38,7 +38,7 @@ def name_sweep(config_name: str, overrides: list[str], plan: Plan) -> list[str]:
     lines = sorted(override.input_line or "" for override in given if not is_free(override))
     identity = identify(plan, lambda job: resolve_job(config_name, job, multirun=True))
     node = plain(compose_job(config_name, fixed)[GROUP])
-    name = f"{choice}-{identity.digest(plan, node)[:_DIGITS]}"
+    name = f"{choice}-{identity.digest(node)[:_DIGITS]}"
     for one in (name, f"{choice}-{_hashed(lines)}"):  # the second is what version 0.1.0 called it
         sweep, _ = sweep_template(config_name, [*fixed, f"{_NAME}={one}"])
         directory = SweepDirectory(sweep)

@@ -35,22 +35,23 @@ class Identity:
 
     Args:
         options: see above.
+        plan: what the sweep does.
         compose: composes the config of a run.
     """
 
-    def __init__(self, options: Options, compose: Compose) -> None:
+    def __init__(self, options: Options, plan: Plan, compose: Compose) -> None:
         self.options = options
+        self._plan = plan
         self._compose = compose
 
-    def digest(self, plan: Plan, sweep: Mapping[str, Any]) -> str:
+    def digest(self, sweep: Mapping[str, Any]) -> str:
         """Return a text that only the same sweep has.
 
         Args:
-            plan: what is varied.
             sweep: the node `sweep` of the config.
         """
         settings = {key: value for key, value in sweep.items() if key not in _FREE_OF_SWEEP}
-        parts = [self.options, sorted(map(repr, plan.dimensions)), settings]
+        parts = [self.options, sorted(map(repr, self._plan.dimensions)), settings]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def shared(self) -> dict[str, str]:
@@ -68,12 +69,25 @@ class Identity:
         before = directory.read().get("options")
         now: Options = self.options
         if before is None:  # a sweep of version 0.1.0, which kept no config but those of its runs
-            before, now = _of_a_run(directory, self._compose)
+            before, now = self._of_a_run(directory)
         if differing := differences(before, now):
             raise RunError(
                 f"{directory.path}: holds a sweep of other runs ({differing}); give this one another sweep.name or "
                 "hydra.sweep.dir"
             )
+
+    def _of_a_run(self, directory: SweepDirectory) -> tuple[Options, Options]:
+        """Return the options of a run as it was made, and as it would be now; of those that both versions have."""
+        keys = {dimension.key for dimension in self._plan.dimensions}
+        for record in directory.read_records():
+            path = directory.path / record.directory / layout.CONFIG
+            if path.exists():
+                own = [line for line in record.overrides if line.partition("=")[0] in keys]
+                before = _options(read_config(path), set())
+                now = _options(self._compose([*self._plan.fixed, *own]), set())
+                common = {*before} & {*now}
+                return {key: before[key] for key in common}, {key: now[key] for key in common}
+        return {}, {}
 
 
 def identify(plan: Plan, compose: Compose) -> Identity:
@@ -91,7 +105,7 @@ def identify(plan: Plan, compose: Compose) -> Identity:
         options = _options(compose(corner), varied)
         keys = sorted(key for key in {*found, *options} if found.get(key) != options.get(key) and ": " not in key)
         found |= {f"{changed}: {key}": options.get(key, "-") for key in keys}
-    return Identity(found, compose)
+    return Identity(found, plan, compose)
 
 
 def differences(before: Options, now: Options) -> str:
@@ -100,17 +114,6 @@ def differences(before: Options, now: Options) -> str:
     named = [f"{key} is {now.get(key, '-')} but was {before.get(key, '-')}" for key in keys[:_SHOWN]]
     more = [f"and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
     return "; ".join([*named, *more])
-
-
-def _of_a_run(directory: SweepDirectory, compose: Compose) -> tuple[Options, Options]:
-    """Return the options of a run as it was made, and as it would be made now; of those that both versions have."""
-    for record in directory.read_records():
-        path = directory.path / record.directory / layout.CONFIG
-        if path.exists():
-            before, now = (_options(config, set()) for config in (read_config(path), compose(record.overrides)))
-            common = {*before} & {*now}
-            return {key: before[key] for key in common}, {key: now[key] for key in common}
-    return {}, {}
 
 
 def _options(config: Mapping[str, Any], varied: set[str]) -> dict[str, str]:
