@@ -152,12 +152,12 @@ def test_a_multirun_names_all_that_failed_and_finds_nested_runs(place: Path, run
 def test_an_edited_config_is_another_sweep(place: Path, tmp_path: Path) -> None:
     edited = tmp_path / "edited"
     shutil.copytree(place / "mine", edited)
-    original = (Path(__file__).parents[2] / "conf" / "model" / "gru.yaml").read_text()
-    (edited / "model").mkdir()
-    (edited / "model" / "gru.yaml").write_text(re.sub(r"hidden_size: \d+", "hidden_size: 7", original))
+    original = (Path(__file__).parents[2] / "conf" / "optimizer" / "adam.yaml").read_text()
+    (edited / "optimizer").mkdir()
+    (edited / "optimizer" / "adam.yaml").write_text(re.sub(r"(?m)^lr: [\d.]+", "lr: 0.07", original))
     done = metadialog(place, *(str(edited) if word == "mine" else word for word in GRID))
     assert done.returncode == 2
-    assert "holds a sweep of other runs (model.hidden_size is 7 but was " in done.stderr
+    assert "holds a sweep of other runs (optimizer.lr is 0.07 but was " in done.stderr
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ class Identity:
     Attributes:
         options: those of the first run, without what is varied; and where another value of a group brings other
             options, those too, as `algorithm=fomaml: algorithm.first_order`.
+        space: what is varied, a text for each option.
 
     Args:
         options: see above.
@@ -43,6 +44,7 @@ class Identity:
         self.options = options
         self._plan = plan
         self._compose = compose
+        self.space = sorted(map(repr, plan.dimensions))
 
     def digest(self, sweep: Mapping[str, Any]) -> str:
         """Return a text that only the same sweep has.
@@ -51,7 +53,7 @@ class Identity:
             sweep: the node `sweep` of the config.
         """
         settings = {key: value for key, value in sweep.items() if key not in _FREE_OF_SWEEP}
-        parts = [self.options, sorted(map(repr, self._plan.dimensions)), settings]
+        parts = [self.options, self.space, settings]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def shared(self) -> dict[str, str]:
@@ -66,7 +68,13 @@ class Identity:
         """
         if not directory.exists():
             return
-        before = directory.read().get("options")
+        about = directory.read()
+        if about.get("space", self.space) != self.space:
+            raise RunError(
+                f"{directory.path}: holds a sweep that {other_space(about['space'], self.space)}; give this one "
+                "another sweep.name or hydra.sweep.dir"
+            )
+        before = about.get("options")
         now: Options = self.options
         if before is None:  # a sweep of version 0.1.0, which kept no config but those of its runs
             before, now = self._of_a_run(directory)
@@ -106,6 +114,13 @@ def identify(plan: Plan, compose: Compose) -> Identity:
         keys = sorted(key for key in {*found, *options} if found.get(key) != options.get(key) and ": " not in key)
         found |= {f"{changed}: {key}": options.get(key, "-") for key in keys}
     return Identity(found, plan, compose)
+
+
+def other_space(before: Sequence[str], now: Sequence[str]) -> str:
+    """Name the options that one sweep varies and another does not, or otherwise."""
+    known, wanted = ({text.split("'")[1]: text for text in texts} for texts in (before, now))
+    differing = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
+    return f"varies other things ({', '.join(differing)})"
 
 
 def differences(before: Options, now: Options) -> str:

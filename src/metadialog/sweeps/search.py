@@ -75,8 +75,15 @@ class Search:
             self.identity.check(self.directory)
             study = Study(self.sweep, self.plan.dimensions, self.directory, self.identity.shared())
             # Now that the study has agreed: what is refused leaves the description of what is there as it was.
-            options = dict(self.identity.options)
-            self.directory.write({**about, "name": self.sweep.name, "fixed": self.plan.fixed, "options": options})
+            self.directory.write(
+                {
+                    **about,
+                    "name": self.sweep.name,
+                    "fixed": self.plan.fixed,
+                    "space": self.identity.space,
+                    "options": dict(self.identity.options),
+                }
+            )
             self._say_grid(study)
             if self.sweep.retry:
                 study.enqueue_failed()

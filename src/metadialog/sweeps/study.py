@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metadialog.errors import RunError
 from metadialog.sweeps.directory import Record, SweepDirectory
-from metadialog.sweeps.identity import differences
+from metadialog.sweeps.identity import differences, other_space
 from metadialog.sweeps.outcomes import Outcome, read_outcome
 from metadialog.sweeps.settings import Sweep
 from metadialog.sweeps.space import Dimension
@@ -66,11 +65,9 @@ class Study:
         space = sorted(repr(dimension) for dimension in self._dimensions)
         before = self.study.user_attrs.get(SPACE, space)
         if before != space:
-            known, now = ({re.split("'", text)[1]: text for text in texts} for texts in (before, space))
-            differing = sorted(key for key in {*known, *now} if known.get(key) != now.get(key))
             raise RunError(
-                f"sweep.name={self._sweep.name}: this study exists already, and varies other things "
-                f"({', '.join(differing)}); give this one another name"
+                f"sweep.name={self._sweep.name}: this study exists already, and {other_space(before, space)}; give "
+                "this one another name"
             )
         if SPACE not in self.study.user_attrs:
             self.study.set_user_attr(SPACE, space)
