@@ -41,12 +41,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spaces = found / "mine" / "sweep" / "space"
     spaces.mkdir(parents=True)
     (spaces / "one.yaml").write_text(SPACE)
+    (found / "mine" / "optimizer").mkdir()
+    shutil.copy(
+        Path(__file__).parents[2] / "conf" / "optimizer" / "adam.yaml", found / "mine" / "optimizer" / "own.yaml"
+    )
     done = metadialog(found, *GRID)
     assert done.returncode == 0, done.stderr
     return found
 
 
-GRID = ("train", "-m", "--config-dir", "mine", "sweep=grid", "sweep.space=one", "sweep.name=mine", *QUICK)
+GRID = (
+    "train",
+    "-m",
+    "--config-dir",
+    "mine",
+    "sweep=grid",
+    "sweep.space=one",
+    "sweep.name=mine",
+    *QUICK,
+    "optimizer=own",
+)
 SWEEP = Path("multirun/train/mine")
 
 
@@ -152,9 +166,8 @@ def test_a_multirun_names_all_that_failed_and_finds_nested_runs(place: Path, run
 def test_an_edited_config_is_another_sweep(place: Path, tmp_path: Path) -> None:
     edited = tmp_path / "edited"
     shutil.copytree(place / "mine", edited)
-    original = (Path(__file__).parents[2] / "conf" / "optimizer" / "adam.yaml").read_text()
-    (edited / "optimizer").mkdir()
-    (edited / "optimizer" / "adam.yaml").write_text(re.sub(r"(?m)^lr: [\d.]+", "lr: 0.07", original))
+    own = edited / "optimizer" / "own.yaml"
+    own.write_text(re.sub(r"(?m)^lr: [\d.]+", "lr: 0.07", own.read_text()))
     done = metadialog(place, *(str(edited) if word == "mine" else word for word in GRID))
     assert done.returncode == 2
     assert "holds a sweep of other runs (optimizer.lr is 0.07 but was " in done.stderr
