@@ -1,5 +1,44 @@
-"""metadialog: few-shot dialogue by meta-learning."""
+"""metadialog: few-shot dialogue by meta-learning.
 
+The public interface is imported when it is first used, so that `import metadialog` and `metadialog --help` are instant.
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metadialog.experiment.compare import compare
+    from metadialog.experiment.compose import compose
+    from metadialog.experiment.experiment import Experiment
+    from metadialog.experiment.run import Run, load
+    from metadialog.inference.folder import load_model
+    from metadialog.inference.model import AdaptableModel
 
 __version__ = version("metadialog")
+
+__all__ = ["AdaptableModel", "Experiment", "Run", "compare", "compose", "load", "load_model"]
+
+_PLACES = {
+    "AdaptableModel": "metadialog.inference.model",
+    "Experiment": "metadialog.experiment.experiment",
+    "Run": "metadialog.experiment.run",
+    "compare": "metadialog.experiment.compare",
+    "compose": "metadialog.experiment.compose",
+    "load": "metadialog.experiment.run",
+    "load_model": "metadialog.inference.folder",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what the name stands for
+    """Import a public name."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names too."""
+    return sorted({*globals(), *__all__})

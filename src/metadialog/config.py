@@ -7,7 +7,6 @@ node. Hydra lets `+algorithm.lrr=3` through; this check does not.
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pkgutil import resolve_name
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from metadialog.errors import ConfigError
 from metadialog.options import required, schema, supplied
+from metadialog.trust import resolve
 
 MISSING = "???"
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -99,10 +99,9 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
     if not isinstance(name, str):
         return f"{where}: has no _target_, the class or function that it configures"
     try:
-        target = resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        return f"{where}._target_: {name!r} cannot be imported: {' '.join(str(error).split())}"
-    return target if callable(target) else f"{where}._target_: {name!r} is not a class or a function"
+        return resolve(name, path)
+    except ConfigError as error:
+        return str(error)
 
 
 def _value_problems(node: Mapping[str, Any], name: str, annotation: Any, path: str, leaves: list[str]) -> Iterator[str]:
@@ -175,4 +174,4 @@ def build(node: Mapping[str, Any], *supplied: object) -> Any:
         supplied: the positional arguments, which come from the program.
     """
     options = {name: value for name, value in node.items() if name != "_target_"}
-    return resolve_name(node["_target_"])(*supplied, **options)
+    return resolve(node["_target_"])(*supplied, **options)

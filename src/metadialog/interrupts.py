@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM: an exception where the program stands, but not within a passage that has to be whole."""
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ ENDING_SECONDS = 10.0
 class _State:
     passages: int = 0
     pending: KeyboardInterrupt | None = None
-    deaf_until: float = 0.0
+    ignored_until: float = 0.0
 
 
 _state = _State()
@@ -28,10 +29,13 @@ def interruptible() -> Iterator[None]:
     """Let SIGTERM, as batch systems send it, unwind the program like Ctrl-C, and both of them only once.
 
     Launchers send a signal to a whole group of processes and then to each of them: what comes while the program ends
-    is ignored.
+    is ignored. In another than the main thread, where Python allows no handlers, this does nothing.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.signal(number, _on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    _state.deaf_until = 0.0
+    _state.ignored_until = 0.0
     try:
         yield
     finally:
@@ -41,7 +45,13 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let a signal wait until the passage is over; for short ones, after which state is either old or new."""
+    """Let a signal wait until the passage is over; for short ones, after which state is either old or new.
+
+    In another than the main thread there is nothing to wait for: Python handles signals in the main one alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     _state.passages += 1
     try:
         yield
@@ -53,7 +63,7 @@ def deferred() -> Iterator[None]:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - so it is called
-    if time.monotonic() < _state.deaf_until:
+    if time.monotonic() < _state.ignored_until:
         return
     error = Terminated(f"by signal {number}") if number == signal.SIGTERM else KeyboardInterrupt()
     if _state.passages:
@@ -63,5 +73,5 @@ def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 
 
 def _unwind(error: KeyboardInterrupt) -> None:
-    _state.deaf_until = time.monotonic() + ENDING_SECONDS
+    _state.ignored_until = time.monotonic() + ENDING_SECONDS
     raise error

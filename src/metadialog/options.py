@@ -177,7 +177,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(path)))
     merged: dict[str, Any] = {}
     for entry in content.pop("defaults", ["_self_"]):
-        merged |= content if entry == "_self_" else _read(path.with_name(f"{entry}.yaml"))
+        merged |= content if entry == "_self_" else _read(path.parent / f"{entry.removesuffix('@_here_')}.yaml")
     return merged
 
 

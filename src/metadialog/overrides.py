@@ -2,8 +2,7 @@
 
 import shlex
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from metadialog.hydra_internals import HydraException, OverridesParser
 
 
 def literal(value: object) -> str:

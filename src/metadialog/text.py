@@ -5,24 +5,28 @@ import re
 # Scripts written without spaces: each of their characters counts as one word.
 _IDEOGRAPH = (
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, CJK ideographs
-    r"\u0e00-\u0e7f"  # Thai
+    r"\u0e00-\u0eff"  # Thai, Lao
+    r"\u0f00-\u0fff"  # Tibetan
+    r"\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Burmese
+    r"\u1780-\u17ff"  # Khmer
     r"\U00020000-\U0003ffff]"  # further CJK ideographs
 )
 _WORD = re.compile(rf"{_IDEOGRAPH}|(?:(?!{_IDEOGRAPH})\S)+")
 
 
-_UNSPACED = ("zh", "ja", "th")
+UNSPACED = ("zh", "ja", "th", "lo", "my", "km", "bo", "dz")
+"""Languages without spaces between words, by ISO 639 code."""
 
 
 def word_unit(language: str) -> str:
     """Return what a word mostly is in a language (ISO 639 code): "character" where there are no spaces."""
-    return "character" if language in _UNSPACED else "word"
+    return "character" if language in UNSPACED else "word"
 
 
 def words(text: str) -> list[str]:
     """Split text into words: runs without white space, and single characters of scripts without spaces.
 
-    Chinese, Japanese and Thai have no spaces between words, so each of their characters is a word here; word
-    perplexity is then per character.
+    Chinese, Japanese, Thai and a few others (`UNSPACED`) have no spaces between words, so each of their characters is
+    a word here; word perplexity is then per character.
     """
     return _WORD.findall(text)

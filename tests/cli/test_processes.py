@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from metadialog.cli import processes
+from metadialog.cli.command_line import CommandLine
 from metadialog.errors import ConfigError
 from metadialog.training.launch import Place
 
@@ -57,19 +58,6 @@ def test_what_one_process_does_is_not_for_two(run: Run, monkeypatch: pytest.Monk
         "metadialog data: data runs in one process, but 2 were started; leave out torchrun or srun\n"
     )
     with pytest.raises(ConfigError, match="-m starts its runs by itself"):
-        processes.check("train", ["-m", "seed=0,1"], Place(0, 2, 0))
+        processes.check("train", CommandLine.parse(["-m", "seed=0,1"]), Place(0, 2, 0))
     assert not Path("outputs").exists()
     assert os.environ["RANK"] == "0"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "inserted"),
-    [
-        (["a=1", "--config-dir", "b=2"], ["a=1", "new=3", "--config-dir", "b=2"]),
-        (["--config-dir", "x"], ["--config-dir", "x", "new=3"]),
-        (["--config-dir", "x", "a=1", "c=2"], ["--config-dir", "x", "a=1", "c=2", "new=3"]),
-        ([], ["new=3"]),
-    ],
-)
-def test_overrides_stand_together(arguments: list[str], inserted: list[str]) -> None:
-    assert processes._insert(arguments, ["new=3"]) == inserted

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from metadialog.algorithms.base import OuterStep
-from metadialog.experiment.session import make_algorithm
+from metadialog.experiment.config import LearningConfig
+from metadialog.experiment.learner import make_learner
 from metadialog.runs.config_file import read_config
 from metadialog.runs.records import EPISODES_KEY
 from metadialog.training.export import load_exported, load_tokenizer
@@ -120,7 +121,7 @@ def test_samples_show_replies_before_and_after(run: Run) -> None:
 def test_the_exported_model_is_the_best_checkpoint(run: Run) -> None:
     directory = run("train", *SMOKE).run_directory
     tokenizer = load_tokenizer(directory / "model")
-    algorithm = make_algorithm(read_config(directory / "config.yaml"), tokenizer)
+    algorithm = make_learner(LearningConfig.of(read_config(directory / "config.yaml")), tokenizer).algorithm
     model = load_exported(directory / "model", algorithm, tokenizer, torch.device("cpu"))
     best = torch.load(directory / "checkpoints" / "best", weights_only=True)["model"]
     for name, value in model.state_dict().items():

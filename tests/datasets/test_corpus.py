@@ -14,7 +14,7 @@ from metadialog.errors import DataError
 
 
 def dialogue(topic: str, *texts: str, id: str = "x") -> Dialogue:  # noqa: A002
-    return Dialogue(topic, tuple(Turn("user", text) for text in texts), id)
+    return Dialogue(topic, tuple(Turn(f"speaker {i}", text) for i, text in enumerate(texts)), id)
 
 
 def flat(corpus: Corpus) -> list[Dialogue]:

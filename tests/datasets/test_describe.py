@@ -37,7 +37,7 @@ def printed(description: Description, width: int) -> str:
 
 
 def small(topic: str = "a", *texts: str) -> Description:
-    turns = tuple(Turn("user", text) for text in texts or ("one two three", "four"))
+    turns = tuple(Turn(f"speaker {i}", text) for i, text in enumerate(texts or ("one two three", "four")))
     corpus = build_corpus([Dialogue(topic, turns, "1")], "small")
     return describe(corpus, TopicSplit((topic,), (), ()))
 

@@ -87,7 +87,13 @@ def test_a_folder_of_data_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ("rows", "options", "problem"),
     [
         (ROWS, {"topic": "theme"}, r"^dataset\.topic=theme: no such column; valid: topic, turns, who$"),
-        (ROWS, {"turns": "topic"}, r"train\[0\]: topic is no list; it should be the list of turns"),
+        (ROWS, {"id": "number"}, r"^dataset\.id=number: no such column; valid: topic, turns, who$"),
+        (ROWS, {"id": "topic"}, r"train\[0\]: turns is \[.*; it should be the text of the turn"),
+        (
+            [ROWS[0] | {"turns": "no colon\nA: Hi"}],
+            {},
+            r"train\[0\]\.turns: line 1, 'no colon', has no speaker; it should",
+        ),
         (ROWS, {"speaker": "by"}, r"train\[0\]\.turns\[0\]: has no by; dataset\.speaker should name a column"),
         ([ROWS[0] | {"who": ["guest"]}], {"speaker": "who"}, r"train\[0\]: who has 1 entries, but turns has 2"),
         ([ROWS[0] | {"turns": [1, 2]}], {}, r"train\[0\]\.turns\[0\] is 1; it should be a text"),
@@ -113,3 +119,54 @@ def test_the_library_may_be_missing(without: Callable[[str], None]) -> None:
     assert "datasets" not in sys.modules
     with pytest.raises(ConfigError, match=r"^dataset=huggingface: the package datasets is not installed; pip install"):
         dataset("owner/name")
+
+
+def test_a_row_may_be_a_turn(tmp_path: Path) -> None:
+    import datasets
+
+    turns = [("1", "tea", 0, "Hi"), ("1", "tea", 1, "Hello"), ("2", "salt", 1, "Salt?"), ("2", "salt", 0, "Here")]
+    names = ("dialog", "about", "by", "said")
+    features = datasets.Features(
+        dialog=datasets.Value("string"),
+        about=datasets.Value("string"),
+        by=datasets.ClassLabel(names=["guest", "desk"]),
+        said=datasets.Value("string"),
+    )
+    rows = datasets.Dataset.from_list([dict(zip(names, turn, strict=True)) for turn in turns], features=features)
+    rows.save_to_disk(str(tmp_path / "rows"))
+    options: dict[str, Any] = {"topic": "about", "turns": "said", "text": None, "speaker": "by", "id": "dialog"}
+    assert list(dataset(tmp_path / "rows", **options).dialogues()) == [
+        Dialogue("tea", (Turn("guest", "Hi"), Turn("desk", "Hello")), "train:1"),
+        Dialogue("salt", (Turn("desk", "Salt?"), Turn("guest", "Here")), "train:2"),
+    ]
+    rows.select([0, 2, 1]).save_to_disk(str(tmp_path / "mixed"))
+    with pytest.raises(DataError, match=r"train\[2\]: dialogue '1' began in row 0 and was over"):
+        list(dataset(tmp_path / "mixed", **options).dialogues())
+
+
+def test_speakers_that_are_labels_have_their_names(tmp_path: Path) -> None:
+    import datasets
+
+    label = datasets.ClassLabel(names=["USER", "SYSTEM"])
+    turn = {"by": label, "said": datasets.Value("string")}
+    features = datasets.Features(topic=datasets.Value("string"), turns=[turn], who=[label])
+    row = {"topic": "tea", "turns": [{"by": 0, "said": "Hi"}, {"by": 1, "said": "Hello"}], "who": [1, 0]}
+    datasets.Dataset.from_list([row], features=features).save_to_disk(str(tmp_path / "rows"))
+    for speaker, expected in (("by", ["USER", "SYSTEM"]), ("who", ["SYSTEM", "USER"])):
+        (dialogue,) = dataset(tmp_path / "rows", text="said", speaker=speaker).dialogues()
+        assert [turn.speaker for turn in dialogue.turns] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("#Person1#: Hi\n#Person2#: Hello", [("Person1", "Hi"), ("Person2", "Hello")]),
+        ("Anna: Hi\nthere\n\nBo: Hello: you", [("Anna", "Hi\nthere"), ("Bo", "Hello: you")]),
+        ("Hi . __eou__ Hello . __eou__", [("user", "Hi ."), ("bot", "Hello .")]),
+        ("Hi\nHello", [("user", "Hi"), ("bot", "Hello")]),
+    ],
+)
+def test_turns_may_be_one_text(tmp_path: Path, text: str, expected: list[tuple[str, str]]) -> None:
+    row = {"topic": "tea", "turns": text}
+    (dialogue,) = dataset(saved(tmp_path, [row])).dialogues()
+    assert [(turn.speaker, turn.text) for turn in dialogue.turns] == expected

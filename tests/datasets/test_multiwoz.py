@@ -63,7 +63,7 @@ def test_a_malformed_file_is_named_with_the_place(tmp_path: Path, content: objec
 
 
 def test_a_missing_copy_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no data\.json; dataset\.root should name a copy of MultiWOZ"):
+    with pytest.raises(DataError, match=r"holds no data\.json or train or dev or test; dataset\.root should"):
         read(tmp_path)
 
 

@@ -1,17 +1,19 @@
 """The fixtures are our own, in the format of ConvAI2."""
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metadialog.datasets.dialogue import Dataset, Dialogue, Turn
+from metadialog.datasets.dialogue import Dataset, Dialogue, LeftOut, Turn
 from metadialog.datasets.persona_groups import shared_groups
-from metadialog.datasets.personachat import PersonaChatDataset
+from metadialog.datasets.personachat import UNKNOWN, PersonaChatDataset
 from metadialog.errors import DataError
 from metadialog.splits.paper import PaperSplit
 
@@ -79,14 +81,77 @@ def test_the_files_are_the_parts_of_the_paper(tmp_path: Path) -> None:
 
 
 def test_the_map_of_paml(tmp_path: Path) -> None:
-    write(tmp_path, block("i ski", "i sing") + block("i cook") + block("unheard of"))
-    known = {4: [["i sing", "i ski"], ["i cook"]], 9: [["i fly"]]}
+    write(tmp_path, block("i ski", "i'm a singer") + block("i cook") + block("unheard of"))
+    known = {4: [["i am a singer", "i ski"], ["i cook"]], 9: [["i fly"]]}
     (tmp_path / "train_persona_map").write_bytes(pickle.dumps(known))
-    assert [d.topic for d in read(tmp_path, "paml")] == [
-        "train 0004 i ski",
-        "train 0004 i ski",
-        "train 0000 unheard of",
-    ]
+    assert [d.topic for d in read(tmp_path, "paml")] == ["train 0004 i ski", "train 0004 i ski"]
+    dataset = PersonaChatDataset(root=str(tmp_path), personas="paml")
+    assert [item.reason for item in dataset.read() if isinstance(item, LeftOut)] == [UNKNOWN]
+
+
+def test_a_map_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, block("i ski") + block("i cook") + block("unheard of"))
+    (tmp_path / "train_persona_map").write_bytes(pickle.dumps({4: [["i ski"]]}))
+    with pytest.raises(DataError, match="has no number for the persona of 2 of 3 dialogues; it should be the map of"):
+        read(tmp_path, "paml")
+
+
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_a_map_may_hold_numbers_of_numpy(tmp_path: Path, module: str) -> None:
+    write(tmp_path, block("i ski") + block("i cook"))
+    content = pickle.dumps({np.int32(20): [["i ski"]], np.int32(300): [["i cook"]]}, protocol=3)
+    (tmp_path / "train_persona_map").write_bytes(re.sub(rb"numpy\._?core\.multiarray", module.encode(), content))
+    assert [d.topic for d in read(tmp_path, "paml")] == ["train 0020 i ski", "train 0300 i cook"]
+
+
+@pytest.mark.parametrize(
+    ("name", "called"), [("numpy", "load"), ("os", "system"), ("numpy.core.multiarray", "fromfile")]
+)
+def test_a_map_that_names_anything_else_is_refused(tmp_path: Path, name: str, called: str) -> None:
+    write(tmp_path, block("i ski"))
+    (tmp_path / "train_persona_map").write_bytes(f"c{name}\n{called}\n(S'x'\ntR.".encode())
+    with pytest.raises(DataError, match=f"is no map of personas: it names {name}.{called}"):
+        read(tmp_path, "paml")
+
+
+@pytest.mark.parametrize("array", [np.dtype("O"), np.dtype("f8"), np.dtype([("x", "i4")])])
+def test_a_map_of_other_kinds_of_numbers_is_refused(tmp_path: Path, array: np.dtype[Any]) -> None:
+    write(tmp_path, block("i ski"))
+    (tmp_path / "train_persona_map").write_bytes(pickle.dumps({1: [[array]]}))
+    with pytest.raises(DataError, match="is no map of personas"):
+        read(tmp_path, "paml")
+
+
+def test_the_published_maps_fit_the_published_texts(published: Callable[[str], Path]) -> None:
+    root = published("real/convai2")
+    for personas in ("shared", "paml"):
+        dataset = PersonaChatDataset(root=str(root), personas=personas)
+        items = list(dataset.read())
+        dialogues = [item for item in items if isinstance(item, Dialogue)]
+        assert len(dialogues) == len(items) == 1000
+        assert len({dialogue.topic for dialogue in dialogues}) == 100
+        replies = (turn for dialogue in dialogues for turn in dialogue.turns if turn.speaker == "persona")
+        assert sum(1 for _ in replies) == 7801
+
+
+@pytest.mark.parametrize("name", ["train_self_original_no_cands.txt", "train_both_original.txt"])
+def test_files_by_their_usual_names(tmp_path: Path, name: str) -> None:
+    persona = "1 your persona: i ski.\n2 partner's persona: i sing.\n"
+    (tmp_path / name).write_text(persona + "3 hi\thello\n")
+    (dialogue,) = read(tmp_path)
+    assert dialogue.topic == "train 0001 i ski"
+    assert dialogue.turns == (Turn("partner", "hi"), Turn("persona", "hello"))
+
+
+def test_the_split_of_the_paper_where_there_is_no_test_file(tmp_path: Path) -> None:
+    for part in ("train", "valid"):
+        write(tmp_path, "".join(block(f"i like {part} number {i}") for i in range(20)), part)
+    dataset = PersonaChatDataset(root=str(tmp_path), personas="shared")
+    assert dataset.paper_split == "personachat-convai2"
+    sizes = dict.fromkeys((d.topic for d in dataset.dialogues()), 1)
+    split = PaperSplit(min_dialogues=1).split(sizes, dataset.paper_split)
+    assert [len(split.train), len(split.validation), len(split.test)] == [18, 2, 20]
+    assert {topic.split()[0] for topic in split.test} == {"valid"}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from metadialog.datasets import chunks
 from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.datasets.cleaning import Cleaning
 from metadialog.datasets.corpus import Corpus, build_corpus
 from metadialog.datasets.describe import describe
 from metadialog.datasets.dialogue import Dataset, Dialogue, Shard, Turn
@@ -146,10 +147,10 @@ def test_a_process_that_dies_is_done_without(tmp_path: Path, monkeypatch: pytest
     here = os.getpid()
     real = chunks._prepare_alone
 
-    def die(raw: chunks.RawChunk) -> list[chunks.Chunk]:
+    def die(cleaning: Cleaning, items: list[chunks.Item]) -> list[chunks.Chunk]:
         if os.getpid() != here:
             os._exit(1)
-        return real(raw)
+        return real(cleaning, items)
 
     monkeypatch.setattr(chunks, "_prepare_alone", die)
     monkeypatch.setitem(globals(), "die", die)

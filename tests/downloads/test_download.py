@@ -197,6 +197,9 @@ def test_two_processes_at_once_bring_it_once(source: Source, publisher: Publishe
     assert len(publisher.requests) == 2  # one for each file
 
 
+SHARED = ("responses", "merge_turns", "one_speaker", "anonymise")
+
+
 @pytest.mark.usefixtures("source")
 def test_the_command_downloads_and_then_root_is_the_copy(
     run: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,7 +208,13 @@ def test_the_command_downloads_and_then_root_is_the_copy(
     (tmp_path / "plugin" / "published_loader.py").write_text(LOADER)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "plugin"), *sys.path])
     monkeypatch.setenv("METADIALOG_CACHE", str(tmp_path / "cache"))
-    dataset = ("data", "dataset._target_=published_loader.LocalCopy", "~dataset.language", "+dataset.root=null")
+    dataset = (
+        "data",
+        "dataset._target_=published_loader.LocalCopy",
+        "~dataset.language",
+        *(f"~dataset.{option}" for option in SHARED),
+        "+dataset.root=null",
+    )
     before = run(*dataset)
     assert (before.code, before.err.count("\n")) == (2, 1)
     assert "download=true" in before.err

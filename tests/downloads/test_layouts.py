@@ -5,20 +5,24 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from rich.console import Console
 
+from metadialog.datasets.crosswoz import CrossWozDataset
 from metadialog.datasets.dailydialog import DailyDialogDataset
 from metadialog.datasets.dialogue import Dataset
+from metadialog.datasets.empathetic import EmpatheticDialoguesDataset
+from metadialog.datasets.kdconv import KdConvDataset
 from metadialog.datasets.metalwoz import MetaLwozDataset
 from metadialog.datasets.multiwoz import MultiWozDataset
 from metadialog.datasets.personachat import PersonaChatDataset
 from metadialog.datasets.sgd import SgdDataset
 from metadialog.datasets.taskmaster import TaskmasterDataset
+from metadialog.datasets.wizard import WizardOfWikipediaDataset
 from metadialog.downloads.download import download
 from metadialog.downloads.fetch import Patience
 from metadialog.downloads.sources import sources
@@ -97,7 +101,54 @@ def taskmaster(files: int) -> list[bytes]:
     return [json.dumps([record]).encode() for _ in range(files)]
 
 
-READ = {
+def later_taskmaster(release: str) -> list[bytes]:
+    turns = [{"index": 0, "speaker": "user", "text": "Hi"}, {"index": 1, "speaker": "assistant", "text": "Hello"}]
+    record = {"conversation_id": "c", "vertical": "Movie Tickets", "scenario": "4 exchanges", "utterances": turns}
+    members = {f"Taskmaster-master/{folder}/data/data_00.json": "broken" for folder in ("TM-3-2020", "TM-4-2024")}
+    members[f"Taskmaster-master/{release}/data/data_00.json"] = json.dumps([record])
+    return [zipped(members)]
+
+
+def kdconv() -> list[bytes]:
+    content = json.dumps([{"messages": [{"message": "你好"}, {"message": "你好啊"}], "name": "x"}])
+    domains = ("film", "music", "travel")
+    return [
+        zipped({f"KdConv-master/data/{domain}/{part}.json": content for domain in domains for part in ("train", "dev")})
+    ]
+
+
+def crosswoz() -> list[bytes]:
+    messages = [{"content": "你好", "role": "usr"}, {"content": "您好", "role": "sys"}]
+    content = json.dumps({"1": {"goal": [[1, "酒店", "名称", "", False]], "messages": messages}})
+    return [
+        zipped(
+            {
+                f"CrossWOZ-master/data/crosswoz/{part}.json.zip": zipped({f"{part}.json": content})
+                for part in ("train", "val")
+            }
+        )
+    ]
+
+
+def empathetic() -> list[bytes]:
+    header = "conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags\n"
+    rows = 'hit:0_conv:1,1,proud,I won,1,I "won_comma_ at last,5|5|5,\nhit:0_conv:1,2,proud,I won,0,Well done,5|5|5,\n'
+    return [tarred({f"empatheticdialogues/{part}.csv": header + rows for part in ("train", "valid", "test")})]
+
+
+def wizard() -> list[bytes]:
+    dialog = [{"speaker": "1_Apprentice", "text": "Hi"}, {"speaker": "0_Wizard", "text": "Hello"}]
+    content = json.dumps([{"chosen_topic": "Husky", "persona": "x", "dialog": dialog}])
+    return [tarred(dict.fromkeys(("train.json", "test_topic_split.json", "data.json"), content))]
+
+
+READ: dict[str, tuple[Callable[[], list[bytes]], dict[str, int]]] = {
+    "taskmaster-3": (lambda: later_taskmaster("TM-3-2020"), {"Movie Tickets": 1}),
+    "taskmaster-4": (lambda: later_taskmaster("TM-4-2024"), {"Movie Tickets": 1}),
+    "kdconv": (kdconv, {"film": 2, "music": 2, "travel": 2}),
+    "crosswoz": (crosswoz, {"酒店": 2}),
+    "empathetic": (empathetic, {"proud": 3}),
+    "wizard": (wizard, {"Husky": 2}),
     "sgd": (sgd, {"Hotels": 3}),
     "dailydialog": (dailydialog, {"Ordinary Life": 1, "School Life": 1}),
     "dailydialog-train": (dailydialog, {"School Life": 1}),
@@ -120,6 +171,12 @@ def loader(name: str, root: str) -> Dataset:
         "metalwoz": MetaLwozDataset(root=root, topic="domain"),
         "personachat": PersonaChatDataset(root=root, personas="shared"),
         "multiwoz": MultiWozDataset(root=root, multi_domain=False),
+        "taskmaster-3": TaskmasterDataset(root=root, release="tm3"),
+        "taskmaster-4": TaskmasterDataset(root=root, release="tm4"),
+        "kdconv": KdConvDataset(root=root),
+        "crosswoz": CrossWozDataset(root=root, multi_domain=False),
+        "empathetic": EmpatheticDialoguesDataset(root=root),
+        "wizard": WizardOfWikipediaDataset(root=root),
         "taskmaster-1": TaskmasterDataset(root=root, release="tm1"),
         "taskmaster-2": TaskmasterDataset(root=root, release="tm2"),
     }

@@ -106,6 +106,15 @@ def test_a_reply_that_is_cut_competes_with_those_that_ended() -> None:
     assert beam(2, max_tokens=3).generate(model, [[3]], END, FORBIDDEN, None) == [[4, 4, 4]]
 
 
+def test_the_beam_keeps_its_width_after_a_hypothesis_has_ended() -> None:
+    # Ending at once has log 0.4 = -0.92 a token. Of 4 and 5, that go on, 4 is likelier and leads nowhere; 5 ends for
+    # sure: log 0.25 / 2 = -0.69. A beam that loses a place to the hypothesis that has ended never sees it.
+    model = Chain({3: {END: 0.4, 4: 0.35, 5: 0.25}, 4: {4: 0.25, 5: 0.25, 6: 0.25, END: 0.25}, 5: {END: 1.0}})
+    (best,) = beam(2, length_penalty=1.0).n_best(model, [[3]], END, FORBIDDEN, None, 2)
+    assert [reply.tokens for reply in best] == [[5], []]
+    assert [round(reply.score, 2) for reply in best] == [-0.69, -0.92]
+
+
 def test_more_beams_than_tokens() -> None:
     model = Chain({3: {4: 1.0}, 4: {END: 1.0}})
     assert beam(50).generate(model, [[3], [3, 4]], END, FORBIDDEN, None) == [[4], []]
@@ -115,7 +124,7 @@ def plain_search(model: nn.Module, prompt: Sequence[int], beams: int, max_tokens
     """The same search as a textbook has it: every hypothesis is read again from its beginning."""
     alive: list[tuple[float, list[int]]] = [(0.0, [])]
     ended: list[tuple[float, list[int]]] = []
-    for _ in range(max_tokens):
+    for length in range(1, max_tokens + 1):
         candidates = []
         for total, tokens in alive:
             with torch.no_grad():
@@ -123,10 +132,15 @@ def plain_search(model: nn.Module, prompt: Sequence[int], beams: int, max_tokens
             logits[list(NEVER)] = -torch.inf
             log_p = logits.log_softmax(-1).tolist()
             candidates += [(total + log_p[token], [*tokens, token]) for token in range(len(log_p))]
-        best = sorted(candidates, reverse=True)[: beams - len(ended)]
-        ended += [hypothesis for hypothesis in best if hypothesis[1][-1] == END]
-        alive = [hypothesis for hypothesis in best if hypothesis[1][-1] != END]
-    _, tokens = max(ended + alive, key=lambda hypothesis: hypothesis[0] / len(hypothesis[1]))
+        best = sorted(candidates, reverse=True)
+        ended += [(total / length, tokens) for total, tokens in best[:beams] if tokens[-1] == END]
+        ended = sorted(ended, reverse=True)[:beams]
+        alive = [hypothesis for hypothesis in best if hypothesis[1][-1] != END][:beams]
+        if len(ended) == beams and alive[0][0] / length <= ended[-1][0]:
+            alive = []
+            break
+    cut = [(total / max_tokens, tokens) for total, tokens in alive]
+    _, tokens = max(ended + cut)
     return [token for token in tokens if token != END]
 
 

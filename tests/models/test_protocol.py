@@ -14,6 +14,7 @@ from metadialog.models.hred import HRED
 from metadialog.models.protocol import BaseModel, as_dialogue_model, token_embedding
 from metadialog.models.rnn import DialogModel
 from metadialog.models.seq2seq import Seq2Seq
+from metadialog.models.transformer import Transformer
 
 VOCABULARY = 12
 SIZES = {"embedding_size": 6, "hidden_size": 6, "layers": 1, "dropout": 0.0, "tied_embedding": False}
@@ -56,6 +57,7 @@ def models() -> dict[str, nn.Module]:
         "hred": HRED(VOCABULARY, cell="gru", **SIZES),  # type: ignore[arg-type]
         "luong": Seq2Seq(VOCABULARY, attention="luong", cell="gru", **SIZES),  # type: ignore[arg-type]
         "bahdanau": Seq2Seq(VOCABULARY, attention="bahdanau", cell="lstm", **SIZES),  # type: ignore[arg-type]
+        "transformer": Transformer(VOCABULARY, embedding_size=8, heads=2, layers=2, dropout=0.0, tied_embedding=False),
         "outsider": Outsider(),
     }
 

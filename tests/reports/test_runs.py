@@ -70,12 +70,12 @@ def test_a_job_that_failed_before_it_began_is_named(make_run: MakeRun, tmp_path:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("status.json", "{", "status.json: cannot be read"),
-        ("status.json", "[]", "status.json: should hold a JSON object"),
+        ("status.json", "{", "status.json: no readable status of a run"),
+        ("status.json", "[]", "status.json: no status of a run: it should be an object"),
         ("status.json", '{"state": 1}', "status.json: no status of a run"),
         ("config.yaml", "a: [", "config.yaml: no readable config"),
         ("adaptation.parquet", "PAR1", "adaptation.parquet: no readable records"),
-        ("cost.json", "x", "cost.json: cannot be read"),
+        ("cost.json", "x", "cost.json: no readable cost of a run"),
     ],
 )
 def test_damaged_files_are_named(make_run: MakeRun, tmp_path: Path, file: str, content: str, message: str) -> None:

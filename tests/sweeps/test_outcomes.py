@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from metadialog.errors import RunError
 from metadialog.sweeps.outcomes import read_outcome
 
 LINES = [
@@ -35,8 +36,12 @@ def test_states(tmp_path: Path, status: str, reason: str | None, state: str) -> 
     assert outcome.is_final == (state in ("finished", "pruned", "failed"))
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"status": "finished"}'])
-def test_a_run_that_never_began(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / "status.json").write_text(text)
+def test_a_run_that_never_began(tmp_path: Path) -> None:
     assert read_outcome(tmp_path).state == "missing"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"status": "well"}'])
+def test_a_damaged_status_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "status.json").write_text(text)
+    with pytest.raises(RunError, match=r"status\.json: no (readable )?status of a run: "):
+        read_outcome(tmp_path)

@@ -43,7 +43,7 @@ def test_a_cut_checkpoint_costs_one_line(tmp_path: Path, length: int) -> None:
     path = tmp_path / "last"
     save_checkpoint(path, {"step": 1, "model": {"weight": torch.zeros(100)}})
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(RunError, match=r"last: not a readable checkpoint") as caught:
+    with pytest.raises(RunError, match=r"last: no readable checkpoint") as caught:
         load_checkpoint(path, CPU)
     assert "\n" not in str(caught.value)
 
@@ -55,9 +55,9 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 
     path = tmp_path / "last"
     torch.save({"step": Hostile()}, path)
-    with pytest.raises(RunError, match="not a readable checkpoint"):
+    with pytest.raises(RunError, match="no readable checkpoint"):
         load_checkpoint(path, CPU)
     path.write_bytes(pickle.dumps({"step": Hostile()}, protocol=2))
-    with pytest.raises(RunError, match="not a readable checkpoint"):
+    with pytest.raises(RunError, match="no readable checkpoint"):
         load_checkpoint(path, CPU)
     assert not (tmp_path / "pwned").exists()

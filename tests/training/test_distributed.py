@@ -22,7 +22,7 @@ ALGORITHMS: dict[str, tuple[str, dict[str, object], int]] = {
     "mean": ("maml.MAML", {**MAML, "reduction": "mean"}, 5),
     "sum": ("maml.MAML", {**MAML, "reduction": "sum"}, 4),
     "learned": ("meta_sgd.MetaSGD", {**MAML, "reduction": "mean"}, 3),
-    "reptile": ("reptile.Reptile", {"inner_lr": 0.3, "inner_steps": 2, "dialogues": "all"}, 3),
+    "reptile": ("reptile.Reptile", {"inner_lr": 0.3, "inner_steps": 2, "dialogues": "all", "minibatch": 2}, 3),
     "joint": ("baselines.FineTuning", {"inner_lr": 0.1, "inner_steps": 1}, 5),
 }
 RANKS = (1, 2, 6)

@@ -10,7 +10,8 @@ from torch import nn
 
 from metadialog.config import build, plain
 from metadialog.datasets.chatterbot import ChatterbotDataset
-from metadialog.experiment.session import make_algorithm
+from metadialog.experiment.config import LearningConfig
+from metadialog.experiment.learner import make_learner
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.training.export import export_model, load_exported
 
@@ -31,7 +32,7 @@ def test_weights_that_share_a_block_of_memory_are_exported(tmp_path: Path, *, ti
         config: dict[str, Any] = plain(compose("train", sizes))
     texts = [turn.text for dialogue in ChatterbotDataset(language="english").dialogues() for turn in dialogue.turns]
     tokenizer = BytePairTokenizer(vocab_size=300).train(texts[:50])
-    algorithm = make_algorithm(config, tokenizer)
+    algorithm = make_learner(LearningConfig.of(config), tokenizer).algorithm
     model = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
     put_in_one_block(model)
     export_model(tmp_path, model, algorithm, tokenizer, config)

@@ -30,6 +30,8 @@ class OuterStep:
         size: what these figures and the gradient are means over, such as tokens; None for the number of tasks. Two
             parts of a meta-batch, computed apart, are put together in proportion to it.
         reduction: whether `loss` and its gradient are such means, or sums.
+        tokens: tokens of the support and of the query sets that `Algorithm.passes` counts passes over; None for all of
+            the meta-batch's.
     """
 
     loss: float
@@ -37,6 +39,7 @@ class OuterStep:
     query_loss: float
     size: float | None = None
     reduction: Literal["mean", "sum"] = "mean"
+    tokens: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

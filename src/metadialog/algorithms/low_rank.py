@@ -57,10 +57,16 @@ class LowRankModel(nn.Module):
 
 
 class LowRank(MAML):
-    """Hou et al. 2022, "Meta-Learning the Difference" (TACL), section 3: the inner loop adapts low-rank factors alone.
+    """Low-rank differences, after Hou et al. 2022 (TACL; arXiv:2207.03509), "Meta-Learning the Difference", section 3.
 
-    A task's weights are `W + up @ down`; W and where the factors start are learned in the outer loop. (The paper's
-    task-adaptive model structure is not part of this.)
+    A task's weights are `W + up @ down`: the inner loop adapts the factors alone; W and where the factors start are
+    learned in the outer loop.
+
+    Departures: this is the static, additive part of the paper's task-adaptive reparameterisation (TARP), which is that
+    of LoRA (Hu et al. 2022, arXiv:2106.09685). The paper also multiplies W elementwise by a low-rank matrix, and puts a
+    diagonal matrix between the factors that a small network computes from the layer's input: here differences are
+    of weights, and the same for every token, so that they apply inside recurrent layers. Its search for a
+    task-adaptive structure (TAMS) is not part of this, and it starts from a pretrained language model.
 
     Args:
         matrices: which weight matrices have a difference: parts of the model (embeddings, body, head) or patterns of

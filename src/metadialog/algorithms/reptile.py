@@ -1,14 +1,16 @@
 """Meta-learning without a query set and without a meta-gradient."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import nn
 
 from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, assign_gradients
 from metadialog.engines.base import support_of
-from metadialog.episodes import Batch, Episode, merge
+from metadialog.engines.descent import descend
+from metadialog.episodes import PAD_ID, Batch, Episode, merge
 from metadialog.options import FROM_YAML
 from metadialog.randomness import TaskSeeds
 
@@ -16,27 +18,39 @@ from metadialog.randomness import TaskSeeds
 class Reptile(GradientAlgorithm):
     """Nichol et al. 2018 (arXiv:1803.02999), algorithm 2: move towards the weights that tasks are trained to.
 
-    The outer gradient is `mean_i (theta - theta_i')`, where `theta_i'` comes of inner steps on a task's dialogues;
-    what the outer optimizer makes of it is the step.
+    The outer gradient is `mean_i (theta - theta_i')`, where `theta_i'` is the result of inner steps on a task's
+    dialogues; the outer optimizer makes a step of it. As in the paper, each inner step of the outer loop has a
+    minibatch of its own: only then does the expected gradient reward directions that agree between minibatches
+    (section 5.1). They are taken in turn from a random order of the task's exchanges, which is drawn anew when fewer
+    are left than one takes.
+
+    Departures: on held-out topics every inner step has the whole support set, as with every other algorithm; the inner
+    optimizer is `inner`, plain gradient descent by default, where the paper uses Adam without momentum.
 
     Args:
         inner_steps: inner steps in training and validation; with one, the gradient is that of joint training.
         dialogues: what the inner steps are trained on in the outer loop: `all` of the task's dialogues, support and
             query, as every other algorithm sees them; or those of its `support` set.
+        minibatch: exchanges in an inner step of the outer loop; None for all of them.
     """
 
     dialogues: Literal["all", "support"] = FROM_YAML
+    minibatch: Annotated[int, Ge(1)] | None = FROM_YAML
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the mean way from the tasks' trained weights back to the start into the parameters' `.grad`."""
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         totals = [torch.zeros_like(parameter) for parameter in trainable]
         support_losses, query_losses = [], []
+        tokens = 0
+        inner, loss_of = self.inner_loop(model, self.inner_steps), self.tools.objectives.inner
         seeds = TaskSeeds()
         for episode in episodes:
             with seeds.of(episode.index):
                 support_losses.append(self._loss(model, support_of(episode)))
-                *_, adapted = self.adapt(model, self._trained_on(episode), self.inner_steps)
+                batches = self._batches(self._trained_on(episode))
+                tokens += sum(int((batch.inputs != PAD_ID).sum()) for batch in batches)
+                *_, adapted = descend(model, loss_of, batches, inner)
                 query_losses.append(self._loss(adapted, episode.query))
             after = (parameter for parameter in adapted.parameters() if parameter.requires_grad)
             with torch.no_grad():
@@ -44,15 +58,29 @@ class Reptile(GradientAlgorithm):
                     total.add_(start - end, alpha=1 / len(episodes))
         assign_gradients(model, totals)
         loss = sum(query_losses) / len(query_losses)
-        return OuterStep(loss, sum(support_losses) / len(support_losses), loss)
+        return OuterStep(loss, sum(support_losses) / len(support_losses), loss, tokens=(tokens, 0))
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
-        """Return what an outer step goes over."""
-        return Passes(self.inner_steps, 0, self.inner_steps if self.dialogues == "all" else 0)
+        """Return what an outer step goes over: the minibatches, which it counts itself, once."""
+        return Passes(1, 0, 0)
 
     def _trained_on(self, episode: Episode) -> Batch:
         support = support_of(episode)
         return support if self.dialogues == "support" else merge([support, episode.query])
+
+    def _batches(self, exchanges: Batch) -> list[Batch]:
+        """Return what each inner step is trained on."""
+        rows = exchanges.mask.any(dim=1).nonzero().flatten()  # an exchange that was cut may have no token that counts
+        if self.minibatch is None or self.minibatch >= len(rows):
+            return [exchanges] * self.inner_steps
+        order = rows[:0]
+        batches = []
+        for _ in range(self.inner_steps):
+            if len(order) < self.minibatch:
+                order = rows[torch.randperm(len(rows)).to(rows.device)]
+            batches.append(exchanges.select(order[: self.minibatch]))
+            order = order[self.minibatch :]
+        return batches
 
     def _loss(self, model: nn.Module, batch: Batch) -> float:
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):

@@ -6,18 +6,22 @@ import shlex
 import sys
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog.cli import processes
+from metadialog.cli.command_line import CommandLine
+from metadialog.cli.composed_job import run_composed, run_single
 from metadialog.cli.preflight import preflight
-from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, run_job, wants_traceback
+from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
+from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
 from metadialog.errors import MetadialogError, Terminated
+from metadialog.hydra_internals import GlobalHydra, HydraException
 from metadialog.interrupts import interruptible
 from metadialog.sweeps.storage import hide_password
 from metadialog.training.launch import Place, place
+from metadialog.trust import take_trust
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143  # as a shell reports a program that SIGTERM ended
@@ -39,12 +43,12 @@ def run(command: str, arguments: list[str]) -> int:
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
         with interruptible():
             here = place()
-            processes.check(command, arguments, here)
-            arguments = processes.agree(command, here, lambda: _prepare(command, arguments))
-            sys.argv = [sys.argv[0], *arguments]
+            line = CommandLine.parse(take_trust(arguments))
+            processes.check(command, line, here)
+            prepared = processes.agree(command, here, lambda: _prepare(command, line))
             # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.
             logging.raiseExceptions = False
-            hydra.main(config_path="pkg://metadialog.conf", config_name=command, version_base="1.3")(run_job)()
+            _start(command, prepared)
     except BrokenPipeError:
         raise
     except (MetadialogError, HydraException, OmegaConfBaseException, OSError) as error:
@@ -60,9 +64,25 @@ def run(command: str, arguments: list[str]) -> int:
     return 0
 
 
-def _prepare(command: str, arguments: list[str]) -> list[str]:
+def _prepare(command: str, line: CommandLine) -> CommandLine:
     """Take over the config of the run that is named, and check everything."""
-    return preflight(command, inherit(command, arguments))
+    inherited = inherit(command, line.overrides)
+    prepared = line.with_overrides(inherited.overrides).with_config_dir(inherited.config_dir)
+    return preflight(command, prepared)
+
+
+def _start(command: str, line: CommandLine) -> None:
+    """Run a single job, or leave a sweep, and what only shows something, to Hydra."""
+    options = line.options
+    if not (line.only_shows or options.multirun):
+        with initialised(command, options.config_dir):
+            composed = Composed(compose_job(options.config_name or command, line.overrides, with_hydra=True))
+            loader = GlobalHydra.instance().config_loader()
+        if composed.is_single():
+            run_single(composed, loader)
+            return
+    sys.argv = [sys.argv[0], *line.arguments]
+    hydra.main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
 
 
 def _take_over_errors() -> None:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from metadialog.cli.resume_auto import AUTO
-from metadialog.composing.multirun import as_running, compose_job, product, sweep_template
+from metadialog.composing.compose import as_job, compose_job
+from metadialog.composing.earlier_run import AUTO
+from metadialog.composing.multirun import product, sweep_template
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import typed
 from metadialog.runs import layout
@@ -22,7 +23,7 @@ def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> N
     """
     if not multirun:
         config = compose_job(config_name, overrides, with_hydra=True)
-        with as_running(config):
+        with as_job(config):
             option = "output" if "output" in config else "hydra.run.dir"
             _check(Path(_named(config.hydra.run.dir, option)), option, config.get("resume"))
         return
@@ -31,7 +32,7 @@ def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> N
         return
     taken: set[Path] = set()
     for config in product(config_name, overrides):
-        with as_running(config):
+        with as_job(config):
             directory = Path(_named(config.hydra.sweep.dir, "hydra.sweep.dir"), str(config.hydra.sweep.subdir))
         _check(directory, "hydra.sweep.dir", AUTO if config.get("resume") == AUTO else None)
         if directory in taken:

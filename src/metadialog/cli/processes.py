@@ -2,15 +2,9 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
-from hydra import initialize_config_module
-from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-
-from metadialog.cli.preflight import add_config_dir
-from metadialog.composing.multirun import compose_job
+from metadialog.cli.command_line import CommandLine
+from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.errors import ConfigError
 from metadialog.overrides import quote
 from metadialog.training.launch import Place
@@ -19,7 +13,7 @@ PARALLEL = ("train",)
 """The commands that several processes can share."""
 
 
-def check(command: str, arguments: list[str], here: Place | None) -> None:
+def check(command: str, line: CommandLine, here: Place | None) -> None:
     """Check that several processes were not started for what one does.
 
     Raises:
@@ -29,12 +23,12 @@ def check(command: str, arguments: list[str], here: Place | None) -> None:
         return
     if command not in PARALLEL:
         raise ConfigError(f"{command} runs in one process, but {here.size} were started; leave out torchrun or srun")
-    if get_args_parser().parse_args(arguments).multirun:
+    if line.options.multirun:
         raise ConfigError(f"-m starts its runs by itself, but {here.size} processes were started; leave out torchrun")
 
 
-def agree(command: str, here: Place | None, prepare: Callable[[], list[str]]) -> list[str]:
-    """Return the arguments that all processes run: those that the first has prepared, with one run directory.
+def agree(command: str, here: Place | None, prepare: Callable[[], CommandLine]) -> CommandLine:
+    """Return the command line that all processes run: the one that the first has prepared, with one run directory.
 
     Args:
         command: the command.
@@ -52,26 +46,14 @@ def agree(command: str, here: Place | None, prepare: Callable[[], list[str]]) ->
     if here.is_first:
         prepared = prepare()
         # The directory's name has the time in it: one process says what that is.
-        agreed = _insert(prepared, [f"hydra.run.dir={quote(_directory(command, prepared))}"])
-        team.tell("arguments", json.dumps(agreed))
+        agreed = prepared.with_overrides([*prepared.overrides, f"hydra.run.dir={quote(_directory(command, prepared))}"])
+        team.tell("arguments", json.dumps(agreed.arguments))
         return agreed
-    # The first process keeps the directory and the log.
-    return _insert(json.loads(team.hear("arguments")), ["hydra.output_subdir=null", "hydra/job_logging=disabled"])
+    heard = CommandLine.parse(json.loads(team.hear("arguments")))
+    return heard.with_overrides([*heard.overrides, "hydra/job_logging=disabled"])  # the first process keeps the log
 
 
-def _directory(command: str, arguments: list[str]) -> str:
-    options = get_args_parser().parse_args(arguments)
-    GlobalHydra.instance().clear()
-    with initialize_config_module("metadialog.conf", version_base="1.3", job_name=command):
-        if options.config_dir:
-            add_config_dir(options.config_dir)
-        config = compose_job(options.config_name or command, options.overrides, with_hydra=True)
-        HydraConfig.instance().set_config(config)
-        return str(Path(config.hydra.run.dir).absolute())
-
-
-def _insert(arguments: list[str], more: list[str]) -> list[str]:
-    """Put overrides behind the last one; a flag between overrides is one that Hydra's parser stumbles over."""
-    given = get_args_parser().parse_args(arguments).overrides
-    place = len(arguments) - arguments[::-1].index(given[-1]) if given else len(arguments)
-    return [*arguments[:place], *more, *arguments[place:]]
+def _directory(command: str, line: CommandLine) -> str:
+    with initialised(command, line.options.config_dir):
+        config = compose_job(line.options.config_name or command, line.overrides, with_hydra=True)
+        return str(Composed(config).directory())

@@ -2,13 +2,11 @@
 
 import hashlib
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-
-from metadialog.composing.multirun import compose_job, parse, resolve_job, sweep_template
+from metadialog.composing.compose import Composed, compose_job, parse
+from metadialog.composing.multirun import sweep_template
 from metadialog.config import check, plain
 from metadialog.errors import ConfigError
+from metadialog.hydra_internals import HydraException, Override, OverridesParser
 from metadialog.sweeps.directory import SweepDirectory
 from metadialog.sweeps.identity import identify
 from metadialog.sweeps.launchers import check_launcher
@@ -36,9 +34,8 @@ def name_sweep(config_name: str, overrides: list[str], plan: Plan) -> list[str]:
     fixed = [override.input_line or "" for override in given if not override.is_sweep_override()]
     choice = next(str(override.value()) for override in given if override.key_or_group == GROUP)
     lines = sorted(override.input_line or "" for override in given if not is_free(override))
-    identity = identify(plan, lambda job: resolve_job(config_name, job, multirun=True))
-    node = plain(compose_job(config_name, fixed)[GROUP])
-    name = f"{choice}-{identity.digest(node)[:_DIGITS]}"
+    identity = identify(plan, lambda job: Composed(compose_job(config_name, job, with_hydra=True)).resolve())
+    name = f"{choice}-{identity.digest(plain(compose_job(config_name, fixed)[GROUP]))[:_DIGITS]}"
     for one in (name, f"{choice}-{_hashed(lines)}"):  # the second is what version 0.1.0 called it
         sweep, _ = sweep_template(config_name, [*fixed, f"{_NAME}={one}"])
         directory = SweepDirectory(sweep)

@@ -1,21 +1,14 @@
-"""One job of a Hydra application: what is composed is built, and a user's mistake stays one line."""
+"""What a user sees of a mistake: one line on stderr and exit code 2, without a traceback."""
 
 import os
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from metadialog.cli.resume_auto import go_on, goes_on
-from metadialog.config import build, plain
 from metadialog.errors import MetadialogError
+from metadialog.hydra_internals import HydraException
 
 EXIT_USER_ERROR = 2
 EXIT_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
@@ -59,31 +52,3 @@ def guarded(command: str, action: Callable[[], int]) -> int:
     except (MetadialogError, HydraException, OmegaConfBaseException) as error:
         complain(command, error)
         return EXIT_USER_ERROR
-
-
-def run_job(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns what it returns
-    """Build what the config describes.
-
-    In a single run a user's mistake ends the process here, as Hydra would add lines of its own to it. In a sweep
-    it goes up to Hydra, which goes on with the other jobs. Where nobody reads the output any more, neither goes on.
-    """
-    try:
-        return _run(plain(config))
-    except BrokenPipeError as error:
-        # Python would complain once more when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(EXIT_BROKEN_PIPE) from error
-    except (MetadialogError, OSError) as error:
-        hydra = HydraConfig.get()
-        if hydra.mode != RunMode.RUN or wants_traceback():
-            raise
-        complain(str(hydra.job.name), error)
-        raise SystemExit(EXIT_USER_ERROR) from error
-
-
-def _run(config: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
-    """Build what a resolved config describes, or what is missing of it."""
-    hydra = HydraConfig.get()
-    if goes_on(config, multirun=hydra.mode == RunMode.MULTIRUN):
-        return go_on(config, Path(hydra.runtime.output_dir), build)
-    return build(config)

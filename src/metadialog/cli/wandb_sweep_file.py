@@ -5,15 +5,13 @@ import sys
 from typing import Any
 
 import yaml
-from hydra import initialize_config_module
-from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 
 from hydra_plugins.metadialog_sweeper.sweeper import register
-from metadialog.cli.preflight import add_config_dir, preflight
+from metadialog.cli.command_line import CommandLine
+from metadialog.cli.preflight import preflight
 from metadialog.cli.sweep_options import plan_sweep, readable
 from metadialog.cli.user_errors import guarded
-from metadialog.composing.multirun import compose_job
+from metadialog.composing.compose import compose_job, initialised
 from metadialog.config import plain
 from metadialog.errors import ConfigError
 from metadialog.loggers.wandb_session import DEFAULT_PROJECT
@@ -48,23 +46,21 @@ def run(arguments: list[str]) -> int:
 
 def _write(arguments: list[str]) -> int:
     register()
-    options = get_args_parser().parse_args(arguments)
-    if options.multirun or options.cfg:
+    line = CommandLine.parse(arguments)
+    if line.options.multirun or line.options.cfg:
         raise ConfigError("sweep-config: takes overrides and --config-dir, and no other flags")
-    chosen = any(override.key_or_group == GROUP for override in readable(options.overrides))
-    overrides = options.overrides if chosen else [f"{GROUP}=optuna", *options.overrides]
-    folder = ["--config-dir", options.config_dir] if options.config_dir else []
-    preflight("train", ["-m", *folder, *overrides])
-    GlobalHydra.instance().clear()
-    with initialize_config_module("metadialog.conf", version_base="1.3", job_name="train"):
-        if options.config_dir:
-            add_config_dir(options.config_dir)
+    chosen = any(override.key_or_group == GROUP for override in readable(list(line.overrides)))
+    overrides = [*line.overrides] if chosen else [f"{GROUP}=optuna", *line.overrides]
+    preflight("train", CommandLine(("-m", *line.flags), tuple(overrides)))
+    with initialised("train", line.options.config_dir):
         plan = plan_sweep("train", overrides, multirun=True)
-        fixed = [line for line in overrides if line not in _swept(overrides)]
+        fixed = [override for override in overrides if override not in _swept(overrides)]
         config = plain(compose_job("train", fixed))
     if plan is None:
         raise ConfigError(f"{GROUP}=null: choose {GROUP}=optuna, {GROUP}=random or {GROUP}=grid")
-    yaml.safe_dump(sweep_file(plan, config, folder), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+    yaml.safe_dump(
+        sweep_file(plan, config, list(line.flags)), sys.stdout, sort_keys=False, allow_unicode=True, width=120
+    )
     return 0
 
 

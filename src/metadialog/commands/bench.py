@@ -1,25 +1,40 @@
 """`metadialog bench`: measure what the meta-gradient costs."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar
 
 from metadialog.benchmark.measure import Benchmark, write
+from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.console import make_console
-from metadialog.experiment.session import find_device
+from metadialog.experiment.config import Device, Node
+from metadialog.experiment.hardware import find_device
 from metadialog.reports.cost import cost_figure, cost_table, read_costs
 
 
-def bench(*, bench: dict[str, Any], device: Literal["auto", "cpu", "cuda"], output: str) -> None:
-    """Measure, show the table as it grows, and write `bench.json`, `table.md` and `cost.png`.
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """The options of the command.
 
-    Args:
-        bench: config node of the benchmark.
-        device: where to compute.
+    Attributes:
+        bench: the benchmark.
+        device: to compute on.
         output: the directory to write to.
     """
-    benchmark: Benchmark = build(bench, find_device(device))
-    directory, console = Path(output).expanduser(), make_console(soft_wrap=True)
+
+    command: ClassVar[str] = "bench"
+
+    bench: Node
+    device: Device
+    output: str
+
+
+def main(job: Job) -> None:
+    """Measure, show the table as it grows, and write `bench.json`, `table.md` and `cost.png`."""
+    config: BenchConfig = build(job.config)
+    benchmark: Benchmark = build(config.bench, find_device(config.device))
+    directory, console = Path(config.output).expanduser(), make_console(soft_wrap=True)
     directory.mkdir(parents=True, exist_ok=True)
     for name in benchmark.missing():
         console.print(f"{name} is not installed, and left out: uv sync --group bench", markup=False)

@@ -1,36 +1,49 @@
 """`metadialog data`: check a data set and describe it; download it first if asked to."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from metadialog.cache.place import cache_directory
+from metadialog.cli.composed_job import Job
 from metadialog.config import build
-from metadialog.console import make_console
 from metadialog.datasets.describe import describe, render
 from metadialog.errors import ConfigError
+from metadialog.experiment.config import Node
 from metadialog.preparation.topics import load_topics
 
-Node = dict[str, Any]
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The options of the command.
+
+    Attributes:
+        dataset: the data set.
+        split: the split of its topics.
+        download: whether to bring the data set from its publisher first.
+        cache: the folder that downloads and prepared data are kept in; None for the usual one.
+    """
+
+    command: ClassVar[str] = "data"
+
+    dataset: Node
+    split: Node
+    download: bool
+    cache: str | None
 
 
-def data(*, dataset: Node, split: Node, download: bool, cache: str | None) -> None:
+def main(job: Job) -> None:
     """Read a whole data set and print what is in it.
-
-    Args:
-        dataset: config node of the data set.
-        split: config node of the split of its topics.
-        download: bring the data set from its publisher first.
-        cache: the folder that downloads and prepared data are kept in.
 
     Raises:
         ConfigError: a data set that cannot be downloaded is to be.
     """
-    console = make_console()
-    if download:
-        from metadialog.downloads.download import download as bring
+    config: DataConfig = build(job.config)
+    if config.download:
+        from metadialog.downloads.download import download
 
-        bring(_source(dataset), cache_directory(cache), console)
-    topics = load_topics(dataset, split, cache)
-    console.print(render(describe(topics.corpus, topics.split)))
+        download(_source(config.dataset), cache_directory(config.cache), job.console)
+    topics = load_topics(config.dataset, config.split, config.cache)
+    job.console.print(render(describe(topics.corpus, topics.split)))
 
 
 def _source(dataset: Node) -> str:

@@ -6,22 +6,20 @@ before the user's own, so that Hydra still composes everything, `--cfg job` show
 user's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from yaml import YAMLError
-
-from metadialog.cli.resume_auto import AUTO
 from metadialog.errors import ConfigError, RunError
+from metadialog.hydra_internals import HydraException, Override, OverridesParser
 from metadialog.overrides import literal, quote, typed
 from metadialog.runs import layout
-from metadialog.runs.config_file import read_config
+from metadialog.runs.config_file import read_choices, read_config, read_config_dir, read_run_config
+from metadialog.trust import check_strangers
+
+AUTO = "auto"
+"""As `resume=auto`: go on with what is in the run's directory, and begin where there is nothing."""
 
 # How a topic is adapted to.
 _LEARNING = ("algorithm", "start", "inner", "objective", "engine")
@@ -45,34 +43,45 @@ SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
 }
 
 
-def inherit(command: str, arguments: list[str]) -> list[str]:
-    """Return the arguments with those of the run that they name put before them.
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What is composed where an earlier run is named.
+
+    Attributes:
+        overrides: those that give the run's config, and then those that were given.
+        config_dir: the folder of further configs that the run was made with; None if there was none.
+    """
+
+    overrides: list[str]
+    config_dir: str | None = None
+
+
+def inherit(command: str, overrides: Sequence[str]) -> Inherited:
+    """Return the overrides with those of the run that they name put before them.
 
     Raises:
         RunError: the run directory does not exist, or holds no readable config.
         ConfigError: several runs are named, none is, or another algorithm than the run's.
     """
     if command not in SOURCES:
-        return arguments
+        return Inherited([*overrides])
     option, groups = SOURCES[command]
-    given = _given(arguments)
+    given = _given(overrides)
     named = [override for override in given if override.key_or_group == option]
     if not named or named[-1].value() is None or (option == "resume" and named[-1].value() == AUTO):
-        return arguments
+        return Inherited([*overrides])
     if named[-1].is_sweep_override():
         raise ConfigError(f"{named[-1].input_line}: one run at a time; write a loop over them, and leave out -m")
     if not named[-1].value():
         raise ConfigError(f"{option}=: is empty; it should be the directory of a run")
     directory = Path(str(named[-1].value())).expanduser()
-    choices, values = _read(directory, option, groups or ())
+    made, values = _read(directory, option, groups or ())
     if groups is not None:
-        _check_algorithm(choices.get("algorithm"), given)
-    taken = [*_inherited(choices, values, given, groups)]
+        _check_algorithm(made.choices.get("algorithm"), given)
+    taken = [*_inherited(made.choices, values, given, groups)]
     if command == "train":
         taken.append(f"hydra.run.dir={quote(str(directory))}")
-    # Before the user's own, and beside them: a flag between overrides is one that Hydra's parser stumbles over.
-    first = arguments.index(get_args_parser().parse_args(arguments).overrides[0])
-    return [*arguments[:first], *taken, *arguments[first:]]
+    return Inherited([*taken, *overrides], made.config_dir)
 
 
 def _check_algorithm(trained: str | None, given: list[Override]) -> None:
@@ -85,7 +94,7 @@ def _check_algorithm(trained: str | None, given: list[Override]) -> None:
             )
 
 
-def _given(arguments: list[str]) -> list[Override]:
+def _given(arguments: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
     found = []
     for argument in arguments:
@@ -96,7 +105,7 @@ def _given(arguments: list[str]) -> list[Override]:
     return found
 
 
-def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
+def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made", dict[str, Any]]:
     """Return which choices the run made in each group, and its resolved config, which holds all of `groups`."""
     if not directory.is_dir():
         raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
@@ -104,8 +113,10 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
     composed = layout.hydra_config(directory)
     if option == "resume" and not config.exists():
         _check_composed(directory)
-        return _chosen(directory, option), read_config(composed)
-    made, values = _chosen(directory, option), read_config(config)
+        values = read_config(composed)
+        check_strangers(values, composed)
+        return _chosen(directory, option), values
+    made, values = _chosen(directory, option), read_run_config(config)
     # What is missing here would be a default there, and the results would be those of something else.
     there = read_config(composed)
     lost = [path for group in groups for path in _paths(group, there.get(group)) - _paths(group, values.get(group))]
@@ -114,15 +125,20 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple[dict[s
     return made, values
 
 
-def _chosen(directory: Path, option: str) -> dict[str, str]:
-    """Return which choices a run made in each group."""
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How a run was composed: the choices in each group, and the folder of further configs."""
+
+    choices: dict[str, str]
+    config_dir: str | None
+
+
+def _chosen(directory: Path, option: str) -> _Made:
+    """Return how a run was composed."""
     try:
-        hydra = OmegaConf.load(layout.hydra_settings(directory))
-        choices = dict(hydra.hydra.runtime.choices)
-    except (OSError, YAMLError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"{option}={directory}: not the directory of a run: {reason}") from error
-    return {str(group): str(choice) for group, choice in choices.items() if choice is not None}
+        return _Made(read_choices(directory), read_config_dir(directory))
+    except RunError as error:
+        raise RunError(f"{option}={directory}: not the directory of a run: {error}") from error
 
 
 def _check_composed(directory: Path) -> None:

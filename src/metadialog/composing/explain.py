@@ -5,15 +5,11 @@ from contextlib import suppress
 from typing import Any
 
 from hydra import compose
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from metadialog.config import nearest, show, unknown_option
 from metadialog.errors import ConfigError
+from metadialog.hydra_internals import GlobalHydra, HydraException, ObjectType, Override, OverridesParser
 from metadialog.overrides import typed
 
 

@@ -1,64 +1,13 @@
 """The jobs of a command line, composed before Hydra runs them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from hydra import compose
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from metadialog.composing.explain import check_choices, explain
-from metadialog.config import plain
+from metadialog.composing.compose import compose_job, parse
 from metadialog.errors import ConfigError
-
-
-def compose_job(config_name: str, overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
-    """Compose a job as Hydra will.
-
-    Raises:
-        ConfigError: it does not compose; the message names the override at fault.
-    """
-    check_choices(overrides)
-    try:
-        return compose(config_name, overrides, return_hydra_config=with_hydra)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, config_name, overrides) from error
-
-
-def resolve_job(config_name: str, overrides: list[str], *, multirun: bool = False) -> dict[str, Any]:
-    """Return the resolved config of a job; `${hydra:...}` in it means what it will mean in the job.
-
-    Raises:
-        ConfigError: it does not compose, or does not resolve.
-    """
-    config = compose_job(config_name, overrides, with_hydra=True)
-    with as_running(config):
-        with flag_override(config.hydra, ["struct", "readonly"], [False, False]):
-            if multirun and OmegaConf.is_missing(config.hydra.job, "num"):
-                config.hydra.job.num = config.hydra.job.id = 0  # the first stands for all
-            hydra = config.hydra
-            parts = (hydra.sweep.dir, hydra.sweep.subdir) if multirun else (hydra.run.dir,)
-            hydra.runtime.output_dir = str(Path(*map(str, parts)).absolute())
-        return plain(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
-
-
-@contextmanager
-def as_running(config: DictConfig) -> Iterator[None]:
-    """Let `${hydra:...}` mean what it will mean in a job with this config."""
-    before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(config)
-    try:
-        yield
-    finally:
-        HydraConfig.instance().cfg = before
+from metadialog.hydra_internals import BasicSweeper, Override, OverridesParser
 
 
 def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> Iterator[list[str]]:
@@ -77,19 +26,6 @@ def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> 
     for key, values in swept.items():
         for value in values[1:]:
             yield [*fixed, *(f"{k}={v}" for k, v in (first | {key: value}).items())]
-
-
-def parse(overrides: list[str], config_name: str) -> list[Override]:
-    """Parse overrides.
-
-    Raises:
-        ConfigError: one of them cannot be read.
-    """
-    loader = GlobalHydra.instance().config_loader()
-    try:
-        return OverridesParser.create(config_loader=loader).parse_overrides(overrides)
-    except HydraException as error:
-        raise explain(error, config_name, overrides) from error
 
 
 def _values(override: Override) -> list[str]:

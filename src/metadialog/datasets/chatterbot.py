@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Unpack
 
 import yaml
 from chatterbot_corpus.corpus import DATA_DIRECTORY
 
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.errors import ConfigError, DataError
 
@@ -48,7 +51,7 @@ _CODES = {
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
-class ChatterbotDataset:
+class ChatterbotDataset(BaseDataset):
     """Conversations of one language of chatterbot-corpus.
 
     The topic is the file's stem (`ai`, `coding`, ...). An entry's texts are its turns, spoken by "user" and
@@ -56,12 +59,13 @@ class ChatterbotDataset:
     text: where one ends and the other begins is not certain, and they come as dialogues of one turn.
     """
 
-    def __init__(self, *, language: str) -> None:
+    def __init__(self, *, language: str, **cleaning: Unpack[CleaningOptions]) -> None:
         """Choose the language.
 
         Raises:
             ConfigError: the corpus has no such language.
         """
+        super().__init__(**cleaning)
         valid = languages()
         if language not in valid:
             close = get_close_matches(language.lower(), valid, n=2, cutoff=0.7)

@@ -4,20 +4,26 @@ import hashlib
 import os
 import pickle
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from threading import Thread
 from typing import TypeVar
+from unicodedata import normalize
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from metadialog.datasets.dialogue import MIN_TURNS, Dataset, Dialogue, Shard, Sharded
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import Cleaning
+from metadialog.datasets.dialogue import MIN_TURNS, Dataset, Dialogue, LeftOut, Reporting, Shard, Sharded
 from metadialog.datasets.dialogues import lay_out
 from metadialog.datasets.folding import fold
 
@@ -32,37 +38,37 @@ _AHEAD = 6
 
 _MAX_WORKERS = 8
 
+SHOWN = 3
+"""Ids that are named of what is taken out."""
+
+Item = Dialogue | LeftOut
+Keys = npt.NDArray[np.uint64]
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class RawChunk:
-    """Dialogues as lists of texts, which go to another process cheaply; `lengths` are their numbers of turns."""
-
-    ids: list[str]
-    topics: list[str]
-    lengths: list[int]
-    speakers: list[str]
-    texts: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Chunk:
-    """Dialogues of two turns or more, without blank turns.
+    """Clean dialogues.
 
     Attributes:
         dialogues: in columns, as in `dialogues.SCHEMA`.
         keys: what duplicates share, of each dialogue.
-        topics: the topics of all dialogues that were read, those of fewer turns included.
-        blank_turns: turns that were left out.
-        short: dialogues of fewer turns, which were left out.
+        starts: 64 bits of what the first 2, 3, ... turns of each dialogue would have for a key, but for the last,
+            int, `[turns - 2 * dialogues]`: by these the beginning of another dialogue is recognised.
+        topics: the topics of all dialogues that were read, those that were taken out included.
+        counts: what was taken out, by reason.
+        left_out: what the options of the data set leave out, by reason.
+        one_sided: ids of some dialogues in which one speaker alone has a turn.
     """
 
     dialogues: pa.RecordBatch
     keys: list[bytes]
+    starts: Keys
     topics: list[str]
-    blank_turns: int
-    short: int
+    counts: Counter[str]
+    left_out: Counter[str]
+    one_sided: list[str]
 
 
 def read_chunks(source: Dataset) -> Iterator[Chunk]:
@@ -71,72 +77,78 @@ def read_chunks(source: Dataset) -> Iterator[Chunk]:
     What goes beyond the first chunks is done on the other cores: whole shards of a data set that has them, else
     all but the reading.
     """
+    cleaning = source.cleaning if isinstance(source, BaseDataset) else Cleaning()
     shards = source.shards() if isinstance(source, Sharded) else []
     if len(shards) > 1 and _other_cores() and _can_travel(shards):
-        yield from _ahead(_prepare_shard, shards, _other_cores() + 1)
+        yield from _ahead(partial(_prepare_shard, cleaning), shards, _other_cores() + 1)
         return
-    raw = _gather(source.dialogues())
-    yield from map(prepare, islice(raw, _ALONE if _other_cores() else None))
+    raw = _gather(source.read() if isinstance(source, Reporting) else source.dialogues())
+    yield from (prepare(items, cleaning) for items in islice(raw, _ALONE if _other_cores() else None))
     following = list(islice(raw, 1))
     if following:
-        ahead = _ahead(_prepare_alone, chain(following, raw), _other_cores())
-        yield from ahead
+        yield from _ahead(partial(_prepare_alone, cleaning), chain(following, raw), _other_cores())
 
 
-def prepare_all(dialogues: Iterable[Dialogue]) -> Iterator[Chunk]:
+def prepare_all(dialogues: Iterable[Item], cleaning: Cleaning) -> Iterator[Chunk]:
     """Clean dialogues and lay them out, in their order and in this process."""
-    return map(prepare, _gather(dialogues))
+    return (prepare(items, cleaning) for items in _gather(dialogues))
 
 
-def prepare(raw: RawChunk) -> Chunk:
-    """Clean the dialogues of a chunk and lay them out in columns."""
-    ids, topics, keys, lengths, speakers, texts = [], [], [], [], [], []
-    start = blank = 0
-    for identifier, topic, length in zip(raw.ids, raw.topics, raw.lengths, strict=True):
-        kept = [place for place in range(start, start + length) if raw.texts[place].strip()]
-        start += length
-        blank += length - len(kept)
-        if len(kept) < MIN_TURNS:
+def prepare(items: Sequence[Item], cleaning: Cleaning) -> Chunk:
+    """Clean some dialogues and lay them out in columns."""
+    counts: Counter[str] = Counter()
+    left_out: Counter[str] = Counter(item.reason for item in items if isinstance(item, LeftOut))
+    kept: list[Dialogue] = []
+    one_sided: list[str] = []
+    topics: set[str] = set()
+    for item in items:
+        if isinstance(item, LeftOut):
             continue
-        ids.append(identifier)
-        topics.append(topic)
-        lengths.append(len(kept))
-        spoken = [raw.texts[place] for place in kept]
-        texts += spoken
-        speakers += [raw.speakers[place] for place in kept]
-        keys.append(_digest(spoken))
-    batch = lay_out(ids, topics, lengths, speakers, texts)
-    return Chunk(batch, keys, sorted(set(raw.topics)), blank, len(raw.ids) - len(ids))
+        one_sided_before = counts["one_speaker"]
+        dialogue = cleaning.clean(_composed(item), counts)
+        topics.add(normalize("NFC", item.topic))
+        if dialogue is not None:
+            kept.append(dialogue)
+        elif counts["one_speaker"] > one_sided_before and len(one_sided) < SHOWN:
+            one_sided.append(item.id)
+    keys: list[bytes] = []
+    starts: list[int] = []
+    for dialogue in kept:
+        *some, key = _digests([turn.text for turn in dialogue.turns])
+        keys.append(key)
+        starts += [int.from_bytes(start[:8], "little") for start in some]
+    return Chunk(lay_out(kept), keys, np.array(starts, np.uint64), sorted(topics), counts, left_out, one_sided)
 
 
-def _gather(dialogues: Iterable[Dialogue]) -> Iterator[RawChunk]:
-    source = iter(dialogues)
+def _composed(dialogue: Dialogue) -> Dialogue:
+    """Return a dialogue whose topic is in Unicode's composed form: two forms of a word are one topic."""
+    topic = normalize("NFC", dialogue.topic)
+    return dialogue if topic == dialogue.topic else replace(dialogue, topic=topic)
+
+
+def _gather(items: Iterable[Item]) -> Iterator[list[Item]]:
+    source = iter(items)
     while found := list(islice(source, CHUNK)):
-        yield RawChunk(
-            ids=[dialogue.id for dialogue in found],
-            topics=[dialogue.topic for dialogue in found],
-            lengths=[len(dialogue.turns) for dialogue in found],
-            speakers=[turn.speaker for dialogue in found for turn in dialogue.turns],
-            texts=[turn.text for dialogue in found for turn in dialogue.turns],
-        )
+        yield found
 
 
-def _digest(texts: list[str]) -> bytes:
-    """Return 128 bits that two dialogues share if their texts are the same after folding, and else do not."""
+def _digests(texts: Sequence[str]) -> Iterator[bytes]:
+    """Yield for the first 2, 3, ... of some texts 128 bits that they share with what is equal after folding alone."""
     digest = hashlib.blake2b(digest_size=16)
-    for text in texts:
+    for number, text in enumerate(texts, start=1):
         folded = fold(text).encode()
         digest.update(b"%d:" % len(folded))
         digest.update(folded)
-    return digest.digest()
+        if number >= MIN_TURNS:
+            yield digest.digest()
 
 
-def _prepare_alone(raw: RawChunk) -> list[Chunk]:
-    return [prepare(raw)]
+def _prepare_alone(cleaning: Cleaning, items: list[Item]) -> list[Chunk]:
+    return [prepare(items, cleaning)]
 
 
-def _prepare_shard(shard: Shard) -> list[Chunk]:
-    return [prepare(raw) for raw in _gather(shard())]
+def _prepare_shard(cleaning: Cleaning, shard: Shard) -> list[Chunk]:
+    return [prepare(items, cleaning) for items in _gather(shard())]
 
 
 def _ahead(work: Callable[[T], list[Chunk]], inputs: Iterable[T], workers: int) -> Iterator[Chunk]:

@@ -3,15 +3,17 @@
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from metadialog.datasets.chunks import Chunk, prepare_all
-from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.chunks import SHOWN, Chunk, prepare_all
+from metadialog.datasets.cleaning import Cleaning
+from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
 from metadialog.datasets.dialogues import Dialogues, DialogueStore, Integers
 from metadialog.datasets.seen import Seen
+from metadialog.datasets.twins import Twins
 from metadialog.errors import DataError
 
 
@@ -25,6 +27,10 @@ class Dropped:
         duplicates_within: dialogues that an earlier one of the same topic equals.
         duplicates_across: dialogues that an earlier one of another topic equals.
         topics: topics of which no dialogue was left, sorted.
+        one_speaker: dialogues in which one speaker alone has a turn.
+        one_sided: ids of some of these.
+        no_reply: dialogues without a reply of the speaker that `dataset.responses` names.
+        left_out: dialogues that the options of the data set leave out, by reason.
     """
 
     blank_turns: int
@@ -32,17 +38,26 @@ class Dropped:
     duplicates_within: int
     duplicates_across: int
     topics: tuple[str, ...]
+    one_speaker: int = 0
+    one_sided: tuple[str, ...] = ()
+    no_reply: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def dialogues(self) -> int:
         """Number of dialogues that were taken out."""
-        return self.short + self.duplicates_within + self.duplicates_across
+        cleaned = self.short + self.one_speaker + self.no_reply + self.duplicates_within + self.duplicates_across
+        return cleaned + sum(self.left_out.values())
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
         """Return each reason that applied, in words, with its count."""
+        named = f" ({', '.join(self.one_sided)}{', ...' if self.one_speaker > len(self.one_sided) else ''})"
         counts = (
+            *self.left_out.items(),
             ("turns of nothing but white space", self.blank_turns),
             ("dialogues of fewer than two turns", self.short),
+            (f"dialogues of one speaker alone{named}; dataset.one_speaker=keep keeps them", self.one_speaker),
+            ("dialogues without a reply of the speaker that dataset.responses names", self.no_reply),
             ("duplicates of a dialogue of the same topic", self.duplicates_within),
             ("duplicates of a dialogue of another topic", self.duplicates_across),
             ("topics without a dialogue left", len(self.topics)),
@@ -58,11 +73,14 @@ class Corpus:
         name: name of the data set.
         topics: the dialogues of each topic, in reading order; the topics sorted.
         dropped: what cleaning took out.
+        twins: rows of the store whose dialogue begins another one or is begun by one, int, `[twins, 2]`: the row,
+            and the first row of those that belong together.
     """
 
     name: str
     topics: Mapping[str, Dialogues]
     dropped: Dropped
+    twins: Integers = field(default_factory=lambda: np.empty((0, 2), np.int64), compare=False)
 
     @property
     def store(self) -> DialogueStore:
@@ -87,24 +105,33 @@ class Cleaner:
         """Begin with nothing; `name` is the data set's, for messages."""
         self._name = name
         self._counts: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+        self._one_sided: list[str] = []
         self._numbers: dict[str, int] = {}
         self._topic_of_row = array("i")
         self.starts = [0]
+        self.twins: Integers = np.empty((0, 2), np.int64)
 
     def clean(self, chunks: Iterable[Chunk]) -> Iterator[pa.RecordBatch]:
         """Yield what is left of each chunk, if anything is."""
-        with Seen() as seen:
+        with Seen() as seen, Twins() as twins:
             for chunk in chunks:
                 kept = self._places(chunk, seen)
+                ends = np.cumsum(np.diff(np.from_dlpack(chunk.dialogues.column("turns").offsets)) - MIN_TURNS)
+                for place in kept:
+                    starts = chunk.starts[(ends[place - 1] if place else 0) : ends[place]]
+                    twins.add(int.from_bytes(chunk.keys[place][:8], "little"), starts)
                 if kept:
                     whole = len(kept) == chunk.dialogues.num_rows
                     yield chunk.dialogues if whole else chunk.dialogues.take(pa.array(kept))
                     self.starts.append(self.starts[-1] + len(kept))
+            self.twins = twins.groups()
 
     def _places(self, chunk: Chunk, seen: Seen) -> list[int]:
         """Return the places of the dialogues of a chunk that no earlier one equals."""
-        self._counts["blank_turns"] += chunk.blank_turns
-        self._counts["short"] += chunk.short
+        self._counts.update(chunk.counts)
+        self._left_out.update(chunk.left_out)
+        self._one_sided = [*self._one_sided, *chunk.one_sided][:SHOWN]
         for name in chunk.topics:
             self._numbers.setdefault(name, len(self._numbers))
         topics = [self._numbers[topic] for topic in chunk.dialogues.column("topic").to_pylist()]
@@ -132,11 +159,16 @@ class Cleaner:
             duplicates_within=self._counts["duplicates_within"],
             duplicates_across=self._counts["duplicates_across"],
             topics=tuple(sorted(topic for topic, number in self._numbers.items() if not sizes[number])),
+            one_speaker=self._counts["one_speaker"],
+            one_sided=tuple(self._one_sided),
+            no_reply=self._counts["no_reply"],
+            left_out=dict(self._left_out),
         )
         if not self._topic_of_row:
+            why = "; ".join(f"{count} {reason}" for reason, count in dropped.reasons())
             raise DataError(
                 f"dataset {self._name}: no dialogue is left of {dropped.dialogues} read; "
-                f"it should hold dialogues of two turns or more"
+                f"it should hold dialogues of two turns or more{f' ({why})' if why else ''}"
             )
         ends = np.cumsum(sizes)
         spans = {
@@ -147,20 +179,21 @@ class Cleaner:
         return np.argsort(by_number, kind="stable"), spans, dropped
 
 
-def build_corpus(dialogues: Iterable[Dialogue], name: str) -> Corpus:
+def build_corpus(dialogues: Iterable[Dialogue], name: str, cleaning: Cleaning | None = None) -> Corpus:
     """Clean dialogues and gather them by topic, in memory.
 
-    Turns of nothing but white space go first, then dialogues of fewer than two turns, then duplicates (see
-    `Cleaner`).
+    Each is cleaned by itself (see `Cleaning`), then duplicates go (see `Cleaner`).
 
     Args:
         dialogues: read once, in order.
         name: name of the data set, for the corpus and its messages.
+        cleaning: how each is cleaned; None for the defaults.
 
     Raises:
         DataError: no dialogue is left; also whatever reading the dialogues raises.
     """
     cleaner = Cleaner(name)
-    store = DialogueStore.in_memory(list(cleaner.clean(prepare_all(dialogues))))
+    store = DialogueStore.in_memory(list(cleaner.clean(prepare_all(dialogues, cleaning or Cleaning()))))
     rows, spans, dropped = cleaner.result()
-    return Corpus(name, {topic: Dialogues(store, rows[start:end]) for topic, (start, end) in spans.items()}, dropped)
+    topics = {topic: Dialogues(store, rows[start:end]) for topic, (start, end) in spans.items()}
+    return Corpus(name, topics, dropped, cleaner.twins)

@@ -10,8 +10,10 @@
 
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
-from typing import Literal
+from typing import Literal, Unpack
 
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import LocalCopy, Root, inside, read_lines
@@ -35,17 +37,21 @@ SPEAKERS = ("A", "B")
 PUBLICATION = "DailyDialog, with dialogues_text.txt and dialogues_topic.txt"
 
 
-class DailyDialogDataset:
+class DailyDialogDataset(BaseDataset):
     """Everyday conversations of two people, "A" and "B", under the publishers' ten topics.
 
     A dialogue of a part whose text is not in `dialogues_text.txt` has the topic `(no topic)`.
     """
 
     source = "dailydialog"
-    paper_split: str | None = None
 
     def __init__(
-        self, *, root: Root | None, language: str, part: Literal["all", "train", "validation", "test"]
+        self,
+        *,
+        root: Root | None,
+        language: str,
+        part: Literal["all", "train", "validation", "test"],
+        **cleaning: Unpack[CleaningOptions],
     ) -> None:
         """Name the local copy, the language of the texts, and the part of the data set.
 
@@ -53,6 +59,7 @@ class DailyDialogDataset:
             ConfigError: the language is no code; a part is asked for in another language than English; the root
                 begins with the home of a user who has none.
         """
+        super().__init__(**cleaning)
         if part != "all" and language != "en":
             raise ConfigError(
                 f"dataset.part={part}: the parts are published in English, not for dataset.language={language}; "

@@ -11,10 +11,17 @@ MIN_TURNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One utterance."""
+    """One utterance.
+
+    Attributes:
+        speaker: who speaks it.
+        text: what is said.
+        reply: whether it is learned and scored as a reply; the first turn of a dialogue never is.
+    """
 
     speaker: str
     text: str
+    reply: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,18 @@ class Dialogue:
     id: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A dialogue that the options of a data set leave out, so that it can be counted.
+
+    Attributes:
+        reason: why, in the plural, with the option that keeps it, such as "dialogues of several domains
+            (dataset.multi_domain=true keeps them)".
+    """
+
+    reason: str
+
+
 class Dataset(Protocol):
     """What `conf/dataset/*.yaml` names: files in, dialogues out.
 
@@ -43,12 +62,16 @@ class Dataset(Protocol):
         name: what the data set is called in records and messages.
         language: the ISO 639 code of its texts (`en`, `zh`), by which metrics tokenise.
         paper_split: name of the split of its topics that papers use (`metadialog.splits.paper`); None if
-            they use none.
+            they use none (an attribute will do).
     """
 
     name: str
     language: str
-    paper_split: str | None
+
+    @property
+    def paper_split(self) -> str | None:
+        """Name of the split of the topics that papers use."""
+        ...
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the dialogues in a fixed order.
@@ -59,8 +82,26 @@ class Dataset(Protocol):
         ...
 
 
-Shard = Callable[[], Iterator[Dialogue]]
+@runtime_checkable
+class Requested(Protocol):
+    """A data set that holds dialogues for test specifications beside those that it is trained on."""
+
+    def requested(self) -> Iterator[Dialogue]:
+        """Read all dialogues that a specification may name."""
+        ...
+
+
+Shard = Callable[[], Iterator[Dialogue | LeftOut]]
 """Reads a part of a data set."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A data set that says which dialogues its options leave out."""
+
+    def read(self) -> Iterator[Dialogue | LeftOut]:
+        """Read what `dialogues` reads, and what it leaves out."""
+        ...
 
 
 @runtime_checkable

@@ -20,7 +20,9 @@ SCHEMA = pa.schema(
     {
         "id": pa.string(),
         "topic": pa.string(),
-        "turns": pa.list_(pa.struct({"speaker": pa.string(), "text": pa.string(), "words": pa.int32()})),
+        "turns": pa.list_(
+            pa.struct({"speaker": pa.string(), "text": pa.string(), "words": pa.int32(), "reply": pa.bool_()})
+        ),
     }
 )
 
@@ -42,23 +44,20 @@ class Lengths:
     words: Integers
 
 
-def lay_out(
-    ids: Sequence[str], topics: Sequence[str], lengths: Sequence[int], speakers: Sequence[str], texts: Sequence[str]
-) -> pa.RecordBatch:
-    """Return dialogues in columns, as in `SCHEMA`.
-
-    Args:
-        ids: of each dialogue.
-        topics: of each dialogue.
-        lengths: turns of each dialogue.
-        speakers: of each turn, dialogue after dialogue.
-        texts: of each turn.
-    """
-    counts = [len(words(text)) for text in texts]
-    columns = [pa.array(speakers, pa.string()), pa.array(texts, pa.string()), pa.array(counts, pa.int32())]
-    turns = pa.StructArray.from_arrays(columns, ["speaker", "text", "words"])
-    listed = pa.ListArray.from_arrays(pa.array(accumulate(lengths, initial=0), pa.int32()), turns)
-    return pa.record_batch([pa.array(ids, pa.string()), pa.array(topics, pa.string()), listed], schema=SCHEMA)
+def lay_out(dialogues: Sequence[Dialogue]) -> pa.RecordBatch:
+    """Return dialogues in columns, as in `SCHEMA`."""
+    turns = [turn for dialogue in dialogues for turn in dialogue.turns]
+    columns = {
+        "speaker": pa.array([turn.speaker for turn in turns], pa.string()),
+        "text": pa.array([turn.text for turn in turns], pa.string()),
+        "words": pa.array([len(words(turn.text)) for turn in turns], pa.int32()),
+        "reply": pa.array([turn.reply for turn in turns], pa.bool_()),
+    }
+    offsets = pa.array(accumulate((len(dialogue.turns) for dialogue in dialogues), initial=0), pa.int32())
+    listed = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([*columns.values()], [*columns]))
+    ids = pa.array([dialogue.id for dialogue in dialogues], pa.string())
+    topics = pa.array([dialogue.topic for dialogue in dialogues], pa.string())
+    return pa.record_batch([ids, topics, listed], schema=SCHEMA)
 
 
 class DialogueStore:
@@ -141,22 +140,15 @@ class Dialogues(Sequence[Dialogue]):
         """Return dialogues held in memory; what is of this type already comes back as it is.
 
         Raises:
-            DataError: a dialogue has fewer than two turns.
+            DataError: a dialogue has no response: no turn beyond the first that is a reply.
         """
         if isinstance(dialogues, cls):
             return dialogues
         listed = list(dialogues)
         for dialogue in listed:
-            if len(dialogue.turns) < MIN_TURNS:
+            if not any(turn.reply for turn in dialogue.turns[1:]):
                 raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")
-        batch = lay_out(
-            [dialogue.id for dialogue in listed],
-            [dialogue.topic for dialogue in listed],
-            [len(dialogue.turns) for dialogue in listed],
-            [turn.speaker for dialogue in listed for turn in dialogue.turns],
-            [turn.text for dialogue in listed for turn in dialogue.turns],
-        )
-        return cls(DialogueStore.in_memory([batch]), np.arange(len(listed)))
+        return cls(DialogueStore.in_memory([lay_out(listed)]), np.arange(len(listed)))
 
     def __len__(self) -> int:
         """Return the number of dialogues."""
@@ -213,9 +205,9 @@ def _dialogue(batch: pa.RecordBatch, place: int) -> Dialogue:
     turns = batch.column("turns")
     start, end = turns.offsets[place].as_py(), turns.offsets[place + 1].as_py()
     spoken = turns.values.slice(start, end - start)
-    speakers, texts = spoken.field("speaker").to_pylist(), spoken.field("text").to_pylist()
+    columns = (spoken.field(name).to_pylist() for name in ("speaker", "text", "reply"))
     return Dialogue(
         topic=batch.column("topic")[place].as_py(),
-        turns=tuple(map(Turn, speakers, texts)),
+        turns=tuple(map(Turn, *columns)),
         id=batch.column("id")[place].as_py(),
     )

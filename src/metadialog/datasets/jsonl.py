@@ -18,10 +18,12 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated, BinaryIO, Unpack, cast
 
 from annotated_types import MinLen
 
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
@@ -35,20 +37,19 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-class JsonlDataset:
+class JsonlDataset(BaseDataset):
     """Dialogues of one JSON Lines file, after which the data set is called.
 
     The module's docstring describes the format.
     """
 
-    paper_split: str | None = None
-
-    def __init__(self, *, path: Annotated[str, MinLen(1)], language: str) -> None:
+    def __init__(self, *, path: Annotated[str, MinLen(1)], language: str, **cleaning: Unpack[CleaningOptions]) -> None:
         """Name the file and its language; it is opened when the dialogues are read.
 
         Raises:
             ConfigError: the path begins with the home of a user who has none; the language is no code.
         """
+        super().__init__(**cleaning)
         self._path = expand(path, "dataset.path")
         self.language = check_language(language)
         self.name = self._path.name.removesuffix(".gz").removesuffix(".jsonl")

@@ -10,8 +10,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
-from typing import Literal
+from typing import Literal, Unpack
 
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.local import LocalCopy, Root, inside, listing
 from metadialog.datasets.records import Records
@@ -21,6 +23,7 @@ SPEAKERS = ("bot", "user")
 PUBLICATION = "MetaLWOz, with dialogues/*.txt and tasks.txt, or with metalwoz-v1.zip"
 ARCHIVES = ("metalwoz-v1.zip", "dstc8_metalwoz_heldout.zip")
 EVALUATION = "metalwoz-test-v1.zip"
+MULTIWOZ = "dstc8_multiwoz2.0.zip"
 HELD_OUT = "heldout"
 
 
@@ -38,7 +41,7 @@ class _Task:
     domain: str
 
 
-class MetaLwozDataset:
+class MetaLwozDataset(BaseDataset):
     """Dialogues of two people, one of whom plays a bot ("bot") and begins, the other its user ("user").
 
     The topic is the domain, such as `ALARM_SET`, or the task with its domain, such as `ALARM_SET 29499a5b`. Those
@@ -49,12 +52,15 @@ class MetaLwozDataset:
     source = "metalwoz"
     language = "en"
 
-    def __init__(self, *, root: Root | None, topic: Literal["domain", "task"]) -> None:
+    def __init__(
+        self, *, root: Root | None, topic: Literal["domain", "task"], **cleaning: Unpack[CleaningOptions]
+    ) -> None:
         """Name the local copy and what a topic is.
 
         Raises:
             ConfigError: the root begins with the home of a user who has none.
         """
+        super().__init__(**cleaning)
         self._copy = LocalCopy(root, PUBLICATION)
         self._topic = topic
         self.paper_split: str | None = f"metalwoz-{topic}"
@@ -67,16 +73,42 @@ class MetaLwozDataset:
         """
         seen: dict[str, str] = {}
         for top in _tops(self._copy):
-            tasks = _tasks(top / "tasks.txt")
             part = f"{HELD_OUT} " if ARCHIVES[-1].removesuffix(".zip") in str(top) else ""
-            for where, record in _records(top):
-                if record.task_id not in tasks:
-                    raise DataError(f"{where}: task_id {record.task_id!r} is not in tasks.txt; it should be")
-                if record.id in seen:
-                    raise DataError(f"{where}: id {record.id!r} is that of {seen[record.id]}; each should be its own")
-                seen[record.id] = where
-                topic = part + (record.domain if self._topic == "domain" else f"{record.domain} {record.task_id}")
-                yield Dialogue(" ".join(topic.split()), _turns(record), record.id)
+            for where, dialogue in read_folder(top, self._topic, part):
+                if dialogue.id in seen:
+                    raise DataError(
+                        f"{where}: id {dialogue.id!r} is that of {seen[dialogue.id]}; each should be its own"
+                    )
+                seen[dialogue.id] = where
+                yield dialogue
+
+    def requested(self) -> Iterator[Dialogue]:
+        """Read all dialogues, and those of MultiWOZ that the evaluation's archive holds: it specifies both."""
+        yield from self.dialogues()
+        found = self._copy.find(MULTIWOZ, EVALUATION)
+        if found is not None and found.name == EVALUATION:
+            found = inside(found) / MULTIWOZ
+        if found is not None and found.is_file():
+            yield from (dialogue for _, dialogue in read_folder(inside(found)))
+
+
+def read_folder(top: Traversable, topic: str = "domain", prefix: str = "") -> Iterator[tuple[str, Dialogue]]:
+    """Yield the dialogues of a folder that holds `dialogues` and `tasks.txt`, each with its file and line.
+
+    Args:
+        top: the folder, or the inside of an archive.
+        topic: `domain` or `task`.
+        prefix: what stands before the topics.
+
+    Raises:
+        DataError: a file is missing or malformed; the message names it and the line.
+    """
+    tasks = _tasks(top / "tasks.txt")
+    for where, record in _records(top):
+        if record.task_id not in tasks:
+            raise DataError(f"{where}: task_id {record.task_id!r} is not in tasks.txt; it should be")
+        name = prefix + (record.domain if topic == "domain" else f"{record.domain} {record.task_id}")
+        yield where, Dialogue(" ".join(name.split()), _turns(record), record.id)
 
 
 def _records(top: Traversable) -> Iterator[tuple[str, _Record]]:

@@ -1,6 +1,7 @@
 """Which dialogues of PersonaChat are of the same persona."""
 
 import pickle
+import re
 from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from io import BytesIO
@@ -42,30 +43,83 @@ def shared_groups(personas: Sequence[Persona]) -> list[int]:
     return [numbers.setdefault(root(place), len(numbers) + 1) for place in range(len(personas))]
 
 
-def paml_groups(personas: Sequence[Persona], file: Traversable) -> list[int]:
+def paml_groups(personas: Sequence[Persona], file: Traversable) -> list[int | None]:
     """Number personas by a map of PAML's: a pickle of `{number: [sorted sentences, ...]}`.
 
-    As there, a persona that the map does not have is of number 0.
+    The maps were made for the original PersonaChat, in which there are no contractions ("i am"); ConvAI2 has them
+    ("i'm"). So sentences are compared as `spelling` leaves them.
+
+    Returns:
+        The number of each persona; None for one that the map does not have.
 
     Raises:
         DataError: the file cannot be read, or holds anything else.
     """
-    numbers: dict[tuple[str, ...], int] = {}
+    numbers: dict[frozenset[str], int] = {}
     try:
         content = _Plain(BytesIO(read_bytes(file))).load()
         for number, known in content.items():
             for sentences in known:
-                numbers[tuple(map(str, sentences))] = int(number)
+                numbers[frozenset(map(spelling, map(str, sentences)))] = int(number)
     except DataError:
         raise
     except Exception as error:  # whatever a broken pickle may lead to
         problem = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{file}: is no map of personas: {problem}; it should be that of PAML's repository") from error
-    return [numbers.get(tuple(sorted(persona)), 0) for persona in personas]
+    return [numbers.get(frozenset(map(spelling, persona))) for persona in personas]
+
+
+def spelling(sentence: str) -> str:
+    """Return what two spellings of a sentence share: no contractions, apostrophes or punctuation."""
+    words = " ".join(re.findall(r"[\w']+", sentence.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")))
+    for pattern, whole in _CONTRACTIONS:
+        words = pattern.sub(whole, words)
+    return "".join(words.replace("'", "").split())
+
+
+_CONTRACTIONS = [
+    (re.compile(rf"{short}\b"), whole)
+    for short, whole in (
+        (r"\bwon't", "will not"),
+        (r"\b(?:can't|cannot)", "can not"),
+        ("n't", " not"),
+        (r"\bi(?:'| )m", "i am"),
+        ("(?:'| )ve", " have"),
+        ("(?:'| )re", " are"),
+        ("(?:'| )ll", " will"),
+        ("(?:'| )d", " would"),
+        ("(?:'| )s", " is"),
+    )
+]
 
 
 class _Plain(pickle.Unpickler):
-    """Reads lists, dictionaries, texts and numbers alone: nothing in the file can be called."""
+    """Reads lists, dictionaries, texts and numbers, numpy's among them; nothing else in the file can be called."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        if name == "scalar" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            return _scalar
+        if (module, name) == ("numpy", "dtype"):
+            return _Integers
         raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+class _Integers:
+    """Stands for a `numpy.dtype` of whole numbers, such as `i4`."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if not re.fullmatch("[iu][1248]", code):
+            raise pickle.UnpicklingError(f"it holds numbers of the kind {code!r:.20}")
+        self.signed = code[0] == "i"
+        self.size = int(code[1])
+        self.big = False
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        self.big = state[1] == ">"
+
+
+def _scalar(kind: object, content: object) -> int:
+    """Return a number, as `numpy.core.multiarray.scalar` would."""
+    if not isinstance(kind, _Integers) or not isinstance(content, bytes) or len(content) != kind.size:
+        raise pickle.UnpicklingError("it holds a number that is none")
+    return int.from_bytes(content, "big" if kind.big else "little", signed=kind.signed)

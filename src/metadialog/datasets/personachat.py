@@ -1,36 +1,44 @@
 """PersonaChat (Zhang et al. 2018) in the format of ConvAI2, with personas for topics as in PAML.
 
-`train_self_original.txt`, `valid_self_original.txt` and `test_self_original.txt`:
+`train_self_original.txt`, `valid_self_original.txt` and `test_self_original.txt`, also as `..._no_cands.txt` (without
+candidates) or `train_both_original.txt` and so on (with the persona of the other one):
 
     1 your persona: i like to remodel homes.
     2 your persona: i like to go hunting.
     3 hi , how are you today ?<TAB>i am spending time with my 4 sisters , what are you up to<TAB><TAB>one|two|...
 
-The numbers begin anew with each dialogue. A line holds what the other one says, the reply of the one with the
-persona, nothing or a reward, and candidates of the reply.
+(`partner's persona: ...` is passed over.) The numbers begin anew with each dialogue. A line holds what the other one
+says, the reply of the one with the persona, nothing or a reward, and candidates of the reply.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources.abc import Traversable
-from typing import Literal
+from typing import Literal, Unpack
 
-from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
+from metadialog.datasets.dialogue import Dialogue, LeftOut, Turn
 from metadialog.datasets.local import LocalCopy, Root, read_lines
 from metadialog.datasets.persona_groups import Persona, exact_groups, paml_groups, shared_groups
 from metadialog.errors import DataError
 
-FILES = {part: f"{part}_self_original.txt" for part in ("train", "valid", "test")}
+FILES = {
+    part: tuple(f"{part}_{shown}_original{cut}.txt" for shown in ("self", "both") for cut in ("", "_no_cands"))
+    for part in ("train", "valid", "test")
+}
 SPEAKERS = ("partner", "persona")
+UNKNOWN = "dialogues whose persona PAML's map does not have; dataset.personas=shared keeps them"
 PUBLICATION = "ConvAI2, with train_self_original.txt, valid_self_original.txt or test_self_original.txt"
 
 _LINE = re.compile(r"(\d{1,9}) (.*)", re.DOTALL)
 _PERSONA = "your persona: "
+_PARTNER = "partner's persona: "
 _SILENCE = re.compile(r"__ ?SILENCE ?__")
 _LAYOUT = "it should be 'NUMBER your persona: SENTENCE', or 'NUMBER TEXT<TAB>REPLY' and candidates"
 
 
-class PersonaChatDataset:
+class PersonaChatDataset(BaseDataset):
     """Dialogues with one who has a persona ("persona"), under that persona.
 
     A dialogue shows three to five sentences of a persona. Which dialogues are of the same one is up to `personas`:
@@ -38,7 +46,7 @@ class PersonaChatDataset:
     - `shared`: those whose personas share two sentences or more, directly or by way of others;
     - `exact`: those with the same sentences;
     - `paml`: as in the files `train_persona_map` and so on of PAML's repository, which lie beside the texts;
-      with them there are 1,137, 99 and 100 personas of two dialogues or more.
+      with them there are 1,137, 99 and 100 personas of two dialogues or more in the original PersonaChat.
 
     A topic is called by the file, a number and a sentence, such as `train 0007 i like to go hunting`.
     """
@@ -46,42 +54,67 @@ class PersonaChatDataset:
     name = "personachat"
     source = "personachat"
     language = "en"
-    paper_split: str | None = "personachat"
 
-    def __init__(self, *, root: Root | None, personas: Literal["shared", "exact", "paml"]) -> None:
+    def __init__(
+        self, *, root: Root | None, personas: Literal["shared", "exact", "paml"], **cleaning: Unpack[CleaningOptions]
+    ) -> None:
         """Name the local copy, and what counts as one persona.
 
         Raises:
             ConfigError: the root begins with the home of a user who has none.
         """
+        super().__init__(**cleaning)
         self._copy = LocalCopy(root, PUBLICATION)
         self._personas = personas
 
-    def dialogues(self) -> Iterator[Dialogue]:
+    @property
+    def paper_split(self) -> str | None:  # type: ignore[override]
+        """That of PAML, or the nearest to it where there is no test file: ConvAI2 has none."""
+        try:
+            published = self._copy.path is None or self._copy.find(*FILES["test"]) is not None
+        except DataError:  # there is no copy; who reads it says so
+            published = True
+        return "personachat" if published else "personachat-convai2"
+
+    def read(self) -> Iterator[Dialogue | LeftOut]:
         """Read the files in the order train, valid, test, of those that are there.
 
         Raises:
             DataError: a file is missing or malformed; the message names it and the line.
         """
-        if self._copy.find(*FILES.values()) is None:
-            self._copy.need(*FILES.values())
-        for part, name in FILES.items():
-            file = self._copy.find(name)
-            if file is not None:
-                yield from self._part(part, file)
+        files = {part: file for part, names in FILES.items() if (file := self._copy.find(*names)) is not None}
+        if not files:
+            self._copy.need(*(names[0] for names in FILES.values()))
+        for part, file in files.items():
+            yield from self._part(part, file)
 
-    def _part(self, part: str, file: Traversable) -> Iterator[Dialogue]:
+    def _part(self, part: str, file: Traversable) -> Iterator[Dialogue | LeftOut]:
         read = list(_read(file))
         groups = self._groups(part, [persona for _, persona, _ in read])
         sentences: dict[int, str] = {}
         for (line, persona, turns), group in zip(read, groups, strict=True):
+            if group is None:
+                yield LeftOut(UNKNOWN)
+                continue
             sentence = sentences.setdefault(group, persona[0])
             yield Dialogue(f"{part} {group:04} {sentence}", turns, f"{file.name}:{line}")
 
-    def _groups(self, part: str, personas: list[Persona]) -> list[int]:
-        if self._personas == "paml":
-            return paml_groups(personas, self._copy.need(f"{part}_persona_map"))
-        return (exact_groups if self._personas == "exact" else shared_groups)(personas)
+    def _groups(self, part: str, personas: list[Persona]) -> Sequence[int | None]:
+        """Number the personas of a part.
+
+        Raises:
+            DataError: the map of PAML's does not fit: most personas are not in it.
+        """
+        if self._personas != "paml":
+            return (exact_groups if self._personas == "exact" else shared_groups)(personas)
+        file = self._copy.need(f"{part}_persona_map")
+        groups = paml_groups(personas, file)
+        if 2 * groups.count(None) > len(groups):
+            raise DataError(
+                f"{file}: has no number for the persona of {groups.count(None)} of {len(groups)} dialogues; it should "
+                f"be the map of {part}, or choose dataset.personas=shared"
+            )
+        return groups
 
 
 def _read(file: Traversable) -> Iterator[tuple[int, Persona, tuple[Turn, ...]]]:
@@ -98,6 +131,8 @@ def _read(file: Traversable) -> Iterator[tuple[int, Persona, tuple[Turn, ...]]]:
         if place != expected:
             raise DataError(f"{where}: has the number {place}; it should be {expected}, or 1 for a new dialogue")
         expected += 1
+        if content.startswith(_PARTNER):
+            continue
         if content.startswith(_PERSONA):
             persona.append(_sentence(content, where))
         else:

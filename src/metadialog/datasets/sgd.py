@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources.abc import Traversable
-from typing import Literal
+from typing import Literal, Unpack
 
-from metadialog.datasets.dialogue import Dialogue, Shard, Turn
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
+from metadialog.datasets.dialogue import Dialogue, LeftOut, Shard, Turn
 from metadialog.datasets.local import LocalCopy, Root, listing
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
 FOLDERS = ("train", "dev", "test")
 SPEAKERS = {"USER": "user", "SYSTEM": "system"}
+SEVERAL = "dialogues of several domains; dataset.multi_domain=true keeps them"
 PUBLICATION = "Schema-Guided Dialogue, with the folders train, dev and test of dialogues_*.json"
 
 
@@ -42,7 +45,7 @@ class _Service:
     service_name: str
 
 
-class SgdDataset:
+class SgdDataset(BaseDataset):
     """Dialogues of the folders `train`, `dev` and `test`, of those that are there.
 
     Dialogues of one domain have that domain for a topic, such as `Hotels`, or their service, such as
@@ -56,18 +59,26 @@ class SgdDataset:
     source = "sgd"
     language = "en"
 
-    def __init__(self, *, root: Root | None, topic: Literal["domain", "service"], multi_domain: bool) -> None:
+    def __init__(
+        self,
+        *,
+        root: Root | None,
+        topic: Literal["domain", "service"],
+        multi_domain: bool,
+        **cleaning: Unpack[CleaningOptions],
+    ) -> None:
         """Name the local copy and what a topic is.
 
         Raises:
             ConfigError: the root begins with the home of a user who has none.
         """
+        super().__init__(**cleaning)
         self._copy = LocalCopy(root, PUBLICATION)
         self._topic = topic
         self._multi_domain = multi_domain
         self.paper_split: str | None = f"sgd-{topic}"
 
-    def dialogues(self) -> Iterator[Dialogue]:
+    def read(self) -> Iterator[Dialogue | LeftOut]:
         """Read the folders in the order train, dev, test, and their files by name.
 
         Raises:
@@ -89,9 +100,9 @@ class SgdDataset:
             for file in _files(folder)
         ]
 
-    def _read(self, file: Traversable, services: set[str], folder: str) -> Iterator[Dialogue]:
+    def _read(self, file: Traversable, services: set[str], folder: str) -> Iterator[Dialogue | LeftOut]:
         for place, record in enumerate(_records().read(file)):
-            yield from self._dialogue(record, services, f"{file}: [{place}]", folder)
+            yield self._dialogue(record, services, f"{file}: [{place}]", folder)
 
     def _folders(self) -> list[Traversable]:
         found = [folder for name in FOLDERS if (folder := self._copy.find(name)) is not None and folder.is_dir()]
@@ -100,8 +111,8 @@ class SgdDataset:
             raise DataError(f"{self._copy.path}: {FOLDERS[0]} is not a folder; dataset.root should name {PUBLICATION}")
         return found
 
-    def _dialogue(self, record: _Record, services: set[str], where: str, folder: str) -> Iterator[Dialogue]:
-        """Yield the dialogue of a record, if it is to be taken.
+    def _dialogue(self, record: _Record, services: set[str], where: str, folder: str) -> Dialogue | LeftOut:
+        """Return the dialogue of a record, if it is to be taken.
 
         Raises:
             DataError: it names no service, one that the schema has not, or an unknown speaker.
@@ -113,10 +124,10 @@ class SgdDataset:
             raise DataError(f"{where}.services: {unknown[0]!r} is not in schema.json; it should be a service of it")
         domains = {service.split("_")[0] for service in record.services}
         if len(domains) > 1 and not self._multi_domain:
-            return
+            return LeftOut(SEVERAL)
         parts = domains if self._topic == "domain" else set(record.services)
         turns = tuple(Turn(_speaker(turn, where, i), turn.utterance) for i, turn in enumerate(record.turns))
-        yield Dialogue("+".join(sorted(parts)), turns, f"{folder}/{record.dialogue_id}")
+        return Dialogue("+".join(sorted(parts)), turns, f"{folder}/{record.dialogue_id}")
 
 
 @cache

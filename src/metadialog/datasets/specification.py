@@ -8,11 +8,12 @@ A test specification holds one JSON object a line, a submission one for each of 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.dialogue import Dataset, Dialogue, Requested, Turn
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
@@ -39,6 +40,12 @@ class Request:
     target: Dialogue
     dialogue_id: str
     turn: int
+
+
+def requested_dialogues(source: Dataset) -> Iterator[Dialogue]:
+    """Read all dialogues of a data set that a specification may name; their turns say which ones are replies."""
+    dialogues = source.requested() if isinstance(source, Requested) else source.dialogues()
+    return map(source.cleaning.mark, dialogues) if isinstance(source, BaseDataset) else dialogues
 
 
 def read_specification(path: Path, dialogues: Iterable[Dialogue]) -> list[Request]:

@@ -4,6 +4,7 @@ A folder with
 
 - `dialogues.arrow`: an Arrow file (IPC format) of the clean dialogues in reading order, as `dialogues.SCHEMA`;
 - `rows.npy`: the places of the dialogues in it, topic after topic, each in reading order;
+- `twins.npy`: which dialogues begin others (`Corpus.twins`);
 - `corpus.json`: the name, the topics with their sizes, where record batches begin, and what cleaning took out.
 """
 
@@ -21,6 +22,7 @@ from metadialog.datasets.dialogues import SCHEMA, Dialogues, DialogueStore
 
 DIALOGUES = "dialogues.arrow"
 ROWS = "rows.npy"
+TWINS = "twins.npy"
 CORPUS = "corpus.json"
 
 
@@ -42,6 +44,7 @@ def write_store(source: Dataset, folder: Path) -> None:
             out.write_batch(batch)
     rows, spans, dropped = cleaner.result()
     np.save(folder / ROWS, rows)
+    np.save(folder / TWINS, cleaner.twins)
     corpus = {"name": source.name, "topics": spans, "starts": cleaner.starts, "dropped": asdict(dropped)}
     (folder / CORPUS).write_text(json.dumps(corpus), encoding="utf-8")
 
@@ -52,5 +55,5 @@ def open_store(folder: Path) -> Corpus:
     store = DialogueStore(folder / DIALOGUES, corpus["starts"])
     rows = np.load(folder / ROWS, mmap_mode="r")  # [dialogues]
     topics = {topic: Dialogues(store, rows[start:end]) for topic, (start, end) in corpus["topics"].items()}
-    dropped = corpus["dropped"] | {"topics": tuple(corpus["dropped"]["topics"])}
-    return Corpus(corpus["name"], topics, Dropped(**dropped))
+    dropped = corpus["dropped"] | {name: tuple(corpus["dropped"][name]) for name in ("topics", "one_sided")}
+    return Corpus(corpus["name"], topics, Dropped(**dropped), np.load(folder / TWINS))

@@ -1,30 +1,43 @@
-"""Your own dialogues from a table, in CSV, TSV or Parquet: a row is a turn.
+"""Your own dialogues from a table, in CSV, TSV, Excel or Parquet: a row is a turn.
 
-The columns `dialogue_id`, `topic`, `speaker` and `text` have to be there, in any order; others are ignored. The
-rows of a dialogue stand together, in the order of its turns, and name one topic. The columns may be texts, or
-(but for `text`) whole numbers.
+The columns `dialogue_id`, `topic`, `speaker` and `text` may stand in any order, and may have other names that the
+option `columns` says; others are ignored. The rows of a dialogue stand together, in the order of its turns. Its id and
+its topic may stand in its first row alone. The columns may be texts, or (but for `text`) whole numbers.
+
+What separates the values of a text file is found in its first line: a comma, a semicolon (as Excel writes it in many
+countries), a tab or a bar. It is in UTF-8, or in UTF-16 with a byte order mark, unless the option `encoding` says
+another.
 """
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Unpack
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from annotated_types import MinLen
 
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
+from metadialog.datasets.rows import ENDINGS, Rows, check_encoding, open_rows
 from metadialog.errors import DataError
 
-COLUMNS = ("dialogue_id", "topic", "speaker", "text")
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-PARQUET = ".parquet"
+Column = Literal["dialogue_id", "topic", "speaker", "text"]
+COLUMNS: tuple[Column, ...] = ("dialogue_id", "topic", "speaker", "text")
+Columns = dict[Column, Annotated[str, MinLen(1)] | None]
 
-_BATCH = 10_000  # rows
+# Names that are taken for a column where no other is named, and there is one alone.
+SYNONYMS: Mapping[Column, tuple[str, ...]] = {
+    "dialogue_id": (
+        *("dialog_id", "conversation_id", "conv_id", "chat_id", "thread_id", "session_id", "ticket_id", "dialogue"),
+        *("dialog", "conversation", "chat", "thread", "session", "ticket", "id", "编号", "对话"),
+    ),
+    "topic": ("category", "domain", "subject", "intent", "label", "theme", "thema", "主题", "话题"),
+    "speaker": ("sender", "author", "from", "role", "who", "name", "user", "agent", "sprecher", "发言人", "说话人"),
+    "text": ("message", "utterance", "content", "body", "turn", "nachricht", "内容", "消息", "文本"),
+}
 
 
 class _Row(NamedTuple):
@@ -35,114 +48,145 @@ class _Row(NamedTuple):
     text: str
 
 
-class TableDataset:
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How a table is read; see `conf/dataset/table.yaml`."""
+
+    columns: Columns
+    encoding: str | None
+    quotes: bool
+    sheet: str | None
+
+
+class TableDataset(BaseDataset):
     """Dialogues of one table, after which the data set is called; the module's docstring describes it."""
 
-    paper_split: str | None = None
-
-    def __init__(self, *, path: Annotated[str, MinLen(1)], language: str) -> None:
-        """Name the file and its language; it is opened when the dialogues are read.
+    def __init__(
+        self,
+        *,
+        path: Annotated[str, MinLen(1)],
+        language: str,
+        columns: Columns | None = None,
+        encoding: Annotated[str, MinLen(1)] | None = None,
+        quotes: bool = True,
+        sheet: Annotated[str, MinLen(1)] | None = None,
+        **cleaning: Unpack[CleaningOptions],
+    ) -> None:
+        """Name the file, its language and its columns; it is opened when the dialogues are read.
 
         Raises:
-            ConfigError: the path begins with the home of a user who has none; the language is no code.
+            ConfigError: the path begins with the home of a user who has none; the language or the encoding is none.
         """
+        super().__init__(**cleaning)
         self._path = expand(path, "dataset.path")
         self.language = check_language(language)
+        self._options = TableOptions(columns or {}, check_encoding(encoding), quotes, sheet)
         self.name = self._path.stem
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the dialogues in the order of the file.
 
         Raises:
-            DataError: the file is missing or malformed; the message names it, the line (of a CSV or TSV file) or
-                row (of a Parquet file), and the remedy.
+            DataError: the file is missing or malformed; the message names it, the line (of a text file) or row, and
+                the remedy.
         """
-        seen: dict[str, str] = {}
-        for identifier, group in groupby(self._rows(), key=lambda row: row.dialogue_id):
-            rows = list(group)
-            if identifier in seen:
-                raise DataError(
-                    f"{rows[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
-                    f"of a dialogue should stand together"
-                )
-            seen[identifier] = rows[0].where.rpartition(":")[2]
-            yield _dialogue(rows)
-        if not seen:
-            raise DataError(f"{self._path}:1: holds no dialogue; it should have a row for each turn")
-
-    def _rows(self) -> Iterator[_Row]:
-        if self._path.suffix.lower() not in (*DELIMITERS, PARQUET):
-            endings = ", ".join((*DELIMITERS, PARQUET))
-            raise DataError(f"{self._path}: its format is not known; dataset.path should end in {endings}")
-        read = _read_parquet if self._path.suffix.lower() == PARQUET else _read_text
+        if self._path.suffix.lower() not in ENDINGS:
+            raise DataError(f"{self._path}: its format is not known; dataset.path should end in {', '.join(ENDINGS)}")
+        options = self._options
         try:
-            for where, values in read(self._path):
-                yield _row(where, values)
+            with open_rows(self._path, options.encoding, options.sheet, quotes=options.quotes) as rows:
+                yield from dialogues_of(rows, options.columns, str(self._path))
         except OSError as error:
             problem = " ".join(str(error.strerror or error).split())  # Parquet's are of several lines
             raise DataError(f"{self._path}: cannot be read: {problem}; dataset.path should name a table") from error
 
 
-def _read_text(path: Path) -> Iterator[tuple[str, Sequence[object]]]:
-    """Yield the rows of a CSV or TSV file below its header: where each ends, and its values of `COLUMNS`."""
-    with path.open("rb") as file:
-        reader = csv.reader(_decoded(path, file), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
-        try:
-            header = next(reader, [])
-            places = _places([name.strip() for name in header], f"{path}:1")
-            for row in reader:
-                where = f"{path}:{reader.line_num}"
-                if row and len(row) != len(header):
-                    raise DataError(f"{where}: has {len(row)} values; it should have {len(header)}, as the header has")
-                if row:
-                    yield where, [row[place] for place in places]
-        except csv.Error as error:
-            problem = str(error)
-            raise DataError(f'{path}:{reader.line_num}: not valid CSV: {problem}; quote texts with ""') from error
+def dialogues_of(rows: Rows, columns: Columns, path: str) -> Iterator[Dialogue]:
+    """Yield the dialogues of a table.
 
+    Args:
+        rows: of the table.
+        columns: names of its columns, where they are not those of `COLUMNS` or `SYNONYMS`.
+        path: of the table, for messages.
 
-def _decoded(path: Path, lines: Iterator[bytes]) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
+    Raises:
+        DataError: a column is not there, or a row is malformed.
+    """
+    places = find_columns(rows.header, columns, f"{path}:1" if rows.has_lines else path)
+    seen: dict[str, str] = {}
+    for identifier, group in groupby(_filled(rows, places), key=lambda row: row.dialogue_id):
+        found = list(group)
+        if identifier in seen:
             raise DataError(
-                f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8"
-            ) from error
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[str, Sequence[object]]]:
-    """Yield the rows of a Parquet file: where each is, and its values of `COLUMNS`."""
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            _places(file.schema_arrow.names, f"{path}")
-            for batch in file.iter_batches(_BATCH, columns=list(COLUMNS)):
-                for values in zip(*(batch.column(name).to_pylist() for name in COLUMNS), strict=True):
-                    number += 1
-                    yield f"{path}:{number}", values
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise DataError(f"{path}: not readable from row {number + 1} on: {problem}; it should be Parquet") from error
-
-
-def _places(names: Sequence[str], where: str) -> list[int]:
-    for name in COLUMNS:
-        if list(names).count(name) != 1:
-            raise DataError(
-                f"{where}: has {'no' if name not in names else 'more than one'} column {name!r}; "
-                f"it should have the columns {', '.join(COLUMNS)}"
+                f"{found[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
+                f"of a dialogue should stand together"
             )
-    return [list(names).index(name) for name in COLUMNS]
+        seen[identifier] = found[0].where.rpartition(":")[2]
+        yield _dialogue(found)
+    if not seen:
+        raise DataError(f"{path}:1: holds no dialogue; it should have a row for each turn")
 
 
-def _row(where: str, values: Sequence[object]) -> _Row:
+def find_columns(header: Sequence[str], columns: Columns, where: str) -> dict[Column, int]:
+    """Return the place of each column.
+
+    Raises:
+        DataError: one is not there, or there several times.
+    """
+    return {column: _place(header, column, columns.get(column), where) for column in COLUMNS}
+
+
+def _place(header: Sequence[str], column: Column, named: str | None, where: str) -> int:
+    wanted = named or column
+    if header.count(wanted) > 1:
+        raise DataError(f"{where}: has more than one column {wanted!r}; it should have one")
+    if wanted in header:
+        return header.index(wanted)
+    lower = [name.strip().casefold().replace(" ", "_") for name in header]
+    names = (wanted.casefold(),) if named else (column, *SYNONYMS[column])
+    for name in names:
+        if lower.count(name) == 1:
+            return lower.index(name)
+    there = f": it has {', '.join(map(repr, header[:12]))}" if any(header) else ""
+    raise DataError(
+        f"{where}: has no column {wanted!r}; it should have the columns {', '.join(COLUMNS)}, or dataset.columns "
+        f"should say what they are called, such as dataset.columns.{column}=NAME{there}"
+    )
+
+
+def _filled(rows: Rows, places: Mapping[Column, int]) -> Iterator[_Row]:
+    """Yield the rows, each with the id and the topic of its dialogue, which may stand in the first row alone."""
+    before: _Row | None = None
+    speakers: set[str] = set()
+    for where, values in rows:
+        given = {column: values[place] for column, place in places.items()}
+        if before is not None and _is_blank(given["dialogue_id"]):
+            given["dialogue_id"] = before.dialogue_id
+        if before is not None and _is_blank(given["topic"]) and str(given["dialogue_id"]).strip() == before.dialogue_id:
+            given["topic"] = before.topic
+        row = _row(where, given)
+        rows.check_quotes(values, where, places["topic"], row.topic, places["speaker"], speakers)
+        speakers.add(row.speaker)
+        before = row
+        yield row
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _row(where: str, values: Mapping[Column, object]) -> _Row:
     texts = []
-    for name, value in zip(COLUMNS, values, strict=True):
-        if isinstance(value, int) and not isinstance(value, bool) and name != "text":
+    for name in COLUMNS:
+        value = values[name]
+        if isinstance(value, float) and value.is_integer():  # as Excel has whole numbers
+            value = int(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
             texts.append(str(value))
         elif isinstance(value, str) and (value.strip() or name == "text"):
             texts.append(value if name == "text" else " ".join(value.split()))
+        elif value is None and name == "text":
+            texts.append("")
         else:
             raise DataError(f"{where}: {name} is {value!r:.40}; it should be a text that is not empty")
     return _Row(where, *texts)

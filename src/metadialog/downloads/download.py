@@ -64,7 +64,7 @@ def about(source: Source) -> str:
         source.title,
         f"  page:     {source.page}",
         f"  licence:  {source.licence}",
-        fill(source.citation, 110, initial_indent="  citation: ", subsequent_indent=" " * 12),
+        fill(source.citation, 110, initial_indent="  citation: ", subsequent_indent=" " * 12, break_on_hyphens=False),
         f"  from:     {addresses[0]}",
         *(f"            {address}" for address in addresses[1:]),
     ]

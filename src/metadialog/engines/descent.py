@@ -1,7 +1,6 @@
 """Adaptation where values alone are wanted: descent on a copy of the model."""
 
-import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -10,14 +9,24 @@ from metadialog.engines.base import InnerLoop, Objective
 from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch
 from metadialog.inner.base import Memory
+from metadialog.models.parts import copy_apart
 
 
-def descend(model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
+def descend(
+    model: nn.Module, objective: Objective, support: Batch | Sequence[Batch], inner: InnerLoop
+) -> Iterator[nn.Module]:
     """Yield a copy of the model after 0, 1, ..., `inner.steps` inner steps: `Engine.adapt` of every engine.
 
     No graph is kept, so memory does not grow with the number of steps.
+
+    Args:
+        model: where the descent starts.
+        objective: the loss, where the inner loop has none of its own.
+        support: the set that every step descends on, or one for each step.
+        inner: the inner loop.
     """
-    adapted = copy.deepcopy(model)
+    of_step = [support] * inner.steps if isinstance(support, Batch) else support
+    adapted = copy_apart(model)
     parameters = {name: p for name, p in adapted.named_parameters() if p.requires_grad and inner.adapts(name)}
     # Where they began is needed only to be drawn back to it.
     start = {name: p.detach().clone() for name, p in parameters.items()} if inner.rule.weight_decay else {}
@@ -26,7 +35,7 @@ def descend(model: nn.Module, objective: Objective, support: Batch, inner: Inner
     for step in range(inner.steps):
         # cuDNN is off for all algorithms of a comparison, as the meta-gradient has to do without it.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            _, gradients = support_gradients(adapted, parameters, objective, support, inner, create_graph=False)
+            _, gradients = support_gradients(adapted, parameters, objective, of_step[step], inner, create_graph=False)
         with torch.no_grad():
             rates = {name: inner.rate(name, step) for name in gradients}
             changes, memory = inner.rule.changes(parameters, gradients, rates, memory)

@@ -16,6 +16,7 @@ from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexit
 from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.generation.base import Generation
 from metadialog.metrics.quality import ReplyQuality, reply_quality
+from metadialog.models.context import InContext
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 
@@ -157,7 +158,16 @@ def _record(
         rate=rate,
         selected=selected,
         **({} if quality is None else asdict(quality)),
+        **_prompt(model),
     )
+
+
+def _prompt(model: nn.Module) -> dict[str, int]:
+    """Return what a record says of the support dialogues in a model's prompt, if it has any there."""
+    if not isinstance(model, InContext):
+        return {}
+    shown = model.shown
+    return {"in_prompt": shown.dialogues, "left_out": shown.left_out, "prompt_tokens": len(shown.tokens)}
 
 
 def generate_replies(

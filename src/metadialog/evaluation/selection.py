@@ -2,17 +2,17 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode
 from metadialog.evaluation.scoring import evaluation_mode, score
+from metadialog.runs import schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,10 @@ def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float
 
 
 def read_selection(path: Path) -> Selection:
-    """Read what `Selection.to_json` has written."""
-    content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return Selection(tuple(Measured(**point) for point in content["grid"]), content["episodes"])
+    """Read what `Selection.to_json` has written.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    content = schemas.read_selection(path)
+    return Selection(tuple(Measured(**point.model_dump()) for point in content.grid), content.episodes)

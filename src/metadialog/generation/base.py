@@ -1,15 +1,32 @@
 """From prompts to replies: what every way of generating shares."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from metadialog.episodes import PAD_ID
-from metadialog.models.protocol import DialogueModel, as_dialogue_model
+from metadialog.models.protocol import DialogueModel
 from metadialog.models.recurrence import State
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A reply, and what it is worth.
+
+    Attributes:
+        tokens: its token ids, without the one that ends it.
+        log_probability: of these tokens, and of the end if it has come to one, nats, as they were chosen from: without
+            what is forbidden, and by the rules.
+        score: what replies are ordered by, the higher the better.
+    """
+
+    tokens: list[int]
+    log_probability: float
+    score: float
 
 
 class Generation(Protocol):
@@ -38,6 +55,18 @@ class Generation(Protocol):
         Raises:
             ValueError: a prompt is empty.
         """
+        ...
+
+    def n_best(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        end_id: int,
+        forbidden: Sequence[int],
+        generator: torch.Generator | None,
+        count: int,
+    ) -> list[list[Hypothesis]]:
+        """Return up to so many different replies to each prompt, the best first; see `generate`."""
         ...
 
 
@@ -82,41 +111,3 @@ def forbid(logits: Tensor, forbidden: Sequence[int]) -> Tensor:
     logits = logits.nan_to_num()
     logits[..., list(forbidden)] = -torch.inf
     return logits
-
-
-def extend(
-    model: nn.Module,
-    prompts: Sequence[Sequence[int]],
-    end_id: int,
-    forbidden: Sequence[int],
-    max_tokens: int,
-    choose: Callable[[Tensor], Tensor],
-) -> list[list[int]]:
-    """Extend each prompt token by token until it ends.
-
-    Args:
-        model: as in `Generation.generate`, like what follows.
-        prompts: token ids.
-        end_id: ends a reply.
-        forbidden: tokens that are never generated.
-        max_tokens: longest reply.
-        choose: from logits `[batch, vocab]` to tokens `[batch]`.
-    """
-    replies: list[list[int]] = [[] for _ in prompts]
-    if not prompts:
-        return replies
-    with inference(model):
-        speaker = as_dialogue_model(model)
-        logits, state = read_prompts(speaker, prompts, next(model.parameters()).device)
-        open_rows = set(range(len(prompts)))
-        for length in range(1, max_tokens + 1):
-            tokens = choose(forbid(logits, forbidden))
-            for row, token in enumerate(tokens.tolist()):
-                if token == end_id:
-                    open_rows.discard(row)
-                elif row in open_rows:
-                    replies[row].append(token)
-            if not open_rows or length == max_tokens:
-                break
-            logits, state = speaker.step(tokens, state)
-    return replies

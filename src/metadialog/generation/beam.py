@@ -1,37 +1,62 @@
 """Beam search: several hypotheses at once, and the best of those that ended."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
-from torch import nn
+from torch import Tensor, nn
 
-from metadialog.generation.base import forbid, inference, read_prompts
+from metadialog.generation.base import Hypothesis, forbid, inference, read_prompts
+from metadialog.generation.rules import Rules
 from metadialog.models.protocol import as_dialogue_model
+from metadialog.options import FROM_YAML, Options
 
 
-class Beam:
+@dataclass(slots=True)
+class _Search:
+    """The search for a reply to one prompt.
+
+    Attributes:
+        alive: hypotheses that go on, each with its total log-probability, nats.
+        ended: those that have ended, the best of them.
+        done: whether the search is over.
+    """
+
+    alive: list[tuple[float, list[int]]] = field(default_factory=lambda: [(0.0, [])])
+    ended: list[Hypothesis] = field(default_factory=list)
+    done: bool = False
+
+
+class Beam(Options):
     """Keep the best hypotheses by total log-probability; return the best by `log p / length ** length_penalty`.
 
-    A hypothesis that ends keeps its place in the beam, so one beam is greedy search. The length counts the end.
+    At each token the best `beams` continuations are looked at: those of them that end are finished, and as many others
+    as there are beams go on. So the beam keeps its width after a hypothesis has ended. The search is over when there
+    are `beams` finished hypotheses and none that goes on is better, as it is, than the worst of them (Wu et al. 2016,
+    arXiv:1609.08144, section 7, without its coverage). One beam is greedy search. The length counts the end.
 
     Args:
         max_tokens: longest reply.
         beams: hypotheses that are kept.
         length_penalty: 0 takes the log-probability as it is; 1 divides it by the length.
+        min_tokens: shortest reply.
+        repetition_penalty: see `Rules`; 1 for none.
+        no_repeat_ngrams: see `Rules`; 0 for no limit.
     """
 
-    def __init__(
-        self,
-        *,
-        max_tokens: Annotated[int, Gt(0)],
-        beams: Annotated[int, Gt(0)],
-        length_penalty: Annotated[float, Ge(0)],
-    ) -> None:
-        self.max_tokens = max_tokens
-        self.beams = beams
-        self.length_penalty = length_penalty
+    max_tokens: Annotated[int, Gt(0)] = FROM_YAML
+    beams: Annotated[int, Gt(0)] = FROM_YAML
+    length_penalty: Annotated[float, Ge(0)] = FROM_YAML
+    min_tokens: Annotated[int, Ge(0)] = 0
+    repetition_penalty: Annotated[float, Gt(0)] = 1.0
+    no_repeat_ngrams: Annotated[int, Ge(0)] = 0
+
+    @property
+    def rules(self) -> Rules:
+        """What a reply may go on with."""
+        return Rules(self.min_tokens, self.repetition_penalty, self.no_repeat_ngrams)
 
     def generate(
         self,
@@ -39,42 +64,83 @@ class Beam:
         prompts: Sequence[Sequence[int]],
         end_id: int,
         forbidden: Sequence[int],
-        generator: torch.Generator | None,  # noqa: ARG002 - nothing is drawn
+        generator: torch.Generator | None,
     ) -> list[list[int]]:
         """Generate a reply to each prompt; see `Generation.generate`."""
-        with inference(model):
-            return [self._search(model, prompt, end_id, forbidden) for prompt in prompts]
+        return [best[0].tokens for best in self.n_best(model, prompts, end_id, forbidden, generator, 1)]
 
-    def _search(self, model: nn.Module, prompt: Sequence[int], end_id: int, forbidden: Sequence[int]) -> list[int]:
-        speaker = as_dialogue_model(model)
-        logits, state = read_prompts(speaker, [prompt], next(model.parameters()).device)
-        alive: list[tuple[float, list[int]]] = [(0.0, [])]  # total log-probability, tokens
-        ended: list[tuple[float, list[int]]] = []  # normalised score, tokens
-        for length in range(1, self.max_tokens + 1):
-            log_p = forbid(logits, forbidden).log_softmax(-1)  # [alive, vocab]
-            totals = log_p + log_p.new_tensor([total for total, _ in alive])[:, None]  # [alive, vocab]
-            possible = int(totals.isfinite().sum())  # a small vocabulary may have fewer than there is room for
-            room = min(self.beams - len(ended), possible)
-            best = totals.flatten().topk(room)
-            parents: list[int] = []
-            going_on: list[tuple[float, list[int]]] = []
-            for total, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-                parent, token = divmod(place, log_p.shape[-1])
-                tokens = alive[parent][1]
-                if token == end_id:
-                    ended.append((self._normalised(total, length), tokens))
-                else:
+    def n_best(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        end_id: int,
+        forbidden: Sequence[int],
+        generator: torch.Generator | None,  # noqa: ARG002 - nothing is drawn
+        count: int,
+    ) -> list[list[Hypothesis]]:
+        """Return the best replies to each prompt, at most as many as there are beams; see `Generation.n_best`.
+
+        All searches go on together, so that the model reads one token of every hypothesis at a time.
+        """
+        if not prompts:
+            return []
+        searches = [_Search() for _ in prompts]
+        with inference(model):
+            speaker = as_dialogue_model(model)
+            logits, state = read_prompts(speaker, prompts, next(model.parameters()).device)
+            for length in range(1, self.max_tokens + 1):
+                open_searches = [search for search in searches if not search.done]
+                said = [tokens for search in open_searches for _, tokens in search.alive]
+                log_p = self.rules.apply(forbid(logits, forbidden), said, end_id).log_softmax(-1)  # [rows, vocab]
+                parents: list[int] = []
+                first = 0
+                for search in open_searches:
+                    rows = log_p[first : first + len(search.alive)]
+                    first += len(search.alive)
+                    chosen = self._extend(search, rows, length, end_id)
+                    if not search.done:
+                        parents += [first - len(rows) + parent for parent in chosen]
+                if not parents or length == self.max_tokens:
+                    break
+                last = [tokens[-1] for search in searches if not search.done for _, tokens in search.alive]
+                state = speaker.select_rows(state, torch.tensor(parents, device=log_p.device))
+                logits, state = speaker.step(torch.tensor(last, device=log_p.device), state)
+        return [self._best(search)[:count] for search in searches]
+
+    def _extend(self, search: _Search, log_p: Tensor, length: int, end_id: int) -> list[int]:
+        """Take one more token, given the log-probabilities `[alive, vocab]`; return whom each hypothesis continues."""
+        totals = log_p + log_p.new_tensor([total for total, _ in search.alive])[:, None]  # [alive, vocab]
+        possible = int(totals.isfinite().sum())  # a small vocabulary may have fewer than there is room for
+        # Each that goes on has one continuation that ends: so twice the beams are enough for as many that do not.
+        best = totals.flatten().topk(min(2 * self.beams, possible))
+        parents: list[int] = []
+        going_on: list[tuple[float, list[int]]] = []
+        for rank, (total, place) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
+            parent, token = divmod(place, log_p.shape[-1])
+            tokens = search.alive[parent][1]
+            if token != end_id:
+                if len(going_on) < self.beams:
                     parents.append(parent)
                     going_on.append((total, [*tokens, token]))
-            alive = going_on
-            if not alive or length == self.max_tokens:
-                break
-            rows = torch.tensor(parents, device=log_p.device)
-            last = torch.tensor([tokens[-1] for _, tokens in alive], device=log_p.device)
-            logits, state = speaker.step(last, speaker.select_rows(state, rows))
-        cut = [(self._normalised(total, self.max_tokens), tokens) for total, tokens in alive]
-        _, tokens = max(ended + cut, key=lambda hypothesis: hypothesis[0])
-        return tokens
+            elif rank < self.beams:
+                search.ended.append(Hypothesis(tokens, total, self._normalised(total, length)))
+        search.alive = going_on
+        search.ended = sorted(search.ended, key=_score, reverse=True)[: self.beams]
+        search.done = not going_on or (
+            len(search.ended) == self.beams
+            and max(self._normalised(total, length) for total, _ in going_on) <= search.ended[-1].score
+        )
+        return parents
+
+    def _best(self, search: _Search) -> list[Hypothesis]:
+        """Return the hypotheses, the best first; those that were cut at the greatest length compete with the others."""
+        cut = [] if search.done else search.alive
+        cut_hypotheses = [Hypothesis(tokens, total, self._normalised(total, self.max_tokens)) for total, tokens in cut]
+        return sorted(search.ended + cut_hypotheses, key=_score, reverse=True)[: self.beams]
 
     def _normalised(self, total: float, length: int) -> float:
         return float(total / length**self.length_penalty)
+
+
+def _score(hypothesis: Hypothesis) -> float:
+    return hypothesis.score

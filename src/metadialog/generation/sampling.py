@@ -7,53 +7,40 @@ from typing import Annotated
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
-from torch import Tensor, nn
+from torch import Tensor
 
-from metadialog.generation.base import extend
+from metadialog.generation.stepwise import Choose, Stepwise
+from metadialog.options import FROM_YAML
 
 
-class Sampling:
+class Sampling(Stepwise):
     """Draw every token, with a temperature, from the top k (Fan et al. 2018) and the nucleus (Holtzman et al. 2020).
 
+    The nucleus is of what the top k leave, at this temperature.
+
     Args:
-        max_tokens: longest reply.
         temperature: divides the logits; below 1 is sharper, above 1 flatter.
         top_k: draw from the k most probable tokens only; 0 for all.
         top_p: draw from the fewest tokens that together have this probability; 1 for all.
     """
 
-    def __init__(
-        self,
-        *,
-        max_tokens: Annotated[int, Gt(0)],
-        temperature: Annotated[float, Gt(0)],
-        top_k: Annotated[int, Ge(0)],
-        top_p: Annotated[float, Gt(0), Le(1)],
-    ) -> None:
-        self.max_tokens = max_tokens
-        self.temperature = temperature
-        self.top_k = top_k
-        self.top_p = top_p
+    temperature: Annotated[float, Gt(0)] = FROM_YAML
+    top_k: Annotated[int, Ge(0)] = FROM_YAML
+    top_p: Annotated[float, Gt(0), Le(1)] = FROM_YAML
 
-    def generate(
-        self,
-        model: nn.Module,
-        prompts: Sequence[Sequence[int]],
-        end_id: int,
-        forbidden: Sequence[int],
-        generator: torch.Generator | None,
-    ) -> list[list[int]]:
-        """Generate a reply to each prompt; see `Generation.generate`."""
+    def chooser(self, prompts: Sequence[Sequence[int]], generator: torch.Generator | None) -> Choose:
+        """Return what draws the tokens; see `Stepwise.chooser`."""
         draws = iter(_draws(prompts, self.max_tokens, generator))
 
-        def choose(logits: Tensor) -> Tensor:
+        def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
             # In double precision on the CPU, so that one seed gives one reply on all devices.
-            cumulative = self.distribution(logits.double().cpu()).cumsum(-1)  # [batch, vocab]
+            cumulative = self.distribution(logits.double().cpu()).cumsum(-1)  # [rows, vocab]
             cumulative = cumulative / cumulative[:, -1:]  # ends in exactly 1, which is above every draw
-            tokens = torch.searchsorted(cumulative, next(draws)[:, None], right=True)[:, 0]  # [batch]
+            drawn = next(draws)[list(rows)]
+            tokens = torch.searchsorted(cumulative, drawn[:, None], right=True)[:, 0]  # [rows]
             return tokens.to(logits.device)
 
-        return extend(model, prompts, end_id, forbidden, self.max_tokens, choose)
+        return choose
 
     def distribution(self, logits: Tensor) -> Tensor:
         """Return the probabilities that tokens are drawn with, from logits; both `[batch, vocab]`.

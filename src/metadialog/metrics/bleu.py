@@ -6,7 +6,7 @@ from typing import Literal
 from sacrebleu.metrics.bleu import BLEU
 
 BleuTokenizer = Literal["13a", "zh", "char"]
-"""How sacrebleu finds words: `13a` in languages with spaces, `zh` in Chinese, `char` in Japanese and Thai."""
+"""How sacrebleu finds words: `13a` in languages with spaces, `zh` in Chinese, `char` in others without."""
 
 
 def sentence_bleu(reference: str, reply: str, tokenizer: BleuTokenizer) -> float:

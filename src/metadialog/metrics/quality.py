@@ -9,7 +9,8 @@ from itertools import pairwise
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from metadialog.text import words
+from metadialog.metrics.bleu import BleuTokenizer
+from metadialog.text import UNSPACED, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class ReplyQuality:
 
 
 # Languages without spaces between words; sacrebleu has a tokenizer of its own for Chinese.
-_BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char"}
+_BLEU_TOKENIZERS: dict[str, BleuTokenizer] = {**dict.fromkeys(UNSPACED, "char"), "zh": "zh"}
 
 
 def reply_quality(replies: Sequence[str], references: Sequence[str], language: str) -> ReplyQuality:

@@ -12,6 +12,7 @@ from metadialog.models.output import Output
 from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns
+from metadialog.options import FROM_YAML, with_defaults
 
 _Attended = tuple[Tensor, Tensor, Tensor]
 _State = tuple[Hidden, Hidden, Tensor, Tensor, Tensor]
@@ -47,17 +48,18 @@ class Seq2Seq(BaseModel):
         "head": ("head.*",),
     }
 
+    @with_defaults
     def __init__(
         self,
         vocab_size: int,
+        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
         *,
-        attention: Literal["bahdanau", "luong"],
-        cell: Cell,
-        embedding_size: Annotated[int, Gt(0)],
-        hidden_size: Annotated[int, Gt(0)],
-        layers: Annotated[int, Gt(0)],
-        dropout: Annotated[float, Ge(0), Lt(1)],
-        tied_embedding: bool,
+        attention: Literal["bahdanau", "luong"] = FROM_YAML,
+        cell: Cell = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
+        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
+        tied_embedding: bool = FROM_YAML,
     ) -> None:
         super().__init__()
         fed = hidden_size if attention == "bahdanau" else 0  # of the context, into the decoder

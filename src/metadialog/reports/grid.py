@@ -81,6 +81,28 @@ def score_grids(
     return [_score_grid(comparison, metrics, one, steps) for one in chosen]
 
 
+def shown_scores(
+    comparison: Comparison, metrics: Sequence[Metric], shots: Sequence[int] | None, steps: Sequence[int] | None
+) -> pd.DataFrame:
+    """Return the rows of `comparison.scores` that the tables of `score_grids` show, in their order.
+
+    Raises:
+        ConfigError: the records have not these shots or steps.
+    """
+    scores = comparison.scores
+    known = sorted(scores["shots"].unique().tolist())
+    chosen = known[-1:] if shots is None else list(shots)
+    _check("shots", chosen, known)
+    if steps is not None:
+        _check("steps", steps, sorted(scores["inner_step"].unique().tolist()))
+    found = []
+    for count in chosen:
+        part = scores[scores["shots"] == count]
+        for metric, step in _columns(part, metrics, steps):
+            found.append(part[(part["metric"] == metric.name) & (part["inner_step"] == step)])
+    return pd.concat(found, ignore_index=True)
+
+
 def topic_grids(comparison: Comparison) -> list[Grid]:
     """Return the tables of topics, with the most shots after the last inner step: perplexity and gain."""
     topics = comparison.topics

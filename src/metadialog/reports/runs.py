@@ -1,6 +1,5 @@
 """Finding run directories, and reading what they hold."""
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,30 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from metadialog.errors import RunError
+from metadialog.escapes import shortened
 from metadialog.runs import layout
-from metadialog.runs.config_file import read_config
-from metadialog.runs.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY
+from metadialog.runs.config_file import read_config, read_run_config
+from metadialog.runs.records import DrawnEpisode, read_records
+from metadialog.runs.schemas import read_costs, read_status
 
 Unfinished = Literal["refuse", "skip"]
 
 _COMMANDS = ("metadialog.commands.train.train", "metadialog.commands.evaluate.evaluate")
-_NEEDED = [
-    "algorithm",
-    "dataset",
-    "seed",
-    "split",
-    "topic",
-    "episode",
-    "shots",
-    "inner_step",
-    "loss",
-    "tokens",
-    "words",
-]
 _SHOWN = 3  # directories named in a message
 
 
@@ -125,46 +111,25 @@ def _state(path: Path) -> str:
     file = path / layout.STATUS
     if not file.exists():
         return "failed before it began"
-    status = _json(file)
-    state = status.get("status")
-    if not isinstance(state, str):
-        raise RunError(f"{file}: no status of a run: it should be an object with the key status")
-    reason = status.get("reason")
-    return " ".join(f"{state} ({reason})".split()) if state == "failed" and reason else state
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise RunError(f"{path}: should hold a JSON object")
-    return found
+    status = read_status(file)
+    return f"failed ({shortened(status.reason)})" if status.status == "failed" and status.reason else status.status
 
 
 def _read(path: Path) -> Run:
     file = path / layout.RECORDS
     if not file.exists():
         raise RunError(f"{file}: there is no such file, where the run should have left its records")
-    try:
-        table = pq.read_table(file)
-        metadata = table.schema.metadata or {}
-        drawn = json.loads(metadata[EPISODES_KEY])
-        signatures = json.loads(metadata[METRICS_KEY])
-        language = metadata[LANGUAGE_KEY].decode()
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise RunError(f"{file}: no readable records of a run: {' '.join(str(error).split())}") from error
+    found = read_records(file)
     cost = path / layout.COST
     return Run(
         path=path,
-        config=read_config(path / layout.CONFIG),
-        status=_json(path / layout.STATUS),
-        records=_checked(table.to_pandas(), file),
-        episodes=_fingerprints(drawn),
-        language=language,
-        signatures=signatures,
-        cost=_json(cost) if cost.exists() else None,
+        config=read_run_config(path / layout.CONFIG, trusted_only=False),
+        status=read_status(path / layout.STATUS).model_dump(),
+        records=_checked(found.records, file),
+        episodes=_fingerprints(found.episodes),
+        language=found.language,
+        signatures=found.signatures,
+        cost=read_costs(cost).model_dump(exclude_unset=True) if cost.exists() else None,
     )
 
 
@@ -172,11 +137,8 @@ def _checked(records: pd.DataFrame, file: Path) -> pd.DataFrame:
     """Return the records of the meta-test topics, or of all where there are none.
 
     Raises:
-        RunError: there are none at all, columns are missing, or they are of several algorithms or seeds.
+        RunError: there are none at all, or they are of several algorithms or seeds.
     """
-    missing = [name for name in _NEEDED if name not in records]
-    if missing:
-        raise RunError(f"{file}: has no column {', '.join(missing)}, which records should have")
     if records.empty:
         raise RunError(f"{file}: holds no record")
     if len(records[["algorithm", "seed", "dataset"]].drop_duplicates()) > 1:
@@ -185,10 +147,9 @@ def _checked(records: pd.DataFrame, file: Path) -> pd.DataFrame:
     return (records if held_out.empty else held_out).reset_index(drop=True)
 
 
-def _fingerprints(drawn: Sequence[Mapping[str, Any]]) -> dict[int, frozenset[tuple[Any, ...]]]:
+def _fingerprints(drawn: Sequence[DrawnEpisode]) -> dict[int, frozenset[tuple[Any, ...]]]:
     """Return which dialogues are in which episode, for each number of shots."""
     found: dict[int, set[tuple[Any, ...]]] = {}
     for one in drawn:
-        dialogues = (tuple(one["support"]), tuple(one["query"]))
-        found.setdefault(int(one["shots"]), set()).add((one["topic"], int(one["episode"]), *dialogues))
+        found.setdefault(one.shots, set()).add((one.topic, one.episode, tuple(one.support), tuple(one.query)))
     return {shots: frozenset(episodes) for shots, episodes in found.items()}

@@ -1,29 +1,113 @@
-"""Reading the resolved config that a run has written."""
+"""`config.yaml` of a run, and what Hydra wrote of it under `.hydra`."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
-
-from metadialog.config import plain
 from metadialog.errors import RunError
+from metadialog.runs import layout
+from metadialog.runs.reading import parse_json, read_text, validated
+from metadialog.runs.schemas import HydraNode, HydraRuntime, HydraSettings, ModelConfig
+from metadialog.runs.yaml_file import LIMIT, read_mapping, read_yaml
+from metadialog.trust import check_strangers
+
+_WHAT = "config of a run"
+# What every run has been made with; a file without them was not written whole.
+_RUN_KEYS = ("dataset", "split", "sampler", "algorithm", "evaluation", "seed", "logger", "device", "cache")
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a resolved config that a run has written.
+    """Read a config that a run has written, as data.
 
     Raises:
-        RunError: the file is missing, or holds no config.
+        RunError: the file is missing, or holds no config; or its values are not filled in.
     """
-    try:
-        config = OmegaConf.load(path)
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise RunError(f"{path}: no readable config of a run: {' '.join(str(error).split())}") from error
-    if not isinstance(config, DictConfig):
-        raise RunError(f"{path}: no config of a run: it should hold keys and values")
-    return plain(config)
+    return read_mapping(path, _WHAT)
+
+
+def read_run_config(path: Path, *, trusted_only: bool = True) -> dict[str, Any]:
+    """Read the config of a run of `train` or `evaluate`, which has certain keys.
+
+    Args:
+        path: of the file.
+        trusted_only: whether it may name only classes that can be trusted, as where they are to be built.
+
+    Raises:
+        RunError: see `read_config`; or keys are missing, or a class is named that is not to be trusted.
+    """
+    config = read_config(path)
+    if trusted_only:
+        check_strangers(config, path)
+    missing = [key for key in _RUN_KEYS if key not in config]
+    if missing:
+        raise RunError(f"{path}: damaged or incomplete: the key {missing[0]} should be in it")
+    return config
+
+
+def read_model_config(path: Path) -> dict[str, Any]:
+    """Read the config of an exported model: JSON, or YAML as version 0.1.0 wrote it.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    what = "config of a model"
+    content: object
+    if path.suffix == ".json":
+        content = parse_json(read_text(path, LIMIT, what), path, what)
+    else:
+        content = read_mapping(path, what)
+    return validated(content, ModelConfig, path, what).model_dump(exclude_unset=True)
+
+
+def read_choices(run: Path) -> dict[str, str]:
+    """Read which choice a run made in each config group, from what Hydra wrote.
+
+    Raises:
+        RunError: the file is missing, or says no such thing.
+    """
+    return {group: choice for group, choice in _runtime(run).choices.items() if choice is not None}
+
+
+def read_config_dir(run: Path) -> str | None:
+    """Read which folder of further configs a run was composed with; None if there was none, or it has gone.
+
+    Raises:
+        RunError: the file is missing, or says no such thing.
+    """
+    named = [source.path for source in _runtime(run).config_sources if source.provider == "command-line"]
+    folder = named[-1].removeprefix("file://") if named else None
+    return folder if folder is not None and Path(folder).is_dir() else None
+
+
+def _runtime(run: Path) -> HydraRuntime:
+    path = layout.hydra_settings(run)
+    content = read_yaml(path, "settings of Hydra")
+    return validated(content, HydraSettings, str(path), "settings of Hydra").hydra.runtime
+
+
+def read_multirun(path: Path) -> HydraNode:
+    """Read how a multirun was started, from what Hydra wrote.
+
+    Raises:
+        RunError: the file is missing, or says no such thing.
+    """
+    content = read_yaml(path, "description of a sweep")
+    return validated(content, HydraSettings, str(path), "description of a sweep").hydra
+
+
+def read_overrides(run: Path) -> list[str]:
+    """Read the overrides of a run, from what Hydra wrote; none where it wrote none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = layout.hydra_overrides(run)
+    if not path.exists():
+        return []
+    content = read_yaml(path, "list of overrides")
+    if not isinstance(content, list) or not all(isinstance(line, str) for line in content):
+        raise RunError(f"{path}: no list of overrides: each should be a text such as seed=1")
+    return content
 
 
 def flat(config: object, path: str = "") -> dict[str, Any]:

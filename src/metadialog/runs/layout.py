@@ -28,6 +28,7 @@ HYDRA_OVERRIDES = "overrides.yaml"
 WEIGHTS = "model.safetensors"
 LEARNED = "algorithm.safetensors"
 TOKENIZER = "tokenizer.json"
+CHECKSUMS = "checksums.json"
 MODEL_CONFIG = "config.json"
 OLD_MODEL_CONFIG = "config.yaml"  # what version 0.1.0 wrote in its place
 MODEL_CARD = "README.md"

@@ -17,6 +17,8 @@ from metadialog.overrides import typed
 from metadialog.runs import layout
 from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.config_file import read_config
+from metadialog.runs.schemas import FORMAT, read_status
+from metadialog.trust import check_strangers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,9 +52,11 @@ class RunDirectory:
         self.last = path / layout.CHECKPOINTS / layout.LAST
         self.best = path / layout.CHECKPOINTS / layout.BEST
         self.model = path / layout.MODEL
+        self._finished: tuple[dict[Path, bytes], list[tuple[int, int] | None]] | None = None
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved config."""
+        self._remember()
         write_atomically(self.config, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
 
     def read_config(self) -> dict[str, Any]:
@@ -61,21 +65,17 @@ class RunDirectory:
         Raises:
             RunError: there is none, or it cannot be read.
         """
-        return read_config(self.config)
+        config = read_config(self.config)
+        check_strangers(config, self.config)
+        return config
 
     def read_status(self) -> dict[str, Any]:
         """Read `status.json` back.
 
         Raises:
-            RunError: there is none, or it cannot be read.
+            RunError: there is none, or it is damaged.
         """
-        try:
-            status = json.loads(self.status.read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.status}: no readable status of a run: {error}") from error
-        if not isinstance(status, dict) or "status" not in status:
-            raise RunError(f"{self.status}: no status of a run: it should be an object with the key status")
-        return status
+        return read_status(self.status).model_dump()
 
     def check_finished(self) -> None:
         """Check that the run came to its end.
@@ -117,7 +117,9 @@ class RunDirectory:
             seeds: by what they are for.
             command: what the user typed.
         """
+        self._remember()
         started = {
+            "format": FORMAT,
             "status": "running",
             "reason": None,
             "command": command,
@@ -131,6 +133,8 @@ class RunDirectory:
         try:
             yield
         except BaseException as error:
+            if self._restore():  # the run was finished before, and nothing has come of going on
+                raise
             # An interrupt is recorded like any other end, and goes on its way.
             reason = f"{type(error).__name__}: {error}".removesuffix(": ")
             status = "pruned" if isinstance(error, PrunedError) else "failed"
@@ -138,6 +142,34 @@ class RunDirectory:
                 self._write_status({**started, "status": status, "reason": reason, "ended": _now()})
             raise
         self._write_status({**started, "status": "finished", "ended": _now()})
+
+    def _remember(self) -> None:
+        """Keep what a finished run says of itself, in case that going on with it fails before anything has changed."""
+        if self._finished is None and self.status.is_file() and read_status(self.status).status == "finished":
+            said = {path: path.read_bytes() for path in (self.config, self.status) if path.is_file()}
+            self._finished = (said, self._progress())
+
+    def _restore(self) -> bool:
+        """Let a run that was finished, and has not changed since, say so again; return whether it does."""
+        if self._finished is None or self._finished[1] != self._progress():
+            return False
+        with suppress(OSError):
+            for path, content in self._finished[0].items():
+                write_atomically(path, content)
+        return True
+
+    def _progress(self) -> list[tuple[int, int] | None]:
+        """Return what changes when a run makes progress: the lengths and times of what it writes on the way."""
+        found: list[tuple[int, int] | None] = []
+        for path in (self.last, self.best, self.records, self.metrics):
+            try:
+                about = path.stat()
+            except OSError:
+                found.append(None)
+            else:
+                # Opening the metrics to go on with them changes their time, but not their length.
+                found.append((about.st_size, 0 if path == self.metrics else about.st_mtime_ns))
+        return found
 
     def _write_status(self, status: Mapping[str, object]) -> None:
         write_atomically(self.status, json.dumps(status, indent=2) + "\n")

@@ -67,7 +67,8 @@ def assemble(dialogues: Sequence[DialogueTokens], tokenizer: Tokenizer, limits: 
     counts = np.concatenate([dialogue.words for dialogue in dialogues])  # [turns]
     turns = np.array([len(dialogue.lengths) for dialogue in dialogues])
     at = np.concatenate([[0], np.cumsum(lengths + 1)])  # [turns + 1], where the turns begin in flat
-    spans = _spans(lengths, at, turns, limits)
+    replies = np.concatenate([dialogue.replies for dialogue in dialogues]).astype(bool)  # [turns]
+    spans = _spans(lengths, at, turns, replies, limits)
     ids = _sequences(flat, at, spans, tokenizer)  # [exchanges, time + 1]
     targets = np.arange(1, ids.shape[1])
     counted_from = np.ones_like(spans.context) if limits.counts_context else spans.context + 2
@@ -88,9 +89,9 @@ def assemble(dialogues: Sequence[DialogueTokens], tokenizer: Tokenizer, limits: 
     return replace(whole, buckets=tuple(crop(rows, bucket=True) for rows in buckets(spans.length - 1)))
 
 
-def _spans(lengths: Integers, at: Integers, turns: Integers, limits: Limits) -> _Spans:
+def _spans(lengths: Integers, at: Integers, turns: Integers, replies: npt.NDArray[np.bool_], limits: Limits) -> _Spans:
     first = np.repeat(np.cumsum(turns) - turns, turns)  # [turns], the first turn of each one's dialogue
-    response = np.flatnonzero(np.arange(len(lengths)) > first)
+    response = np.flatnonzero((np.arange(len(lengths)) > first) & replies)
     context_begin = np.maximum(first[response], response - limits.context_turns)
     reply = np.minimum(lengths[response], limits.max_tokens)
     kept = np.minimum(lengths[response] + 1, limits.max_tokens)  # the reply and <end>

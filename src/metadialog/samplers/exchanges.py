@@ -43,7 +43,7 @@ class EncodedExchange:
 
 
 class ExchangeEncoder:
-    """Makes every turn of a dialogue but the first a response to the turns before it.
+    """Makes the turns of a dialogue responses to the turns before them: all that are replies, but for the first.
 
     The sequence is `<begin> <other> ... <self> ... <self> RESPONSE <end>`: each turn of the context follows
     `<self>` if its speaker is the one who responds, else `<other>`. The model reads all of it but the last
@@ -123,7 +123,11 @@ class ExchangeEncoder:
 
     def _encode(self, dialogue: Dialogue) -> tuple[EncodedExchange, ...]:
         _check_turns(dialogue)
-        return tuple(self._encode_exchange(dialogue.turns, place) for place in range(1, len(dialogue.turns)))
+        return tuple(
+            self._encode_exchange(dialogue.turns, place)
+            for place, turn in enumerate(dialogue.turns)
+            if place and turn.reply
+        )
 
     def _encode_exchange(self, turns: Sequence[Turn], place: int) -> EncodedExchange:
         response = turns[place]
@@ -165,7 +169,7 @@ class ExchangeEncoder:
 
 
 def _check_turns(dialogue: Dialogue) -> None:
-    if len(dialogue.turns) < MIN_TURNS:
+    if not any(turn.reply for turn in dialogue.turns[1:]):
         raise DataError(f"dialogue {dialogue.id}: has no response; it should have {MIN_TURNS} turns")
 
 

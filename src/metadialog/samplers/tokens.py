@@ -20,10 +20,16 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 
 TOKENS = "tokens.arrow"
 SCHEMA = pa.schema(
-    {"ids": pa.list_(pa.int32()), "lengths": pa.list_(pa.int32()), "words": pa.list_(pa.int32())},
+    {
+        "ids": pa.list_(pa.int32()),
+        "lengths": pa.list_(pa.int32()),
+        "words": pa.list_(pa.int32()),
+        "replies": pa.list_(pa.int8()),
+    },
 )
 
 Int32 = npt.NDArray[np.int32]
+Int8 = npt.NDArray[np.int8]
 
 _OPEN_BATCHES = 4096
 
@@ -37,11 +43,13 @@ class DialogueTokens:
             `[turns + tokens]`.
         lengths: token ids of each turn, `[turns]`.
         words: words of each turn, `[turns]`.
+        replies: 1 for each turn that may be a reply, else 0, `[turns]`.
     """
 
     ids: Int32
     lengths: Int32
     words: Int32
+    replies: Int8
 
 
 def tokenize(dialogue: Dialogue, tokenizer: Tokenizer) -> DialogueTokens:
@@ -52,6 +60,7 @@ def tokenize(dialogue: Dialogue, tokenizer: Tokenizer) -> DialogueTokens:
         ids=_with_speakers(encoded, _numbers([turn.speaker for turn in dialogue.turns])),
         lengths=np.array([len(ids) for ids in encoded], np.int32),
         words=np.array([len(words(text)) for text in texts], np.int32),
+        replies=np.array([turn.reply for turn in dialogue.turns], np.int8),
     )
 
 
@@ -79,7 +88,8 @@ def _encode_batch(batch: pa.RecordBatch, tokenizer: Tokenizer) -> pa.RecordBatch
     ids = pa.ListArray.from_arrays(pa.array(ends[offsets]), pa.array(_with_speakers(encoded, numbers)))
     lists = pa.ListArray.from_arrays(turns.offsets, pa.array(lengths, pa.int32()))
     counts = pa.ListArray.from_arrays(turns.offsets, turns.values.field("words"))
-    return pa.record_batch([ids, lists, counts], schema=SCHEMA)
+    flags = pa.ListArray.from_arrays(turns.offsets, turns.values.field("reply").cast(pa.int8()))
+    return pa.record_batch([ids, lists, counts, flags], schema=SCHEMA)
 
 
 def _numbers(speakers: Sequence[str]) -> list[int]:
@@ -100,6 +110,7 @@ class _Columns:
     ids_at: Int32
     lengths: Int32
     words: Int32
+    replies: Int8
     turns_at: Int32
 
 
@@ -118,15 +129,16 @@ class TokenStore:
         columns = self._columns(number)
         ids = slice(columns.ids_at[place], columns.ids_at[place + 1])
         turns = slice(columns.turns_at[place], columns.turns_at[place + 1])
-        return DialogueTokens(columns.ids[ids], columns.lengths[turns], columns.words[turns])
+        return DialogueTokens(columns.ids[ids], columns.lengths[turns], columns.words[turns], columns.replies[turns])
 
     def _open(self, number: int) -> _Columns:
-        ids, lengths, counts = self._mapped.get_batch(number).columns
+        ids, lengths, counts, replies = self._mapped.get_batch(number).columns
         return _Columns(
             ids=ids.values.to_numpy(),
             ids_at=ids.offsets.to_numpy(),
             lengths=lengths.values.to_numpy(),
             words=counts.values.to_numpy(),
+            replies=replies.values.to_numpy(),
             turns_at=lengths.offsets.to_numpy(),
         )
 

@@ -13,8 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from metadialog.errors import RunError
+from metadialog.escapes import escaped
 from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically
+from metadialog.runs.schemas import FORMAT, read_sweep, read_trials
 from metadialog.sweeps.outcomes import Outcome, State, read_outcome, read_state
 
 
@@ -86,14 +88,16 @@ class SweepDirectory:
     def _who(self) -> str:
         try:
             process = self.read()["process"]
-        except (RunError, KeyError):
+            return escaped(f", by process {process['id']} on {process['host']} since {process['started']}")
+        except (RunError, KeyError, TypeError):
             return ""
-        return f", by process {process['id']} on {process['host']} since {process['started']}"
 
     def write(self, about: Mapping[str, Any]) -> None:
         """Write what was asked for, and who is at work; others cannot read it, as a URL may hold a password."""
         process = {"id": os.getpid(), "host": socket.gethostname(), "started": _now()}
-        write_atomically(self._sweep, json.dumps({**about, "process": process}, indent=2) + "\n", mode=0o600)
+        write_atomically(
+            self._sweep, json.dumps({"format": FORMAT, **about, "process": process}, indent=2) + "\n", mode=0o600
+        )
 
     def read(self) -> dict[str, Any]:
         """Read what was asked for.
@@ -101,13 +105,7 @@ class SweepDirectory:
         Raises:
             RunError: there is no sweep here, or its file is damaged.
         """
-        try:
-            about = json.loads(self._sweep.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self._sweep}: no readable description of a sweep: {error}") from error
-        if not isinstance(about, dict):
-            raise RunError(f"{self._sweep}: no description of a sweep: it should be an object")
-        return about
+        return read_sweep(self._sweep)
 
     def write_records(self, records: Iterable[Record]) -> None:
         """Write what is known of the trials, one JSON object a line."""
@@ -122,12 +120,8 @@ class SweepDirectory:
         """
         if not self._trials.exists():
             return []
-        try:
-            lines = self._trials.read_text(encoding="utf-8").splitlines()
-            records = [Record(**json.loads(line)) for line in lines]
-        except (OSError, ValueError, TypeError) as error:
-            raise RunError(f"{self._trials}: damaged: {error}") from error
-        return [self._latest(record) for record in records]
+        lines = (line.model_dump(exclude={"format"}) for line in read_trials(self._trials))
+        return [self._latest(Record(**line)) for line in lines]
 
     def _latest(self, record: Record) -> Record:
         if Outcome(record.state).is_final:

@@ -69,7 +69,7 @@ class Identity:
         if not directory.exists():
             return
         about = directory.read()
-        if about.get("space", self.space) != self.space:
+        if (about.get("space") or self.space) != self.space:
             raise RunError(
                 f"{directory.path}: holds a sweep that {other_space(about['space'], self.space)}; give this one "
                 "another sweep.name or hydra.sweep.dir"

@@ -1,13 +1,16 @@
 """What came of a run, from the files in its directory."""
 
 import json
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from metadialog.errors import RunError
 from metadialog.runs import layout
+from metadialog.runs.reading import MIB, open_regular
+from metadialog.runs.schemas import Status, read_status
 
 State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
 """`interrupted`: by a signal; `running`: or killed, which only its process could tell; `missing`: never begun."""
@@ -39,7 +42,11 @@ class Outcome:
 
 
 def read_outcome(directory: Path) -> Outcome:
-    """Return what came of the run in a directory."""
+    """Return what came of the run in a directory.
+
+    Raises:
+        RunError: its status is damaged.
+    """
     outcome = read_state(directory)
     if outcome.state == "missing":
         return outcome
@@ -47,23 +54,27 @@ def read_outcome(directory: Path) -> Outcome:
 
 
 def read_state(directory: Path) -> Outcome:
-    """Return what came of the run in a directory, without its value, which takes reading all of its metrics."""
-    try:
-        status = json.loads((directory / layout.STATUS).read_text(encoding="utf-8"))
-        name, reason = status["status"], status["reason"]
-    except (OSError, ValueError, KeyError, TypeError):
+    """Return what came of the run in a directory, without its value, which takes reading all of its metrics.
+
+    Raises:
+        RunError: its status is damaged.
+    """
+    path = directory / layout.STATUS
+    if not os.path.lexists(path):
         return Outcome("missing")
-    state: State = name if name in ("finished", "pruned", "failed") else "running"
-    if state == "failed" and str(reason).startswith(_INTERRUPTS):
+    status = read_status(path)
+    state: State = status.status
+    if state == "failed" and str(status.reason).startswith(_INTERRUPTS):
         state = "interrupted"
-    return Outcome(state, None, None if reason is None else " ".join(str(reason).split()), _seconds(status))
+    reason = None if status.reason is None else " ".join(status.reason.split())
+    return Outcome(state, None, reason, _seconds(status))
 
 
-def _seconds(status: Mapping[str, Any]) -> float | None:
+def _seconds(status: Status) -> float | None:
     try:
-        started, ended = (datetime.fromisoformat(status[key]) for key in ("started", "ended"))
+        started, ended = (datetime.fromisoformat(str(time)) for time in (status.started, status.ended))
         return (ended - started).total_seconds()
-    except (KeyError, TypeError, ValueError):
+    except (TypeError, ValueError):
         return None
 
 
@@ -71,22 +82,22 @@ def best_validation(metrics: Path) -> float | None:
     """Return the lowest validation loss after adaptation in a file of metrics; None if there is none."""
     best: float | None = None
     try:
-        with metrics.open(encoding="utf-8") as lines:
+        with open_regular(metrics, 2048 * MIB) as lines:
             for line in lines:
-                if '"loss_after"' not in line:
+                if b'"loss_after"' not in line:
                     continue
                 metric = _parse(line)
                 if metric.get("split") == "meta_validation" and isinstance(metric.get("value"), float):
                     best = metric["value"] if best is None else min(best, metric["value"])
-    except OSError:
+    except (OSError, RunError):
         return None
     return best
 
 
-def _parse(line: str) -> dict[str, Any]:
+def _parse(line: bytes) -> dict[str, Any]:
     """Return a line's object; an empty one where a process was killed while it wrote."""
     try:
-        found: dict[str, Any] = json.loads(line)
-    except ValueError:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}

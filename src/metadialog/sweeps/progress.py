@@ -4,11 +4,12 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
+from metadialog.errors import RunError
 from metadialog.runs import layout
 from metadialog.sweeps.outcomes import Outcome, read_outcome, read_state
 
@@ -72,8 +73,9 @@ class Progress:
                     # A status from before is that of an earlier start.
                     if job.number in self.ended or _changed(job) == before[job.number]:
                         continue
-                    if read_state(job.directory).is_final:
-                        self.end(job, read_outcome(job.directory))
+                    with suppress(RunError):  # of a damaged status: it is told at the end of all
+                        if read_state(job.directory).is_final:
+                            self.end(job, read_outcome(job.directory))
 
         thread = Thread(target=watch, name="sweep progress", daemon=True)
         thread.start()

@@ -5,13 +5,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
-from yaml import YAMLError
 
 from metadialog.errors import RunError
 from metadialog.runs import layout
+from metadialog.runs.config_file import read_multirun, read_overrides
 from metadialog.sweeps.directory import Record, SweepDirectory
 from metadialog.sweeps.outcomes import read_outcome
 
@@ -77,16 +74,10 @@ def read_start(directory: Path) -> Start:
             raise RunError(f"{directory}: its description of the sweep is damaged: {error!r} is missing") from error
     _check(directory)
     path = directory / layout.MULTIRUN
-    try:
-        hydra: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))["hydra"]  # type: ignore[index, call-overload, assignment]
-        arguments = [
-            *_config_dir(hydra["runtime"]["config_sources"]),
-            *hydra["overrides"]["hydra"],
-            *hydra["overrides"]["task"],
-        ]
-        return Start(_with(arguments, [here, "resume=auto"]), Path(hydra["runtime"]["cwd"]))
-    except (OSError, YAMLError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: no readable description of a sweep: {' '.join(str(error).split())}") from error
+    hydra = read_multirun(path)
+    sources = [source.model_dump() for source in hydra.runtime.config_sources]
+    arguments = [*_config_dir(sources), *hydra.overrides.hydra, *hydra.overrides.task]
+    return Start(_with(arguments, [here, "resume=auto"]), Path(hydra.runtime.cwd))
 
 
 def replaced(arguments: list[str], more: list[str]) -> list[str]:
@@ -135,12 +126,7 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def _record(number: int, directory: Path, run: Path) -> Record:
-    path = layout.hydra_overrides(run)
-    try:
-        lines = list(OmegaConf.load(path)) if path.exists() else []
-    except (OSError, YAMLError) as error:
-        raise RunError(f"{path}: damaged: {' '.join(str(error).split())}") from error
-    overrides = [str(line) for line in lines if not str(line).startswith(_MACHINERY)]
+    overrides = [line for line in read_overrides(run) if not line.startswith(_MACHINERY)]
     outcome = read_outcome(run)
     return Record(
         number=number,

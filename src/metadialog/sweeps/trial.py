@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically
+from metadialog.runs.schemas import read_trial
 from metadialog.sweeps.storage import open_storage
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ def load_trial(directory: Path) -> Trial:
     import optuna
 
     try:
-        about = json.loads(path.read_text())
+        about = read_trial(path)
         study = optuna.load_study(
-            study_name=about["study"], storage=open_storage(about["storage"]), pruner=make_pruner(**about["pruner"])
+            study_name=about.study, storage=open_storage(about.storage), pruner=make_pruner(**about.pruner.model_dump())
         )
-        return StudyTrial(optuna.Trial(study, about["trial"]))
+        return StudyTrial(optuna.Trial(study, about.trial))
     except Exception as error:  # noqa: BLE001 - as above
         _log.warning("%s: the sweep's storage cannot be reached (%s): the run is not pruned", path, error)
         return NoTrial()

@@ -10,7 +10,8 @@ from tokenizers import Regex, pre_tokenizers
 from metadialog.tokenizers.spelling import most_frequent, spelling_tokenizer
 from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE, Tokenizer
 
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"  # scripts without spaces: each character is a piece
+# Scripts without spaces: each character is a piece.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Tibetan}\p{Myanmar}\p{Khmer}"
 _LETTER = rf"[\p{{L}}\p{{M}}\p{{N}}&&[^{_UNSPACED}]]"
 # A word takes the space before it and an apostrophe inside it; punctuation never sticks to letters, so that
 # no piece can look like `<end>` or `<0x41>`.

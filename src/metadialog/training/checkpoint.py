@@ -2,17 +2,41 @@
 
 import copy
 import logging
+import os
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from metadialog.errors import RunError
+from metadialog.runs import layout
 from metadialog.runs.atomic import replacing
+from metadialog.runs.checksums import check_zip, seal_zip
+from metadialog.runs.reading import MIB, unreadable, validated
+from metadialog.runs.schemas import CheckpointStanding
 
 _log = logging.getLogger(__name__)
+
+LEARNED = ("model", "learned")
+"""What every checkpoint holds: what was learned."""
+WHOLE = (
+    *LEARNED,
+    "standing",
+    "cost",
+    "optimizer",
+    "schedule",
+    "sampler",
+    "seed",
+    "metrics_position",
+    "logger_run_id",
+)
+"""What one holds that a run can go on from."""
+
+_WHAT = "checkpoint"
+_LIMIT = 2**20 * MIB  # a tebibyte
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -21,8 +45,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; the one that was there stays.
     """
-    with replacing(path) as partial, partial.open("wb") as file:
-        torch.save(state, file)
+    with replacing(path) as partial:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+        seal_zip(partial)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
@@ -31,18 +57,47 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     Raises:
         RunError: it is missing or damaged.
     """
+    if not os.path.lexists(path):
+        raise RunError(f"{path}: there is no checkpoint; the run stopped before it wrote one")
+    check_zip(path, _LIMIT, _WHAT)
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise RunError(f"{path}: there is no checkpoint; the run stopped before it wrote one") from error
-    except OSError as error:
-        raise RunError(f"{path}: not a readable checkpoint: {error.strerror or error}") from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
         # What torch says here is advice to load it with pickle's powers.
-        raise RunError(f"{path}: not a readable checkpoint; the file is damaged, or of something else") from error
+        raise unreadable(path, _WHAT, "the file is damaged, or of something else") from error
     if not isinstance(state, dict):
-        raise RunError(f"{path}: not a checkpoint of a run")
+        raise RunError(f"{path}: no checkpoint of a run: it should be a dictionary")
     return state
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of a run to the CPU, and check what it holds.
+
+    Raises:
+        RunError: it is missing or damaged, or no checkpoint of a run.
+    """
+    state = load_checkpoint(path, torch.device("cpu"))
+    _check_contents(state, path)
+    return state
+
+
+def _check_contents(state: Mapping[str, Any], path: Path) -> None:
+    """Check that a checkpoint holds what one of ours does.
+
+    Raises:
+        RunError: naming what is missing, or of another type.
+    """
+    needed = WHOLE if "standing" in state else LEARNED
+    missing = [key for key in needed if key not in state]
+    if missing:
+        raise RunError(f"{path}: no checkpoint of a run: it lacks {', '.join(missing)}")
+    for key in ("model", "learned"):
+        if not isinstance(state[key], dict) or not all(isinstance(value, Tensor) for value in state[key].values()):
+            raise RunError(f"{path}: no checkpoint of a run: {key} should hold tensors by name")
+    if needed is WHOLE:
+        validated(state["standing"], CheckpointStanding, f"{path}: standing", "standing of a run")
+        if not isinstance(state["metrics_position"], int) or not isinstance(state["seed"], int):
+            raise RunError(f"{path}: no checkpoint of a run: metrics_position and seed should be whole numbers")
 
 
 class Checkpoints:
@@ -99,8 +154,22 @@ class Checkpoints:
         """
         if self._best_learned is not None:
             return self._best_learned
-        state = load_checkpoint(self._best, torch.device("cpu"))
+        state = read_checkpoint(self._best)
         return {name: state[name] for name in ("model", "learned")}
+
+
+def _check_begun(run: Path) -> None:
+    """Check that a run without a checkpoint has left nothing that beginning anew would replace.
+
+    Raises:
+        RunError: it has.
+    """
+    for name in (layout.RECORDS, layout.MODEL):
+        if os.path.lexists(run / name):
+            raise RunError(
+                f"{run / layout.CHECKPOINTS}: there is no checkpoint to go on from, though the run has left {name}; "
+                "begin another run in another directory"
+            )
 
 
 def latest_checkpoint(last: Path, best: Path) -> dict[str, Any] | None:
@@ -110,8 +179,11 @@ def latest_checkpoint(last: Path, best: Path) -> dict[str, Any] | None:
     it was written late, from memory, it is of the model alone, and there is nothing to go on from.
 
     Raises:
-        RunError: one of them is damaged.
+        RunError: one of them is damaged; or there is none, though the run came to its end.
     """
-    found = [load_checkpoint(path, torch.device("cpu")) for path in (last, best) if path.exists()]
+    # A symbolic link that leads nowhere is damage, and not a run that has only begun.
+    found = [read_checkpoint(path) for path in (last, best) if os.path.lexists(path)]
+    if not found:
+        _check_begun(last.parent.parent)
     whole = [state for state in found if "standing" in state]
     return max(whole, key=lambda state: int(state["standing"]["step"]), default=None)

@@ -1,6 +1,5 @@
 """What training has cost: dialogues, tokens, seconds, memory, and the operations that were executed."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from torch import nn
 
 from metadialog.algorithms.base import Algorithm, Passes
 from metadialog.episodes import PAD_ID, Batch, Episode
+from metadialog.runs.schemas import read_costs
 
 FORWARD = 2
 """Floating-point operations of a forward pass for each weight of a matrix and token: a multiplication, an addition."""
@@ -137,9 +137,12 @@ def cost_of(path: Path) -> Cost:
 
     Args:
         path: its `cost.json`.
+
+    Raises:
+        RunError: the file is damaged.
     """
     if not path.exists():
         return Cost()
-    content = json.loads(path.read_text(encoding="utf-8"))["meta_train"]
+    found = read_costs(path).meta_train
     known = {field.name for field in fields(Cost)}
-    return Cost() if content is None else Cost(**{name: value for name, value in content.items() if name in known})
+    return Cost() if found is None else Cost(**found.model_dump(include=known))

@@ -1,7 +1,7 @@
 """The exported model: weights, tokenizer and config, which load without pickle."""
 
 import copy
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,22 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.config import build
+from metadialog.algorithms.prepare import prepared_model
 from metadialog.errors import RunError
-from metadialog.models.parts import freeze
+from metadialog.escapes import escaped, shortened
 from metadialog.runs.atomic import replacing, write_atomically
-from metadialog.runs.config_file import read_config
+from metadialog.runs.checksums import check_checksums, remove_checksums, write_checksums
+from metadialog.runs.config_file import read_model_config
 from metadialog.runs.layout import LEARNED, MODEL_CONFIG, OLD_MODEL_CONFIG, TOKENIZER, WEIGHTS
+from metadialog.runs.reading import MIB, check_regular, unreadable
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.model_card import About, about_run, dump, write_card
+from metadialog.trust import check_strangers
 
 _KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
+
+_TOKENIZER_LIMIT = 1024 * MIB
+_WEIGHTS_LIMIT = 2**20 * MIB
 
 # What reading raises where a file is not as it was written, or names what is not there.
 _DAMAGE = (
@@ -36,7 +43,12 @@ _DAMAGE = (
 
 
 def export_model(
-    directory: Path, model: nn.Module, algorithm: Algorithm, tokenizer: Tokenizer, config: Mapping[str, Any]
+    directory: Path,
+    model: nn.Module,
+    algorithm: Algorithm,
+    tokenizer: Tokenizer,
+    config: Mapping[str, Any],
+    about: About | None = None,
 ) -> None:
     """Write a model so that it can be used without its run.
 
@@ -46,37 +58,38 @@ def export_model(
         algorithm: what it has learned beside the model is kept.
         tokenizer: its tokenizer.
         config: the run's resolved config, or that of an exported model; what the model and its use need of it is kept.
+        about: what its card says; None for what the config says.
 
     Raises:
         OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
     """
     kept = {key: config[key] for key in _KEPT if key in config}
     kept["frozen"] = config["training"]["frozen"] if "training" in config else config.get("frozen", [])
+    remove_checksums(directory)
     _save_tensors(directory / WEIGHTS, model)
     if algorithm.learned.state_dict():
         _save_tensors(directory / LEARNED, algorithm.learned)
     with replacing(directory / TOKENIZER) as partial:
         tokenizer.save(partial)
-    write_atomically(directory / MODEL_CONFIG, json.dumps({"library_name": "metadialog", **kept}, indent=2) + "\n")
+    about = about or about_run(config)
+    content = {"library_name": "metadialog", "about": about.to_dict(), **kept}
+    write_atomically(directory / MODEL_CONFIG, dump(content))
+    write_card(directory, about)
+    learned = [LEARNED] if algorithm.learned.state_dict() else []
+    write_checksums(directory, [WEIGHTS, *learned, TOKENIZER, MODEL_CONFIG])
 
 
 def read_exported_config(directory: Path) -> dict[str, Any]:
-    """Read the config of an exported model.
+    """Read the config of an exported model, as data.
 
     Raises:
-        RunError: it is missing or damaged.
+        RunError: it is missing or damaged, or names a class that is not to be trusted.
     """
-    old = directory / OLD_MODEL_CONFIG
-    if old.exists() and not (directory / MODEL_CONFIG).exists():
-        return read_config(old)
-    try:
-        config = json.loads((directory / MODEL_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(
-            f"{directory / MODEL_CONFIG}: no readable config of a model: {' '.join(str(error).split())}"
-        ) from error
-    if not isinstance(config, dict):
-        raise RunError(f"{directory / MODEL_CONFIG}: no config of a model: it should hold an object")
+    old, path = directory / OLD_MODEL_CONFIG, directory / MODEL_CONFIG
+    if os.path.lexists(old) and not os.path.lexists(path):
+        path = old
+    config = read_model_config(path)
+    check_strangers(config, path)
     return config
 
 
@@ -102,29 +115,32 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     Raises:
         RunError: it is missing or damaged.
     """
+    check_regular(directory / TOKENIZER, _TOKENIZER_LIMIT, "tokenizer")
+    check_checksums(directory)
     try:
         return Tokenizer.load(directory / TOKENIZER)
-    except _DAMAGE as error:
-        raise _unreadable(directory, error) from error
+    except Exception as error:
+        # The library's errors are plain ones.
+        raise _unreadable(directory / TOKENIZER, error) from error
 
 
 def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
     """Load an exported model, and what its algorithm has learned beside it.
 
     Raises:
-        RunError: a part is missing or damaged, or was learned with other options of the algorithm.
+        RunError: a part is missing or damaged, or was learned with other options of the algorithm; or a weight is
+            no finite number.
     """
+    config = read_exported_config(directory)
+    check_checksums(directory)
     try:
-        config = read_exported_config(directory)
         dtype = getattr(torch, config["dtype"])
-        bare = build(config["model"], tokenizer.vocab_size)
-        freeze(bare, config.get("frozen", []), "frozen")
-        model: nn.Module = algorithm.prepare(bare)
+        model = prepared_model(config["model"], tokenizer.vocab_size, algorithm, config.get("frozen", []))
         model.to(dtype)
         algorithm.learned.to(dtype)
-        load_model(model, directory / WEIGHTS)  # on the CPU, for the reason that `_apart` gives
+        _load_tensors(model, directory / WEIGHTS)  # on the CPU, for the reason that `_apart` gives
         if algorithm.learned.state_dict():
-            load_model(algorithm.learned, directory / LEARNED)
+            _load_tensors(algorithm.learned, directory / LEARNED)
         model.to(device)
         algorithm.learned.to(device)
     except _DAMAGE as error:
@@ -132,6 +148,19 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
             raise _unfitting(directory, algorithm, error) from error
         raise _unreadable(directory, error) from error
     return model
+
+
+def _load_tensors(module: nn.Module, path: Path, device: str = "cpu") -> None:
+    """Load the tensors of a module.
+
+    Raises:
+        RunError: the file is missing, or holds a number that is not finite.
+    """
+    check_regular(path, _WEIGHTS_LIMIT, "weights of a model")
+    load_model(module, path, device=device)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise RunError(f"{path}: {name} holds numbers that are not finite, so the model is of no use")
 
 
 def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
@@ -150,10 +179,11 @@ def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> Non
             f"{directory / TOKENIZER}: not this run's tokenizer; both runs should have the same dataset, split and "
             "tokenizer options"
         )
+    check_checksums(directory)
     try:
-        load_model(model, directory / WEIGHTS, device=str(next(model.parameters()).device))
+        _load_tensors(model, directory / WEIGHTS, str(next(model.parameters()).device))
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())
+        reason = escaped(shortened(str(error)))
         raise RunError(f"{directory / WEIGHTS}: not the weights of this run's model: {reason}") from error
 
 
@@ -161,9 +191,9 @@ def _unfitting(directory: Path, algorithm: Algorithm, error: Exception) -> RunEr
     return RunError(
         f"{directory}: what the run has learned does not fit the options of algorithm={algorithm.name} and of inner; "
         "those that decide what is learned, such as algorithm.inner_steps where each step has rates of its own, should "
-        f"be as the run has them: {' '.join(str(error).split())}"
+        f"be as the run has them: {escaped(shortened(str(error)))}"
     )
 
 
-def _unreadable(directory: Path, error: Exception) -> RunError:
-    return RunError(f"{directory}: no readable exported model: {' '.join(str(error).split())}")
+def _unreadable(path: Path, error: Exception) -> RunError:
+    return unreadable(path, "exported model", f"{type(error).__name__}: {error}")

@@ -37,6 +37,8 @@ from metadialog.training.cost import (
     is_counted,
 )
 from metadialog.training.distributed import Ranks
+from metadialog.training.restoring import load_optimizer, load_schedule, restoring
+from metadialog.training.resume import Origin
 from metadialog.training.unsaved_state import UnsavedState
 
 
@@ -148,6 +150,7 @@ class Trainer:
                 f"{ranks.size} processes cannot share it; train in one process"
             )
         self.standing = Standing()
+        self.origin: Origin | None = None  # what the weights depend on beside the config, for resuming
         self.cost = Cost()
         self.memory: PeakMemory | None = None  # of training, from its first step on
         self.weights = count_weights(model)
@@ -263,7 +266,7 @@ class Trainer:
         counter = OperationCounter() if is_counted(self.algorithm, self.standing.step) else None
         with counter or contextlib.nullcontext():
             result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
-        executed = _Executed(count_sets(episodes), None if counter is None else counter.total)
+        executed = _Executed(result.tokens or count_sets(episodes), None if counter is None else counter.total)
         result, tokens = self.ranks.combine(self.trained, result, tasks, executed.tokens)
         with_gradient = [p for p in self.trained if p.grad is not None]
         if not with_gradient:
@@ -330,18 +333,27 @@ class Trainer:
             "seed": self._seed,
             "metrics_position": self.sinks.metrics.position(),
             "logger_run_id": self.sinks.logger.run_id,
+            "origin": None if self.origin is None else self.origin.to_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; the metrics that were written after it are dropped."""
-        self.standing = Standing(**state["standing"])
-        self.cost = Cost(**state["cost"])
-        self.model.load_state_dict(state["model"])
-        self.algorithm.learned.load_state_dict(state["learned"])
-        self.outer.optimizer.load_state_dict(state["optimizer"])
-        self.outer.schedule.load_state_dict(state["schedule"])
-        self.sampler.load_state_dict(state["sampler"])
-        self._sampled = self.sampler.state_dict()
-        self._seed = state["seed"]
+        """Go on from a state; the metrics that were written after it are dropped.
+
+        Raises:
+            RunError: the state is of other dialogues, or of another model, optimizer, schedule or sampler.
+        """
+        path = self.sinks.run.last
+        if self.origin is not None:
+            self.origin.check(state, path)
+        with restoring(path):
+            self.standing = Standing(**state["standing"])
+            self.cost = Cost(**state["cost"])
+            self.model.load_state_dict(state["model"])
+            self.algorithm.learned.load_state_dict(state["learned"])
+            load_optimizer(self.outer.optimizer, state["optimizer"])
+            load_schedule(self.outer.schedule, state["schedule"])
+            self.sampler.load_state_dict(state["sampler"])
+            self._sampled = self.sampler.state_dict()
+            self._seed = state["seed"]
         if self.ranks.is_first:
             self.sinks.metrics.truncate(state["metrics_position"])

@@ -1,7 +1,7 @@
-"""`resume=auto`: a job goes on with what it finds in its own directory, and begins where there is nothing.
+"""`resume=auto`: a run goes on with what is in its directory, and begins where there is nothing.
 
-So a job may be started any number of times, by a sweep that goes on or by a batch system that puts it back into its
-queue: it runs once. Several processes with the same job wait for each other.
+So a run may be started any number of times, by a sweep that goes on or by a batch system that puts it back into its
+queue: it runs once. Several processes with the same run wait for each other.
 """
 
 import os
@@ -14,15 +14,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from metadialog.config import show
+from metadialog.composing.earlier_run import AUTO
 from metadialog.errors import PrunedError, RunError, Terminated
 from metadialog.runs import layout
-from metadialog.runs.config_file import flat, read_config
-from metadialog.sweeps.identity import differences
+from metadialog.runs.run_directory import RunDirectory
 from metadialog.sweeps.outcomes import read_outcome
-from metadialog.training.resume import FREE
+from metadialog.training.resume import differences
 
-AUTO = "auto"
+__all__ = ["AUTO", "Preempted", "check_same_results", "holds_run", "run_what_is_missing", "started_again"]
+
+# Where and how a run computes and reports, which its results do not depend on.
+_WITHOUT_EFFECT = ("resume", "logger", "device", "threads", "cache")
 
 # Of a run that was broken off before its first checkpoint.
 _LEFTOVERS = (layout.STATUS, layout.METRICS, layout.CONFIG)
@@ -32,56 +34,56 @@ class Preempted(Terminated):
     """The batch system wants the machine back; the job is put into its queue again."""
 
 
-def goes_on(config: Mapping[str, Any], *, multirun: bool) -> bool:
-    """Say whether a job takes up what it finds: if it is asked to, or if submitit may have started it before."""
-    if "resume" not in config:
-        return False
-    return config["resume"] == AUTO or (config["resume"] is None and multirun and "SUBMITIT_EXECUTOR" in os.environ)
+def started_again() -> bool:
+    """Say whether this is a job of submitit, which the batch system may have started before."""
+    return "SUBMITIT_EXECUTOR" in os.environ
 
 
-def go_on(config: Mapping[str, Any], directory: Path, run: Callable[[Mapping[str, Any]], Any]) -> Any:  # noqa: ANN401
-    """Run a job, or the rest of it, or nothing if it is done.
+def holds_run(directory: Path) -> bool:
+    """Say whether a run was begun in a directory."""
+    return (directory / layout.STATUS).exists()
+
+
+def check_same_results(directory: Path, config: Mapping[str, Any]) -> None:
+    """Check that the run in a directory is the one that a config describes.
+
+    Raises:
+        RunError: naming what differs.
+    """
+    differing = [
+        f"{path} is {new!r} but was {old!r}"
+        for path, old, new in differences(RunDirectory(directory).read_config(), config)
+        if path.partition(".")[0] not in _WITHOUT_EFFECT
+    ]
+    if differing:
+        raise RunError(f"{directory}: holds another run already: {'; '.join(differing)}; name another directory")
+
+
+def run_what_is_missing(directory: Path, run: Callable[[str | None], None]) -> None:
+    """Run an experiment, or the rest of it, or nothing if it is done.
 
     Args:
-        config: the job's, resolved.
-        directory: the run's.
-        run: what is done with the config; its `resume` names the directory where there is something to go on with.
-
-    Returns:
-        What the run returns; the best validation loss if it was done before.
+        directory: of the run.
+        run: runs it; takes the directory where there is something to go on with, and else None.
 
     Raises:
         PrunedError: the run was pruned before.
-        RunError: the directory holds another run.
     """
+    if read_outcome(directory).state == "finished":
+        return
     with _alone(directory), requeueing():
         outcome = read_outcome(directory)
-        _check_same(directory, config)
         if outcome.state == "finished":
-            return outcome.value
+            return
         if outcome.state == "pruned":
             raise PrunedError(str(outcome.reason))
         checkpoints = directory / layout.CHECKPOINTS
         if (checkpoints / layout.LAST).exists() or (checkpoints / layout.BEST).exists():
-            return run({**config, "resume": str(directory)})
+            run(str(directory))
+            return
         for name in _LEFTOVERS:
             (directory / name).unlink(missing_ok=True)
-        return run({**config, "resume": None})
-
-
-def _check_same(directory: Path, config: Mapping[str, Any]) -> None:
-    """Check that what a job finds in its directory is the same job; what another version does not know is left out.
-
-    Raises:
-        RunError: it is another.
-    """
-    if not (directory / layout.CONFIG).exists():
-        return
-    before, now = flat(read_config(directory / layout.CONFIG)), flat(config)
-    same = [key for key in before if key in now and not any(key == f or key.startswith(f"{f}.") for f in FREE)]
-    differing = differences({key: show(before[key]) for key in same}, {key: show(now[key]) for key in same})
-    if differing:
-        raise RunError(f"{directory}: holds a run with other options ({differing}); name another directory")
+        run(None)
 
 
 @contextmanager

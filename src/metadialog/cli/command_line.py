@@ -1,0 +1,80 @@
+"""The command line of a Hydra application, taken apart."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from metadialog.hydra_internals import get_args_parser
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """Flags and overrides, in whatever order they were typed.
+
+    Attributes:
+        flags: Hydra's own, with their values.
+        overrides: the others.
+    """
+
+    flags: tuple[str, ...]
+    overrides: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """Take the arguments of a command apart.
+
+        Raises:
+            SystemExit: there is no such flag, or a flag lacks its value; what is right is on stderr.
+        """
+        known = get_args_parser()._option_string_actions  # noqa: SLF001 - argparse does not say which take a value
+        flags: list[str] = []
+        overrides: list[str] = []
+        waiting = [*arguments]
+        while waiting:
+            argument = waiting.pop(0)
+            if not argument.startswith("-"):
+                overrides.append(argument)
+                continue
+            flags.append(argument)
+            action = known.get(argument) or _abbreviated(argument, known)
+            if action is None or action.nargs == 0 or not waiting:
+                continue
+            optional = action.nargs == "?" and waiting[0] not in (action.choices or ())
+            if not optional and not waiting[0].startswith("-"):
+                flags.append(waiting.pop(0))
+        line = cls(tuple(flags), tuple(overrides))
+        _ = line.options  # which says what is wrong with the flags
+        return line
+
+    @property
+    def options(self) -> argparse.Namespace:
+        """The flags as Hydra reads them."""
+        return get_args_parser().parse_args(list(self.arguments))
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments in an order that Hydra can read: a flag between overrides is one that it cannot."""
+        return (*self.flags, *self.overrides)
+
+    @property
+    def only_shows(self) -> bool:
+        """Whether nothing is to be run: help, a config, or a completion is asked for."""
+        options = self.options
+        return bool(options.help or options.hydra_help or options.shell_completion or options.info or options.cfg)
+
+    def with_overrides(self, overrides: Sequence[str]) -> Self:
+        """Return the same with other overrides."""
+        return replace(self, overrides=tuple(overrides))
+
+    def with_config_dir(self, folder: str | None) -> Self:
+        """Return the same with a folder of further configs, unless one is named or there is none."""
+        if folder is None or self.options.config_dir:
+            return self
+        return replace(self, flags=(*self.flags, "--config-dir", folder))
+
+
+def _abbreviated(argument: str, known: Mapping[str, argparse.Action]) -> argparse.Action | None:
+    """Return the only flag that begins like this, as argparse understands it."""
+    matching = {id(action): action for name, action in known.items() if name.startswith(argument)}
+    return next(iter(matching.values())) if argument.startswith("--") and len(matching) == 1 else None

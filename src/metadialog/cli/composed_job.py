@@ -1,0 +1,118 @@
+"""Running what Hydra has composed: the command that a config is of, and a user's mistake as one line."""
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from metadialog.cli.user_errors import EXIT_BROKEN_PIPE, EXIT_USER_ERROR, command_line, complain, wants_traceback
+from metadialog.composing.compose import Composed, running_job
+from metadialog.console import make_console
+from metadialog.errors import MetadialogError
+from metadialog.hydra_internals import (
+    Callbacks,
+    ConfigLoader,
+    HydraContext,
+    RunMode,
+    configure_log,
+    run_job,
+)
+from metadialog.trust import resolve
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a command: what the modules of `metadialog.commands` take.
+
+    Attributes:
+        composed: its config, as Hydra has composed it.
+        directory: where it writes.
+        multirun: whether it is one of several that were started together.
+    """
+
+    composed: Composed
+    directory: Path
+    multirun: bool
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The config as plain values."""
+        return self.composed.resolve()
+
+    @property
+    def command(self) -> str:
+        """The name of the command."""
+        described: Any = resolve(self.config["_target_"])
+        return str(described.command)
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that writes and talks, and not another one of the same run."""
+        if "torch" not in sys.modules:
+            return True
+        from metadialog.training.distributed import ranks
+
+        return ranks().is_first
+
+    @cached_property
+    def console(self) -> Console:
+        """What the command prints to."""
+        return make_console(quiet=not self.writes)
+
+    @property
+    def command_line(self) -> str:
+        """What the user typed."""
+        return command_line()
+
+
+def run_single(composed: Composed, loader: ConfigLoader) -> None:
+    """Run a composed job in this process, as `hydra.main` does, without composing it once more.
+
+    Args:
+        composed: the job.
+        loader: what it was composed with.
+
+    Raises:
+        SystemExit: with exit code 2 after a line for each mistake of the user's.
+    """
+    config = composed.config
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    callbacks = Callbacks(config)
+    callbacks.on_run_start(config=config, config_name=config.hydra.job.config_name)
+    context = HydraContext(config_loader=loader, callbacks=callbacks)
+    result = run_job(
+        hydra_context=context,
+        task_function=run_composed,
+        config=config,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+    )
+    callbacks.on_run_end(config=config, config_name=config.hydra.job.config_name, job_return=result)
+    _ = result.return_value  # which raises what the job raised
+
+
+def run_composed(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns what it returns
+    """Run the job that Hydra has just set up: the task function of the application.
+
+    In a single run a user's mistake ends the process here, as Hydra would add lines of its own to it. In a sweep
+    it goes up to Hydra, which goes on with the other jobs. Where nobody reads the output any more, neither goes on.
+    """
+    composed, directory = running_job(config)
+    job = Job(composed, directory, multirun=composed.config.hydra.mode != RunMode.RUN)
+    try:
+        return import_module(f"metadialog.commands.{job.command}").main(job)
+    except BrokenPipeError as error:
+        # Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_BROKEN_PIPE) from error
+    except (MetadialogError, OSError) as error:
+        if job.multirun or wants_traceback():
+            raise
+        complain(job.command, error)
+        raise SystemExit(EXIT_USER_ERROR) from error

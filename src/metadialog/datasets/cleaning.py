@@ -1,0 +1,95 @@
+"""How one dialogue is cleaned: blank turns, turns in a row, one-sided dialogues, and whose turns are replies."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, TypedDict
+
+from annotated_types import MinLen
+
+from metadialog.datasets.anonymise import anonymise
+from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
+
+ALL = "all"
+SECOND = "second"
+
+Responses = Annotated[str, MinLen(1)]
+OneSpeaker = Literal["drop", "keep"]
+
+
+class CleaningOptions(TypedDict, total=False):
+    """The options of `Cleaning`, which every data set of this package has."""
+
+    responses: Responses
+    merge_turns: bool
+    one_speaker: OneSpeaker
+    anonymise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """How dialogues are cleaned, one by one.
+
+    Attributes:
+        responses: whose turns are learned and scored as replies: `all`, `second` (who speaks second), or the name of
+            a speaker. The first turn of a dialogue never is a reply.
+        merge_turns: make one turn of those that a speaker has in a row, with a line break between them.
+        one_speaker: what becomes of dialogues in which one speaker alone has a turn.
+        anonymise: replace names of speakers, mail addresses and phone numbers.
+    """
+
+    responses: str = ALL
+    merge_turns: bool = False
+    one_speaker: OneSpeaker = "drop"
+    anonymise: bool = False
+
+    def clean(self, dialogue: Dialogue, counts: Counter[str]) -> Dialogue | None:
+        """Return what is left of a dialogue; None if it is left out. What is taken out is counted, by reason."""
+        turns = [turn for turn in dialogue.turns if turn.text.strip()]
+        counts["blank_turns"] += len(dialogue.turns) - len(turns)
+        # Before turns are merged: many turns of one speaker are not a short dialogue, but a one-sided one.
+        if len(turns) < MIN_TURNS:
+            counts["short"] += 1
+            return None
+        if self.one_speaker == "drop" and len({turn.speaker for turn in turns}) == 1:
+            counts["one_speaker"] += 1
+            return None
+        if self.merge_turns:
+            turns = merged(turns)
+            if len(turns) < MIN_TURNS:
+                counts["short"] += 1
+                return None
+        if not any(self.replies([turn.speaker for turn in turns])[1:]):
+            counts["no_reply"] += 1
+            return None
+        if self.anonymise:
+            turns = anonymise(turns)
+        return self.mark(dialogue if tuple(turns) == dialogue.turns else replace(dialogue, turns=tuple(turns)))
+
+    def mark(self, dialogue: Dialogue) -> Dialogue:
+        """Return a dialogue whose turns say whether they may be replies."""
+        if self.responses == ALL:
+            return dialogue
+        replies = self.replies([turn.speaker for turn in dialogue.turns])
+        turns = (replace(turn, reply=turn.reply and may) for turn, may in zip(dialogue.turns, replies, strict=True))
+        return replace(dialogue, turns=tuple(turns))
+
+    def replies(self, speakers: Sequence[str]) -> list[bool]:
+        """Return for each turn whether it may be a reply, given who speaks it."""
+        if self.responses == ALL:
+            return [True] * len(speakers)
+        wanted: str | None = self.responses
+        if self.responses == SECOND:
+            wanted = next((speaker for speaker in speakers if speaker != speakers[0]), None)
+        return [speaker == wanted for speaker in speakers]
+
+
+def merged(turns: Sequence[Turn]) -> list[Turn]:
+    """Return turns of which no two in a row are of one speaker."""
+    found: list[Turn] = []
+    for turn in turns:
+        if found and found[-1].speaker == turn.speaker:
+            found[-1] = replace(turn, text=f"{found[-1].text}\n{turn.text}")
+        else:
+            found.append(turn)
+    return found

@@ -1,0 +1,68 @@
+"""KdConv (Zhou et al. 2020): Chinese conversations of two people about films, music and travel.
+
+Folders `film`, `music` and `travel`, each with `train.json`, `dev.json` and `test.json`:
+
+    [{"messages": [{"message": "...", "attrs": [...]}, ...], "name": "..."}, ...]
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Unpack
+
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.local import LocalCopy, Root
+from metadialog.datasets.records import Records
+from metadialog.errors import DataError
+
+DOMAINS = ("film", "music", "travel")
+PARTS = ("train.json", "dev.json", "test.json")
+SPEAKERS = ("A", "B")
+PUBLICATION = "KdConv, with the folders film, music and travel of train.json, dev.json and test.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    messages: list[_Message]
+
+
+class KdConvDataset(BaseDataset):
+    """Dialogues of two people, "A" and "B", under their domain: film, music or travel."""
+
+    name = "kdconv"
+    source = "kdconv"
+    language = "zh"
+
+    def __init__(self, *, root: Root | None, **cleaning: Unpack[CleaningOptions]) -> None:
+        """Name the local copy.
+
+        Raises:
+            ConfigError: the root begins with the home of a user who has none.
+        """
+        super().__init__(**cleaning)
+        self._copy = LocalCopy(root, PUBLICATION)
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Read domain after domain, of those that are there; the ids are `domain/part:number`, from 0.
+
+        Raises:
+            DataError: a file is missing or malformed; the message names it and the place.
+        """
+        records = Records(list[_Record])
+        folders = [folder for name in DOMAINS if (folder := self._copy.find(name)) is not None and folder.is_dir()]
+        if not folders:
+            self._copy.need(*DOMAINS)
+        for folder in folders:
+            files = [folder / name for name in PARTS if (folder / name).is_file()]
+            if not files:
+                raise DataError(f"{folder}: holds no {', '.join(PARTS)}; dataset.root should name {PUBLICATION}")
+            for file in files:
+                for number, record in enumerate(records.read(file)):
+                    turns = tuple(Turn(SPEAKERS[i % 2], turn.message) for i, turn in enumerate(record.messages))
+                    yield Dialogue(folder.name, turns, f"{folder.name}/{file.name.removesuffix('.json')}:{number}")

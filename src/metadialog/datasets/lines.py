@@ -1,0 +1,66 @@
+"""A dialogue in one text: a line for each turn, with its speaker before a colon."""
+
+import re
+from collections.abc import Sequence
+
+from metadialog.datasets.dialogue import Turn
+
+SPEAKERS = ("user", "bot")
+
+# [10:02] Anna: ..., (10:02:11) Anna: ..., 2024-01-31 10:02 - Anna: ..., #Person1#: ...
+_TIME = r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?[ T]+)?\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\.?)?"
+_STAMP = rf"(?:\[{_TIME}\]|\({_TIME}\)|<{_TIME}>|{_TIME})\s*(?:[-\u2013\u2014|]\s*)?"
+_LINE = re.compile(rf"\s*(?:{_STAMP})?(?P<speaker>[^\s:\uff1a][^:\uff1a\t]{{0,39}}?)\s*[:\uff1a](?!//)\s*(?P<text>.*)")
+_MARKED = re.compile(r"[#<\[*]+(?P<name>[^#<>\[\]*]+)[#>\]*]+")
+_WORDS = 4
+"""Most words of a speaker's name: longer ones are sentences that hold a colon."""
+
+
+def parse_line(line: str) -> Turn | None:
+    """Return the turn that a line begins; None if it begins none, but goes on with the one before."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    speaker = match["speaker"].strip()
+    marked = _MARKED.fullmatch(speaker)
+    speaker = marked["name"].strip() if marked else speaker
+    if len(speaker.split()) > _WORDS or not any(letter.isalnum() for letter in speaker):
+        return None
+    return Turn(" ".join(speaker.split()), match["text"].strip())
+
+
+def parse_lines(lines: Sequence[str]) -> list[Turn]:
+    """Return the turns of some lines; a line without a speaker goes on with the turn before.
+
+    Raises:
+        ValueError: the first line that is not blank has no speaker.
+    """
+    turns: list[Turn] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        turn = parse_line(line)
+        if turn is not None:
+            turns.append(turn)
+        elif turns:
+            turns[-1] = Turn(turns[-1].speaker, f"{turns[-1].text}\n{line.strip()}".strip())
+        else:
+            raise ValueError(
+                f"line {number}, {line.strip()[:40]!r}, has no speaker; it should be such as 'Anna: Hello.'"
+            )
+    return turns
+
+
+def parse_text(text: str) -> list[Turn]:
+    """Return the turns of a dialogue in one text: by lines with speakers, or by `__eou__`, or by lines alone.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if "__eou__" in text:
+        parts = [part.strip() for part in text.split("__eou__")]
+        return [Turn(SPEAKERS[i % 2], part) for i, part in enumerate(part for part in parts if part)]
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and parse_line(lines[0]) is None and not any(map(parse_line, lines)):
+        return [Turn(SPEAKERS[i % 2], line.strip()) for i, line in enumerate(lines)]
+    return parse_lines(lines)

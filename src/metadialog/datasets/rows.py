@@ -1,0 +1,257 @@
+"""Rows of a table: from CSV and TSV as Excel and others write them, from an Excel file, or from Parquet."""
+
+import codecs
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metadialog.errors import ConfigError, DataError
+from metadialog.extras import need
+
+TEXT = (".csv", ".tsv", ".txt")
+EXCEL = (".xlsx", ".xlsm")
+PARQUET = ".parquet"
+ENDINGS = (".csv", ".tsv", PARQUET, ".xlsx")
+
+DELIMITERS = (",", ";", "\t", "|")
+
+_BATCH = 10_000  # rows
+_BY_LINE = (
+    "utf-8",
+    "utf-8-sig",
+    "ascii",
+    "cp1252",
+    "iso8859-1",
+    "gb18030",
+    "gbk",
+    "big5",
+    "shift_jis",
+    "cp932",
+    "euc_kr",
+)
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+class Rows:
+    """The rows below the header of a table: where each is, and its values."""
+
+    def __init__(
+        self,
+        header: Sequence[str],
+        rows: Iterator[tuple[str, Sequence[object]]],
+        delimiter: str | None = None,
+    ) -> None:
+        """Take the header and the rows; `delimiter` separates the values of a text file."""
+        self.header = list(header)
+        self.delimiter = delimiter
+        self._rows = rows
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether the table is a text file, whose places are lines."""
+        return self.delimiter is not None
+
+    def __iter__(self) -> Iterator[tuple[str, Sequence[object]]]:
+        return self._rows
+
+    def check_quotes(
+        self, values: Sequence[object], where: str, topic_at: int, topic: str, speaker_at: int, speakers: set[str]
+    ) -> None:
+        """Refuse a value that holds whole rows, which a stray quotation mark has taken in.
+
+        Raises:
+            DataError: a line within a value is a row of the table, of the same topic or a speaker that is known.
+        """
+        if self.delimiter is None:
+            return
+        for value in values:
+            if not isinstance(value, str) or "\n" not in value:
+                continue
+            for line in value.split("\n")[1:]:
+                cells = [cell.strip().strip('"') for cell in line.split(self.delimiter)]
+                if len(cells) == len(self.header) and (cells[topic_at] == topic or cells[speaker_at] in speakers):
+                    raise DataError(
+                        f"{where}: a quotation mark before takes whole rows into one value, such as {line[:40]!r}; "
+                        f'write "" for a quotation mark in a text, or dataset.quotes=false where none of them quotes'
+                    )
+
+
+def check_encoding(encoding: str | None) -> str | None:
+    """Return the name of an encoding, if it is one.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return None if encoding is None else codecs.lookup(encoding).name
+    except LookupError as error:
+        raise ConfigError(
+            f"dataset.encoding={encoding}: should be an encoding, such as utf-8, cp1252 or gb18030"
+        ) from error
+
+
+@contextmanager
+def open_rows(path: Path, encoding: str | None, sheet: str | None, *, quotes: bool) -> Iterator[Rows]:
+    """Open a table by the ending of its name.
+
+    Args:
+        path: of the file.
+        encoding: of a text file; None for UTF-8, or UTF-16 with a byte order mark.
+        sheet: of an Excel file; None for the first.
+        quotes: whether quotation marks quote in a text file.
+
+    Raises:
+        DataError: it is malformed (also while its rows are read).
+        OSError: it cannot be read.
+    """
+    ending = path.suffix.lower()
+    if ending == PARQUET:
+        yield _parquet(path)
+    elif ending in EXCEL:
+        with _excel(path, sheet) as rows:
+            yield rows
+    else:
+        with path.open("rb") as file:
+            yield _text(path, file, encoding, quotes=quotes)
+
+
+def _text(path: Path, file: BinaryIO, encoding: str | None, *, quotes: bool) -> Rows:
+    lines = decoded(path, file, encoding)
+    skipped = 0
+    delimiter = None
+    first = next(lines, "")
+    if re.fullmatch("sep=.", first.strip(), re.IGNORECASE):  # as Excel writes it
+        delimiter = first.strip()[-1]
+        skipped, first = 1, next(lines, "")
+    delimiter = delimiter or delimiter_of(first, path.suffix.lower())
+    whole = chain([first] if first else [], lines)
+    reader = csv.reader(
+        whole, delimiter=delimiter, strict=True, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    )
+
+    def rows(header: Sequence[str]) -> Iterator[tuple[str, Sequence[object]]]:
+        try:
+            for row in reader:
+                where = f"{path}:{reader.line_num + skipped}"
+                if not any(value.strip() for value in row):
+                    continue
+                if len(row) != len(header):
+                    raise DataError(f"{where}: has {len(row)} values; it should have {len(header)}, as the header has")
+                yield where, row
+        except csv.Error as error:
+            raise _broken(path, reader.line_num + skipped, error) from error
+
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise _broken(path, reader.line_num + skipped, error) from error
+    return Rows(header, rows(header), delimiter)
+
+
+def _broken(path: Path, line: int, error: csv.Error) -> DataError:
+    return DataError(
+        f'{path}:{line}: not valid CSV: {error}; quote texts with "", or dataset.quotes=false where no mark quotes'
+    )
+
+
+def decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
+    """Yield the lines of a text file, with their ends.
+
+    Args:
+        path: of the file, for messages.
+        file: opened for reading bytes.
+        encoding: of the file; None for UTF-8, or UTF-16 with a byte order mark.
+
+    Raises:
+        DataError: it is in another encoding; the message names the line.
+    """
+    start = file.read(2)
+    file.seek(0)
+    named = encoding or _BYTE_ORDER_MARKS.get(start, "utf-8")
+    # In UTF-16 and the like a line end is of several bytes: such a file is decoded as a whole.
+    parts = file if named in _BY_LINE else iter([file.read()])
+    for number, part in enumerate(parts, start=1):
+        try:
+            text = part.decode("utf-8-sig" if named == "utf-8" and number == 1 else named)
+        except UnicodeDecodeError as error:
+            if named not in _BY_LINE:
+                raise DataError(
+                    f"{path}: byte {error.start + 1} is not {named}; dataset.encoding should name the file's own"
+                ) from error
+            raise DataError(
+                f"{path}:{number}: byte {error.start + 1} of the line is not {named.upper()}; save the file as UTF-8, "
+                f"or name its encoding, such as dataset.encoding=cp1252 or gb18030"
+            ) from error
+        yield from [text] if named in _BY_LINE else text.removeprefix("\ufeff").splitlines(keepends=True)
+
+
+def delimiter_of(header: str, ending: str) -> str:
+    """Return what separates the values of a header: the delimiter that is there most, outside of quotation marks."""
+    outside = "".join(header.split('"')[::2])
+    preferred = "\t" if ending == ".tsv" else ","
+    return max((preferred, *DELIMITERS), key=outside.count)
+
+
+@contextmanager
+def _excel(path: Path, sheet: str | None) -> Iterator[Rows]:
+    need("openpyxl", "excel", f"dataset.path={path}")
+    import openpyxl
+
+    with path.open("rb") as file:
+        try:
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+        except Exception as error:  # whatever a broken file may lead to
+            problem = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(f"{path}: is no readable Excel file: {problem}; save it as .xlsx, or as CSV") from error
+        try:
+            if sheet is not None and sheet not in book.sheetnames:
+                raise DataError(
+                    f"{path}: has no sheet {sheet!r}; dataset.sheet should be one of {', '.join(book.sheetnames)}"
+                )
+            yield _sheet(path, book[sheet] if sheet is not None else book.worksheets[0])
+        finally:
+            book.close()
+
+
+def _sheet(path: Path, sheet: Any) -> Rows:  # noqa: ANN401 - a worksheet of openpyxl
+    values = sheet.iter_rows(values_only=True)
+    header = ["" if value is None else str(value).strip() for value in next(values, ())]
+
+    def rows() -> Iterator[tuple[str, Sequence[object]]]:
+        for number, row in enumerate(values, start=2):
+            if any(value is not None for value in row):
+                yield f"{path}:{number}", [*row, *[None] * (len(header) - len(row))]
+
+    return Rows(header, rows())
+
+
+def _parquet(path: Path) -> Rows:
+    try:
+        header = pq.read_schema(path).names
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise _no_parquet(path, 1, error) from error
+
+    def rows() -> Iterator[tuple[str, Sequence[object]]]:
+        number = 0
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(_BATCH):
+                    for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        number += 1
+                        yield f"{path}:{number}", values
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise _no_parquet(path, number + 1, error) from error
+
+    return Rows(header, rows())
+
+
+def _no_parquet(path: Path, row: int, error: Exception) -> DataError:
+    problem = " ".join(str(error).split())
+    return DataError(f"{path}: not readable from row {row} on: {problem}; it should be Parquet")

@@ -1,0 +1,130 @@
+"""The comparison of runs: `metadialog.compare`, and what `metadialog table` prints."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import pandas as pd
+from annotated_types import Ge, Gt, Len, Lt
+
+from metadialog.composing.compose import Composed, compose_job, initialised
+from metadialog.config import build, check
+from metadialog.errors import ConfigError
+from metadialog.experiment.config import Directory, Node
+from metadialog.experiment.run import Run
+from metadialog.overrides import literal
+from metadialog.reports.comparison import Comparison, chosen_metrics, compare_runs
+from metadialog.reports.grid import shown_scores
+from metadialog.reports.runs import Unfinished, read_runs
+from metadialog.statistics.comparison import CHOSEN
+from metadialog.statistics.metric_comparison import Settings
+from metadialog.statistics.metrics import METRICS, Metric
+from metadialog.statistics.paired import Test
+
+Count = Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableConfig:
+    """The options of the command.
+
+    Attributes:
+        runs: run directories, multirun trees, or directories of them.
+        output: the directory to write to.
+        metrics: the columns of the tables; `table.csv` has all that the records hold.
+        shots: a table for each number of support dialogues; None for the most.
+        steps: the inner steps of the columns; None for the chosen or else the last, and for the first metric before.
+        unfinished: refuse runs that have not come to their end, or skip them.
+        resamples: of the bootstrap.
+        confidence: of the intervals.
+        test: of an algorithm against the best.
+        significance: a corrected p-value below it is a difference.
+        seed: of the resamples.
+        logger: the logger.
+    """
+
+    command: ClassVar[str] = "table"
+
+    runs: Annotated[list[Directory], Len(1)] | Directory
+    output: Directory
+    metrics: Annotated[list[str], Len(1)]
+    shots: Annotated[list[Count], Len(1)] | None
+    steps: Annotated[list[Literal["chosen"] | Count], Len(1)] | None
+    unfinished: Unfinished
+    resamples: Annotated[int, Ge(100)]
+    confidence: Annotated[float, Gt(0), Lt(1)]
+    test: Test
+    significance: Annotated[float, Gt(0), Lt(1)]
+    seed: Count
+    logger: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison, and what of it was asked for.
+
+    Attributes:
+        comparison: the numbers.
+        metrics: the columns of the tables.
+        steps: the inner steps of the columns; None for the usual.
+        skipped: a line for each run that was left out.
+    """
+
+    comparison: Comparison
+    metrics: Sequence[Metric]
+    steps: Sequence[int] | None
+    skipped: Sequence[str]
+
+
+def compare_directories(config: TableConfig) -> Compared:
+    """Compare the runs in some directories.
+
+    Raises:
+        ConfigError: an option asks for what the records do not hold.
+        RunError: the runs cannot be read, or cannot be compared.
+    """
+    unknown = [name for name in config.metrics if name not in METRICS]
+    if unknown:
+        raise ConfigError(f"metrics: {', '.join(unknown)}: no such metric; valid: {', '.join(METRICS)}")
+    places = [config.runs] if isinstance(config.runs, str) else config.runs
+    found, skipped = read_runs([Path(place).expanduser() for place in places], config.unfinished)
+    settings = Settings(config.resamples, config.confidence, config.test, config.significance, config.seed)
+    comparison = compare_runs(found, settings)
+    steps = None if config.steps is None else [CHOSEN if step == "chosen" else int(step) for step in config.steps]
+    return Compared(comparison, chosen_metrics(comparison, config.metrics), steps, skipped)
+
+
+def compare(
+    runs: Iterable[Run | str | Path],
+    metrics: Sequence[str] | None = None,
+    shots: Sequence[int] | None = None,
+    steps: Sequence[int | Literal["chosen"]] | None = None,
+    overrides: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Compare runs: the numbers that `metadialog table` prints, as a table.
+
+    Args:
+        runs: runs, or directories of them.
+        metrics: which; None for those of `conf/table.yaml`.
+        shots: which numbers of support dialogues; None for the most.
+        steps: which inner steps, or `chosen`; None for the chosen or else the last, and for the first metric before.
+        overrides: further ones of `metadialog table`, such as `confidence=0.9`.
+
+    Returns:
+        A row for each algorithm, metric, number of shots and inner step: `mean`, `low` and `high` (the interval over
+        seeds, topics and episodes), and `p_value_vs_best`. An inner step of -1 is the chosen one.
+
+    Raises:
+        ConfigError: an option asks for what the records do not hold.
+        RunError: the runs cannot be read, or cannot be compared.
+    """
+    places = [str(run.path if isinstance(run, Run) else Path(run).expanduser().absolute()) for run in runs]
+    given = {"runs": places, "metrics": metrics, "shots": shots, "steps": steps}
+    lines = [f"{name}={literal(list(value))}" for name, value in given.items() if value is not None]
+    with initialised(TableConfig.command):
+        nodes = Composed(compose_job(TableConfig.command, [*lines, *overrides], with_hydra=True)).resolve()
+    check(nodes)
+    config: TableConfig = build(nodes)
+    compared = compare_directories(config)
+    return shown_scores(compared.comparison, compared.metrics, config.shots, compared.steps)

@@ -1,0 +1,197 @@
+"""The evaluation on held-out topics that a run ends with: its records and samples are written, logged and printed."""
+
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+from torch import nn
+
+from metadialog.config import build
+from metadialog.episodes import Episode
+from metadialog.evaluation.adaptation import Labels, Sample, evaluate
+from metadialog.evaluation.protocol import AdaptationProtocol
+from metadialog.evaluation.records import Record, record_metadata, to_frame
+from metadialog.evaluation.selection import NOTHING, Selection, select
+from metadialog.evaluation.summary import summarize
+from metadialog.experiment.config import EvaluationConfig
+from metadialog.experiment.learner import Learner
+from metadialog.experiment.workspace import Workspace
+from metadialog.preparation.episodes import held_out, selection_episodes
+from metadialog.preparation.topics import Topics
+from metadialog.progress import progress
+from metadialog.runs.atomic import write_atomically
+from metadialog.training.cost import Cost, count_tokens
+from metadialog.training.trainer import Sinks
+
+
+@dataclass(frozen=True, slots=True)
+class FinalEvaluation:
+    """What is evaluated, by which protocol, on which episodes.
+
+    Attributes:
+        config: of the run.
+        workspace: where its results go.
+        learner: adapts the model.
+        topics: the data set's.
+        protocol: what is asked.
+        episodes: of the held-out topics.
+        selection_episodes: of the meta-validation topics, to choose inner rates and steps on; none: nothing is chosen.
+    """
+
+    config: EvaluationConfig
+    workspace: Workspace
+    learner: Learner
+    topics: Topics
+    protocol: AdaptationProtocol
+    episodes: Sequence[Episode]
+    selection_episodes: Sequence[Episode]
+
+    @property
+    def labels(self) -> Labels:
+        """What all records have in common."""
+        name, engine, corpus = self.learner.name, self.learner.engine, self.topics.corpus.name
+        return Labels(name, engine, corpus, self.config.seed, split="meta_test", language=self.topics.language)
+
+    def run(self, model: nn.Module, sinks: Sinks, step: int, trained: Cost | None) -> pd.DataFrame:
+        """Choose inner rates and steps; evaluate; write, log and print what comes of it, in this order.
+
+        Args:
+            model: as the outer loop left it.
+            sinks: where results go.
+            step: outer steps that were taken.
+            trained: what training has cost; None if that is not known.
+
+        Returns:
+            The records.
+        """
+        began = time.perf_counter()
+        selection = self._select(model)
+        frame, samples = self._evaluate(model, selection)
+        if not self.workspace.team.is_first:
+            return frame
+        language = self.topics.language
+        sinks.run.write_results(frame, record_metadata(self.episodes, language), [asdict(sample) for sample in samples])
+        self._write_cost(selection, frame, trained, time.perf_counter() - began)
+        sinks.log(step, "meta_test", _mean_losses(frame))
+        sinks.logger.log_adaptation(frame)
+        sinks.logger.log_samples([_logged(sample) for sample in samples])
+        self.workspace.console.print(summarize(frame, samples, self.protocol.report_steps, language))
+        return frame
+
+    def _select(self, model: nn.Module) -> Selection:
+        """Choose the inner rate and steps for each number of shots, if asked for; write and print the choice."""
+        protocol, workspace, algorithm = self.protocol, self.workspace, self.learner.algorithm
+        if protocol.rates is None or not self.selection_episodes:
+            return NOTHING
+        device = next(model.parameters()).device
+        episodes = [episode.to(device) for episode in self.selection_episodes]
+        selection = select(model, algorithm, episodes, protocol.rates, protocol.steps, workspace.team.map)
+        if not workspace.team.is_first:
+            return selection
+        write_atomically(workspace.run.selection, selection.to_json(algorithm.name))
+        chosen = [best for shots in protocol.shots if (best := selection.best(shots)) is not None]
+        words = (f"{c.shots} shots: rate x {c.rate:g}, {c.inner_step} steps (loss {c.loss:.3f})" for c in chosen)
+        workspace.console.print(f"chosen on meta-validation topics: {'; '.join(words)}", highlight=False)
+        return selection
+
+    def _evaluate(self, model: nn.Module, selection: Selection) -> tuple[pd.DataFrame, list[Sample]]:
+        """Evaluate the episodes; the processes of the run share them."""
+        device, team, learner = next(model.parameters()).device, self.workspace.team, self.learner
+        episodes = [episode.to(device) for episode in self.episodes]
+        generation, labels = build(self.config.generation), self.labels
+        with progress(self.workspace.console, "evaluation", len(episodes)) as report:
+            done = itertools.count(team.size, team.size)  # the others are about as far
+
+            def of_episode(episode: Episode) -> tuple[list[Record], list[Sample]]:
+                found = evaluate(
+                    model,
+                    learner.algorithm,
+                    [episode],
+                    self.protocol,
+                    generation,
+                    learner.tokenizer,
+                    labels,
+                    selection,
+                )
+                report(min(next(done), len(episodes)))
+                return found
+
+            parts = team.map(of_episode, episodes)
+        samples = [sample for _, part in parts for sample in part]
+        return to_frame([record for part, _ in parts for record in part]), samples
+
+    def _write_cost(self, selection: Selection, records: pd.DataFrame, trained: Cost | None, seconds: float) -> None:
+        """Write what training and this evaluation, with the choice before it, took."""
+        content = {
+            "meta_train": None if trained is None else trained.to_dict(),
+            "evaluation": {
+                "episodes": len(self.episodes),
+                "tokens": self._tokens(selection, records),
+                "seconds": seconds,
+            },
+        }
+        write_atomically(self.workspace.run.cost, json.dumps(content, indent=2) + "\n")
+
+    def _tokens(self, selection: Selection, records: pd.DataFrame) -> int:
+        """Count the tokens that were adapted to: once for each inner step, and for each rate of the grid of choice."""
+        steps = records.groupby("shots")["inner_step"].max().to_dict()  # none where nothing adapts
+        algorithm = self.learner.algorithm
+
+        def of(some: Sequence[Episode]) -> int:
+            supports = ((steps[one.shots], algorithm.adapts_to(one)) for one in some)
+            return sum(count * count_tokens(support) for count, support in supports if count and support is not None)
+
+        rates = len(self.protocol.rates or []) if selection.grid else 0
+        return of(self.episodes) + (rates * of(self.selection_episodes) if rates else 0)
+
+
+def draw_evaluation(
+    config: EvaluationConfig, workspace: Workspace, learner: Learner, topics: Topics
+) -> FinalEvaluation:
+    """Draw the episodes of an evaluation, and say if some of their references are cut.
+
+    Raises:
+        DataError: a topic has too few dialogues for an episode.
+    """
+    protocol, others = build(config.evaluation), learner.algorithm.sees_topic
+    tokenizer = learner.tokenizer
+    episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, config.sampler, with_others=others)
+    chosen_on = selection_episodes(topics, tokenizer, protocol, config.sampler, with_others=others)
+    evaluation = FinalEvaluation(config, workspace, learner, topics, protocol, episodes, chosen_on)
+    _print_cut(evaluation)
+    return evaluation
+
+
+def _print_cut(evaluation: FinalEvaluation) -> None:
+    """Say how many references are too long to be scored whole, if any is."""
+    end = evaluation.learner.tokenizer.end_id
+    queries = {(episode.topic, episode.index): episode.query for episode in evaluation.episodes}.values()
+    references = sum(len(query.targets) for query in queries)
+    whole = sum(int((query.targets == end).any(dim=1).sum()) for query in queries)
+    if whole < references:
+        limit = evaluation.protocol.max_tokens
+        evaluation.workspace.console.print(
+            f"{references - whole} of {references} references are cut to evaluation.max_tokens={limit}",
+            highlight=False,
+        )
+
+
+def _mean_losses(records: pd.DataFrame) -> dict[str, float]:
+    """Return the mean loss over episodes after each inner step, for each number of shots."""
+    means = records.groupby(["shots", "inner_step"], as_index=False)["loss"].mean()
+    names = (f"loss_{shots}_shots_step_{step}" for shots, step in zip(means["shots"], means["inner_step"], strict=True))
+    return dict(zip(names, means["loss"].tolist(), strict=True))
+
+
+def _logged(sample: Sample) -> dict[str, object]:
+    return {
+        "context": sample.context,
+        "reference": sample.reference,
+        "before": sample.before,
+        "after": sample.after,
+        "topic": sample.topic,
+        "inner_step": sample.inner_step,
+    }

@@ -1,0 +1,57 @@
+"""The device and the random generators that a run computes with."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from metadialog.errors import ConfigError
+from metadialog.experiment.config import Device
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every global generator, for whatever draws from one."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries draw from this one
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def own_settings(threads: int | None) -> Iterator[None]:
+    """Compute with a number of CPU threads, and leave the process's threads and generators as they were before.
+
+    Args:
+        threads: None leaves it to torch: one a core.
+    """
+    before = torch.get_num_threads(), random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        random.setstate(before[1])
+        np.random.set_state(before[2])  # noqa: NPY002
+        torch.set_rng_state(before[3])
+
+
+def find_device(device: Device, local_rank: int = 0) -> torch.device:
+    """Return the device to compute on.
+
+    Args:
+        device: what was asked for.
+        local_rank: number of the process among those on this machine, each of which takes a GPU of its own.
+
+    Raises:
+        ConfigError: there is no GPU, and one was asked for.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: torch finds no CUDA device here; use device=cpu or device=auto")
+    if device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Where a launcher shows each process its own GPU alone, that is number 0 for each.
+    found = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(found)
+    return found

@@ -1,0 +1,51 @@
+"""What learns: an algorithm with its tools, the tokenizer, and what training starts from, each built once."""
+
+from dataclasses import dataclass
+
+from metadialog.algorithms.base import Algorithm, Tools
+from metadialog.algorithms.warm import WarmStarted
+from metadialog.config import build
+from metadialog.experiment.config import LearningConfig
+from metadialog.starts.start import Start
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """An algorithm and what belongs to it.
+
+    Attributes:
+        algorithm: with its engine, inner rule and objectives.
+        start: what the outer loop starts from.
+        tokenizer: of the model.
+    """
+
+    algorithm: Algorithm
+    start: Start
+    tokenizer: Tokenizer
+
+    @property
+    def name(self) -> str:
+        """What records and tables call it: the algorithm, and what it started from."""
+        return f"{self.algorithm.name}{self.start.suffix}"
+
+    @property
+    def engine(self) -> str:
+        """What records call its engine."""
+        return self.algorithm.tools.engine.name
+
+
+def make_learner(config: LearningConfig, tokenizer: Tokenizer) -> Learner:
+    """Make what a config describes.
+
+    Args:
+        config: says how a topic is adapted to.
+        tokenizer: of the model.
+
+    Raises:
+        ConfigError: its parts do not go together.
+    """
+    tools = Tools(build(config.engine), build(config.inner), build(config.objective, tokenizer))
+    algorithm: Algorithm = build(config.algorithm, tools)
+    start: Start = build(config.start)
+    return Learner(WarmStarted(algorithm, start.steps) if start.steps else algorithm, start, tokenizer)

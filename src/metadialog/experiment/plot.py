@@ -1,0 +1,30 @@
+"""The adaptation curves of one run, drawn on matplotlib axes."""
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from metadialog.evaluation.summary import perplexity
+from metadialog.reports.figures import look, style
+
+
+def plot_adaptation(records: pd.DataFrame, axes: Axes | None = None) -> Axes:
+    """Draw word perplexity on the held-out topics against the inner step, a curve for each number of shots.
+
+    Args:
+        records: the adaptation records of a run.
+        axes: to draw on; None for new ones.
+    """
+    with style():
+        drawn = plt.subplots()[1] if axes is None else axes
+        for place, (shots, part) in enumerate(records.groupby("shots")):
+            steps = sorted({int(step) for step in part["inner_step"]})
+            heights = [perplexity(part[part["inner_step"] == step]) for step in steps]
+            drawn.plot(steps, heights, label=f"{shots} shots", **look(place))
+        drawn.set_xlabel("inner step")
+        drawn.set_ylabel("word perplexity")
+        drawn.xaxis.set_major_locator(MaxNLocator(integer=True))
+        drawn.set_title(str(records["algorithm"].iloc[0]))
+        drawn.legend()
+    return drawn

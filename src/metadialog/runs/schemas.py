@@ -1,0 +1,312 @@
+"""The schemas of the JSON files of a run directory and a sweep directory, and how each is read.
+
+Keys that are not named here are passed over, so that a later version may add some; `format` tells when it may not.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from metadialog.runs.reading import MIB, read_json, read_json_lines
+
+FORMAT = 1
+"""Of run and sweep directories, as this version writes them; files without the key are of version 0.1.0, which is 1."""
+
+Count = Annotated[int, Ge(0), Le(2**63)]
+Amount = Annotated[float, Ge(0)]
+Finite = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore", frozen=True)
+# A grid or a metric may hold NaN: a loss that diverged.
+AnyNumber = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class Versioned(BaseModel):
+    """What says which version of the format it has."""
+
+    model_config = Finite
+    format: Annotated[int, Ge(1)] = FORMAT
+
+    @field_validator("format")
+    @classmethod
+    def _is_known(cls, found: int) -> int:
+        if found > FORMAT:
+            raise ValueError(f"should be at most {FORMAT} for this version: a later one has written it")
+        return found
+
+
+class Status(Versioned):
+    """`status.json`."""
+
+    status: Literal["running", "finished", "failed", "pruned", "interrupted"]
+    reason: str | None = None
+    command: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    seeds: dict[str, int | None] = Field(default_factory=dict)
+    git_revision: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class Metric(BaseModel):
+    """A line of `metrics.jsonl`."""
+
+    model_config = Finite
+    step: Count
+    split: str
+    name: str
+    value: float | None
+    time: float
+
+
+class TrainingCost(BaseModel):
+    """What meta-training took."""
+
+    model_config = Finite
+    steps: Count = 0
+    tokens: Count = 0
+    seconds: Amount = 0.0
+    peak_bytes: Count = 0
+    flops: Amount = 0.0
+    dialogues: Count = 0
+    counted_flops: Amount = 0.0
+    counted_expected: Amount = 0.0
+
+
+class EvaluationCost(BaseModel):
+    """What an evaluation took."""
+
+    model_config = Finite
+    episodes: Count = 0
+    tokens: Count = 0
+    seconds: Amount = 0.0
+
+
+class Costs(Versioned):
+    """`cost.json`."""
+
+    meta_train: TrainingCost | None
+    evaluation: EvaluationCost | None = None
+
+
+class SelectionPoint(BaseModel):
+    """A point of the grid of inner rates and steps."""
+
+    model_config = AnyNumber
+    shots: Count
+    rate: Annotated[float, Gt(0)]
+    inner_step: Count
+    loss: float
+
+
+class SelectionFile(BaseModel):
+    """`selection.json`."""
+
+    model_config = AnyNumber
+    episodes: Count
+    grid: Annotated[list[SelectionPoint], Len(0, 1_000_000)]
+    algorithm: str | None = None
+
+
+class SampleLine(BaseModel):
+    """A line of `samples.jsonl`."""
+
+    model_config = Finite
+    topic: str
+    episode: Count
+    shots: Count
+    inner_step: Count
+    context: str
+    reference: str
+    before: str
+    after: str
+
+
+class PrunerSettings(BaseModel):
+    """How bad trials are found."""
+
+    model_config = Finite
+    kind: Literal["median", "none"]
+    trials: Count
+    step: Count
+
+
+class TrialFile(Versioned):
+    """`trial.json`: which trial of which study a run is."""
+
+    storage: str
+    study: str
+    trial: Count
+    pruner: PrunerSettings
+
+
+class TrialRecord(Versioned):
+    """A line of `trials.jsonl`."""
+
+    number: Count
+    state: Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
+    value: float | None
+    directory: str
+    overrides: list[str]
+    reason: str | None = None
+    seconds: float | None = None
+
+    @field_validator("directory")
+    @classmethod
+    def _is_inside(cls, name: str) -> str:
+        parts = Path(name).parts
+        if not parts or ".." in parts or Path(name).is_absolute():
+            raise ValueError("should be a folder within the sweep's directory")
+        return name
+
+
+class ModelConfig(BaseModel):
+    """The config of an exported model: the nodes that it is built from."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow", frozen=True)
+    model: dict[str, Any]
+    algorithm: dict[str, Any]
+    inner: dict[str, Any]
+    objective: dict[str, Any]
+    sampler: dict[str, Any]
+    dtype: Literal["float32", "float64"]
+    frozen: list[str] = Field(default_factory=list)
+
+
+class CheckpointStanding(BaseModel):
+    """How far training is, in a checkpoint."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    step: Count
+    best_loss: float
+    best_step: Count
+
+
+class Checksums(Versioned):
+    """`checksums.json`: the SHA-256 of the files beside it, by name."""
+
+    sha256: dict[Annotated[str, Field(pattern=r"^[\w][\w.-]*$")], Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+
+
+class ConfigSource(BaseModel):
+    """A folder or package that Hydra took configs from."""
+
+    model_config = AnyNumber
+    path: str
+    provider: str
+
+
+class SweepFile(Versioned):
+    """`sweep.json`."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow", frozen=True)
+    arguments: list[str]
+    hydra: list[str]
+    config_sources: list[ConfigSource]
+    folder: str
+    space: list[str] | None = None
+    options: dict[str, str] | None = None
+
+
+class HydraRuntime(BaseModel):
+    """What Hydra says of the process."""
+
+    model_config = AnyNumber
+    choices: dict[str, str | None]
+    cwd: str = ""
+    config_sources: list[ConfigSource] = Field(default_factory=list)
+
+
+class HydraOverrides(BaseModel):
+    """What was typed."""
+
+    model_config = AnyNumber
+    hydra: list[str] = Field(default_factory=list)
+    task: list[str] = Field(default_factory=list)
+
+
+class HydraNode(BaseModel):
+    """The `hydra` node of Hydra's settings."""
+
+    model_config = AnyNumber
+    runtime: HydraRuntime
+    overrides: HydraOverrides = Field(default_factory=HydraOverrides)
+
+
+class HydraSettings(BaseModel):
+    """`.hydra/hydra.yaml`, and `multirun.yaml`."""
+
+    model_config = AnyNumber
+    hydra: HydraNode
+
+
+def read_status(path: Path) -> Status:
+    """Read `status.json`.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    return read_json(path, Status, MIB, "status of a run")
+
+
+def read_costs(path: Path) -> Costs:
+    """Read `cost.json`.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    return read_json(path, Costs, MIB, "cost of a run")
+
+
+def read_selection(path: Path) -> SelectionFile:
+    """Read `selection.json`.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    return read_json(path, SelectionFile, 64 * MIB, "choice of inner rates and steps")
+
+
+def read_metrics(path: Path) -> list[Metric]:
+    """Read `metrics.jsonl`; a last line that was broken off is passed over.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    return read_json_lines(path, Metric, 2048 * MIB, "metric of a run", torn_end=True)
+
+
+def read_samples(path: Path) -> list[SampleLine]:
+    """Read `samples.jsonl`.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    return read_json_lines(path, SampleLine, 2048 * MIB, "sample of a run")
+
+
+def read_trial(path: Path) -> TrialFile:
+    """Read `trial.json`.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    return read_json(path, TrialFile, MIB, "trial of a study")
+
+
+def read_trials(path: Path) -> list[TrialRecord]:
+    """Read `trials.jsonl`.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    return read_json_lines(path, TrialRecord, 512 * MIB, "record of a trial")
+
+
+def read_sweep(path: Path) -> dict[str, Any]:
+    """Read `sweep.json`.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    return read_json(path, SweepFile, 64 * MIB, "description of a sweep").model_dump()

@@ -1,0 +1,100 @@
+"""YAML of a run or sweep directory, read as data: no aliases, no tags, no resolvers, nothing nested without end."""
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from metadialog.errors import RunError
+from metadialog.escapes import escaped, shortened
+from metadialog.runs.reading import MAX_DEPTH, MIB, read_text, unreadable
+
+LIMIT = 4 * MIB
+_MAX_NODES = 200_000
+_KEY = re.compile(r"[^\W\d][\w-]*")
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+_STANDARD_TAG = "tag:yaml.org,2002:"
+_TAGS = {f"{_STANDARD_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+
+
+def read_yaml(path: Path, what: str) -> Any:  # noqa: ANN401 - as YAML has it
+    """Read a YAML file as plain values; what looks like an interpolation stays as it is written.
+
+    Args:
+        path: of the file.
+        what: what it should hold, such as "config of a run".
+
+    Raises:
+        RunError: it cannot be read, or holds what such a file never does (aliases, tags, endless nesting).
+    """
+    text = read_text(path, LIMIT, what)
+    problem: Exception
+    try:
+        _check_events(text, path, what)
+        return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError, RecursionError) as error:
+        problem = error
+    raise unreadable(path, what, str(problem)) from problem
+
+
+def read_mapping(path: Path, what: str) -> dict[str, Any]:
+    """Read a YAML file of keys and values, and fill in what refers to other keys of it.
+
+    Raises:
+        RunError: it cannot be read, holds something else, or asks for more than the values of its own keys, such as
+            those of environment variables.
+    """
+    found = read_yaml(path, what)
+    if not isinstance(found, dict):
+        raise RunError(f"{path}: no {what}: it should hold keys and values")
+    return cast("dict[str, Any]", _filled(found, found, path, ""))
+
+
+def _check_events(text: str, path: Path, what: str) -> None:
+    """Check a YAML text before anything is made of it.
+
+    Raises:
+        RunError: it holds an alias, a tag, or too much.
+        YAMLError: it is no YAML.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader=loader)):
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise unreadable(path, what, f"line {line} holds an anchor or an alias, which this program does not write")
+        if (tag := getattr(event, "tag", None)) is not None and tag not in {*_TAGS, "!"}:
+            raise unreadable(path, what, f"line {line} holds the tag {shortened(tag, 60)}; it should have none")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise unreadable(path, what, f"it is nested too deeply; it should have at most {MAX_DEPTH} levels")
+        if number > _MAX_NODES:
+            raise unreadable(path, what, f"it holds more than {_MAX_NODES:,} values")
+
+
+def _filled(value: object, root: Mapping[str, Any], path: Path, key: str) -> object:
+    """Return a value with references to other keys replaced by what stands there."""
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str) or not _KEY.fullmatch(name) or (not key and name == "hydra"):
+                raise RunError(f"{path}: {escaped(shortened(str(name), 60))!r} is no name of an option")
+        return {name: _filled(inner, root, path, f"{key}.{name}" if key else name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, root, path, f"{key}[{place}]") for place, inner in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    reference = _REFERENCE.fullmatch(value)
+    found: Any = root
+    for name in reference.group(1).split(".") if reference else ():
+        found = found.get(name) if isinstance(found, dict) else None
+    if reference is None or isinstance(found, dict | list) or (isinstance(found, str) and "${" in found):
+        raise RunError(
+            f"{path}: {key}: {escaped(shortened(value, 60))} is not filled in; the config of a run is read as it is, "
+            "and should hold the values themselves"
+        )
+    return found
