@@ -60,6 +60,7 @@ def test_adapting_writes_a_model_a_card_and_a_report(run: Run, export: Export) -
     assert f"- inner steps: {about.adapted_to.steps} of " in report
     assert sorted(path.name for path in Path("mine").iterdir()) == [
         "README.md",
+        "checksums.json",
         "config.json",
         "model.safetensors",
         "report.md",

@@ -11,7 +11,6 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import Record
-from metadialog.evaluation.retrieval import retrieve_replies
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.generation.base import Generation
@@ -94,10 +93,9 @@ def evaluate(
             for step, adapted in enumerate(algorithm.adapt(model, support, protocol.steps, scale=rate)):
                 quality = None
                 if step in reported:
+                    own = algorithm.replies(episode)
                     replies[step] = (
-                        retrieve_replies(episode)
-                        if algorithm.retrieves
-                        else generate_replies(adapted, episode.exchanges, generation, tokenizer)
+                        generate_replies(adapted, episode.exchanges, generation, tokenizer) if own is None else own
                     )
                     references = [exchange.response for exchange in episode.exchanges]
                     quality = reply_quality(replies[step], references, labels.language)
