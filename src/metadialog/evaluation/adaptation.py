@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.generation.base import Generation
 from metadialog.metrics.quality import ReplyQuality, reply_quality
 from metadialog.models.context import InContext
+from metadialog.text import words as text_words
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 
@@ -89,6 +90,7 @@ def evaluate(
             reported = {*protocol.report_steps, *([] if chosen is None else [chosen.inner_step])}
             replies: dict[int, list[str]] = {}
             rate = selection.rate(episode.shots)
+            characters = _characters(episode)
             support = algorithm.adapts_to(episode)
             for step, adapted in enumerate(algorithm.adapt(model, support, protocol.steps, scale=rate)):
                 quality = None
@@ -100,7 +102,8 @@ def evaluate(
                     references = [exchange.response for exchange in episode.exchanges]
                     quality = reply_quality(replies[step], references, labels.language)
                 is_chosen = chosen is not None and step == chosen.inner_step
-                records.append(_record(adapted, episode, step, quality, labels, rate=rate, selected=is_chosen))
+                record = _record(adapted, episode, step, quality, labels, rate=rate, selected=is_chosen)
+                records.append(replace(record, characters=characters))
             samples += _samples(episode, {step: replies[step] for step in replies if step in protocol.report_steps})
     return records, samples
 
@@ -158,6 +161,17 @@ def _record(
         **({} if quality is None else asdict(quality)),
         **_prompt(model),
     )
+
+
+def _characters(episode: Episode) -> int | None:
+    """Return the characters of the references; None where other tokens than theirs are counted, or not all of theirs.
+
+    That is so with `sampler.loss_on=all`, and for references that `evaluation.max_tokens` cuts.
+    """
+    references = [exchange.response for exchange in episode.exchanges]
+    if [len(text_words(text)) for text in references] != episode.query.words.tolist():
+        return None
+    return sum(map(len, references))
 
 
 def _prompt(model: nn.Module) -> dict[str, int]:
