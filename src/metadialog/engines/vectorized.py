@@ -23,8 +23,8 @@ saved by one more task in a matrix product.
 class VectorizedEngine:
     """The exact meta-gradient of all tasks at once, with each task's weights in a stack.
 
-    Every inner step's activations are kept for the way back: the fastest, at the price of memory. Of a large model, as many
-    tasks are run at once as the memory is fast for.
+    The activations of every inner step are kept for the backward pass: the fastest way, at the price of memory. Of a
+    large model, as many tasks are run at once as the memory is fast for.
     """
 
     name = "vectorized"
