@@ -73,15 +73,6 @@ def test_every_choice_composes_and_passes_the_check(command: str, choice: str) -
 STUDIES = Path(__file__).parents[2] / "experiments"
 
 
-@pytest.mark.parametrize("row", sorted(STUDIES.glob("*/row/*.yaml")), ids=lambda row: f"{row.parts[-3]}-{row.stem}")
-def test_every_row_of_a_study_composes_and_passes_the_check(row: Path) -> None:
-    study = row.parts[-3]
-    with initialize_config_module("metadialog.conf", version_base="1.3"):
-        add_config_dir(str(STUDIES))
-        composed = compose("train", [f"+{study}=config", f"+{study}/row={row.stem}", "dataset.root=sgd"])
-    config.check(config.plain(composed))
-
-
 @pytest.mark.parametrize("study", sorted(path.parent.name for path in STUDIES.glob("*/config.yaml")))
 def test_every_study_composes_and_passes_the_check(study: str) -> None:
     with initialize_config_module("metadialog.conf", version_base="1.3"):
