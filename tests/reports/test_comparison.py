@@ -201,7 +201,7 @@ def test_where_one_run_chose_no_step_there_is_none(make_run: MakeRun, tmp_path: 
 def test_every_row_minus_the_baseline(comparison: Comparison) -> None:
     assert comparison.baseline_differences.empty
     found = compare_runs(comparison.runs, replace(comparison.settings, baseline="finetune")).baseline_differences
-    row = found.set_index(["metric", "algorithm", "shots", "inner_step"]).loc[("word_perplexity", "maml", 5, 4)]
+    row = found.set_index(["metric", "algorithm", "shots", "inner_step"]).loc[("word_perplexity", "maml", 5, 4)]  # type: ignore[index]
     scores = [np.log(one(comparison, name, "word_perplexity", 5, 4)["mean"]) for name in ("maml", "finetune")]
     assert row["difference"] == pytest.approx(scores[0] - scores[1])
     assert row["low"] < row["difference"] < row["high"] < 0

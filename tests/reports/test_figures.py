@@ -134,7 +134,7 @@ def test_the_forest_has_a_row_for_each_difference_and_its_interval(with_baseline
     part = part[(part["metric"] == "word_perplexity") & (part["shots"] == 5) & (part["inner_step"] == 4)]
     expected = part.set_index("algorithm")["difference"]
     drawn = {
-        names[round(float(line.get_ydata()[0]))]: float(line.get_xdata()[0])
+        names[round(float(np.asarray(line.get_ydata())[0]))]: float(np.asarray(line.get_xdata())[0])
         for line in figure.axes[1].lines
         if line.get_marker() not in ("None", "|", "")
     }

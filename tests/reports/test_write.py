@@ -24,7 +24,8 @@ from metadialog.statistics.metric_comparison import Settings
 
 MakeRun = Callable[..., Path]
 FILES = {
-    "table.md", "table.tex", "table_document.tex", "table.csv", "table.html", "differences.csv", "topics.csv", "curves.png", "curves.svg",
+    "table.md", "table.tex", "table_document.tex", "table.csv", "table.html", "differences.csv", "topics.csv",
+    "curves.png", "curves.svg",
     "curves.pdf", "shots.pdf", "topics.pdf", "cost.pdf",
     "shots.png", "topics.png", "report.html",
 }  # fmt: skip
