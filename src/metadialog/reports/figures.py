@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.grid import metric_label
+from metadialog.reports.grid import number as written
 from metadialog.reports.looks import looks
 from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import METRICS
@@ -168,7 +169,7 @@ def cut_rows(axes: Axes, part: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     last = part.sort_values(list(by)).groupby("algorithm").tail(1).set_index("algorithm")["mean"]
     outside = beyond(np.log(last[last > 0]).to_dict())
     if outside:
-        lines = "\n".join(f"{name} {math.exp(value):,.4g}" for name, value in outside.items())
+        lines = "\n".join(f"{name} {written(math.exp(value), None)}" for name, value in outside.items())
         words = f"beyond the axis:\n{lines}"
         axes.text(
             0.98, 0.98, words, transform=axes.transAxes, ha="right", va="top", fontsize=7, color="0.3", parse_math=False

@@ -1,5 +1,7 @@
 """Differences from a baseline, paired by episode: a forest plot, and curves over the inner steps."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib import ticker
@@ -22,6 +24,7 @@ def forest_figure(comparison: Comparison) -> Figure:
     A filled mark is a difference (by the p-value after Holm's correction), a hollow one is none that was found.
     """
     part = _differences(comparison)
+    part = part[part["shots"] > 0] if (part["shots"] > 0).any() else part
     shots = some(sorted(part["shots"].unique().tolist()))
     main = {count: at_main_step(part[part["shots"] == count]).set_index("algorithm") for count in shots}
     last = main[shots[-1]]["difference"] if shots else pd.Series(dtype="float64")
@@ -91,7 +94,8 @@ def note_outside(axes: Axes, outside: dict[str, float]) -> None:
     """Name, in a corner, what lies beyond a cut axis."""
     if outside:
         text = "beyond the axis:\n" + "\n".join(f"{name} {value:+.2f}" for name, value in outside.items())
-        axes.text(0.02, 0.98, text, transform=axes.transAxes, va="top", fontsize=7, color="0.3", parse_math=False)
+        corner: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "top", "parse_math": False}
+        axes.text(0.98, 0.98, text, fontsize=7, color="0.3", **corner)
 
 
 def _name_outside(axes: Axes, place: int, value: float) -> None:
