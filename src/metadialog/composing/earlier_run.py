@@ -16,6 +16,7 @@ from metadialog.hydra_internals import HydraException, Override, OverridesParser
 from metadialog.overrides import literal, quote, typed
 from metadialog.runs import layout
 from metadialog.runs.config_file import read_choices, read_config, read_config_dir, read_run_config
+from metadialog.runs.reading import is_there
 from metadialog.trust import check_strangers
 
 AUTO = "auto"
@@ -111,7 +112,7 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made
         raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
     config = directory / layout.CONFIG
     composed = layout.hydra_config(directory)
-    if option == "resume" and not config.exists():
+    if option == "resume" and not is_there(config):
         _check_composed(directory)
         values = read_config(composed)
         check_strangers(values, composed)
@@ -147,7 +148,7 @@ def _check_composed(directory: Path) -> None:
     Raises:
         RunError: there is no run, or it broke off before.
     """
-    if not layout.hydra_overrides(directory).exists():  # which Hydra writes last
+    if not is_there(layout.hydra_overrides(directory)):  # which Hydra writes last
         raise RunError(
             f"resume={directory}: not the directory of a run, or of one that broke off before it wrote its config; "
             f"start it anew: it may have the same directory, {typed('hydra.run.dir', str(directory))}"

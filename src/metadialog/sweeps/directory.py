@@ -16,6 +16,7 @@ from metadialog.errors import RunError
 from metadialog.escapes import escaped
 from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically
+from metadialog.runs.reading import is_there
 from metadialog.runs.schemas import FORMAT, read_sweep, read_trials
 from metadialog.sweeps.outcomes import Outcome, State, read_outcome
 
@@ -61,7 +62,7 @@ class SweepDirectory:
 
     def exists(self) -> bool:
         """Say whether a sweep was begun here."""
-        return self._sweep.exists()
+        return is_there(self._sweep)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -116,7 +117,7 @@ class SweepDirectory:
         Raises:
             RunError: the file is damaged.
         """
-        if not self._trials.exists():
+        if not is_there(self._trials):
             return []
         lines = (line.model_dump(exclude={"format"}) for line in read_trials(self._trials))
         return [self._latest(Record(**line)) for line in lines]

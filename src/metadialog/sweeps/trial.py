@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically
+from metadialog.runs.reading import is_there
 from metadialog.runs.schemas import read_trial
 from metadialog.sweeps.storage import open_storage
 
@@ -80,7 +81,7 @@ def write_trial(directory: Path, storage: str, study: str, trial_id: int, pruner
 def load_trial(directory: Path) -> Trial:
     """Return the trial that the run in a directory belongs to."""
     path = directory / layout.TRIAL
-    if not path.exists():
+    if not is_there(path):
         return NoTrial()
     import optuna
 
