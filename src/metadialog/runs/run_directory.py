@@ -17,8 +17,8 @@ from metadialog.overrides import typed
 from metadialog.runs import layout
 from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.config_file import read_config
-from metadialog.runs.reading import is_there
-from metadialog.runs.schemas import FORMAT, read_costs, read_selection, read_status
+from metadialog.runs.reading import check_regular, is_there
+from metadialog.runs.schemas import FORMAT, METRICS_LIMIT, read_costs, read_selection, read_status
 from metadialog.trust import check_strangers
 
 if TYPE_CHECKING:
@@ -93,6 +93,17 @@ class RunDirectory:
             read_costs(self.cost)
         if is_there(self.selection):
             read_selection(self.selection)
+
+    def check_resumable(self) -> None:
+        """Check that what a run that goes on is written to can be read.
+
+        Raises:
+            RunError: a file is damaged, or something else is in its place.
+        """
+        if is_there(self.status):
+            self.read_status()
+        if is_there(self.metrics):
+            check_regular(self.metrics, METRICS_LIMIT, "metrics of a run")
 
     def check_new(self) -> None:
         """Check that no other run is here.
