@@ -1,5 +1,6 @@
 """What all tests share: a command line run in a folder of its own, and a reader of wandb's own files."""
 
+import functools
 import importlib
 import json
 import logging
@@ -16,9 +17,17 @@ from typing import Any
 import pytest
 import torch
 from absl import logging as absl_logging
+from hydra import compose, initialize_config_module
 from hypothesis import settings
 
 from metadialog import cli
+from metadialog.config import build, plain
+from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.experiment.config import LearningConfig
+from metadialog.experiment.learner import make_learner
+from metadialog.tokenizers.byte_pair import BytePairTokenizer
+from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.export import export_model
 
 # How long an example takes is no matter of right or wrong.
 settings.register_profile("without deadline", deadline=None)
@@ -236,6 +245,35 @@ def read_wandb() -> Callable[[Path], WandbRecords]:
         return read_records(path)
 
     return read
+
+
+Export = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """Return a small tokenizer."""
+    dialogues = list(ChatterbotDataset(language="english").dialogues())
+    return BytePairTokenizer(vocab_size=300).train(turn.text for one in dialogues[:50] for turn in one.turns)
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Export:
+    """Return a function that exports a small model with random weights, made with some overrides; not to be changed."""
+
+    @functools.cache
+    def make(*overrides: str) -> Path:
+        with initialize_config_module("metadialog.conf", version_base="1.3"):
+            sizes = ["model.embedding_size=12", "model.hidden_size=16", *overrides]
+            config: dict[str, Any] = plain(compose("train", sizes))
+        torch.manual_seed(0)
+        algorithm = make_learner(LearningConfig.of(config), tokenizer).algorithm
+        model = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
+        folder = tmp_path_factory.mktemp("exported")
+        export_model(folder, model, algorithm, tokenizer, config)
+        return folder
+
+    return make
 
 
 CHAT_TEMPLATE = (

@@ -14,6 +14,9 @@ from torch.nn.functional import pad
 PAD_ID = 0
 """The token id of padding, in every tokenizer."""
 
+BEGIN_ID, END_ID = 1, 2
+"""The token ids that a sequence begins with, and that a response ends with, in every tokenizer."""
+
 SELF_ID, OTHER_ID = 3, 4
 """The token ids that turns begin with, in every tokenizer; see `Tokenizer`."""
 
@@ -116,6 +119,56 @@ class Episode:
             query=self.query.to(device),
             others=None if self.others is None else self.others.to(device),
         )
+
+
+def dialogues_of(batch: Batch) -> list[list[int]]:
+    """Return the dialogues whose exchanges make a batch, as far as their exchanges hold them.
+
+    An exchange whose context ends in the response before it goes on with that one's dialogue. Each dialogue is
+    `<begin>` and its turns, each after its marker; `<self>` is the speaker of the last.
+
+    Args:
+        batch: exchanges in the order of their dialogues.
+    """
+    dialogues: list[list[tuple[int, list[int]]]] = []  # turns: marker and tokens
+    for inputs, targets in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
+        row = [token for token in [*inputs, targets[-1]] if token != PAD_ID]
+        if row[-1] == END_ID:
+            row.pop()
+        turns = _turns(row[1:])
+        before = turns[:-1]
+        if dialogues and _goes_on(before, dialogues[-1][-1][1]):
+            swap = before[-1][0] == OTHER_ID
+            earlier = [(_other(marker) if swap else marker, tokens) for marker, tokens in dialogues[-1]]
+            dialogues[-1] = [*earlier, turns[-1]]
+        else:
+            dialogues.append(turns)
+    return [[BEGIN_ID, *(token for marker, said in turns for token in (marker, *said))] for turns in dialogues]
+
+
+def _turns(tokens: Sequence[int]) -> list[tuple[int, list[int]]]:
+    turns: list[tuple[int, list[int]]] = []
+    for token in tokens:
+        if token in (SELF_ID, OTHER_ID):
+            turns.append((token, []))
+        elif turns:
+            turns[-1][1].append(token)
+        else:
+            turns.append((OTHER_ID, [token]))  # the rest of a turn whose beginning has been cut
+    return turns
+
+
+def _goes_on(before: Sequence[tuple[int, list[int]]], response: Sequence[int]) -> bool:
+    """Tell whether a context ends in a response, either of which may have been cut, and holds more than that."""
+    if len(before) < 2:
+        return False
+    last = before[-1][1]
+    shorter = min(len(last), len(response))
+    return list(last[:shorter]) == list(response[:shorter])
+
+
+def _other(marker: int) -> int:
+    return SELF_ID if marker == OTHER_ID else OTHER_ID
 
 
 def merge(batches: Sequence[Batch]) -> Batch:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _BITS = 63
 
@@ -48,3 +48,16 @@ def _probability(part: nn.Module) -> float:
     if isinstance(part, nn.Dropout):
         return part.p
     return float(part.dropout) if isinstance(part, nn.RNNBase) else 0.0
+
+
+def random_state() -> tuple[Tensor, ...]:
+    """Return the states of torch's global generators, of the CPU and of the current GPU."""
+    on_gpu = (torch.cuda.get_rng_state(),) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    return torch.get_rng_state(), *on_gpu
+
+
+def set_random_state(state: tuple[Tensor, ...]) -> None:
+    """Put torch's global generators into a state that `random_state` has returned."""
+    torch.set_rng_state(state[0])
+    if state[1:]:
+        torch.cuda.set_rng_state(state[1])

@@ -6,6 +6,7 @@ name this package's classes for the place where it stands, and those of packages
 `trust=[my_pkg]` on the command line or `trusting("my_pkg")` in Python.
 """
 
+import importlib
 import inspect
 import os
 import re
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, get_type_hints
 
@@ -44,7 +46,7 @@ GROUPS: Mapping[str, tuple[str, str | None]] = {
     "start": ("starts", "metadialog.starts.start:Start"),
     "sweep": ("sweeps", None),
     "tokenizer": ("tokenizers", "metadialog.tokenizers.tokenizer:TokenizerTrainer"),
-    "training": ("training", "metadialog.training.trainer:Trainer"),
+    "training": ("training", "metadialog.training.options:TrainingOptions"),
 }
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
@@ -133,7 +135,7 @@ def resolve(name: str, path: str = "") -> Callable[..., Any]:
     if name.startswith(f"{OURS}.") and package and not name.startswith(f"{OURS}.{package}."):
         raise ConfigError(f"{where} is no {_kind_words(path)}; those are in {OURS}.{package}")
     try:
-        target = resolve_name(name)
+        target = _imported(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{where} cannot be imported: {' '.join(str(error).split())}") from error
     if not callable(target):
@@ -142,6 +144,19 @@ def resolve(name: str, path: str = "") -> Callable[..., Any]:
         raise ConfigError(f"{where} {problem}")
     called: Callable[..., Any] = target
     return called
+
+
+def _imported(name: str) -> object:
+    """Import what has a name; a package of its own may lie in the working directory, behind all that is installed."""
+    try:
+        return resolve_name(name)
+    except ModuleNotFoundError as error:
+        package, here = name.partition(".")[0], Path.cwd()
+        if error.name != package or not ((here / package).is_dir() or (here / f"{package}.py").is_file()):
+            raise
+        sys.path.append(str(here))
+        importlib.invalidate_caches()
+        return resolve_name(name)
 
 
 def _checked(packages: Iterable[str]) -> frozenset[str]:

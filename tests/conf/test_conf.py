@@ -20,6 +20,7 @@ APPLICATIONS = [command for command in COMMANDS if (FOLDER / f"{command}.yaml").
 # What has no default, and has to be given wherever its choice is composed.
 GIVEN = {
     "start=run": ["start.run=outputs/joint"],
+    "dataset=auto": ["dataset.path=exports"],
     "dataset=crosswoz": ["dataset.root=crosswoz"],
     "dataset=dailydialog": ["dataset.root=dailydialog"],
     "dataset=empathetic": ["dataset.root=empathetic"],
@@ -36,7 +37,15 @@ GIVEN = {
     "embedding=pretrained": ["embedding.path=vectors.txt"],
     "split=explicit": ["split.train=[ai]", "split.validation=[food]", "split.test=[money]"],
 }
-RUN = {"evaluate": ["run=DIR"], "predict": ["run=DIR", "specification=spec.txt"], "table": ["runs=DIR"]}
+RUN = {
+    "adapt": ["run=DIR", "dialogues=FILE"],
+    "chat": ["run=DIR"],
+    "evaluate": ["run=DIR"],
+    "generate": ["run=DIR"],
+    "serve": ["run=DIR"],
+    "predict": ["run=DIR", "specification=spec.txt"],
+    "table": ["runs=DIR"],
+}
 
 
 def choices() -> Iterator[tuple[str, str]]:

@@ -339,9 +339,7 @@ def doubled(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def test_an_unknown_model_is_refused_by_name(episodes: list[Episode], fast: Engine) -> None:
-    with pytest.raises(
-        ConfigError, match=rf"engine={fast.name}.*not those of the model OtherModel.*engine=learn2learn"
-    ):
+    with pytest.raises(ConfigError, match=rf"engine={fast.name}.*not those of the model OtherModel.*engine=functional"):
         with_seed(fast, other_model(), episodes, InnerLoop(0.5, 1))
 
 
@@ -350,7 +348,7 @@ def test_an_unknown_objective_is_refused_by_name(make_model: MakeModel, episodes
         fast.meta_gradient(make_model(), doubled, episodes, InnerLoop(0.5, 1), "mean")
 
 
-def test_auto_takes_the_reference_for_what_the_others_do_not_know(episodes: list[Episode]) -> None:
+def test_auto_takes_the_functional_engine_for_what_the_others_do_not_know(episodes: list[Episode]) -> None:
     model, inner = other_model(), InnerLoop(0.5, 2)
     expected = with_seed(Learn2LearnEngine(), model, episodes, inner)
     agree(with_seed(AutoEngine(memory=1024), model, episodes, inner), expected, 1e-12)

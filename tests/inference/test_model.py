@@ -129,8 +129,8 @@ def test_held_out_dialogues_choose_the_number_of_steps(model: AdaptableModel) ->
     held_out = [["what is the weather like", "quite cold and wet, I am afraid"]]
     adapted = model.adapt(support, held_out=held_out, rate=20)
     losses = [point.held_out_loss for point in adapted.curve if point.held_out_loss is not None]
-    assert len(losses) == 11
-    assert adapted.step == losses.index(min(losses)) < 10
+    assert adapted.step == losses.index(min(losses))
+    assert 0 < len(losses) - 1 - adapted.step <= 3
     assert adapted.score(held_out).loss == pytest.approx(min(losses))
     assert model.adapt(support, steps=adapted.step, rate=20).score(held_out) == adapted.score(held_out)
 
@@ -206,6 +206,10 @@ def test_the_score_of_a_reply_is_its_mean_log_probability(model: AdaptableModel)
 def test_beam_search_replies_as_a_whole(model: AdaptableModel) -> None:
     reply = model.reply("hello", generation="beam")
     assert list(model.stream("hello", "beam")) == [str(reply)]
+    best = model.reply("hello", 3, "beam")
+    assert isinstance(best, list)
+    assert best[0] == reply
+    assert len(set(best)) == 3
 
 
 def test_chinese_comes_in_whole_characters(model: AdaptableModel) -> None:
@@ -244,8 +248,6 @@ def test_wrong_values_cost_one_sentence(model: AdaptableModel, food: list[list[s
         model.reply("hello", generation="sample")
     with pytest.raises(ConfigError, match="n=0"):
         model.reply("hello", 0)
-    with pytest.raises(ConfigError, match="greedy gives one reply"):
-        model.reply("hello", 2, "greedy")
     with pytest.raises(DataError, match="no dialogue to adapt to"):
         model.adapt([["alone"]])
 

@@ -4,6 +4,7 @@ Each command is a Hydra application; this module only picks one, so that `metadi
 """
 
 import difflib
+import io
 import os
 import sys
 from importlib import metadata
@@ -14,6 +15,10 @@ COMMANDS = {
     "sweeps": "list the runs of a sweep, give its best configuration, or go on with what is missing",
     "sweep-config": "write a sweep file of Weights & Biases, for `wandb sweep` and `wandb agent`",
     "table": "compare runs: tables with intervals and tests, figures, and a report as one web page",
+    "adapt": "adapt a trained model to dialogues of your own, and keep what comes of it",
+    "chat": "talk to a trained or an adapted model in the terminal",
+    "generate": "reply to contexts with a trained or an adapted model, JSON Lines in and out",
+    "serve": "serve trained and adapted models over HTTP, with a page to talk to them",
     "predict": "answer a test specification of DSTC8's fast adaptation task with a finished run",
     "data": "check a data set, and describe its topics, their split, and what was dropped",
     "bench": "measure what the meta-gradient costs, by engine, beside other libraries",
@@ -85,6 +90,8 @@ def _complete(arguments: list[str]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code (2 where the user has to change something)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show is no reason to end a run
     try:
         return _dispatch(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:

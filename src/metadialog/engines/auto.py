@@ -12,6 +12,7 @@ from torch import nn
 from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Objective, Reduction
 from metadialog.engines.descent import descend
 from metadialog.engines.estimate import ONE_TASK, STACKED, work_of
+from metadialog.engines.functional.engine import FunctionalEngine
 from metadialog.engines.lean import LeanEngine, plan
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.stacked.memory import MIB, footprint
@@ -34,6 +35,7 @@ class AutoEngine:
 
     All engines give the same meta-gradient. Of those that know the model and the objective and fit the memory, the one
     that a small measured model (`metadialog.engines.estimate`) expects to be fastest is picked; `lean` always fits.
+    `functional` is picked for what no other of the fast ones knows.
 
     Args:
         memory: what an engine may take beside the model, MiB.
@@ -45,7 +47,13 @@ class AutoEngine:
     def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
         self.memory = memory
         self._engines: dict[str, Engine] = {
-            engine.name: engine for engine in (Learn2LearnEngine(), VectorizedEngine(), LeanEngine(memory=memory))
+            engine.name: engine
+            for engine in (
+                Learn2LearnEngine(),
+                VectorizedEngine(),
+                LeanEngine(memory=memory),
+                FunctionalEngine(memory=memory),
+            )
         }
         self._picked: str | None = None
 
@@ -73,7 +81,7 @@ class AutoEngine:
         """Return the name of the engine that suits, and the reason."""
         unknown = obstacle(model, objective, inner)
         if unknown is not None or not isinstance(model, DialogModel):
-            return "learn2learn", f"the others do not know {unknown}"
+            return "functional", f"it knows {unknown}"
         expected = {
             candidate.engine: candidate
             for candidate in candidates(model, episodes, inner, self.memory)

@@ -1,6 +1,5 @@
 """Adaptation where values alone are wanted: descent on a copy of the model."""
 
-import copy
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -10,6 +9,7 @@ from metadialog.engines.base import InnerLoop, Objective
 from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch
 from metadialog.inner.base import Memory
+from metadialog.models.parts import copy_apart
 
 
 def descend(
@@ -26,7 +26,7 @@ def descend(
         inner: the inner loop.
     """
     of_step = [support] * inner.steps if isinstance(support, Batch) else support
-    adapted = copy.deepcopy(model)
+    adapted = copy_apart(model)
     parameters = {name: p for name, p in adapted.named_parameters() if p.requires_grad and inner.adapts(name)}
     # Where they began is needed only to be drawn back to it.
     start = {name: p.detach().clone() for name, p in parameters.items()} if inner.rule.weight_decay else {}

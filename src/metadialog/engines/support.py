@@ -35,7 +35,7 @@ def support_gradients(
     loss_of = inner.support_objective or objective
     totals: dict[str, Tensor] = {}
     losses = []
-    for part, weight in _passes(support, inner.rule.chunk):
+    for part, weight in passes(support, inner.rule.chunk):
         loss = loss_of(model, part) * weight
         for name, gradient in _gradients(loss, parameters, create_graph=create_graph).items():
             totals[name] = totals[name] + gradient if name in totals else gradient
@@ -51,7 +51,7 @@ def _gradients(loss: Tensor, parameters: Mapping[str, Tensor], *, create_graph: 
     return {name: gradient for name, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
 
-def _passes(support: Batch, chunk: int | None) -> Iterator[tuple[Batch, float]]:
+def passes(support: Batch, chunk: int | None) -> Iterator[tuple[Batch, float]]:
     """Yield the parts of a support set, each with its share of the counted tokens."""
     size = len(support.inputs)
     if chunk is None or chunk >= size:

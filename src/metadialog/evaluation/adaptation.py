@@ -11,11 +11,11 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import Record
-from metadialog.evaluation.retrieval import retrieve_replies
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.generation.base import Generation
 from metadialog.metrics.quality import ReplyQuality, reply_quality
+from metadialog.models.context import InContext
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 
@@ -93,10 +93,9 @@ def evaluate(
             for step, adapted in enumerate(algorithm.adapt(model, support, protocol.steps, scale=rate)):
                 quality = None
                 if step in reported:
+                    own = algorithm.replies(episode)
                     replies[step] = (
-                        retrieve_replies(episode)
-                        if algorithm.retrieves
-                        else generate_replies(adapted, episode.exchanges, generation, tokenizer)
+                        generate_replies(adapted, episode.exchanges, generation, tokenizer) if own is None else own
                     )
                     references = [exchange.response for exchange in episode.exchanges]
                     quality = reply_quality(replies[step], references, labels.language)
@@ -157,7 +156,16 @@ def _record(
         rate=rate,
         selected=selected,
         **({} if quality is None else asdict(quality)),
+        **_prompt(model),
     )
+
+
+def _prompt(model: nn.Module) -> dict[str, int]:
+    """Return what a record says of the support dialogues in a model's prompt, if it has any there."""
+    if not isinstance(model, InContext):
+        return {}
+    shown = model.shown
+    return {"in_prompt": shown.dialogues, "left_out": shown.left_out, "prompt_tokens": len(shown.tokens)}
 
 
 def generate_replies(

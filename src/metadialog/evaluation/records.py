@@ -28,6 +28,9 @@ class Record:
         bleu, chrf: of the replies, 0 to 100; None at steps that are not reported, like those below.
         rouge_l, distinct_1, distinct_2: of the replies, 0 to 1.
         entropy, length_ratio, repetition: of the replies, see `ReplyQuality`.
+        in_prompt: support dialogues that stand in the prompt; None where none are put there.
+        left_out: support dialogues that did not fit into it.
+        prompt_tokens: of the support dialogues in the prompt.
     """
 
     algorithm: str
@@ -54,15 +57,21 @@ class Record:
     entropy: float | None = None
     length_ratio: float | None = None
     repetition: float | None = None
+    in_prompt: int | None = None
+    left_out: int | None = None
+    prompt_tokens: int | None = None
 
 
+_PROMPT = ["in_prompt", "left_out", "prompt_tokens"]
 _QUALITIES = [attribute.name for attribute in fields(ReplyQuality)]
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     """Return the records as a table, one column for each attribute."""
     frame = pd.DataFrame([asdict(record) for record in records], columns=list(Record.__dataclass_fields__))
-    return frame.astype(dict.fromkeys(_QUALITIES, "float64"))
+    frame = frame.astype(dict.fromkeys(_QUALITIES, "float64") | dict.fromkeys(_PROMPT, "Int64"))
+    # Of an algorithm that puts nothing into the prompt, there is nothing to say.
+    return frame.drop(columns=[name for name in _PROMPT if frame[name].isna().all()])
 
 
 def record_metadata(episodes: Sequence[Episode], language: str) -> dict[bytes, bytes]:

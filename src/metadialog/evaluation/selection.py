@@ -11,6 +11,7 @@ from torch import nn
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode
+from metadialog.evaluation.protocol import Average
 from metadialog.evaluation.scoring import evaluation_mode, score
 from metadialog.runs import schemas
 
@@ -23,7 +24,7 @@ class Measured:
         shots: support dialogues.
         rate: what the algorithm's own inner rates were multiplied by.
         inner_step: inner steps.
-        loss: mean over the meta-validation episodes of the query loss, nats a token.
+        loss: mean of the query loss over the meta-validation episodes, or over their tokens, nats a token.
     """
 
     shots: int
@@ -39,10 +40,12 @@ class Selection:
     Attributes:
         grid: every point that was measured.
         episodes: meta-validation episodes for each number of shots.
+        average: whether losses are means over episodes or over tokens.
     """
 
     grid: tuple[Measured, ...]
     episodes: int
+    average: Average = "episodes"
 
     def best(self, shots: int) -> Measured | None:
         """Return the best point for a number of shots; None if none was measured.
@@ -68,7 +71,8 @@ class Selection:
         chosen = [asdict(best) for count in shots if (best := self.best(count)) is not None]
         content = {
             "algorithm": algorithm,
-            "rule": "least mean query loss over the episodes of the meta-validation topics",
+            "rule": f"least mean query loss over the {self.average} of the meta-validation topics",
+            "average": self.average,
             "episodes": self.episodes,
             "chosen": chosen,
             "grid": [asdict(point) for point in self.grid],
@@ -98,6 +102,7 @@ def select(
     rates: Sequence[float],
     steps: int,
     each: Each = one_by_one,
+    average: Average = "episodes",
 ) -> Selection:
     """Measure the grid of rates and steps.
 
@@ -108,6 +113,7 @@ def select(
         rates: what the algorithm's own inner rates are multiplied by.
         steps: the most inner steps.
         each: how the episodes are gone through.
+        average: over episodes, each counting alike, or over their counted tokens.
     """
     with evaluation_mode(model):
         measured = each(lambda episode: [_curve(model, algorithm, episode, rate, steps) for rate in rates], episodes)
@@ -115,12 +121,14 @@ def select(
     counts: set[int] = set()
     by_shots = sorted(zip(episodes, measured, strict=True), key=lambda pair: pair[0].shots)
     for shots, group in groupby(by_shots, key=lambda pair: pair[0].shots):
-        of_shots = [curves for _, curves in group]
+        drawn, of_shots = zip(*group, strict=True)
         counts.add(len(of_shots))
-        for place, rate in enumerate(rates):
-            for step, losses in enumerate(zip(*(curves[place] for curves in of_shots), strict=True)):
-                grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
-    return Selection(tuple(grid), max(counts, default=0))
+        weights = [1 if average == "episodes" else int(episode.query.mask.sum()) for episode in drawn]
+        for index, rate in enumerate(rates):
+            for step, losses in enumerate(zip(*(curves[index] for curves in of_shots), strict=True)):
+                total = math.fsum(weight * loss for weight, loss in zip(weights, losses, strict=True))
+                grid.append(Measured(shots, rate, step, total / sum(weights)))
+    return Selection(tuple(grid), max(counts, default=0), average)
 
 
 def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float, steps: int) -> list[float]:
@@ -135,4 +143,4 @@ def read_selection(path: Path) -> Selection:
         RunError: the file is damaged.
     """
     content = schemas.read_selection(path)
-    return Selection(tuple(Measured(**point.model_dump()) for point in content.grid), content.episodes)
+    return Selection(tuple(Measured(**point.model_dump()) for point in content.grid), content.episodes, content.average)

@@ -4,18 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metadialog.generation.base import Generation, forbid
-from metadialog.generation.greedy import Greedy
-from metadialog.generation.sampling import Sampling
+from metadialog.generation.base import forbid
+from metadialog.generation.stepwise import Stepwise
 from metadialog.models.protocol import BaseModel, as_dialogue_model, map_state
 from metadialog.tokenizers.tokenizer import Tokenizer
 
-Choose = Callable[[Tensor], int]
-"""From the logits of the next token, `[vocab]`, to the token."""
+Choose = Callable[[Tensor, Sequence[int]], int]
+"""From the logits of the next token, `[vocab]`, and the tokens so far to the token."""
 
 
 @dataclass(eq=False, slots=True)
@@ -103,8 +101,8 @@ class Decoder:
     def _step(self, group: _Group) -> list[Growing]:
         rows = group.rows
         logits = forbid(group.logits, self._forbidden)
-        log_p = logits.log_softmax(-1)
-        chosen = [row.choose(logits[place]) for place, row in enumerate(rows)]
+        log_p = logits.log_softmax(-1)  # before the rules, which change the logits
+        chosen = [row.choose(logits[place], row.tokens) for place, row in enumerate(rows)]
         gained = log_p[range(len(rows)), chosen].tolist()
         for row, token, gain in zip(rows, chosen, gained, strict=True):
             row.log_probability += gain
@@ -144,24 +142,21 @@ class Decoder:
             group.logits, group.state = group.logits[index], self._model.select_rows(group.state, index)
 
 
-def choice(generation: Generation, seed: int) -> Choose | None:
-    """Return how a way of generating picks one token after another; None if it does not, such as beam search.
+def choice(generation: Stepwise, prompt: Sequence[int], end_id: int, seed: int) -> Choose:
+    """Return how a way of generating picks one token after another.
 
     Args:
         generation: the way.
+        prompt: what the reply is to.
+        end_id: the token that ends a reply.
         seed: of what is drawn.
     """
-    if isinstance(generation, Greedy):
-        return lambda logits: int(logits.argmax())
-    if not isinstance(generation, Sampling):
-        return None
-    random = np.random.default_rng(seed)
+    choose, rules = generation.chooser([prompt], torch.Generator().manual_seed(seed)), generation.rules
 
-    def draw(logits: Tensor) -> int:
-        cumulative = generation.distribution(logits.double().cpu()[None]).cumsum(-1)[0]  # [vocab]
-        return int(torch.searchsorted(cumulative / cumulative[-1], random.random(), right=True))
+    def pick(logits: Tensor, tokens: Sequence[int]) -> int:
+        return int(choose(rules.apply(logits[None], [tokens], end_id), [0]))
 
-    return draw
+    return pick
 
 
 def _beside(first: Tensor, second: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.export import export_model, load_exported, load_tokenizer, read_exported_config
+from metadialog.training.model_card import About, about_from, about_run, slug
+from metadialog.trust import check_strangers
 
 
 def load_model(
@@ -43,9 +45,10 @@ def load_model(
     given = Path(folder).expanduser()
     exported = model_folder(given)
     config = read_exported_config(exported)
+    check_strangers({key: value for key, value in config.items() if isinstance(value, dict)}, exported / MODEL_CONFIG)
     with computing(threads):
         tokenizer = load_tokenizer(exported)
-        algorithm = _algorithm(exported, config, tokenizer)
+        algorithm = _algorithm(config, tokenizer)
         module = load_exported(exported, algorithm, tokenizer, torch.device("cpu" if device is None else device))
     sampler = config["sampler"]
     equipment = Equipment(
@@ -55,6 +58,7 @@ def load_model(
         generation=build(_generation(given, config)),
         selection=_selection(given, exported),
         config=config,
+        about=_about(given, exported, config),
         threads=threads,
     )
     support = read_dialogues(exported / SUPPORT) if (exported / SUPPORT).exists() else []
@@ -78,10 +82,15 @@ def model_folder(folder: Path) -> Path:
     raise RunError(f"{folder}: holds no model; it should be the directory of a run or an exported model")
 
 
-def save_model(model: AdaptableModel, folder: Path) -> None:
+def save_model(model: AdaptableModel, folder: Path, name: str | None = None) -> None:
     """Write a model to a folder; see `AdaptableModel.save`."""
     equipment = model.equipment
-    export_model(folder, model.module, equipment.algorithm, equipment.tokenizer, dict(equipment.config))
+    about = equipment.about
+    if name is None and about.adapted_to is not None:  # it is another model than its parent
+        name = folder.resolve().name
+    if name is not None:
+        about = replace(about, name=slug(name))
+    export_model(folder, model.module, equipment.algorithm, equipment.tokenizer, dict(equipment.config), about)
     if equipment.selection.grid:
         write_atomically(folder / SELECTION, equipment.selection.to_json(equipment.algorithm.name))
     if equipment.algorithm.retrieves:  # its replies are taken from them
@@ -94,10 +103,7 @@ def to_jsonl(dialogues: Sequence[Dialogue]) -> str:
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
 
 
-def _algorithm(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
-    missing = [key for key in ("model", "algorithm", "inner", "objective", "sampler") if key not in config]
-    if missing:
-        raise RunError(f"{folder / MODEL_CONFIG}: damaged: {', '.join(missing)} should be in it")
+def _algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
     # All engines adapt alike; they differ in the meta-gradient, which is not asked for here.
     engine = AutoEngine(memory=1024)
     objective = config["objective"]
@@ -106,13 +112,26 @@ def _algorithm(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) ->
     return algorithm
 
 
+def _about(given: Path, exported: Path, config: Mapping[str, Any]) -> About:
+    if "about" in config:
+        return about_from(config["about"], exported / MODEL_CONFIG)
+    of_run = RunDirectory(given).config
+    if not of_run.exists():
+        return about_run(config)
+    whole = read_config(of_run)
+    check_strangers(whole, of_run)
+    return about_run(whole)
+
+
 def _generation(given: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the config node of how replies are made: as exported, as the run has it, or greedy."""
     if "generation" in config:
         return dict(config["generation"])
     of_run = RunDirectory(given).config
     if of_run.exists():
-        return dict(read_config(of_run).get("generation", ways()["greedy"]))
+        node = dict(read_config(of_run).get("generation", ways()["greedy"]))
+        check_strangers({"generation": node}, of_run)
+        return node
     return ways()["greedy"]
 
 

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.retrieval import similarities
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 from metadialog.episodes import Batch
 from metadialog.errors import ConfigError, DataError
-from metadialog.evaluation.retrieval import similarities
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import Selection
 from metadialog.generation.base import Generation
-from metadialog.generation.greedy import Greedy
+from metadialog.generation.stepwise import Stepwise
 from metadialog.inference.compute import THREADS, computing
 from metadialog.inference.decoding import Decoder, Growing, choice
 from metadialog.inference.dialogues import Context, Dialogues, as_dialogues, as_turns, replier
@@ -28,9 +28,13 @@ from metadialog.inference.sharing import Snapshot, changed_parameters, share
 from metadialog.inference.text import Text
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.model_card import About, AdaptedTo
 
-MAX_STEPS = 10
-"""Inner steps that are tried where held-out dialogues choose their number."""
+MAX_STEPS = 50
+"""Most inner steps that are tried where held-out dialogues choose their number."""
+
+PATIENCE = 3
+"""Inner steps without a better loss of the held-out dialogues after which no more are tried."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Equipment:
         generation: makes replies where no other way is asked for.
         selection: inner rates and steps as chosen on the meta-validation topics, if they were.
         config: what the exported model's config file holds.
+        about: what is known of the model.
         threads: CPU threads; None for the calling program's number.
     """
 
@@ -53,6 +58,7 @@ class Equipment:
     generation: Generation
     selection: Selection
     config: Mapping[str, Any]
+    about: About
     threads: int | None = THREADS
 
 
@@ -110,6 +116,11 @@ class AdaptableModel:
         return self._equipment.tokenizer
 
     @property
+    def name(self) -> str:
+        """The name of the model, as its card has it."""
+        return self._equipment.about.name
+
+    @property
     def equipment(self) -> Equipment:
         """What the model is used with."""
         return self._equipment
@@ -132,9 +143,9 @@ class AdaptableModel:
 
         Args:
             dialogues: to adapt to; those of fewer than two turns are passed over.
-            steps: inner steps. None: the number that is best on the held-out dialogues, up to `MAX_STEPS`; without any,
-                the number that was chosen on the meta-validation topics for the nearest number of dialogues, or the
-                algorithm's own.
+            steps: inner steps. None: the number that is best on the held-out dialogues, up to `MAX_STEPS` and to
+                `PATIENCE` after the best one; without any, the number that was chosen on the meta-validation topics
+                for the nearest number of dialogues, or the algorithm's own.
             held_out: dialogues that each step is scored on, and that are not adapted to.
             rate: what the algorithm's inner rates are multiplied by. None: as chosen on the meta-validation topics, or
                 1.
@@ -155,7 +166,7 @@ class AdaptableModel:
         choosing = steps is None and bool(held)
         if steps is None:
             own = self._equipment.algorithm.inner_steps if chosen is None else chosen.inner_step
-            steps = max(own, MAX_STEPS) if held else own
+            steps = MAX_STEPS if held else own
         curve: list[CurvePoint] = []
         best: Snapshot | None = None
         with self._computing():
@@ -168,10 +179,14 @@ class AdaptableModel:
                     on_step(point)
                 if not choosing or best is None or _is_better(point, curve[best.step]):
                     best = Snapshot(step, adapted, changed_parameters(adapted, self._module) if choosing else None)
+                elif step >= best.step + PATIENCE:
+                    break
             if best is None:  # every algorithm yields the model before adaptation
                 raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
             module = share(best, self._module)
-        return AdaptableModel(module, self._equipment, self, support, curve, best.step)
+        adapted_to = _adapted_to(self._equipment.about.name, len(support), len(held), curve, best.step)
+        equipment = replace(self._equipment, about=replace(self._equipment.about, adapted_to=adapted_to))
+        return AdaptableModel(module, equipment, self, support, curve, best.step)
 
     @overload
     def reply(
@@ -197,7 +212,7 @@ class AdaptableModel:
 
         Raises:
             DataError: the context says nothing.
-            ConfigError: the way of generating is unknown, or gives one reply only and more are asked for.
+            ConfigError: the way of generating is unknown.
         """
         (found,) = self.replies([context], n, generation, seed=seed)
         return found[0] if n == 1 else found
@@ -212,10 +227,8 @@ class AdaptableModel:
         if self._equipment.algorithm.retrieves:
             return [self._retrieved(turns, n) for turns in asked]
         prompts = [self._prompt(turns) for turns in asked]
-        if choice(way, seed) is None:
+        if not isinstance(way, Stepwise):
             return self._replies_as_a_whole(prompts, n, way, seed)
-        if n > 1 and isinstance(way, Greedy):
-            raise ConfigError(f"n={n}: generation=greedy gives one reply; more need generation=sampling")
         grown = [[self._growing(prompt, way, seed + place) for place in range(n)] for prompt in prompts]
         with self._computing():
             decoder = Decoder(self._module, self.tokenizer)
@@ -239,7 +252,7 @@ class AdaptableModel:
             ConfigError: the way of generating is unknown.
         """
         way = as_generation(generation, self._equipment.generation)
-        if choice(way, seed) is None or self._equipment.algorithm.retrieves:
+        if not isinstance(way, Stepwise) or self._equipment.algorithm.retrieves:
             return iter([str(self.reply(context, generation=way, seed=seed))])
         return self._stream(self._growing(self._prompt(as_turns(context)), way, seed))
 
@@ -247,7 +260,7 @@ class AdaptableModel:
         """Return a reply to be generated by a `Decoder`; None where `reply` makes it as a whole. See `reply`."""
         way = as_generation(generation, self._equipment.generation)
         turns = as_turns(context)
-        if choice(way, seed) is None or self._equipment.algorithm.retrieves:
+        if not isinstance(way, Stepwise) or self._equipment.algorithm.retrieves:
             return None
         return self._growing(self._prompt(turns), way, seed)
 
@@ -277,15 +290,19 @@ class AdaptableModel:
         ordered = sorted(range(len(near)), key=lambda place: -near[place])[:n]
         return [NearExchange(near[place], exchanges[place].context, exchanges[place].response) for place in ordered]
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, name: str | None = None) -> None:
         """Write the model to a folder, from which `load_model` and others can load it.
+
+        Args:
+            folder: is made; a model that is there is replaced.
+            name: of the model, for its card; None for its own or, if it was adapted, that of the folder.
 
         Raises:
             RunError, OSError: the folder cannot be written.
         """
         from metadialog.inference.folder import save_model
 
-        save_model(self, Path(folder))
+        save_model(self, Path(folder).expanduser(), name)
 
     def with_threads(self, threads: int | None) -> "AdaptableModel":
         """Return the same model, computing with another number of CPU threads."""
@@ -303,11 +320,8 @@ class AdaptableModel:
     def _prompt(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         return self._equipment.encoder.prompt(turns, replier(turns))
 
-    def _growing(self, prompt: Sequence[int], way: Generation, seed: int) -> Growing:
-        choose = choice(way, seed)
-        if choose is None:
-            raise ConfigError(f"{type(way).__name__} makes replies as a whole")
-        return Growing(prompt, choose, int(getattr(way, "max_tokens", 80)))
+    def _growing(self, prompt: Sequence[int], way: Stepwise, seed: int) -> Growing:
+        return Growing(prompt, choice(way, prompt, self.tokenizer.end_id, seed), way.max_tokens)
 
     def _stream(self, reply: Growing) -> Iterator[str]:
         text = Text(self.tokenizer)
@@ -328,17 +342,22 @@ class AdaptableModel:
     def _replies_as_a_whole(
         self, prompts: Sequence[Sequence[int]], n: int, way: Generation, seed: int
     ) -> list[list[Reply]]:
-        if n > 1:
-            raise ConfigError(f"n={n}: {type(way).__name__} gives one reply; more need generation=sampling")
         special = self.tokenizer
         forbidden = [special.pad_id, special.begin_id, special.self_id, special.other_id]
         with self._computing():
             generator = torch.Generator(device=self.device).manual_seed(seed)
-            made = way.generate(self._module, prompts, special.end_id, forbidden, generator)
-        return [[Reply(special.decode(tokens), tokens=len(tokens))] for tokens in made]
+            found = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
+        return [[Reply(special.decode(one.tokens), one.score, len(one.tokens)) for one in best] for best in found]
 
     def _retrieved(self, turns: Sequence[Turn], n: int) -> list[Reply]:
         return [Reply(near.response) for near in self.nearest(list(turns), n)] or [Reply("")]
+
+
+def _adapted_to(parent: str, dialogues: int, held_out: int, curve: Sequence[CurvePoint], step: int) -> AdaptedTo:
+    losses = [
+        point.support_loss if point.held_out_loss is None else point.held_out_loss for point in (curve[0], curve[step])
+    ]
+    return AdaptedTo(parent, dialogues, held_out, step, *losses)
 
 
 def _point(model: nn.Module, step: int, support: Batch, held_out: Batch | None) -> CurvePoint:

@@ -92,7 +92,7 @@ def clipped(gradients: Tensors, clip_norm: float | None) -> Tensors:
         return gradients
     # Not the norm of norms, whose derivative is not a number where a parameter's gradient is zero.
     squares = torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum()
-    if squares.item() <= clip_norm**2:
-        return gradients
-    scale = clip_norm / squares.sqrt()
+    large = squares > clip_norm**2
+    # The root of what is not large is not taken: at zero its derivative is no number.
+    scale = torch.where(large, clip_norm / torch.where(large, squares, 1.0).sqrt(), 1.0)
     return {name: scale * gradient for name, gradient in gradients.items()}

@@ -1,5 +1,6 @@
 """The hierarchical recurrent encoder-decoder."""
 
+from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from metadialog.models.output import Output
 from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
-from metadialog.models.turns import Turns
+from metadialog.models.turns import Turns, static_turns
 from metadialog.options import FROM_YAML, with_defaults
 
 _State = tuple[Hidden, Hidden, Hidden]
@@ -87,6 +88,10 @@ class HRED(BaseModel):
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
         logits = self.head(at_places(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
+
+    def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
+        """Let the shapes inside suit all of some streams, `[streams, time]`, meanwhile; see `static_turns`."""
+        return static_turns(tokens)
 
     def _begin(self, x: Tensor) -> _State:
         decoder = self.bridge(x.new_zeros(len(x), self.context.hidden_size))

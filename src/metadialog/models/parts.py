@@ -1,5 +1,6 @@
 """The parts of a model, and which parameters are in them."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
@@ -57,6 +58,12 @@ def freeze(model: nn.Module, wanted: Iterable[str], option: str) -> None:
         model.get_parameter(name).requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ConfigError(f"{option}={wanted}: leaves nothing to train; leave some part of the model out of it")
+
+
+def copy_apart(model: nn.Module) -> nn.Module:
+    """Return a copy of a model that shares the parameters that are constants with it, and nothing else."""
+    constants = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
+    return copy.deepcopy(model, dict(constants))
 
 
 def _matches(model: nn.Module, patterns: Iterable[str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from annotated_types import MinLen
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
+from metadialog.episodes import BEGIN_ID, END_ID, OTHER_ID, PAD_ID, SELF_ID
 from metadialog.errors import ConfigError
 from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import State
@@ -21,7 +21,6 @@ from metadialog.pretrained.files import loading, locate
 from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_size
 
 _OPTION = "model.path"
-_BEGIN_ID, _END_ID = 1, 2
 _FINGERPRINT = "fingerprint"
 
 
@@ -60,6 +59,8 @@ class PretrainedModel(BaseModel):
     Raises:
         ConfigError: the model cannot be loaded, or the tokenizer is another one.
     """
+
+    is_pretrained = True
 
     @with_defaults
     def __init__(
@@ -117,19 +118,21 @@ class PretrainedModel(BaseModel):
         hidden, state = self._continue(expanded, state)
         return self._logits(at_places(hidden[_rows(tokens), expanded.at], at)), state
 
-    def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
         """Score the tokens that count; see `DialogueModel.token_losses`."""
-        return self._scores(tokens, targets, mask)[0]
+        return self._scores(tokens, targets, mask, state)[0]
 
-    def token_scores(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def token_scores(
+        self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Score the tokens that count; see `DialogueModel.token_scores`."""
-        losses, logits, wanted = self._scores(tokens, targets, mask)
+        losses, logits, wanted = self._scores(tokens, targets, mask, state)
         return losses, torch.zeros_like(mask).masked_scatter(mask, logits.argmax(-1) == wanted)
 
-    def read(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts of different lengths, all tokens at once; see `DialogueModel.read`."""
         outside = torch.arange(tokens.shape[1], device=tokens.device) >= lengths[:, None]
-        return self.read_on(tokens.masked_fill(outside, PAD_ID), None)
+        return self.read_on(tokens.masked_fill(outside, PAD_ID), state)
 
     def read_on(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Read rows that end in padding, and return the logits after each row's last token, and the state."""
@@ -148,14 +151,21 @@ class PretrainedModel(BaseModel):
             return state.index_select(0, rows)
         return tuple(self.select_rows(part, rows) for part in state)
 
-    def _scores(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def own_ids(self, tokens: Tensor) -> Tensor:
+        """Return tokens, `[batch, time]`, in the pretrained model's own ids, `[batch, longest]`."""
+        return self._expand(tokens, None).ids
+
+    def _scores(
+        self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses, `[batch, time]`, and the logits and targets of what counts, `[counted, ...]`."""
-        expanded = self._expand(tokens, None)
-        hidden = self._run(expanded, None)[_rows(tokens), expanded.at]  # [batch, time, width]
+        expanded = self._expand(tokens, state)
+        hidden = self._run(expanded, None) if state is None else self._continue(expanded, state)[0]
+        hidden = hidden[_rows(tokens), expanded.at]  # [batch, time, width]
         logits = self._logits(hidden[mask])  # [counted, vocab]
         wanted = targets[mask]
         ends = (wanted == SELF_ID) | (wanted == OTHER_ID)
-        wanted = wanted.masked_fill(ends, _END_ID)  # a marker is charged as the end of the turn before it
+        wanted = wanted.masked_fill(ends, END_ID)  # a marker is charged as the end of the turn before it
         losses = cross_entropy(logits, wanted, reduction="none")
         return torch.zeros_like(mask, dtype=losses.dtype).masked_scatter(mask, losses), logits, wanted
 
@@ -199,9 +209,9 @@ class PretrainedModel(BaseModel):
             return (token,), is_fresh
         if token == PAD_ID:
             return (), is_fresh
-        if token == _BEGIN_ID:
-            return self.chat.begin, True
-        if token == _END_ID:
+        if token == BEGIN_ID:  # of another dialogue, where something has been said before
+            return (self.chat.begin if is_fresh else self.chat.close + self.chat.begin), True
+        if token == END_ID:
             return (self.chat.end,), False
         opening = self.chat.own if token == SELF_ID else self.chat.others
         return (opening if is_fresh else self.chat.close + opening), False
@@ -241,7 +251,7 @@ class PretrainedModel(BaseModel):
         theirs = self.network.get_output_embeddings()(hidden) if self.has_linear_head else hidden
         impossible = torch.finfo(theirs.dtype).min
         ours = theirs.new_full((*theirs.shape[:-1], SHIFT), impossible)
-        end = ours.index_copy(-1, torch.tensor([_END_ID], device=ours.device), theirs[..., [self.chat.end]])
+        end = ours.index_copy(-1, torch.tensor([END_ID], device=ours.device), theirs[..., [self.chat.end]])
         theirs = theirs[..., : self.vocab_size - SHIFT]
         never = [token for token in {*self.chat.never, self.chat.end} if token < theirs.shape[-1]]
         rest = theirs.index_fill(-1, torch.tensor(never, dtype=torch.int64, device=ours.device), impossible)

@@ -50,29 +50,33 @@ class DialogueModel(Protocol):
         """Call `forward`, as every module does."""
         ...
 
-    def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
         """Score the token after each token, where it counts.
 
         Args:
             tokens: token ids, `[batch, time]`; padding comes last.
             targets: the next token of each, `[batch, time]`.
             mask: which of them count, `[batch, time]`.
+            state: to go on from; None to begin.
 
         Returns:
             Negative log-likelihoods, nats, `[batch, time]`; 0 where the mask leaves them out.
         """
         ...
 
-    def token_scores(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def token_scores(
+        self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return what `token_losses` does, and whether each counted target is the most likely token."""
         ...
 
-    def read(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts of different lengths.
 
         Args:
             tokens: token ids, `[batch, time]`; what stands after a row's length is not read.
             lengths: of each row, `[batch]`, 1 or more.
+            state: to go on from; None to begin.
 
         Returns:
             The logits of each row's next token, `[batch, vocab]`, and the state after the rows' last tokens.
@@ -103,6 +107,8 @@ class BaseModel(nn.Module):
 
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     embedding_name: ClassVar[str] = "embed"
+    is_pretrained: ClassVar[bool] = False
+    """Whether it comes with weights that others have trained."""
 
     @property
     def predicts_at(self) -> bool:
@@ -129,24 +135,26 @@ class BaseModel(nn.Module):
         """Put another module in the place of the one that embeds token ids."""
         setattr(self, self.embedding_name, module)
 
-    def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
         """Score the token after each token; see `DialogueModel.token_losses`."""
-        logits, places = counted_logits(self, tokens, mask)
+        logits, places = counted_logits(self, tokens, mask, state)
         return _put_back(_losses(logits, targets, places), places, mask)
 
-    def token_scores(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def token_scores(
+        self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Score the token after each token; see `DialogueModel.token_scores`."""
-        logits, places = counted_logits(self, tokens, mask)
+        logits, places = counted_logits(self, tokens, mask, state)
         hits = logits.argmax(-1) == targets.flatten()[places]
         return _put_back(_losses(logits, targets, places), places, mask), _put_back(hits, places, mask)
 
-    def read(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts token by token; see `DialogueModel.read`.
 
         A recurrent state must be the one after a row's own last token, not after padding: so a row whose prompt is
         over keeps its state.
         """
-        logits, state = self.step(tokens[:, 0], None)
+        logits, state = self.step(tokens[:, 0], state)
         for position in range(1, tokens.shape[1]):
             on = lengths > position  # [batch]
             new_logits, new_state = self.step(tokens[:, position], state)
@@ -169,13 +177,13 @@ def _takes_at(kind: type[nn.Module]) -> bool:
     return "at" in signature(kind.forward).parameters
 
 
-def counted_logits(model: nn.Module, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def counted_logits(model: nn.Module, tokens: Tensor, mask: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
     """Return the logits of the counted targets alone, `[counted, vocab]`, and their places among `batch * time`."""
     places = mask.flatten().nonzero()[:, 0]
     if getattr(model, "predicts_at", False):
-        logits: Tensor = model(tokens, at=places)[0]
+        logits: Tensor = model(tokens, state, at=places)[0]
         return logits, places
-    return at_places(model(tokens)[0], places), places
+    return at_places(model(tokens, state)[0], places), places
 
 
 def at_places(features: Tensor, at: Tensor | None) -> Tensor:

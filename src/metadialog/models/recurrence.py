@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from metadialog.models.cells import scan
+from metadialog.models.shapes import are_static
+
 Hidden = Tensor | tuple[Tensor, Tensor]
 """State of a recurrent layer, `[layers, batch, hidden]`; for an LSTM the pair of state and cell."""
 
@@ -49,7 +52,7 @@ def top(hidden: Hidden) -> Tensor:
     return (hidden if isinstance(hidden, Tensor) else hidden[0])[-1]
 
 
-def run(rnn: nn.Module, inputs: Tensor, lengths: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+def run(rnn: nn.RNNBase, inputs: Tensor, lengths: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
     """Run recurrent layers over each row as far as it goes.
 
     Args:
@@ -61,6 +64,8 @@ def run(rnn: nn.Module, inputs: Tensor, lengths: Tensor, hidden: Hidden) -> tupl
     Returns:
         The outputs, `[rows, time, hidden]`, zero after a row's end, and the states at the rows' ends.
     """
+    if are_static():
+        return scan(rnn, inputs, hidden, lengths)
     read = lengths.nonzero()[:, 0]  # torch packs no empty rows
     outputs = inputs.new_zeros(*inputs.shape[:2], top(hidden).shape[-1])
     if not len(read):

@@ -6,8 +6,10 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from metadialog.models.protocol import BaseModel, at_places
-from metadialog.models.recurrence import Cell, Hidden, recurrent
+from metadialog.models.recurrence import CELLS, Cell, Hidden, recurrent
 from metadialog.options import FROM_YAML, with_defaults
+
+_OWN_LAYERS = (nn.Embedding, *CELLS.values(), nn.Dropout, nn.Identity, nn.Linear)
 
 
 class DialogModel(BaseModel):
@@ -54,8 +56,9 @@ class DialogModel(BaseModel):
         """What of this model is not as its class has it, for engines that know the derivatives of the class."""
         if type(self).forward is not DialogModel.forward:
             return f"the model {type(self).__name__}"
-        if type(self.embed) is not nn.Embedding:
-            return f"a model with {type(self.embed).__name__}"
+        for layer in self.children():
+            if type(layer) not in _OWN_LAYERS:
+                return f"a model with {type(layer).__name__}"
         return None
 
     def forward(self, tokens: Tensor, hidden: Hidden | None = None, at: Tensor | None = None) -> tuple[Tensor, Hidden]:

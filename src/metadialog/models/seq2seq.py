@@ -1,5 +1,6 @@
 """An encoder-decoder with attention, for every turn of a dialogue."""
 
+from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -11,7 +12,8 @@ from metadialog.models.attention import Bahdanau, Luong
 from metadialog.models.output import Output
 from metadialog.models.protocol import BaseModel, at_places
 from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
-from metadialog.models.turns import Turns
+from metadialog.models.shapes import are_static
+from metadialog.models.turns import Turns, static_turns
 from metadialog.options import FROM_YAML, with_defaults
 
 _Attended = tuple[Tensor, Tensor, Tensor]
@@ -103,6 +105,10 @@ class Seq2Seq(BaseModel):
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
         return logits, state
 
+    def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
+        """Let the shapes inside suit all of some streams, `[streams, time]`, meanwhile; see `static_turns`."""
+        return static_turns(tokens)
+
     def _begin(self, x: Tensor) -> _State:
         nothing = x.new_zeros(len(x), self.encoder.hidden_size)
         begun = self.bridge(nothing)
@@ -135,20 +141,25 @@ class Seq2Seq(BaseModel):
         memory, memory_turns, turn = attended
         # The longest turns first, so that those which go on are always the first.
         lengths, order = turns.lengths.flatten().sort(descending=True, stable=True)
+        longest = turns.at.shape[-1] if are_static() else int(lengths[0])
         rows = order // turns.lengths.shape[1]
         numbers = torch.arange(turns.lengths.shape[1], device=x.device)
         allowed = _allowed(memory_turns, turn + numbers).flatten(0, 1)[order][:, None]  # [turns, 1, read]
         values, keys, inputs = memory[rows], self.attention.keys(memory)[rows], turns.lay_out(x)[order]
         hidden = map_hidden(lambda state: state[:, order], starts)
         made = []
-        for step in range(int(lengths[0])):
-            on = int((lengths > step).sum())
+        for step in range(longest):
+            on = len(order) if are_static() else int((lengths > step).sum())
             queries = top(hidden)[:on, None]  # [on, 1, hidden]
             context = self.attention(queries, keys[:on], values[:on], allowed[:on])
             token = inputs[:on, step, None]  # [on, 1, embedding]
             before = map_hidden(lambda state, on=on: state[:, :on].contiguous(), hidden)
             new, after = self.decoder(torch.cat([token, context], dim=-1), before)
-            hidden = map_hidden(lambda new, old, on=on: torch.cat([new, old[:, on:]], dim=1), after, hidden)
+            if are_static():
+                going = (lengths > step)[None, :, None]
+                hidden = map_hidden(lambda new, old, going=going: torch.where(going, new, old), after, hidden)
+            else:
+                hidden = map_hidden(lambda new, old, on=on: torch.cat([new, old[:, on:]], dim=1), after, hidden)
             made.append(pad(torch.cat([context, new, token], dim=-1), (0, 0, 0, 0, 0, len(order) - on)))
         if not made:  # nothing but padding
             made = [x.new_zeros(len(order), 1, self.combine.in_features)]

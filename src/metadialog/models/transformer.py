@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from metadialog.errors import ConfigError
 from metadialog.models.output import Output
 from metadialog.models.protocol import BaseModel, at_places
+from metadialog.models.recurrence import State
 from metadialog.options import FROM_YAML, with_defaults
 
 _State = tuple[Tensor, Tensor, Tensor]
@@ -138,9 +139,10 @@ class Transformer(BaseModel):
         after = torch.cat(keys, dim=-1).transpose(0, 1), torch.cat(values, dim=-1).transpose(0, 1), kept
         return self.head(self.norm(at_places(x, at))), after
 
-    def read(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, _State]:
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, _State]:
         """Read prompts of different lengths, all tokens at once; see `DialogueModel.read`."""
-        logits, (keys, values, _) = self(tokens)
+        logits, (keys, values, kept) = self(tokens, state)
         times = torch.arange(tokens.shape[1], device=tokens.device)
-        kept = (times[:, None] < lengths)[..., None].to(keys.dtype)  # [time, batch, 1]
+        read = (times[:, None] < lengths)[..., None].to(keys.dtype)  # [time, batch, 1]
+        kept = torch.cat([kept[: len(kept) - len(read)], read])
         return logits[torch.arange(len(tokens), device=tokens.device), lengths - 1], (keys * kept, values * kept, kept)

@@ -1,5 +1,7 @@
 """The turns in streams of tokens, which models that know of turns read and speak one by one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,6 +10,22 @@ from torch import Tensor
 
 from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
 from metadialog.models.recurrence import Hidden, map_hidden
+from metadialog.models.shapes import Bounds, bounds_of_turns
+
+
+@contextmanager
+def static_turns(tokens: Tensor) -> Iterator[None]:
+    """Lay out the turns of any of some streams, `[streams, time]`, in shapes that suit all of them meanwhile.
+
+    So several streams with parameters of their own can be computed in one pass by `torch.func.vmap`, in which nothing
+    may depend on the values of tokens.
+    """
+    turns = Turns.of(tokens)
+    token = bounds_of_turns.set(Bounds(*turns.at.shape[1:]))
+    try:
+        yield
+    finally:
+        bounds_of_turns.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +53,17 @@ class Turns:
         """Find the turns in token ids, `[batch, time]`."""
         read = tokens != PAD_ID
         number = ((tokens == SELF_ID) | (tokens == OTHER_ID)).cumsum(1)
-        lengths = tokens.new_zeros(len(tokens), int(number[:, -1].max()) + 1).scatter_add(1, number, read.long())
+        bounds = bounds_of_turns.get()
+        turns = int(number[:, -1].max()) + 1 if bounds is None else bounds.turns
+        lengths = tokens.new_zeros(len(tokens), turns).scatter_add(1, number, read.long())
+        length = max(1, int(lengths.max())) if bounds is None else bounds.length
         before = lengths.cumsum(1) - lengths  # [batch, turns], tokens of the turns before
         place = (read.cumsum(1) - 1 - before.gather(1, number)).clamp(min=0)
-        at = tokens.new_zeros(*lengths.shape, max(1, int(lengths.max())))
-        rows, times = read.nonzero(as_tuple=True)
-        at[rows, number[rows, times], place[rows, times]] = times
+        nowhere = turns * length  # where padding goes
+        times = torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1)
+        laid_out = torch.where(read, number * length + place, nowhere)
+        at = tokens.new_zeros(len(tokens), nowhere + 1).scatter(1, laid_out, times)[:, :nowhere]
+        at = at.reshape(len(tokens), turns, length)
         return cls(number, place, at, lengths)
 
     @property

@@ -1,7 +1,6 @@
 """The exported model: weights, tokenizer and config, which load without pickle."""
 
 import copy
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from metadialog.runs.config_file import read_model_config
 from metadialog.runs.layout import LEARNED, MODEL_CONFIG, OLD_MODEL_CONFIG, TOKENIZER, WEIGHTS
 from metadialog.runs.reading import MIB, check_regular, unreadable
 from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.training.model_card import About, about_run, dump, write_card
 from metadialog.trust import check_strangers
 
 _KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
@@ -43,7 +43,12 @@ _DAMAGE = (
 
 
 def export_model(
-    directory: Path, model: nn.Module, algorithm: Algorithm, tokenizer: Tokenizer, config: Mapping[str, Any]
+    directory: Path,
+    model: nn.Module,
+    algorithm: Algorithm,
+    tokenizer: Tokenizer,
+    config: Mapping[str, Any],
+    about: About | None = None,
 ) -> None:
     """Write a model so that it can be used without its run.
 
@@ -53,6 +58,7 @@ def export_model(
         algorithm: what it has learned beside the model is kept.
         tokenizer: its tokenizer.
         config: the run's resolved config, or that of an exported model; what the model and its use need of it is kept.
+        about: what its card says; None for what the config says.
 
     Raises:
         OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
@@ -65,7 +71,10 @@ def export_model(
         _save_tensors(directory / LEARNED, algorithm.learned)
     with replacing(directory / TOKENIZER) as partial:
         tokenizer.save(partial)
-    write_atomically(directory / MODEL_CONFIG, json.dumps({"library_name": "metadialog", **kept}, indent=2) + "\n")
+    about = about or about_run(config)
+    content = {"library_name": "metadialog", "about": about.to_dict(), **kept}
+    write_atomically(directory / MODEL_CONFIG, dump(content))
+    write_card(directory, about)
     learned = [LEARNED] if algorithm.learned.state_dict() else []
     write_checksums(directory, [WEIGHTS, *learned, TOKENIZER, MODEL_CONFIG])
 

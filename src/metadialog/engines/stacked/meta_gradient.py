@@ -45,7 +45,7 @@ def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: 
     if unknown is not None or not isinstance(model, DialogModel):
         raise ConfigError(
             f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
-            f"alone, not those of {unknown}; engine=learn2learn and engine=auto know all"
+            f"alone, not those of {unknown}; engine=functional, engine=learn2learn and engine=auto know all"
         )
     return model
 

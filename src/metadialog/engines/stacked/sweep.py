@@ -292,5 +292,5 @@ class Kept:
         passes: the weights before a step and its pass, by step.
     """
 
-    trajectory: Trajectory
+    trajectory: Trajectory[Weights]
     passes: dict[int, tuple[Weights, Pass]] = field(default_factory=dict)

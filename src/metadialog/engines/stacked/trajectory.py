@@ -1,26 +1,24 @@
 """The inner loop's weights, step by step, in a limited number of places (Griewank 1992, checkpointing)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from torch import Tensor
-
-Weights = Mapping[str, Tensor]
-Advance = Callable[[int, Weights], Weights]
-"""Maps (step, the weights before it) to the weights after it."""
+Weights = TypeVar("Weights")
+"""The weights of all tasks, and what else an inner step changes."""
 
 
-class Trajectory:
+class Trajectory(Generic[Weights]):
     """Weights before each inner step, walked forward once and then backward.
 
     What does not fit into the places is computed again from the nearest kept weights before it.
 
     Args:
         start: the weights before step 0, which are always kept.
-        advance: takes an inner step.
+        advance: maps (step, the weights before it) to the weights after it.
         places: weights that are kept beside `start`.
     """
 
-    def __init__(self, start: Weights, advance: Advance, places: int) -> None:
+    def __init__(self, start: Weights, advance: Callable[[int, Weights], Weights], places: int) -> None:
         self._kept: dict[int, Weights] = {0: start}
         self._advance = advance
         self._places = places

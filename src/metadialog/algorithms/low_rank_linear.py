@@ -1,0 +1,89 @@
+"""Low-rank factors on linear layers as what is adapted, for models of any size."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Len
+from torch import nn
+
+from metadialog.algorithms.base import GradientAlgorithm
+from metadialog.algorithms.baselines import FineTuning
+from metadialog.algorithms.maml import MAML
+from metadialog.algorithms.meta_sgd import MetaSGD
+from metadialog.algorithms.reptile import Reptile
+from metadialog.errors import ConfigError
+from metadialog.models.low_rank import add_low_rank, factors
+from metadialog.options import FROM_YAML
+
+Base = Literal["auto", "frozen", "trained"]
+"""What the outer loop does with the weights that are not adapted; auto: a pretrained model's are frozen."""
+
+
+def settle_base(model: nn.Module, base: Base) -> None:
+    """Make a model's parameters constants where its base is to be frozen."""
+    if base == "frozen" or (base == "auto" and getattr(model, "is_pretrained", False)):
+        model.requires_grad_(requires_grad=False)
+
+
+class LowRankFactors(GradientAlgorithm):
+    """What algorithms that adapt low-rank factors of linear layers have in common.
+
+    Hu et al. 2022, LoRA (arXiv:2106.09685), equation 3: a task's weights are `W + scale / rank * up down`, and the
+    inner loop changes `up` and `down` alone. A task is then as large as its factors. (`algorithm=low_rank` adapts
+    differences of any matrices, those of recurrent layers too.)
+
+    Args:
+        layers: which linear layers have factors: parts of the model (embeddings, body, head) or patterns of parameter
+            names.
+        rank: of the factors.
+        scale: alpha of the paper.
+        base: whether the outer loop trains the weights beside the factors.
+    """
+
+    layers: Annotated[list[str], Len(1)] = FROM_YAML
+    rank: Annotated[int, Ge(1)] = FROM_YAML
+    scale: Annotated[float, Gt(0)] = FROM_YAML
+    base: Base = FROM_YAML
+
+    def __post_init__(self) -> None:
+        """Check that the inner rule does not choose the parameters."""
+        super().__post_init__()
+        if self.tools.rule.adapted is not None or self.tools.rule.frozen:
+            raise ConfigError(
+                f"inner.adapted and inner.frozen: algorithm={self.name} adapts low-rank factors and nothing else; "
+                "leave both as they are, and see algorithm.layers"
+            )
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Put the factors beside the layers.
+
+        Raises:
+            ConfigError: no linear layer is among those that are named.
+        """
+        settle_base(model, self.base)
+        add_low_rank(model, self.layers, self.rank, self.scale, "algorithm.layers")
+        return super().prepare(model)
+
+    def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
+        """Return the names of the factors."""
+        return factors(model)
+
+
+class LowRankMAML(LowRankFactors, MAML):
+    """MAML of low-rank factors: Hou et al. 2022, "Meta-Learning the Difference" (TACL), section 3, in LoRA's form."""
+
+
+class LowRankReptile(LowRankFactors, Reptile):
+    """Reptile of low-rank factors: the outer gradient is `mean_i (phi - phi_i')` of the factors phi.
+
+    The weights beside them are never moved in a task, and so cannot be learned like this: they are frozen.
+    """
+
+    base = "frozen"
+
+
+class LowRankMetaSGD(LowRankFactors, MetaSGD):
+    """Meta-SGD of low-rank factors: an inner learning rate for each of their weights is learned."""
+
+
+class LowRankFineTuning(LowRankFactors, FineTuning):
+    """Joint training of the factors (and of the base, if it is not frozen), then fine-tuning of the factors."""

@@ -1,0 +1,77 @@
+"""`metadialog adapt run=DIR dialogues=FILE output=DIR`: adapt a trained model to dialogues, and keep it."""
+
+import shutil
+from pathlib import Path
+
+from metadialog.cli.composed_job import Job
+from metadialog.config import build
+from metadialog.datasets.local import expand
+from metadialog.errors import RunError
+from metadialog.experiment.hardware import find_device
+from metadialog.experiment.talking import AdaptConfig
+from metadialog.inference.adapting import compare, curve_line, divide, report
+from metadialog.inference.dialogues import as_dialogues
+from metadialog.inference.folder import load_model
+from metadialog.inference.results import CurvePoint
+from metadialog.runs.atomic import write_atomically
+
+REPORT = "report.md"
+
+
+def main(job: Job) -> float:
+    """Adapt a model to dialogues and score it on those that are held out; write it with a report.
+
+    Returns:
+        The loss after adaptation, nats a token: of the held-out dialogues, if there are any.
+
+    Raises:
+        DataError: the dialogues cannot be read.
+        RunError: the model cannot be read, or the output is there already.
+    """
+    config: AdaptConfig = build(job.config)
+    console = job.console
+    target = _new_folder(config.output)
+    model = load_model(config.run, device=find_device(config.device), threads=config.threads)
+    division = divide(as_dialogues(config.dialogues), config.held_out, config.seed)
+    console.print(
+        f"adapting to {len(division.support)} dialogues; {len(division.held_out)} held out"
+        + (f", {division.passed_over} without an answer passed over" if division.passed_over else ""),
+        highlight=False,
+    )
+    points: list[CurvePoint] = []
+
+    def draw(point: CurvePoint) -> None:
+        points.append(point)
+        console.print(curve_line(point, points[0]), highlight=False, markup=False, soft_wrap=True)
+
+    held_out = division.held_out or None
+    adapted = model.adapt(division.support, config.steps, held_out=held_out, rate=config.rate, on_step=draw)
+    scored = "held-out dialogues" if division.held_out else "dialogues adapted to"
+    about = adapted.equipment.about.adapted_to
+    if about is None:
+        raise RuntimeError("an adapted model does not say what it was adapted to")
+    console.print(
+        f"{adapted.step} steps: loss on the {scored} {about.loss_before:.3f} before, {about.loss_after:.3f} after",
+        highlight=False,
+    )
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        adapted.save(partial, name=target.name)
+        replies = compare(adapted, division.held_out or division.support)
+        name = "the standard input" if config.dialogues == "-" else Path(config.dialogues).name
+        write_atomically(partial / REPORT, report(adapted, division, name, replies))
+        if target.exists():
+            target.rmdir()  # it is empty
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    console.print(f"adapted model: {target}", soft_wrap=True, highlight=False, markup=False)
+    return about.loss_after
+
+
+def _new_folder(output: str) -> Path:
+    folder = expand(output, "output")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"output={output}: is there already; choose a folder that is not, or is empty")
+    return folder

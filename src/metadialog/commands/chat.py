@@ -1,0 +1,72 @@
+"""`metadialog chat run=DIR`: a conversation in the terminal, or through a pipe."""
+
+import sys
+from collections.abc import Iterator
+
+from prompt_toolkit import PromptSession
+
+from metadialog.cli.composed_job import Job
+from metadialog.config import build
+from metadialog.experiment.hardware import find_device
+from metadialog.experiment.talking import ChatConfig
+from metadialog.inference.conversation import Conversation
+from metadialog.inference.folder import load_model
+
+PROMPT = "you> "
+
+
+def main(job: Job) -> None:
+    """Answer what the user types, line by line, until the input ends or `/quit`.
+
+    Raises:
+        DataError: the dialogues cannot be read.
+        RunError: the model cannot be read.
+    """
+    config: ChatConfig = build(job.config)
+    model = load_model(config.run, device=find_device(config.device), threads=config.threads)
+    way = None if config.generation is None else build(config.generation)
+    adapted = model if config.dialogues is None else model.adapt(config.dialogues)
+    talk = Conversation(model, adapted, way, seed=config.seed)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    if interactive:
+        _write(f"{model.name}; /help lists the commands, /quit ends\n")
+    for line in _typed() if interactive else sys.stdin:
+        ended = _say(talk, line)
+        if ended:
+            break
+
+
+def _say(talk: Conversation, line: str) -> bool:
+    """Answer a line; return whether the conversation is over."""
+    said = False
+    try:
+        for piece in talk.answer(line):
+            _write(piece)
+            said = True
+    except KeyboardInterrupt:
+        _write(" (broken off)")
+        said = True
+    if said:
+        _write("\n")
+    return talk.ended
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _typed() -> Iterator[str]:
+    """Yield what the user types, with line editing and history; the interrupt key empties the line."""
+    session: PromptSession[str] = PromptSession(PROMPT)
+    while True:
+        try:
+            yield session.prompt()
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return

@@ -1,0 +1,1 @@
+"""The meta-gradient of any module, by `torch.func.vmap` over tasks; inner steps are computed again on the way back."""

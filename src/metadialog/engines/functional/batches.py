@@ -1,0 +1,118 @@
+"""The levels of dialogue tasks: their sets stacked where that changes nothing but the time they take."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils._pytree import tree_flatten, tree_map
+
+from metadialog.engines.base import InnerLoop, Objective, support_of
+from metadialog.engines.functional.levels import Level
+from metadialog.engines.support import passes
+from metadialog.episodes import PAD_ID, Batch, Episode
+from metadialog.models.loss import mean_token_loss
+from metadialog.models.protocol import at_places
+
+
+def levels_of(
+    model: nn.Module, objective: Objective, episodes: Sequence[Episode], inner: InnerLoop
+) -> tuple[Level, Level]:
+    """Return the levels of support and query sets.
+
+    Args:
+        model: of dialogues.
+        objective: the outer loss, and the inner one where the inner loop has none of its own.
+        episodes: the tasks.
+        inner: the inner loop.
+    """
+    supports, queries = [support_of(episode) for episode in episodes], [episode.query for episode in episodes]
+    chunk = inner.rule.chunk
+    return (
+        _level(model, inner.support_objective or objective, supports, [list(passes(s, chunk)) for s in supports]),
+        _level(model, objective, queries, [[(query, 1.0)] for query in queries]),
+    )
+
+
+def _level(
+    model: nn.Module, loss: Objective, batches: Sequence[Batch], parts: Sequence[Sequence[tuple[Batch, float]]]
+) -> Level:
+    if any(len(of_task) > 1 for of_task in parts):  # memory is short
+        return Level(loss, parts)
+    if loss is mean_token_loss:
+        stacked = stack(batches)
+        return Level(loss, parts, _token_loss, stacked, partial(static_shapes, model, stacked["inputs"]))
+    bare = [{name: getattr(batch, name) for name in ("inputs", "targets", "mask", "words")} for batch in batches]
+    together = stack_alike(bare)  # of another loss nobody knows what padding does to it
+    if together is None:
+        return Level(loss, parts)
+    shapes = partial(static_shapes, model, together["inputs"])
+    return Level(loss, parts, lambda module, data: loss(module, Batch(**data)), together, shapes)
+
+
+def stack_alike(data: Sequence[Any]) -> Any:  # noqa: ANN401 - nested as the data are
+    """Return nested structures of tensors as one, `[tasks, ...]`; None if they differ in more than values."""
+    flat = [tree_flatten(of_task) for of_task in data]
+    (first, spec), *others = flat
+    shapes = [value.shape for value in first if isinstance(value, Tensor)]
+    if len(shapes) != len(first):
+        return None
+    for leaves, structure in others:
+        if structure != spec or [getattr(leaf, "shape", None) for leaf in leaves] != shapes:
+            return None
+    return tree_map(lambda *leaves: torch.stack(leaves), *data)
+
+
+def stack(batches: Sequence[Batch]) -> dict[str, Tensor]:
+    """Stack one set of every task, for `mean_token_loss` and for scores.
+
+    Rows are added as copies of a task's first one, and time as padding; neither counts.
+
+    Returns:
+        `inputs`, `[tasks, batch, time]`; of the counted tokens the places `at` among `batch * time`, the `targets` and
+        the `weights` in the task's mean, `[tasks, counted]`: a task with fewer than the others has some of weight 0.
+    """
+    rows, time = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
+    counted = max(1, *(int(batch.mask.sum()) for batch in batches)) if len(batches) > 1 else 0
+    counted = counted or max(1, int(batches[0].mask.sum()))
+    first = batches[0].inputs
+    inputs = first.new_full((len(batches), rows, time), PAD_ID)
+    at, targets = (first.new_zeros(len(batches), counted) for _ in range(2))
+    weights = torch.zeros(len(batches), counted, device=first.device, dtype=torch.float64)
+    for task, batch in enumerate(batches):
+        height, width = batch.inputs.shape
+        inputs[task, :height, :width] = batch.inputs
+        inputs[task, height:, :width] = batch.inputs[:1]
+        row, column = batch.mask.nonzero(as_tuple=True)
+        at[task, : len(row)] = row * time + column
+        targets[task, : len(row)] = batch.targets[row, column]
+        weights[task, : len(row)] = 1 / len(row)
+    return {"inputs": inputs, "at": at, "targets": targets, "weights": weights}
+
+
+def counted_logits(model: nn.Module, data: dict[str, Tensor]) -> Tensor:
+    """Return the logits of a task's counted tokens, `[counted, vocab]`."""
+    if getattr(model, "predicts_at", False):
+        logits: Tensor = model(data["inputs"], at=data["at"])[0]
+        return logits
+    return at_places(model(data["inputs"])[0], data["at"])
+
+
+def _token_loss(model: nn.Module, data: dict[str, Tensor]) -> Tensor:
+    """Return `mean_token_loss` of a task that was stacked."""
+    losses = cross_entropy(counted_logits(model, data), data["targets"], reduction="none")
+    return (losses * data["weights"].to(losses.dtype)).sum()
+
+
+@contextmanager
+def static_shapes(model: nn.Module, tokens: Tensor) -> Iterator[None]:
+    """Let shapes that depend on token ids, `[tasks, batch, time]`, be those of all tasks together meanwhile."""
+    with ExitStack() as stack:
+        for part in model.modules():
+            enter: Callable[[Tensor], AbstractContextManager[None]] | None = getattr(part, "static_shapes", None)
+            if enter is not None:
+                stack.enter_context(enter(tokens.flatten(0, -2)))
+        yield

@@ -1,0 +1,137 @@
+"""First and second derivatives of the losses of several tasks."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from metadialog.engines.functional.levels import Parameters
+
+Losses = Callable[[Parameters, Parameters], Iterable[Tensor]]
+"""Maps (parameters of each task, shared parameters) to the losses of each task, `[tasks]`, in parts that add up."""
+Tensors = dict[str, Tensor]
+
+
+class Derivatives:
+    """Differentiates losses; remembers which way of second derivatives a model's operations have.
+
+    A Hessian-vector product is taken forward over reverse: as the tangent of the gradient, which keeps the activations
+    of one pass (Pearlmutter 1994; Kemaev et al. 2025, MixFlow-MG). Where an operation has no forward derivative, it is
+    taken reverse over reverse.
+    """
+
+    def __init__(self) -> None:
+        self.forward_over_reverse = True
+
+    def gradients(self, losses: Losses, adapted: Parameters, shared: Parameters) -> tuple[Tensor, Tensors]:
+        """Return the losses, `[tasks]`, and the gradients by those parameters that they depend on.
+
+        By `adapted` they are of each task, `[tasks, ...]`; by `shared` they are summed over the tasks.
+        """
+        own, common = _leaves(adapted), _leaves(shared)
+        total: Tensor | None = None
+        found: Tensors = {}
+        with torch.enable_grad():
+            for part in losses(own, common):
+                _add_up(found, _differentiate(part, {**own, **common}))
+                total = part.detach() if total is None else total + part.detach()
+        assert total is not None  # noqa: S101 - there is no task without data
+        return total, found
+
+    def products(
+        self, losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
+    ) -> tuple[Tensors, Tensors]:
+        """Return the gradients as `gradients` does, and their derivative along a direction of `adapted`.
+
+        Args:
+            losses: to differentiate twice.
+            adapted: parameters of each task.
+            shared: parameters that the tasks share.
+            direction: of each task; parameters that are not in it stay.
+        """
+        if self.forward_over_reverse:
+            try:
+                return _forward_over_reverse(losses, adapted, shared, direction)
+            except (NotImplementedError, RuntimeError) as error:
+                if "forward" not in str(error):
+                    raise
+                self.forward_over_reverse = False
+        return _reverse_over_reverse(losses, adapted, shared, direction)
+
+
+def _forward_over_reverse(
+    losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
+) -> tuple[Tensors, Tensors]:
+    found: Tensors = {}
+    products: Tensors = {}
+    _load_forward_derivatives()
+    with forward_ad.dual_level(), torch.enable_grad():
+        # Contiguous: a tangent is laid out like what it belongs to, and the initialisation is expanded over the tasks.
+        own = _leaves({name: value.contiguous() for name, value in adapted.items()})
+        common = _leaves(shared)
+        moving = {name: _dual(p, direction[name]) if name in direction else p for name, p in own.items()}
+        for part in losses(moving, common):
+            for name, gradient in _differentiate(part, {**moving, **common}).items():
+                primal, tangent = forward_ad.unpack_dual(gradient)  # type: ignore[no-untyped-call]
+                _add_up(found, {name: primal})
+                if tangent is not None:
+                    _add_up(products, {name: tangent})
+    return found, products
+
+
+def _dual(primal: Tensor, tangent: Tensor) -> Tensor:
+    found: Tensor = forward_ad.make_dual(primal, tangent)  # type: ignore[no-untyped-call]
+    return found
+
+
+@cache
+def _load_forward_derivatives() -> None:
+    """Let torch load what its forward mode needs, without its warning of a part of its own that is deprecated."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.simplefilter("ignore", FutureWarning)
+        _dual(torch.zeros(()), torch.zeros(()))
+
+
+def _reverse_over_reverse(
+    losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
+) -> tuple[Tensors, Tensors]:
+    found: Tensors = {}
+    products: Tensors = {}
+    own, common = _leaves(adapted), _leaves(shared)
+    leaves = {**own, **common}
+    with torch.enable_grad():
+        for part in losses(own, common):
+            gradients = _differentiate(part, leaves, create_graph=True)
+            curved = [name for name in gradients if name in direction and gradients[name].requires_grad]
+            if curved:
+                along = [direction[name] for name in curved]
+                _add_up(products, _differentiate([gradients[name] for name in curved], leaves, along))
+            _add_up(found, {name: gradient.detach() for name, gradient in gradients.items()})
+    return found, products
+
+
+def _leaves(parameters: Parameters) -> Tensors:
+    return {name: value.detach().requires_grad_() for name, value in parameters.items()}
+
+
+def _differentiate(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Mapping[str, Tensor],
+    along: Sequence[Tensor] | None = None,
+    *,
+    create_graph: bool = False,
+) -> Tensors:
+    """Return the derivatives of a sum of outputs by those inputs that they depend on."""
+    outputs = [outputs.sum()] if isinstance(outputs, Tensor) else outputs
+    if not inputs or not any(output.requires_grad for output in outputs):
+        return {}
+    found = torch.autograd.grad(outputs, list(inputs.values()), along, create_graph=create_graph, allow_unused=True)
+    return {name: value for name, value in zip(inputs, found, strict=True) if value is not None}
+
+
+def _add_up(totals: Tensors, parts: Mapping[str, Tensor]) -> None:
+    for name, part in parts.items():
+        totals[name] = totals[name] + part if name in totals else part

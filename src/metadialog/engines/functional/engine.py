@@ -1,0 +1,170 @@
+"""The engine for models whose derivatives are not written out."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Gt
+from torch import Tensor, nn
+
+from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
+from metadialog.engines.descent import descend
+from metadialog.engines.functional.batches import levels_of
+from metadialog.engines.functional.derivatives import Derivatives
+from metadialog.engines.functional.levels import Level, twice_differentiable
+from metadialog.engines.functional.memory import plan
+from metadialog.engines.functional.sweep import Sweep, Swept
+from metadialog.episodes import Batch, Episode
+from metadialog.options import FROM_YAML, with_defaults
+from metadialog.randomness import TaskSeeds
+
+log = logging.getLogger(__name__)
+
+
+class FunctionalEngine:
+    """The exact meta-gradient of any twice differentiable module, with memory that does not grow with inner steps.
+
+    All tasks that fit the memory go through one pass by `torch.func.vmap`, with their parameters in a stack. Where an
+    operation has no rule for that (random numbers of each task, such as dropout or sampled replies; control flow that
+    depends on values), the tasks go one after another, by the same rules. Of each inner step the parameters are kept,
+    and the rest is computed again on the way back, as a Hessian-vector product: forward over reverse (Kemaev et al.
+    2025, MixFlow-MG) or, where an operation has no forward derivative, reverse over reverse.
+
+    Args:
+        memory: what it may take beside the model, MiB; one task at a time is run whatever it takes.
+    """
+
+    name = "functional"
+
+    @with_defaults
+    def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
+        self.memory = memory
+        self._derivatives: dict[object, Derivatives] = {}
+        self._one_by_one: dict[object, str] = {}
+
+    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
+        """Take every inner loop; see `Engine.check`."""
+
+    def meta_gradient(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        episodes: Sequence[Episode],
+        inner: InnerLoop,
+        reduction: Reduction,
+    ) -> MetaGradient:
+        """Compute the meta-gradient; see `Engine.meta_gradient`."""
+        support, query = levels_of(model, objective, episodes, inner)
+        kind = type(model), _kind(inner.support_objective or objective), _kind(objective), type(inner.rule)
+        return self.differentiate(model, support, query, inner, reduction, [e.index for e in episodes], kind)
+
+    def differentiate(
+        self,
+        model: nn.Module,
+        support: Level,
+        query: Level,
+        inner: InnerLoop,
+        reduction: Reduction,
+        numbers: Sequence[int],
+        kind: object,
+    ) -> MetaGradient:
+        """Compute the meta-gradient of tasks of any kind.
+
+        Args:
+            model: the initialisation.
+            support: the inner loss.
+            query: the outer loss.
+            inner: the inner loop.
+            reduction: over tasks.
+            numbers: of the tasks, by which each has its random numbers.
+            kind: what of model and losses decides whether `vmap` takes them.
+        """
+        derivatives = self._derivatives.setdefault(kind, Derivatives())
+        parts: list[Swept] = []
+        seeds = TaskSeeds()
+        key = kind, model.training
+        tasks = len(numbers)
+        with twice_differentiable():
+            together = tasks > 1 and support.stacked is not None and query.stacked is not None
+            while (done := sum(len(part.query_losses) for part in parts)) < tasks:
+                if together and key not in self._one_by_one:
+                    size, places = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
+                    some = slice(done, min(done + size, tasks))
+                    try:
+                        parts.append(self._sweep(model, support, query, inner, derivatives, some, places))
+                        continue
+                    except (RuntimeError, NotImplementedError) as error:
+                        if isinstance(error, torch.OutOfMemoryError):
+                            raise
+                        self._one_by_one[key] = " ".join(str(error).split())[:200]
+                        log.info("engine functional runs the tasks one by one: %s", self._one_by_one[key])
+                with seeds.of(numbers[done]):
+                    alone = slice(done, done + 1)
+                    parts.append(self._sweep(model, support, query, inner, derivatives, alone, inner.steps, alone=True))
+        return _together(model, inner, parts, reduction)
+
+    def _sweep(
+        self,
+        model: nn.Module,
+        support: Level,
+        query: Level,
+        inner: InnerLoop,
+        derivatives: Derivatives,
+        tasks: slice,
+        places: int,
+        *,
+        alone: bool = False,
+    ) -> Swept:
+        return Sweep(
+            model,
+            support.of(tasks),
+            query.of(tasks),
+            inner,
+            derivatives,
+            tasks.stop - tasks.start,
+            at_once=not alone,
+            places=places,
+            draws=alone,
+        ).run()
+
+    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
+        """Yield the model after each inner step; see `Engine.adapt`."""
+        return descend(model, objective, support, inner)
+
+
+def _kind(objective: Any) -> object:  # noqa: ANN401 - a function, or an object of some class
+    return getattr(objective, "__qualname__", None) or type(objective)
+
+
+def _together(model: nn.Module, inner: InnerLoop, parts: Sequence[Swept], reduction: Reduction) -> MetaGradient:
+    """Put the sweeps over the parts of a meta-batch together."""
+    tasks = sum(len(part.query_losses) for part in parts)
+    weight = 1 / tasks if reduction == "mean" else 1.0
+
+    def total(values: Sequence[Tensor | None], like: Tensor) -> Tensor:
+        known = [value for value in values if value is not None]
+        return torch.zeros_like(like) if not known else torch.stack(known).sum(0).mul_(weight)
+
+    with torch.no_grad():
+        return MetaGradient(
+            torch.cat([part.outer_losses for part in parts]).sum() * weight,
+            torch.cat([part.support_losses for part in parts]),
+            torch.cat([part.query_losses for part in parts]),
+            tuple(
+                total([part.gradients.get(name) for part in parts], parameter)
+                for name, parameter in model.named_parameters()
+                if parameter.requires_grad
+            ),
+            tuple(
+                {
+                    name: total([part.rate_gradients.get((step, name)) for part in parts], rate)
+                    for name, rate in rates.items()
+                }
+                for step, rates in enumerate(inner.rates or ())
+            ),
+            tuple(
+                total([part.rule_gradients[place] if part.rule_gradients else None for part in parts], learned)
+                for place, learned in enumerate(inner.rule.learned)
+            ),
+        )

@@ -1,0 +1,104 @@
+"""The losses of several tasks as functions of their parameters: in one pass, or task by task."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_map
+
+from metadialog.models.cells import plain_layers
+
+Loss = Callable[[nn.Module, Any], Tensor]
+"""Maps (model, data of a task) to a scalar."""
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of learning: a loss, and what each task computes it of.
+
+    Attributes:
+        loss: of one task.
+        parts: of each task, its data in parts, each with its share in the task's loss.
+        stacked_loss: the same loss as a function that `vmap` can take; None if there is none.
+        stacked: the data of all tasks for it, a nested structure of tensors `[tasks, ...]`.
+        shapes: entered around `stacked_loss`: makes shapes that depend on the data those of the largest task.
+    """
+
+    loss: Loss
+    parts: Sequence[Sequence[tuple[Any, float]]]
+    stacked_loss: Loss | None = None
+    stacked: Any = None
+    shapes: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def of(self, tasks: slice) -> "Level":
+        """Return the level of some of the tasks."""
+        cut = None if self.stacked is None else tree_map(lambda tensor: tensor[tasks], self.stacked)
+        return Level(self.loss, self.parts[tasks], self.stacked_loss, cut, self.shapes)
+
+
+class _Lossy(nn.Module):
+    """A model and what is computed of it, as one module, whose parameters `functional_call` can replace."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, compute: Callable[[nn.Module], Any]) -> Any:  # noqa: ANN401 - whatever is computed
+        return compute(self.model)
+
+
+def call_with(model: nn.Module, parameters: Parameters, compute: Callable[[nn.Module], Any]) -> Any:  # noqa: ANN401
+    """Return what is computed of a model with other parameters than its own, tied ones tied as they are."""
+    named = {f"model.{name}": value for name, value in parameters.items()}
+    return functional_call(_Lossy(model), named, (compute,))
+
+
+def stacked_losses(model: nn.Module, level: Level, adapted: Parameters, shared: Parameters) -> Tensor:
+    """Return the loss of each task, `[tasks]`, in one pass.
+
+    Args:
+        model: gives all other parameters.
+        level: the loss.
+        adapted: parameters of each task, `[tasks, ...]`.
+        shared: parameters that the tasks share.
+
+    Raises:
+        RuntimeError: `vmap` cannot take an operation of it.
+    """
+    stacked_loss = level.stacked_loss
+    if stacked_loss is None:
+        raise RuntimeError("vmap: the tasks' data have different shapes")
+
+    def loss(of_task: Parameters, data: Any) -> Tensor:  # noqa: ANN401
+        found: Tensor = call_with(model, {**shared, **of_task}, lambda module: stacked_loss(module, data))
+        return found
+
+    with level.shapes(), plain_layers(model):
+        losses: Tensor = vmap(loss)(dict(adapted), level.stacked)
+    return losses
+
+
+def part_losses(model: nn.Module, level: Level, adapted: Parameters, shared: Parameters) -> Iterator[Tensor]:
+    """Yield the losses of the parts of a single task, `[1]` each, which add up to the task's.
+
+    The parameters of `adapted` are `[1, ...]`.
+    """
+    own = {**shared, **{name: value[0] for name, value in adapted.items()}}
+    for data, share in level.parts[0]:
+        loss: Tensor = call_with(model, own, lambda module, data=data: level.loss(module, data))  # type: ignore[misc]
+        yield (loss if share == 1 else loss * share)[None]
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Do without kernels that have no second derivative: cuDNN's recurrent layers, fused attention."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield

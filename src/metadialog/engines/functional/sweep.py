@@ -1,0 +1,379 @@
+"""The two levels of some tasks: down the inner loop with gradients alone, and back up with Hessian-vector products.
+
+With the state `s_k = (theta_k, memory of the rule)` and one inner step `s_{k+1} = U(s_k, g_k)`, `g_k` the gradient of
+the support loss at `theta_k`, the cotangent of `s_k` is that of U by its state, plus the Hessian at `theta_k` times
+that of U by `g_k`: reverse mode over the inner loop (Maclaurin et al. 2015), in which of each step only the state is
+kept, and the rest is computed again on the way back (Kemaev et al. 2025, MixFlow-MG). U is small and differentiated by
+autograd.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+from torch.utils._pytree import tree_map
+
+from metadialog.engines.base import InnerLoop
+from metadialog.engines.functional.derivatives import Derivatives, Losses
+from metadialog.engines.functional.levels import Level, part_losses, stacked_losses
+from metadialog.engines.stacked.trajectory import Trajectory
+from metadialog.inner.base import Memory
+from metadialog.inner.sgd import GradientDescent, Momentum
+from metadialog.randomness import random_state, set_random_state
+
+Tensors = dict[str, Tensor]
+Averages = dict[str, Tensors]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where the tasks are in the inner loop.
+
+    Attributes:
+        parameters: what the inner loop changes, of each task, `[tasks, ...]`.
+        averages: the rule's memory, likewise.
+    """
+
+    parameters: Tensors
+    averages: Averages
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep over some tasks yields.
+
+    Attributes:
+        support_losses: before the first step, `[tasks]`.
+        outer_losses: the weighted query losses, `[tasks]`.
+        query_losses: after the last step, `[tasks]`.
+        gradients: of the sum of the outer losses, by name of parameter.
+        rate_gradients: by each rate of each step, by the place of both.
+        rule_gradients: by what the rule has learned.
+    """
+
+    support_losses: Tensor
+    outer_losses: Tensor
+    query_losses: Tensor
+    gradients: Tensors
+    rate_gradients: dict[tuple[int, str], Tensor]
+    rule_gradients: list[Tensor]
+
+
+class Sweep:
+    """The two levels of some tasks at once.
+
+    Args:
+        model: the initialisation.
+        support: what the inner loop descends on.
+        query: the outer loss.
+        inner: the inner loop.
+        derivatives: of losses.
+        tasks: how many.
+        at_once: which of the levels are computed in one pass over all tasks; the others task by task.
+        places: states between the first and the last step that are kept.
+        draws: whether losses draw random numbers: then each pass has on the way back those that it had before.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        support: Level,
+        query: Level,
+        inner: InnerLoop,
+        derivatives: Derivatives,
+        tasks: int,
+        *,
+        at_once: bool,
+        places: int,
+        draws: bool = False,
+    ) -> None:
+        self.model = model
+        self.levels = {"support": support, "query": query}
+        self.inner = inner
+        self.derivatives = derivatives
+        self.tasks = tasks
+        self.at_once = at_once
+        self.places = places
+        self.draws = draws
+        trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+        self.start = {name: value for name, value in trainable.items() if inner.adapts(name)}
+        self.shared = {name: value for name, value in trainable.items() if not inner.adapts(name)}
+        self._drawn: dict[tuple[str, int], Any] = {}
+
+    def begin(self) -> State:
+        """Return the state before the first step: every task at the initialisation."""
+        return State({name: value.expand(self.tasks, *value.shape) for name, value in self.start.items()}, {})
+
+    def run(self) -> Swept:
+        """Compute the losses, and the gradients of the sum of the outer ones."""
+        steps = self.inner.steps
+        last, supports, between, trajectory = self._down()
+        query_losses, gradients = self._gradients("query", steps, last)
+        weight = self.inner.query_weight(steps)
+        outer = between + weight * query_losses
+        cotangents = {name: weight * value for name, value in gradients.items()}
+        back = _Back(self, trajectory, cotangents)
+        for step in reversed(range(steps)):
+            if not self._passes_through:
+                back.through(step)
+            if weight := self.inner.query_weight(step):
+                losses, found = self._gradients("query", step, back.before(step))
+                outer = outer + (0 if self.draws else weight * losses)
+                back.add({name: weight * value for name, value in found.items()})
+        return Swept(supports, outer, query_losses, back.totals(), back.rates, back.learned)
+
+    @property
+    def _passes_through(self) -> bool:
+        """Whether a step leaves a cotangent as it is: first order, and no more than gradient descent."""
+        return self.inner.first_order and self.inner.rule.is_plain and self.inner.rates is None
+
+    def _down(self) -> tuple[State, Tensor, Tensor, "Trajectory[State]"]:
+        """Go through the inner loop.
+
+        Returns:
+            The last state, the first support losses, the outer losses of the states before the last if losses draw
+            random numbers (they come in their order, then), and the states.
+        """
+        state, steps = self.begin(), self.inner.steps
+        trajectory: Trajectory[State] = Trajectory(state, self.advance, self.places)
+        supports: Tensor | None = None
+        between: Tensor | None = None
+        for step in range(max(1, steps)):
+            weight = self.inner.query_weight(step)
+            if step < steps and weight and self.draws:
+                losses = weight * self._losses_alone("query", step, state)
+                between = losses if between is None else between + losses
+            if step == steps:  # no step at all: the query draws first
+                break
+            trajectory.keep(step, state, steps)
+            losses, gradients = self._gradients("support", step, state)
+            supports = losses if supports is None else supports
+            state = self.step(step, state, gradients)
+        if supports is None:
+            self._remember("query", 0)
+            self._losses_alone("query", 0, state)
+            supports = self._losses_alone("support", 0, state)
+        return state, supports, torch.zeros_like(supports) if between is None else between, trajectory
+
+    def advance(self, step: int, state: State) -> State:
+        """Take an inner step."""
+        return self.step(step, state, self._gradients("support", step, state)[1])
+
+    def step(self, step: int, state: State, gradients: Mapping[str, Tensor]) -> State:
+        """Apply the rule to the gradients of a step, without a graph."""
+        adapted = {name: value for name, value in gradients.items() if name in state.parameters}
+        with torch.no_grad():
+            return self.updated(step, state, adapted, self.start, self._rates(step))
+
+    def updated(self, step: int, state: State, gradients: Tensors, start: Tensors, rates: Tensors | float) -> State:
+        """Apply the rule as a function of everything that it depends on."""
+        if self.inner.rule.is_plain:
+            by = {name: rates if isinstance(rates, float) else rates[name] for name in gradients}
+            moved = {name: state.parameters[name] - by[name] * value for name, value in gradients.items()}
+            return State({**state.parameters, **moved}, state.averages)
+
+        def of_task(parameters: Tensors, found: Tensors, averages: Averages) -> tuple[Tensors, Averages]:
+            by = {name: rates if isinstance(rates, float) else rates[name] for name in found}
+            memory = Memory(start if self.inner.rule.weight_decay else {}, step, averages)
+            changes, after = self.inner.rule.changes(parameters, found, by, memory)
+            moved = {**parameters, **{name: parameters[name] - change for name, change in changes.items()}}
+            return moved, {of: dict(values) for of, values in after.averages.items()}
+
+        arguments = state.parameters, gradients, state.averages
+        if self.tasks > 1:
+            return State(*vmap(of_task)(*arguments))
+        alone = tree_map(lambda value: value[0], arguments)
+        return State(*tree_map(lambda value: value[None], of_task(*alone)))
+
+    def rates_of(self, step: int) -> Mapping[str, Tensor] | None:
+        """Return the rates of a step; None where there is one for all."""
+        return None if self.inner.rates is None else self.inner.rates[self.inner.rates_at(step)]
+
+    def _rates(self, step: int) -> Tensors | float:
+        rates = self.rates_of(step)
+        return self.inner.lr if rates is None else dict(rates)
+
+    def losses_of(self, kind: str) -> Losses:
+        """Return the losses of a level as a function of parameters."""
+        level = self.levels[kind]
+        if self.at_once:
+            return lambda adapted, shared: [stacked_losses(self.model, level, adapted, shared)]
+        return lambda adapted, shared: part_losses(self.model, level, adapted, shared)
+
+    def _gradients(self, kind: str, step: int, state: State) -> tuple[Tensor, Tensors]:
+        self._remember(kind, step)
+        return self.derivatives.gradients(self.losses_of(kind), state.parameters, self.shared)
+
+    def products(self, step: int, state: State, direction: Tensors) -> tuple[Tensors, Tensors]:
+        """Return the gradients of the support losses and their derivative along a direction."""
+        again = self._remember("support", step)
+
+        def losses(adapted: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Iterable[Tensor]:
+            again()  # whichever way of second derivatives is tried
+            return self.losses_of("support")(adapted, shared)
+
+        return self.derivatives.products(losses, state.parameters, self.shared, direction)
+
+    def _losses_alone(self, kind: str, step: int, state: State) -> Tensor:
+        self._remember(kind, step)
+        with torch.no_grad():
+            return torch.stack(list(self.losses_of(kind)(state.parameters, self.shared))).sum(0)
+
+    def _remember(self, kind: str, step: int) -> Callable[[], None]:
+        """Let a pass draw what it drew before, if it has been made; return what does so once more."""
+        if not self.draws:
+            return lambda: None
+        if (kind, step) in self._drawn:
+            set_random_state(self._drawn[kind, step])
+        else:
+            self._drawn[kind, step] = random_state()
+        drawn = self._drawn[kind, step]
+        return lambda: set_random_state(drawn)
+
+
+@dataclass(slots=True)
+class _Back:
+    """The cotangents on the way up.
+
+    Attributes:
+        sweep: what is gone back through.
+        trajectory: gives the states.
+        cotangents: of the parameters: of each task by those that are adapted, summed by the others.
+        averages: of the rule's memory.
+        start: of the initialisation, where the rule draws back to it.
+        rates: of the rates, by step and name.
+        learned: of what the rule has learned.
+    """
+
+    sweep: Sweep
+    trajectory: "Trajectory[State]"
+    cotangents: Tensors
+    averages: Averages = field(default_factory=dict)
+    start: Tensors = field(default_factory=dict)
+    rates: dict[tuple[int, str], Tensor] = field(default_factory=dict)
+    learned: list[Tensor] = field(default_factory=list)
+
+    def before(self, step: int) -> State:
+        """Return the state before a step; for falling steps."""
+        return self.trajectory.before(step)
+
+    def add(self, found: Tensors) -> None:
+        """Add to the cotangents of the parameters."""
+        for name, value in found.items():
+            self.cotangents[name] = self.cotangents[name] + value if name in self.cotangents else value
+
+    def through(self, step: int) -> None:
+        """Go back through a step: the cotangents become those of the state before it."""
+        inner, state = self.sweep.inner, self.before(step)
+        own = {name: value for name, value in self.cotangents.items() if name in state.parameters}
+        if inner.first_order:
+            _, gradients = self.sweep._gradients("support", step, state)  # noqa: SLF001
+            self._through_rule(step, state, self._adapted(gradients))
+            return
+        if _is_linear(inner):
+            # Along which direction the Hessian is wanted does not depend on the gradient: one pass gives both.
+            direction = self._direction(step, own)
+            gradients, products = self.sweep.products(step, state, direction)
+            self._through_rule(step, state, self._adapted(gradients))
+        else:
+            _, gradients = self.sweep._gradients("support", step, state)  # noqa: SLF001
+            direction = self._through_rule(step, state, self._adapted(gradients))
+            _, products = self.sweep.products(step, state, direction)
+        self.add(products)
+
+    def _adapted(self, gradients: Tensors) -> Tensors:
+        return {name: value for name, value in gradients.items() if name in self.sweep.start}
+
+    def _direction(self, step: int, own: Tensors) -> Tensors:
+        """Return the cotangent of the gradients of a rule that is linear in them."""
+        rates = self.sweep.rates_of(step)
+        rule = self.sweep.inner.rule
+        memory = self.averages.get("velocity", {})
+        found = {}
+        for name, value in own.items():
+            along = -(self.sweep.inner.lr if rates is None else rates[name].detach()) * value
+            if isinstance(rule, Momentum):
+                along = along * (1 + rule.momentum) if rule.nesterov else along
+                along = along + memory[name] if name in memory else along
+            found[name] = along
+        return found
+
+    def _through_rule(self, step: int, state: State, gradients: Tensors) -> Tensors:
+        """Take the cotangents back through the rule, and return those of the gradients."""
+        sweep = self.sweep
+        if sweep.inner.rule.is_plain and sweep.inner.rates is None:
+            return {name: -sweep.inner.lr * self.cotangents[name] for name in gradients if name in self.cotangents}
+        leaves = {
+            "state": State(_leaves(state.parameters), {of: _leaves(values) for of, values in state.averages.items()}),
+            "gradients": _leaves(gradients),
+            "start": _leaves(sweep.start),
+        }
+        now, by, start = leaves["state"], leaves["gradients"], leaves["start"]
+        assert isinstance(now, State)  # noqa: S101 - for the type checker
+        assert isinstance(by, dict)  # noqa: S101
+        assert isinstance(start, dict)  # noqa: S101
+        rates = sweep.rates_of(step)
+        at = {} if rates is None else _leaves(dict(rates))
+        with torch.enable_grad():
+            after = sweep.updated(step, now, by, start, sweep.inner.lr if rates is None else at)
+        outputs = [(after.parameters[name], self.cotangents.get(name)) for name in after.parameters]
+        for of, values in after.averages.items():
+            outputs += [(value, self.averages.get(of, {}).get(name)) for name, value in values.items()]
+        known = [(value, along) for value, along in outputs if along is not None and value.requires_grad]
+        groups: list[dict[Any, Tensor]] = [now.parameters, by, start, at]
+        groups += list(now.averages.values())
+        groups.append(dict(enumerate(sweep.inner.rule.learned)))
+        found = _vector_jacobian(known, groups)
+        parameters, along, by_start, by_rates = found[:4]
+        for name, value in parameters.items():
+            self.cotangents[name] = value
+        self.averages = dict(zip(now.averages, found[4:-1], strict=True))
+        for name, value in by_start.items():
+            self.start[name] = self.start[name] + value if name in self.start else value
+        place = sweep.inner.rates_at(step)
+        for name, value in by_rates.items():
+            key = (place, name)
+            self.rates[key] = self.rates[key] + value if key in self.rates else value
+        self._add_learned(found[-1])
+        return along
+
+    def _add_learned(self, found: Mapping[int, Tensor]) -> None:
+        learned = self.sweep.inner.rule.learned
+        if not self.learned:
+            self.learned = [torch.zeros_like(value) for value in learned]
+        for place, value in found.items():
+            self.learned[place] = self.learned[place] + value
+
+    def totals(self) -> Tensors:
+        """Return the gradients by the initialisation."""
+        found = {name: value.sum(0) if name in self.sweep.start else value for name, value in self.cotangents.items()}
+        for name, value in self.start.items():
+            found[name] = found[name] + value if name in found else value
+        return found
+
+
+def _is_linear(inner: InnerLoop) -> bool:
+    """Tell whether the cotangent of the gradients is known without them."""
+    rule = inner.rule
+    return type(rule) in (GradientDescent, Momentum) and rule.clip_norm is None
+
+
+def _leaves(tensors: Mapping[str, Tensor]) -> Tensors:
+    return {name: value.detach().requires_grad_() for name, value in tensors.items()}
+
+
+def _vector_jacobian(outputs: list[tuple[Tensor, Tensor]], groups: list[dict[Any, Tensor]]) -> list[dict[Any, Tensor]]:
+    """Return the derivatives of outputs, each times a cotangent, by groups of inputs; those that are not zero."""
+    inputs = [value for group in groups for value in group.values() if value.requires_grad]
+    if not outputs or not inputs:
+        return [{} for _ in groups]
+    values, along = zip(*outputs, strict=True)
+    found = iter(torch.autograd.grad(values, inputs, along, allow_unused=True))
+    by_group = []
+    for group in groups:
+        derivatives = {key: next(found) for key, value in group.items() if value.requires_grad}
+        by_group.append({key: value for key, value in derivatives.items() if value is not None})
+    return by_group

@@ -1,0 +1,188 @@
+"""Adapting to somebody's dialogues with some held out, and the report of it."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
+from metadialog.errors import ConfigError, DataError
+from metadialog.inference.dialogues import Context
+from metadialog.inference.model import AdaptableModel
+from metadialog.inference.results import CurvePoint
+
+ENOUGH = 3
+"""Dialogues from which on some are held out."""
+
+MOST_HELD_OUT = 25
+
+SHOWN = 10
+"""Replies of a report."""
+
+HeldOut = Literal["auto"] | int
+
+_BAR = 32  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Dialogues to adapt to, and others to score on.
+
+    Attributes:
+        support: to adapt to.
+        held_out: to score on.
+        passed_over: how many have no exchange, and are in neither.
+    """
+
+    support: Sequence[Dialogue]
+    held_out: Sequence[Dialogue]
+    passed_over: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A reply before and after adaptation, beside what was really said.
+
+    Attributes:
+        context: the turns before, one a line, each with its speaker.
+        reference: what was said.
+        before: reply of the parent.
+        after: reply of the adapted model.
+    """
+
+    context: str
+    reference: str
+    before: str
+    after: str
+
+
+def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int) -> Division:
+    """Hold some dialogues out.
+
+    Args:
+        dialogues: all.
+        held_out: how many; `auto` for a quarter, at least one, where there are `ENOUGH`, and else none.
+        seed: of the draw.
+
+    Raises:
+        DataError: no dialogue has an exchange.
+        ConfigError: more are to be held out than there are, but for one.
+    """
+    usable = [dialogue for dialogue in dialogues if len(dialogue.turns) >= MIN_TURNS]
+    if not usable:
+        raise DataError(f"no dialogue to adapt to: each should have {MIN_TURNS} turns or more, a turn and its answer")
+    if held_out == "auto":
+        count = max(1, min(MOST_HELD_OUT, round(len(usable) / 4))) if len(usable) >= ENOUGH else 0
+    else:
+        count = held_out
+        if count >= len(usable):
+            raise ConfigError(
+                f"held_out={count}: there are {len(usable)} dialogues, and one at least is to be adapted to; "
+                f"hold out {len(usable) - 1} or fewer"
+            )
+    drawn = set(random.Random(seed).sample(range(len(usable)), count))  # noqa: S311 - an experiment, no secret
+    return Division(
+        [dialogue for place, dialogue in enumerate(usable) if place not in drawn],
+        [dialogue for place, dialogue in enumerate(usable) if place in drawn],
+        len(dialogues) - len(usable),
+    )
+
+
+def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = SHOWN) -> list[Comparison]:
+    """Return replies before and after adaptation to exchanges at equal distances in some dialogues.
+
+    Args:
+        model: an adapted model.
+        dialogues: what their turns were answered by is the reference.
+        count: how many replies.
+    """
+    exchanges = [
+        (dialogue.turns[:place], dialogue.turns[place])
+        for dialogue in dialogues
+        for place in range(1, len(dialogue.turns))
+    ]
+    chosen = [exchanges[place] for place in evenly(len(exchanges), count)]
+    contexts: list[Context] = [turns for turns, _ in chosen]
+    before = (model.parent or model).replies(contexts)
+    after = model.replies(contexts)
+    return [
+        Comparison("\n".join(f"{turn.speaker}: {turn.text}" for turn in turns[-3:]), answer.text, old[0], new[0])
+        for (turns, answer), old, new in zip(chosen, before, after, strict=True)
+    ]
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """Return up to `count` places at equal distances among `total`, the first one first."""
+    count = min(total, count)
+    return [place * total // count for place in range(count)]
+
+
+def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) -> str:
+    """Return a point of the curve as a line with a bar, as long as the loss is large.
+
+    Args:
+        point: the point.
+        first: the one before adaptation, whose bar is the longest but for higher losses.
+        chosen: whether the model is the one of this point.
+    """
+    loss, full = (
+        (point.support_loss, first.support_loss)
+        if point.held_out_loss is None or first.held_out_loss is None
+        else (point.held_out_loss, first.held_out_loss)
+    )
+    length = min(_BAR * 2, max(0, round(_BAR * loss / full))) if full > 0 else 0
+    held = "" if point.held_out_loss is None else f"  held out {point.held_out_loss:6.3f}"
+    mark = "  chosen" if chosen else ""
+    return f"step {point.step:3d}  adapted to {point.support_loss:6.3f}{held}  {'█' * length}{mark}"
+
+
+def report(model: AdaptableModel, division: Division, name: str, replies: Sequence[Comparison]) -> str:
+    """Return the report of an adaptation as Markdown.
+
+    Args:
+        model: the adapted model.
+        division: what it was adapted to and scored on.
+        name: of the file of dialogues.
+        replies: before and after.
+    """
+    first, last = model.curve[0], model.curve[model.step]
+    scored = f"{len(division.held_out)} held-out dialogues" if division.held_out else "the dialogues adapted to"
+    turns = sum(len(dialogue.turns) for dialogue in division.support)
+    lines = [
+        f"# Adapted to {name}",
+        "",
+        f"- adapted to: {len(division.support)} dialogues, {turns} turns",
+        f"- held out: {len(division.held_out)} dialogues" + ("" if division.held_out else " (too few to spare one)"),
+    ]
+    if division.passed_over:
+        lines.append(f"- passed over: {division.passed_over} dialogues of fewer than {MIN_TURNS} turns")
+    lines += [
+        f"- inner steps: {model.step} of {len(model.curve) - 1} that were tried, chosen "
+        + ("on the held-out dialogues" if division.held_out else "before, on other topics or by you"),
+        f"- loss on {scored}, nats a token: {_loss(first):.3f} before, {_loss(last):.3f} after",
+        "",
+        "| step | loss, adapted to | loss, held out |",
+        "|---:|---:|---:|",
+        *(
+            f"| {point.step} | {point.support_loss:.3f} | "
+            f"{'' if point.held_out_loss is None else f'{point.held_out_loss:.3f}'} |"
+            for point in model.curve
+        ),
+        "",
+        f"## Replies on {scored}, at equal distances",
+        "",
+        "| context | said | before | after |",
+        "|---|---|---|---|",
+        *(f"| {_cell(r.context)} | {_cell(r.reference)} | {_cell(r.before)} | {_cell(r.after)} |" for r in replies),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _loss(point: CurvePoint) -> float:
+    return point.support_loss if point.held_out_loss is None else point.held_out_loss
+
+
+def _cell(text: str) -> str:
+    r"""Return a text as the cell of a table: one line, without what Markdown or HTML would take for markup."""
+    escaped = "".join(f"\\{character}" if character in "\\|`*_[]<>#" else character for character in text.strip())
+    return "<br>".join(" ".join(line.split()) for line in escaped.splitlines())

@@ -1,0 +1,152 @@
+"""A conversation with a model, and the commands that may be given in it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.jsonl import SPEAKERS
+from metadialog.errors import ConfigError, DataError, MetadialogError
+from metadialog.inference.adapting import curve_line, divide
+from metadialog.inference.dialogues import as_dialogues
+from metadialog.inference.folder import to_jsonl
+from metadialog.inference.generations import GenerationLike, as_generation
+from metadialog.inference.model import AdaptableModel
+from metadialog.inference.results import CurvePoint
+from metadialog.runs.atomic import write_atomically
+
+USER, BOT = SPEAKERS
+
+HELP = """\
+/adapt FILE        adapt to the dialogues of a file: JSON, JSON Lines, or a turn a line
+/before            answer the last turn without adaptation
+/why               the nearest exchanges that the model was adapted to
+/temperature 0.7   draw words, the more freely the higher; 0: the most probable ones
+/save FILE         write the conversation, as JSON Lines
+/reset             begin anew, without adaptation
+/help              this list
+/quit              end"""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What was said, and whom to.
+
+    Attributes:
+        base: the model before adaptation.
+        model: the one that replies.
+        generation: how replies are made; None for the model's own way.
+        turns: what was said.
+        seed: of what sampling draws; another one for each reply.
+        ended: whether the user has asked for the end.
+    """
+
+    base: AdaptableModel
+    model: AdaptableModel
+    generation: GenerationLike = None
+    turns: list[Turn] = field(default_factory=list)
+    seed: int = 0
+    ended: bool = False
+
+    def answer(self, line: str) -> Iterator[str]:
+        """Yield the answer to a line that the user has typed, piece by piece; a command begins with a slash.
+
+        A mistake is answered by a sentence, and the conversation goes on.
+        """
+        line = line.strip()
+        if not line:
+            return
+        try:
+            if line.startswith("/"):
+                name, _, argument = line[1:].partition(" ")
+                yield from self._command(name.lower(), argument.strip())
+            else:
+                yield from self._reply(line)
+        except (MetadialogError, OSError) as error:
+            yield str(error)
+
+    def _reply(self, text: str) -> Iterator[str]:
+        self.turns.append(Turn(USER, text))
+        said = ""
+        for piece in self.model.stream(self.turns, self.generation, seed=self.seed + len(self.turns)):
+            said += piece
+            yield piece
+        if not said.strip():
+            yield "(no words)"
+        self.turns.append(Turn(BOT, said))
+
+    def _command(self, name: str, argument: str) -> Iterator[str]:
+        commands: dict[str, Callable[[str], Iterator[str]]] = {
+            "adapt": self._adapt,
+            "reset": self._reset,
+            "before": self._before,
+            "why": self._why,
+            "temperature": self._temperature,
+            "save": self._save,
+            "help": self._help,
+            "quit": self._quit,
+        }
+        if name not in commands:
+            raise ConfigError(f"/{name}: no such command; there are {', '.join(f'/{known}' for known in commands)}")
+        yield from commands[name](argument)
+
+    def _adapt(self, file: str) -> Iterator[str]:
+        if not file:
+            raise ConfigError("/adapt: name a file of dialogues, as in /adapt mine.jsonl")
+        division = divide(as_dialogues(file), "auto", self.seed)
+        points: list[CurvePoint] = []
+        self.model = self.base.adapt(division.support, held_out=division.held_out or None, on_step=points.append)
+        for point in points:
+            yield curve_line(point, points[0], chosen=point.step == self.model.step) + "\n"
+        yield f"adapted to {len(division.support)} dialogues, {len(division.held_out)} held out"
+
+    def _reset(self, _: str) -> Iterator[str]:
+        self.turns = []
+        self.model = self.base
+        yield "the conversation begins anew, without adaptation"
+
+    def _before(self, _: str) -> Iterator[str]:
+        yield from self.base.stream(self._asked(), self.generation, seed=self.seed + len(self._asked()))
+
+    def _why(self, _: str) -> Iterator[str]:
+        near = self.model.nearest(self._asked())
+        if not near:
+            raise DataError("/why: the model was not adapted in this conversation; /adapt FILE adapts it")
+        for place, one in enumerate(near):
+            context = one.context.replace("\n", " / ")
+            yield f"{chr(10) if place else ''}{one.similarity:.2f}  {context}  ->  {one.response}"
+
+    def _asked(self) -> list[Turn]:
+        """Return the turns up to the last one of the user."""
+        turns = list(self.turns)
+        while turns and turns[-1].speaker != USER:
+            turns.pop()
+        if not turns:
+            raise DataError("nothing has been said yet")
+        return turns
+
+    def _temperature(self, argument: str) -> Iterator[str]:
+        try:
+            temperature = float(argument)
+        except ValueError:
+            raise ConfigError(f"/temperature {argument}: should be a number, such as 0.7; 0 is greedy") from None
+        options = {"name": "greedy"} if temperature == 0 else {"name": "sampling", "temperature": temperature}
+        as_generation(options, self.model.equipment.generation)  # refuses what is out of range
+        self.generation = options
+        yield "greedy" if temperature == 0 else f"sampling with temperature {temperature:g}"
+
+    def _save(self, file: str) -> Iterator[str]:
+        if not file:
+            raise ConfigError("/save: name a file, as in /save talk.jsonl")
+        if not self.turns:
+            raise DataError("nothing has been said yet")
+        path = Path(file).expanduser()
+        write_atomically(path, to_jsonl([Dialogue("chat", tuple(self.turns), path.stem)]))
+        yield f"saved {len(self.turns)} turns to {path}"
+
+    def _help(self, _: str) -> Iterator[str]:
+        yield HELP
+
+    def _quit(self, _: str) -> Iterator[str]:
+        self.ended = True
+        yield from ()

@@ -1,0 +1,165 @@
+"""Recurrent layers made of plain operations: with derivatives of every order, and for `torch.func.vmap`.
+
+torch's own layers have no second derivative in cuDNN, none at all in forward mode, and no rule for `vmap`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, linear
+from torch.nn.utils.rnn import PackedSequence
+
+from metadialog.errors import ConfigError
+
+Hidden = Tensor | tuple[Tensor, Tensor]
+MATRIX = 2
+_Step = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+"""Maps the pre-activations from the input, those from the state, and what else is carried, to the new of both."""
+
+
+def scan(
+    rnn: nn.RNNBase, inputs: Tensor, hidden: Hidden | None = None, lengths: Tensor | None = None
+) -> tuple[Tensor, Hidden]:
+    """Run recurrent layers, as `rnn(inputs, hidden)` does.
+
+    Args:
+        rnn: an `nn.RNN`, `nn.GRU` or `nn.LSTM` in one direction.
+        inputs: `[rows, time, inputs]`, whatever `batch_first` says.
+        hidden: to start from, `[layers, rows, hidden]`, for an LSTM the pair of state and cell; None for zeros.
+        lengths: of each row, `[rows]`; None for all of `time`. 0 leaves a row's state as it is.
+
+    Returns:
+        The outputs, `[rows, time, hidden]`, zero after a row's end, and the states at the rows' ends.
+
+    Raises:
+        ConfigError: the layers are of another kind.
+    """
+    _check(rnn)
+    firsts = _pair(hidden, rnn, inputs)
+    x = inputs.transpose(0, 1)  # [time, rows, inputs]
+    ends: list[list[Tensor]] = [[] for _ in firsts]
+    for layer in range(rnn.num_layers):
+        if layer and rnn.training and rnn.dropout:
+            x = dropout(x, rnn.dropout)
+        starts = [first[layer] for first in firsts]
+        traces = _layer(rnn, layer, x, starts)
+        x = traces[0]
+        for place, (trace, start) in enumerate(zip(traces, starts, strict=True)):
+            ends[place].append(_at_end(trace, start, lengths))
+    outputs = x.transpose(0, 1)
+    if lengths is not None:
+        read = torch.arange(inputs.shape[1], device=inputs.device) < lengths[:, None]  # [rows, time]
+        outputs = outputs * read[..., None]
+    after = [torch.stack(of_layers) for of_layers in ends]
+    return outputs, after[0] if len(after) == 1 else (after[0], after[1])
+
+
+def _layer(rnn: nn.RNNBase, layer: int, x: Tensor, starts: list[Tensor]) -> list[Tensor]:
+    """Return what a layer gives at each time, `[time, rows, hidden]`: its states, and for an LSTM its cells."""
+    weights = [getattr(rnn, f"{kind}_l{layer}", None) for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    w_ih, w_hh, b_ih, b_hh = weights
+    assert w_ih is not None  # noqa: S101 - every layer has its matrices
+    assert w_hh is not None  # noqa: S101
+    step = _STEPS[rnn.mode]
+    given = flat_linear(x, w_ih, b_ih).unbind(0)  # of all times at once
+    state, carried = starts[0], starts[1] if len(starts) > 1 else None
+    states, cells = [], []
+    for now in given:
+        state, carried = step(now, linear(state, w_hh, b_hh), state if carried is None else carried)
+        states.append(state)
+        if carried is not None:
+            cells.append(carried)
+    return [torch.stack(states), torch.stack(cells)] if cells else [torch.stack(states)]
+
+
+def flat_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return `x @ weight.T + bias` of inputs `[..., in]` as one product of matrices.
+
+    So it stays one product for each task under `vmap`, which would otherwise repeat a task's weights for each of the
+    first dimensions of its inputs.
+    """
+    if x.dim() <= MATRIX:
+        return linear(x, weight, bias)
+    return linear(x.reshape(-1, x.shape[-1]), weight, bias).reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _tanh(given: Tensor, recurrent: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
+    return torch.tanh(given + recurrent), None
+
+
+def _relu(given: Tensor, recurrent: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
+    return torch.relu(given + recurrent), None
+
+
+def _gru(given: Tensor, recurrent: Tensor, state: Tensor | None) -> tuple[Tensor, None]:
+    assert state is not None  # noqa: S101 - the state before
+    width = state.shape[-1]
+    gates = torch.sigmoid(given[..., : 2 * width] + recurrent[..., : 2 * width])
+    reset, update = gates[..., :width], gates[..., width:]
+    candidate = torch.tanh(torch.addcmul(given[..., 2 * width :], reset, recurrent[..., 2 * width :]))
+    return torch.lerp(candidate, state, update), None
+
+
+def _lstm(given: Tensor, recurrent: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
+    assert cell is not None  # noqa: S101 - an LSTM carries it
+    into, keep, new, out = (given + recurrent).chunk(4, -1)
+    cell = torch.sigmoid(keep) * cell + torch.sigmoid(into) * torch.tanh(new)
+    return torch.sigmoid(out) * torch.tanh(cell), cell
+
+
+_STEPS: dict[str, _Step] = {"RNN_TANH": _tanh, "RNN_RELU": _relu, "GRU": _gru, "LSTM": _lstm}
+
+
+def _at_end(trace: Tensor, start: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return what stands at each row's end, `[rows, hidden]`: of a row of length 0, where it started."""
+    if lengths is None:
+        return trace[-1]
+    at = (lengths - 1).clamp(min=0)[None, :, None].expand(1, *trace.shape[1:])
+    return torch.where((lengths > 0)[:, None], trace.gather(0, at)[0], start)
+
+
+def _pair(hidden: Hidden | None, rnn: nn.RNNBase, inputs: Tensor) -> tuple[Tensor, ...]:
+    if hidden is None:
+        nothing = inputs.new_zeros(rnn.num_layers, inputs.shape[0], rnn.hidden_size)
+        return (nothing, nothing) if rnn.mode == "LSTM" else (nothing,)
+    return (hidden,) if isinstance(hidden, Tensor) else hidden
+
+
+def _check(rnn: nn.RNNBase) -> None:
+    if rnn.mode not in _STEPS or rnn.bidirectional or rnn.proj_size:
+        raise ConfigError(
+            f"{type(rnn).__name__}: made of plain operations, such layers go in one direction and have no projection"
+        )
+
+
+def _forward(rnn: nn.RNNBase, inputs: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
+    """What stands in the place of a layer's `forward`."""
+    if isinstance(inputs, PackedSequence):
+        raise RuntimeError("vmap: rows of different lengths are packed by their lengths")
+    outputs, after = scan(rnn, inputs if rnn.batch_first else inputs.transpose(0, 1), hidden)
+    return outputs if rnn.batch_first else outputs.transpose(0, 1), after
+
+
+def _linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    return flat_linear(inputs, layer.weight, layer.bias)
+
+
+@contextmanager
+def plain_layers(model: nn.Module) -> Iterator[None]:
+    """Let the recurrent and the linear layers of a model compute what they do in a way that suits `vmap` meanwhile."""
+    layers: list[tuple[nn.Module, Callable[..., object]]] = []
+    for part in model.modules():
+        if isinstance(part, nn.RNNBase):
+            layers.append((part, _forward))
+        elif type(part) is nn.Linear:
+            layers.append((part, _linear))
+    for layer, forward in layers:
+        layer.forward = partial(forward, layer)
+    try:
+        yield
+    finally:
+        for layer, _ in layers:
+            del layer.forward

@@ -1,0 +1,210 @@
+"""The card of an exported model: what it is, for people and for the Hugging Face hub."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metadialog.config import build
+from metadialog.errors import RunError
+from metadialog.runs.atomic import write_atomically
+from metadialog.runs.layout import MODEL_CARD
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedTo:
+    """What an adapted model was adapted to, and what came of it.
+
+    Attributes:
+        parent: name of the model that it was adapted from.
+        dialogues: how many it was adapted to.
+        held_out: how many were held out, and scored.
+        steps: inner steps.
+        loss_before: mean negative log-likelihood of a token of the held-out dialogues before, nats; of those that were
+            adapted to, where none were held out.
+        loss_after: the same after.
+    """
+
+    parent: str
+    dialogues: int
+    held_out: int
+    steps: int
+    loss_before: float
+    loss_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the card of a model says of it.
+
+    Attributes:
+        name: of the model; letters, digits, dots and dashes.
+        dataset: what it was trained on.
+        language: ISO 639 code of the texts.
+        algorithm: that it was trained with.
+        seed: of the training; None where it is not known.
+        results: word perplexity on held-out topics by number of inner steps, with the most shots.
+        shots: the support dialogues of the results.
+        adapted_to: None unless it was adapted.
+    """
+
+    name: str
+    dataset: str = "unknown data"
+    language: str = "en"
+    algorithm: str = "unknown"
+    seed: int | None = None
+    results: Mapping[str, float] | None = None
+    shots: int | None = None
+    adapted_to: AdaptedTo | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return asdict(self)
+
+
+def about_run(config: Mapping[str, Any]) -> About:
+    """Return what the resolved config of a run says of its model."""
+    algorithm = str(config["algorithm"].get("name", "model"))
+    if "dataset" not in config:
+        return About(slug(algorithm), algorithm=algorithm)
+    dataset = build(config["dataset"])
+    seed = config.get("seed")
+    name = f"{algorithm}-{dataset.name}" + ("" if seed is None else f"-seed{seed}")
+    return About(slug(name), str(dataset.name), str(dataset.language), algorithm, seed)
+
+
+def about_from(content: object, where: Path) -> About:
+    """Return what `About.to_dict` gave.
+
+    Raises:
+        RunError: it is something else.
+    """
+    try:
+        fields = dict(content)  # type: ignore[call-overload]
+        adapted = fields.pop("adapted_to", None)
+        about = About(**fields)
+        return replace(about, adapted_to=None if adapted is None else AdaptedTo(**adapted))
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{where}: damaged: about: {' '.join(str(error).split())}") from error
+
+
+def slug(name: str) -> str:
+    """Return a name as the hub takes it: letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^\w.-]+|\.\.+|--+", "-", name, flags=re.ASCII).strip(".-")[:96] or "model"
+
+
+def write_card(folder: Path, about: About) -> None:
+    """Write the card into the folder of an exported model."""
+    write_atomically(folder / MODEL_CARD, card(about))
+
+
+def card(about: About) -> str:
+    """Return the card as Markdown, with the hub's metadata before it."""
+    metadata = yaml.safe_dump(_metadata(about), sort_keys=False, allow_unicode=True)
+    parts = [
+        f"---\n{metadata}---",
+        f"# {about.name}",
+        _what(about),
+        _use(about),
+        _results(about),
+        _limits(about),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _metadata(about: About) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "library_name": "metadialog",
+        "pipeline_tag": "text-generation",
+        "language": [about.language],
+        "tags": ["metadialog", "dialogue", "few-shot", "meta-learning", about.algorithm],
+    }
+    if about.adapted_to is not None:
+        metadata["base_model"] = about.adapted_to.parent
+    if about.results:
+        steps, value = list(about.results.items())[-1]
+        metadata["model-index"] = [
+            {
+                "name": about.name,
+                "results": [
+                    {
+                        "task": {"type": "text-generation", "name": f"dialogue, {about.shots} shots"},
+                        "dataset": {"type": slug(about.dataset), "name": about.dataset},
+                        "metrics": [
+                            {"type": "perplexity", "name": f"word perplexity, {steps} inner steps", "value": value}
+                        ],
+                    }
+                ],
+            }
+        ]
+    return metadata
+
+
+def _what(about: About) -> str:
+    seed = "" if about.seed is None else f" with seed {about.seed}"
+    trained = (
+        f"A dialogue model, trained by `{about.algorithm}` on the topics of {about.dataset}{seed}, to be adapted to a "
+        "new topic by a few example dialogues and a few gradient steps."
+    )
+    adapted = about.adapted_to
+    if adapted is None:
+        return trained
+    return (
+        f"Adapted from `{adapted.parent}` to {_count(adapted.dialogues, 'dialogue')} in"
+        f" {_count(adapted.steps, 'inner step')}.\n\nThe parent: {trained[0].lower()}{trained[1:]}"
+    )
+
+
+def _use(about: About) -> str:
+    return f"""## Use
+
+```python
+import metadialog as md
+
+model = md.load_model("{about.name}")          # this folder
+print(model.reply("Hello, how are you?"))
+mine = model.adapt("my_dialogues.jsonl")       # a few dialogues of your topic
+print(mine.reply("Hello, how are you?"))
+```
+
+Or `metadialog chat run={about.name}`. The weights are safetensors, the tokenizer is one of the `tokenizers` library,
+and `config.json` names the classes and their options; nothing is unpickled."""
+
+
+def _results(about: About) -> str:
+    adapted = about.adapted_to
+    lines = []
+    if adapted is not None:
+        scored = f"{_count(adapted.held_out, 'held-out dialogue')}" if adapted.held_out else "the dialogues adapted to"
+        losses = f"{adapted.loss_before:.3f} nats a token before adaptation, {adapted.loss_after:.3f} after"
+        lines.append(f"Loss on {scored}: {losses}.")
+    if about.results:
+        header = " | ".join("before" if step == "0" else f"{step} steps" for step in about.results)
+        row = " | ".join(f"{value:,.1f}" for value in about.results.values())
+        of = "of the parent " if adapted else ""
+        lines.append(
+            f"Word perplexity {of}on held-out topics of {about.dataset}, {about.shots} shots, by inner steps:\n\n"
+            f"| {header} |\n|{'---:|' * len(about.results)}\n| {row} |"
+        )
+    return "## Results\n\n" + "\n\n".join(lines) if lines else ""
+
+
+def _limits(about: About) -> str:
+    return (
+        "## Limits\n\nIt imitates the manner of its dialogues; it knows no facts, and what it says may be wrong or "
+        f"make no sense. It speaks the language of its data ({about.language}). It was not filtered, aligned or tested "
+        "for safety: let nobody rely on its replies without a person between."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def dump(value: Mapping[str, Any]) -> str:
+    """Return JSON as the files of an exported model hold it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,231 @@
+"""Adapting a model to dialogues, and talking to it, from the command line."""
+
+import io
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.conftest import Export
+
+from metadialog.inference.dialogues import as_dialogues
+from metadialog.inference.folder import load_model
+
+Run = Callable[..., Any]
+
+HIRE = Path(__file__).parents[2] / "examples" / "dialogues" / "bicycle_hire_en.jsonl"
+HIRE_IN_CHINESE = HIRE.with_name("bicycle_hire_zh.jsonl")
+
+
+@pytest.fixture
+def type_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that makes a text the standard input."""
+
+    def put(text: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
+
+    return put
+
+
+def test_adapting_writes_a_model_a_card_and_a_report(run: Run, export: Export) -> None:
+    parent = export("algorithm=finetune")
+    before = {path: path.read_bytes() for path in parent.iterdir()}
+    outcome = run("adapt", f"run={parent}", f"dialogues={HIRE}", "output=mine")
+    assert outcome.code == 0, outcome.err
+    assert "adapting to 9 dialogues; 3 held out" in outcome.out
+    assert outcome.out.count("█") > 100
+    assert {path: path.read_bytes() for path in parent.iterdir()} == before
+    adapted = load_model("mine")
+    about = adapted.equipment.about
+    assert about.name == "mine"
+    assert about.adapted_to is not None
+    assert about.adapted_to.parent == load_model(parent).name == "finetune-chatterbot-english-seed0"
+    assert about.adapted_to.loss_after < about.adapted_to.loss_before
+    assert adapted.score(HIRE).loss < load_model(parent).score(HIRE).loss
+    card = Path("mine/README.md").read_text(encoding="utf-8")
+    metadata = yaml.safe_load(card.split("---")[1])
+    assert metadata["base_model"] == about.adapted_to.parent
+    assert (metadata["language"], metadata["library_name"]) == (["en"], "metadialog")
+    report = Path("mine/report.md").read_text(encoding="utf-8")
+    replies = report.split("| context | said | before | after |")[1].strip().splitlines()[1:]
+    assert len(replies) == 9  # each of the three held-out dialogues has three turns that answer
+    assert f"- inner steps: {about.adapted_to.steps} of " in report
+    assert sorted(path.name for path in Path("mine").iterdir()) == [
+        "README.md",
+        "checksums.json",
+        "config.json",
+        "model.safetensors",
+        "report.md",
+        "tokenizer.json",
+    ]
+
+
+def test_one_dialogue_is_enough_and_may_come_through_a_pipe(
+    run: Run, export: Export, type_in: Callable[[str], None]
+) -> None:
+    type_in("Was kostet ein Rad?\nEin Tag kostet 18 Euro.\n")
+    outcome = run("adapt", f"run={export()}", "dialogues=-", "output=mine")
+    assert outcome.code == 0, outcome.err
+    about = load_model("mine").equipment.about.adapted_to
+    assert about is not None
+    assert (about.dialogues, about.held_out, about.steps) == (1, 0, 3)  # the algorithm's own steps
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["dialogues=none"], "none: cannot be read"),
+        (["held_out=12"], "held_out=12: there are 12 dialogues"),
+        (["steps=-1"], "steps=-1: should be greater than or equal to 0"),
+        (["output=full"], "output=full: is there already"),
+        (["run=none"], "none: there is no such folder"),
+        (["run=full"], "full: holds no model"),
+    ],
+)
+def test_a_mistake_costs_one_line_and_writes_nothing(
+    run: Run, export: Export, overrides: list[str], problem: str
+) -> None:
+    Path("full").mkdir()
+    Path("full/file").touch()
+    given = {"run": str(export()), "dialogues": str(HIRE), "output": "mine"}
+    given |= dict(override.split("=", 1) for override in overrides)
+    outcome = run("adapt", *(f"{key}={value}" for key, value in given.items()))
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"metadialog adapt: {problem}")
+    assert outcome.err.count("\n") == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["full"]
+
+
+def test_replies_come_in_the_order_of_the_contexts_and_a_bad_line_ends_nothing(
+    run: Run, export: Export, type_in: Callable[[str], None]
+) -> None:
+    contexts: list[Any] = ["hi", ["hello", "hi", "how are you"], "你好"]
+    lines = [json.dumps({"context": context, "id": place}) for place, context in enumerate(contexts)]
+    lines[1:1] = ["nonsense", "[]", '{"context": [1]}']
+    type_in("\n".join(lines))
+    outcome = run("generate", f"run={export()}", "scores=true", "batch=2")
+    assert outcome.code == 0, outcome.err
+    found = [json.loads(line) for line in outcome.out.splitlines()]
+    model = load_model(export())
+    assert [one["reply"] for one in found if "reply" in one] == [model.reply(context) for context in contexts]
+    assert [one["id"] for one in found if "reply" in one] == [0, 1, 2]
+    assert all(one["score"] < 0 for one in found if "reply" in one)
+    assert [one["line"] for one in found if "error" in one] == [2, 3, 4]
+    assert outcome.err == "metadialog generate: 3 of 6 lines could not be answered\n"
+
+
+def test_several_replies_to_a_file_after_adaptation(run: Run, export: Export) -> None:
+    Path("in.jsonl").write_text('{"context": "hi"}\n', encoding="utf-8")
+    options = ["generation=sampling", "generation.temperature=1.5", "n=3"]
+    outcome = run("generate", f"run={export()}", "input=in.jsonl", "output=out.jsonl", f"dialogues={HIRE}", *options)
+    assert (outcome.code, outcome.out) == (0, ""), outcome.err
+    (line,) = Path("out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert 1 < len(json.loads(line)["replies"]) <= 3
+
+
+def test_an_input_that_cannot_be_read_costs_one_line(run: Run, export: Export) -> None:
+    outcome = run("generate", f"run={export()}", "input=none")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith("metadialog generate: none: cannot be read")
+
+
+def test_a_reply_comes_while_the_input_is_still_open(export: Export) -> None:
+    command = [sys.executable, "-m", "metadialog", "generate", f"run={export()}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdin.write(b'{"context": "hi"}\n')
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["reply"]
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callable[[str], None]) -> None:
+    type_in(
+        f"hello\n/before\n/why\n/adapt {HIRE_IN_CHINESE}\n你好，租一辆自行车多少钱？\n/why\n/temperature 0.7\nhi\n"
+        "/temperature -1\n/temperature x\n/dance\n/save talk.jsonl\n/reset\n/before\n/help\n/quit\nnever said\n"
+    )
+    outcome = run("chat", f"run={export()}", "generation=greedy")
+    assert outcome.code == 0, outcome.err
+    lines = outcome.out.split("\n")
+    model = load_model(export())
+    reply = model.reply("hello", generation="greedy")
+    assert outcome.out.startswith(f"{reply}\n{reply}\n/why: the model was not adapted")
+    assert "adapted to 9 dialogues, 3 held out" in lines
+    assert any(line.startswith("1.00  ") or "一天六十元" in line for line in lines)
+    for said in (
+        "sampling with temperature 0.7",
+        "generation.temperature=-1.0: should be greater than 0",
+        "/temperature x: should be a number, such as 0.7; 0 is greedy",
+        "saved 6 turns to talk.jsonl",
+        "the conversation begins anew, without adaptation",
+        "nothing has been said yet",
+    ):
+        assert said in lines, said
+    assert any(line.startswith("/dance: no such command; there are /adapt") for line in lines)
+    (talk,) = as_dialogues("talk.jsonl")
+    assert [turn.text for turn in talk.turns[::2]] == ["hello", "你好，租一辆自行车多少钱？", "hi"]
+    assert talk.turns[1].text == reply
+
+
+def test_a_conversation_in_a_terminal(export: Export) -> None:
+    main, side = pty.openpty()
+    command = [sys.executable, "-m", "metadialog", "chat", f"run={export()}"]
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(command, stdin=side, stdout=side, stderr=side, env=environment) as process:
+        os.close(side)
+        screen = _Screen(main)
+        try:
+            screen.wait_for("you>")
+            os.write(main, "你好\r".encode())
+            screen.wait_for("你好")
+            screen.wait_for("you>")
+            os.write(main, b"/quit\r")
+            screen.wait_for_end()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            os.close(main)
+
+
+class _Screen:
+    """What a program writes to a terminal, and the answers that a terminal gives by itself."""
+
+    def __init__(self, terminal: int) -> None:
+        self.terminal = terminal
+        self.seen = ""
+
+    def wait_for(self, text: str) -> None:
+        """Wait until a text comes, and pass over what came before."""
+        until = time.monotonic() + 60
+        while text not in self.seen:
+            assert time.monotonic() < until, self.seen
+            self._read()
+        self.seen = self.seen.partition(text)[2]
+
+    def wait_for_end(self) -> None:
+        until = time.monotonic() + 60
+        while self._read():
+            assert time.monotonic() < until, self.seen
+
+    def _read(self) -> bool:
+        if not select.select([self.terminal], [], [], 1)[0]:
+            return True
+        try:
+            self.seen += os.read(self.terminal, 4096).decode(errors="replace")
+        except OSError:  # the program has gone
+            return False
+        if "\x1b[6n" in self.seen:  # it asks where the cursor is
+            os.write(self.terminal, b"\x1b[1;1R")
+            self.seen = self.seen.replace("\x1b[6n", "")
+        return True

@@ -1,0 +1,170 @@
+"""The examples of own classes train, resume and evaluate, in the folder where they lie."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from metadialog.algorithms.base import OuterStep
+from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.training.trainer import Trainer
+
+Run = Callable[..., Any]
+EXTENDING = Path(__file__).parents[2] / "examples" / "extending"
+CONF = ("--config-dir", "conf")
+DEBUG = (*CONF, "debug=smoke", "logger=local")
+TRUST = "trust=[my_dialogue]"
+CHOICES = {
+    "algorithm": ("algorithm=robust_maml", "training.steps=3"),
+    "model": ("model=normalised_gru", "algorithm=anil", "training.steps=3"),
+    "dataset": ("dataset=transcripts", "dataset.root=transcripts", "training.steps=3"),
+}
+
+
+@pytest.fixture
+def folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:  # noqa: ARG001 - it goes to an empty folder
+    """The working directory, with the examples and real transcripts in it."""
+    here = Path.cwd()
+    shutil.copytree(EXTENDING, here, dirs_exist_ok=True)
+    (here / "transcripts").mkdir()
+    for dialogue in ChatterbotDataset(language="english").dialogues():
+        lines = [f"{turn.speaker}: {' '.join(turn.text.split())}" for turn in dialogue.turns]
+        with (here / "transcripts" / f"{dialogue.topic}.txt").open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield here
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_dialogue"]:
+        del sys.modules[name]
+
+
+def numbers(directory: Path) -> pd.DataFrame:
+    records: pd.DataFrame = pd.read_parquet(directory / "adaptation.parquet")
+    return records
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_it_trains_resumes_and_evaluates(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, choice: str) -> None:
+    options = (*DEBUG, *CHOICES[choice])
+    whole = run("train", *options)
+    assert whole.code == 0, whole.err
+    step = Trainer._step
+
+    def two_steps(trainer: Trainer) -> OuterStep:
+        if trainer.standing.step == 2:
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", two_steps)
+        assert run("train", *options, "hydra.run.dir=broken").code == 130
+    resumed = run("train", *CONF, "resume=broken", TRUST)
+    assert resumed.code == 0, resumed.err
+    pd.testing.assert_frame_equal(numbers(folder / "broken"), numbers(whole.run_directory), check_exact=True)
+    evaluated = run("evaluate", *CONF, "run=broken", TRUST)
+    assert evaluated.code == 0, evaluated.err
+    pd.testing.assert_frame_equal(numbers(evaluated.run_directory), numbers(whole.run_directory), check_exact=True)
+
+
+def test_a_run_that_somebody_else_made_imports_nothing(run: Run, folder: Path) -> None:
+    directory = run("train", *DEBUG, *CHOICES["algorithm"], "hydra.run.dir=made").run_directory
+    (folder / "my_dialogue" / "robust_maml.py").write_text("raise SystemExit('imported')")
+    del sys.modules["my_dialogue.robust_maml"]
+    refused = run("evaluate", f"run={directory}")
+    assert refused.code == 2
+    assert "trust=[my_dialogue]" in refused.err
+
+
+def test_the_console_script_finds_a_class_in_the_current_folder(folder: Path) -> None:
+    script = Path(sys.executable).with_name("metadialog")
+    arguments = ["train", *DEBUG, *CHOICES["model"]]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [script, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_processes_cannot_share_what_compares_tasks(folder: Path) -> None:
+    script = Path(sys.executable).with_name("torchrun")
+    arguments = ["--nproc-per-node", "2", "--no-python", "metadialog", "train", *DEBUG, *CHOICES["algorithm"]]
+    environment = os.environ | {"PATH": f"{script.parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [script, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode != 0
+    assert "algorithm=robust_maml: weighs the tasks of a meta-batch against each other" in done.stdout + done.stderr
+
+
+STATE = '''
+import torch
+from metadialog.algorithms.base import OuterStep
+from metadialog.algorithms.maml import MAML
+
+class Forgetful(MAML):
+    """Its inner rate falls with every outer step, in a plain attribute."""
+    def outer_step(self, model, episodes, step):
+        self.inner_lr *= 0.5
+        return super().outer_step(model, episodes, step)
+
+class Remembering(MAML):
+    """The same, in a buffer."""
+    def prepare(self, model):
+        self.learned.register_buffer("decay", torch.ones(()))
+        return super().prepare(model)
+    def inner_loop(self, model, steps, scale=1.0):
+        return super().inner_loop(model, steps, scale * self.learned.decay)
+    def outer_step(self, model, episodes, step):
+        self.learned.decay *= 0.5
+        return super().outer_step(model, episodes, step)
+
+class Caching(MAML):
+    """What it keeps changes no result."""
+    caches = ("steps_seen",)
+    def outer_step(self, model, episodes, step):
+        self.steps_seen = step
+        return super().outer_step(model, episodes, step)
+
+class Idle(MAML):
+    def outer_step(self, model, episodes, step):
+        return OuterStep(1.0, 1.0, 1.0)
+
+class NoAlgorithm:
+    def __init__(self, tools, *, name, inner_lr, inner_steps, first_order, reduction):
+        self.name = name
+'''
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Forgetful", "algorithm=maml: training changes its attribute inner_lr, which no checkpoint holds"),
+        ("Idle", "algorithm=maml: its outer_step has put no gradient into the `.grad` of any parameter"),
+        ("NoAlgorithm", "algorithm._target_: 'own.NoAlgorithm' is no Algorithm"),
+        ("Remembering", None),
+        ("Caching", None),
+    ],
+)
+def test_what_an_own_algorithm_does_wrong_costs_one_line(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str | None
+) -> None:
+    (folder / "own.py").write_text(STATE)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    yaml = f"defaults: [maml, _self_]\n_target_: own.{name}\n"
+    (folder / "conf" / "algorithm" / "own.yaml").write_text(yaml)
+    outcome = run("train", *DEBUG, "algorithm=own", "hydra.run.dir=made")
+    if message is None:
+        assert outcome.code == 0, outcome.err
+    else:
+        assert outcome.code == 2, outcome.out
+        assert message in outcome.err
+        assert "Traceback" not in outcome.err
+    if name == "Remembering":
+        evaluated = run("evaluate", *CONF, "run=made", "trust=[own]")
+        assert evaluated.code == 0, evaluated.err
+        pd.testing.assert_frame_equal(numbers(evaluated.run_directory), numbers(folder / "made"), check_exact=True)
