@@ -7,10 +7,11 @@ user's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metadialog.composing.remembered import check_remembered
 from metadialog.errors import ConfigError, RunError
 from metadialog.hydra_internals import HydraException, Override, OverridesParser
 from metadialog.moved_names import current_name
@@ -65,6 +66,18 @@ class Inherited:
 
     overrides: list[str]
     config_dir: str | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    run: Path = Path()
+
+    def remembered_config_dir(self) -> str | None:
+        """Return the folder of further configs that the run was made with, for where the user names no other.
+
+        Raises:
+            RunError: the folder may do more than give options.
+        """
+        if self.config_dir is not None:
+            check_remembered(Path(self.config_dir), self.choices, self.run)
+        return self.config_dir
 
 
 def inherit(command: str, overrides: Sequence[str]) -> Inherited:
@@ -92,7 +105,7 @@ def inherit(command: str, overrides: Sequence[str]) -> Inherited:
     taken = [*_inherited(made, values, given, groups)]
     if command == "train":
         taken.append(f"hydra.run.dir={quote(str(directory))}")
-    return Inherited([*taken, *overrides], made.config_dir)
+    return Inherited([*taken, *overrides], made.config_dir, made.choices, directory)
 
 
 def _check_algorithm(trained: str | None, values: Mapping[str, Any], given: list[Override]) -> None:

@@ -208,11 +208,15 @@ class SweepFile(Versioned):
     folder: str
 
 
+Choice = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
+"""A name within a config group: no path that leads out of it."""
+
+
 class HydraRuntime(BaseModel):
     """What Hydra says of the process."""
 
     model_config = AnyNumber
-    choices: dict[str, str | None]
+    choices: dict[Annotated[str, Field(pattern=r"^[\w@/.-]+$")], Choice | None]
     cwd: str = ""
     config_sources: list[ConfigSource] = Field(default_factory=list)
 

@@ -43,6 +43,15 @@ def read_yaml(path: Path, what: str) -> Any:  # noqa: ANN401 - as YAML has it
     raise unreadable(path, what, str(problem)) from problem
 
 
+def read_text_of(path: Path, what: str = "config") -> str:
+    """Read a YAML file as the text that it is.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    return read_text(path, LIMIT, what)
+
+
 def read_mapping(path: Path, what: str) -> dict[str, Any]:
     """Read a YAML file of keys and values, and fill in what refers to other keys of it.
 
