@@ -13,7 +13,6 @@ from metadialog.cli import processes
 from metadialog.cli.command_line import CommandLine
 from metadialog.cli.composed_job import run_composed, run_single
 from metadialog.cli.preflight import preflight
-from metadialog.cli.sweep_options import name_sweep
 from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
 from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
@@ -75,9 +74,7 @@ def _prepare(command: str, line: CommandLine) -> CommandLine:
     inherited = inherit(command, line.overrides)
     folder = line.options.config_dir or inherited.remembered_config_dir()
     prepared = line.with_overrides(inherited.overrides).with_config_dir(folder)
-    prepared = CommandLine.parse(name_sweep(list(prepared.arguments)))
-    preflight(command, prepared)
-    return prepared
+    return preflight(command, prepared)
 
 
 def _start(command: str, line: CommandLine) -> None:

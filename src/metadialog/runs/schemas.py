@@ -152,6 +152,7 @@ class TrialRecord(Versioned):
     directory: str
     overrides: list[str]
     reason: str | None = None
+    seconds: float | None = None
 
     @field_validator("directory")
     @classmethod
@@ -206,6 +207,8 @@ class SweepFile(Versioned):
     hydra: list[str]
     config_sources: list[ConfigSource]
     folder: str
+    space: list[str] | None = None
+    options: dict[str, str] | None = None
 
 
 Choice = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
