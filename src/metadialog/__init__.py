@@ -8,21 +8,25 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metadialog.algorithms.maml import MAML
     from metadialog.experiment.compare import compare
     from metadialog.experiment.compose import compose
     from metadialog.experiment.experiment import Experiment
     from metadialog.experiment.run import Run, load
     from metadialog.inference.folder import load_model
     from metadialog.inference.model import AdaptableModel
+    from metadialog.models.rnn import DialogModel
 
 __version__ = version("metadialog")
 
-__all__ = ["AdaptableModel", "Experiment", "Run", "compare", "compose", "load", "load_model"]
+__all__ = ["MAML", "AdaptableModel", "DialogModel", "Experiment", "Run", "compare", "compose", "load", "load_model"]
 
 _PLACES = {
     "AdaptableModel": "metadialog.inference.model",
+    "DialogModel": "metadialog.models.rnn",
     "Experiment": "metadialog.experiment.experiment",
     "Run": "metadialog.experiment.run",
+    "MAML": "metadialog.algorithms.maml",
     "compare": "metadialog.experiment.compare",
     "compose": "metadialog.experiment.compose",
     "load": "metadialog.experiment.run",

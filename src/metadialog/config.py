@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from metadialog.errors import ConfigError
-from metadialog.options import required, schema, supplied
+from metadialog.options import defaults, required, schema, supplied
 from metadialog.trust import resolve
 
 MISSING = "???"
@@ -49,6 +49,25 @@ def check(config: Mapping[str, Any], path: str = "") -> None:
     problems = list(_problems(config, path, _leaves(config, path)))
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def complete(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return a config with the options that it leaves to their defaults in Python, such as one of an earlier version.
+
+    Args:
+        config: the config, or a node of it; its classes are imported, so that they have to be trusted.
+        path: of the node.
+    """
+    completed = {
+        name: complete(value, _join(path, name)) if isinstance(value, Mapping) else value
+        for name, value in config.items()
+    }
+    name = config.get("_target_")
+    if not path or not isinstance(name, str):
+        return completed
+    target = resolve(name, path)
+    needed = required(target)
+    return {**{option: value for option, value in defaults(target).items() if option not in needed}, **completed}
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

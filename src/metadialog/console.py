@@ -1,8 +1,33 @@
 """The console that commands write to."""
 
+import sys
+from io import StringIO
+from typing import Any, TextIO, cast
+
 from rich.console import Console
 
 _UNBROKEN = 10_000  # columns; more than any line has
+
+
+class _Replacing:
+    """A stream that writes a question mark for what it cannot encode, where Python would raise.
+
+    Args:
+        stream: what is written to; None where the process has no output.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream or StringIO()
+
+    def write(self, text: str) -> int:
+        """Write a text; return its length."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(text.encode(encoding, errors="replace").decode(encoding))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        """Return what the stream has."""
+        return getattr(self._stream, name)
 
 
 class _Console(Console):
@@ -14,11 +39,14 @@ class _Console(Console):
 
 
 def make_console(*, soft_wrap: bool = False, quiet: bool = False) -> Console:
-    """Return a console as wide as the terminal; where there is none, nothing is wrapped.
+    """Return a console as wide as the terminal; where there is neither that nor a notebook, nothing is wrapped.
 
     Args:
         soft_wrap: leave it to the terminal to wrap.
         quiet: print nothing.
     """
-    console = _Console(soft_wrap=soft_wrap, quiet=quiet)
-    return console if console.is_terminal else _Console(width=_UNBROKEN, quiet=quiet)
+    file = cast("TextIO", _Replacing(sys.stdout))
+    console = _Console(file=file, soft_wrap=soft_wrap, quiet=quiet)
+    if console.is_terminal or console.is_jupyter:
+        return console
+    return _Console(file=file, width=_UNBROKEN, quiet=quiet)

@@ -79,11 +79,11 @@ def with_defaults(call: Call) -> Call:
         missing = [name for name in options if given.get(name, FROM_YAML) is FROM_YAML]
         if missing:
             target = type(args[0]) if call.__name__ == "__init__" else filled
-            defaults = packaged_defaults(target)
-            without = [name for name in missing if name not in defaults]
+            packaged = packaged_defaults(target)
+            without = [name for name in missing if name not in packaged]
             if without:
                 raise TypeError(f"{target.__name__}(): {', '.join(without)}: must be given; no yaml has a default")
-            kwargs |= {name: copy.deepcopy(defaults[name]) for name in missing}
+            kwargs |= {name: copy.deepcopy(packaged[name]) for name in missing}
         return call(*args, **kwargs)
 
     return cast("Call", filled)
@@ -100,8 +100,21 @@ def schema(target: Callable[..., Any]) -> dict[str, Any]:
 
 def required(target: Callable[..., Any]) -> frozenset[str]:
     """Return the options that a config has to give: those that have no default in Python."""
+    in_python = defaults(target)
+    return frozenset(name for name in schema(target) if in_python.get(name, FROM_YAML) is FROM_YAML)
+
+
+def defaults(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the defaults that options have in Python; `FROM_YAML` for those that stand in a yaml."""
+    empty = inspect.Parameter.empty
+    return {name: p.default for name, (p, _) in _options(target).items() if p.default is not empty}
+
+
+def python_defaults(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the options that have a default in Python: what a config means that was written before they existed."""
     empty = (inspect.Parameter.empty, FROM_YAML)
-    return frozenset(name for name, (parameter, _) in _options(target).items() if parameter.default in empty)
+    found = {name: parameter.default for name, (parameter, _) in _options(target).items()}
+    return {name: default for name, default in found.items() if default not in empty}
 
 
 def supplied(target: Callable[..., Any]) -> tuple[str, ...]:
@@ -113,13 +126,13 @@ def supplied(target: Callable[..., Any]) -> tuple[str, ...]:
 
 def packaged_defaults(target: Callable[..., Any]) -> dict[str, Any]:
     """Return the options that the packaged yaml of a class, and those of its parents, or of a function set."""
-    defaults: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     lineage = reversed(target.__mro__) if inspect.isclass(target) else [target]
     for one in lineage:
         path = _yaml_of().get(f"{one.__module__}.{one.__qualname__}")
         if path is not None:
-            defaults |= _read(path)
-    return {name: defaults[name] for name in schema(target) if name in defaults and _is_value(defaults[name])}
+            merged |= _read(path)
+    return {name: merged[name] for name in schema(target) if name in merged and _is_value(merged[name])}
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -177,6 +190,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(path)))
     merged: dict[str, Any] = {}
     for entry in content.pop("defaults", ["_self_"]):
+        if not isinstance(entry, str):  # of another group
+            continue
         merged |= content if entry == "_self_" else _read(path.parent / f"{entry.removesuffix('@_here_')}.yaml")
     return merged
 

@@ -1,5 +1,6 @@
 """How a long computation shows that it is alive: a bar on a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
+_REFRESH_SECONDS = 0.2  # of a notebook's line
 LINES = 10  # plain lines of a whole computation, beside those that carry news
 
 
@@ -34,26 +37,92 @@ class Report(Protocol):
 
 @contextmanager
 def progress(console: Console, title: str, total: int, done: int = 0) -> Iterator[Report]:
-    """Show the progress of a computation of `total` units, of which `done` are done."""
-    if console.is_terminal:
+    """Show the progress of a computation of `total` units, of which `done` are done.
+
+    On a terminal it is a bar, in a notebook one line that changes, and elsewhere a line now and then.
+    """
+    if console.is_terminal and not console.quiet:
         with _bar(console) as bar:
             task = bar.add_task(title, total=total, completed=done, news="")
             yield lambda done, news="", notable=False: bar.update(task, completed=done, news=news)  # noqa: ARG005
+    elif console.is_jupyter and not console.quiet:
+        line = _ChangingLine(title, total, done)
+        yield line
+        line.close()
     else:
         yield _Lines(console, title, total, done)
 
 
 def _bar(console: Console) -> Progress:
+    """Return a bar of one line: where there is no room, the latest figures are cut, and then the bar."""
+    fixed = Column(no_wrap=True)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[news]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", table_column=fixed.copy()),
+        BarColumn(bar_width=None, table_column=Column(max_width=24, min_width=6, ratio=1)),
+        MofNCompleteColumn(table_column=fixed.copy()),
+        TextColumn("{task.fields[news]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=3)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("left", table_column=Column(no_wrap=True, min_width=4)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
         console=console,
+        expand=True,
     )
+
+
+def remaining(seconds: float) -> str:
+    """Write a time in minutes and seconds, or in hours: `0:07`, `12:30`, `1:02:30`; begun seconds count."""
+    whole = math.ceil(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+class _Timed:
+    """Estimates how long the rest takes."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self._total = total
+        self._first = done
+        self._started = time.monotonic()
+
+    def left(self, done: int) -> str:
+        """Say how much time is left; nothing before anything is done."""
+        worked = done - self._first
+        if worked == 0:
+            return ""
+        return f"left {remaining((time.monotonic() - self._started) / worked * (self._total - done))}"
+
+
+class _ChangingLine:
+    """One line of a notebook's cell, which changes."""
+
+    def __init__(self, title: str, total: int, done: int) -> None:
+        from IPython.display import display
+
+        self._title = title
+        self._total = total
+        self._timed = _Timed(total, done)
+        self._text = f"{title} {done}/{total}"
+        self._shown = time.monotonic()
+        self._handle = display(_Text(self._text), display_id=True)  # type: ignore[no-untyped-call]
+
+    def __call__(self, done: int, news: str = "", *, notable: bool = False) -> None:  # noqa: ARG002 - one line for all
+        self._text = f"{self._title} {done}/{self._total}  {news}  {self._timed.left(done)}".rstrip()
+        if time.monotonic() - self._shown > _REFRESH_SECONDS:
+            self.close()
+
+    def close(self) -> None:
+        """Show the latest figures."""
+        self._shown = time.monotonic()
+        self._handle.update(_Text(self._text))
+
+
+class _Text(str):
+    """Shows itself without quotation marks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class _Lines:
@@ -63,17 +132,10 @@ class _Lines:
         self._console = console
         self._title = title
         self._total = total
-        self._first = done
-        self._started = time.monotonic()
+        self._timed = _Timed(total, done)
 
     def __call__(self, done: int, news: str = "", *, notable: bool = False) -> None:
         if not notable and done % max(1, self._total // LINES) and done != self._total:
             return
-        self._console.print(f"{self._title} {done}/{self._total}  {news}  {self._left(done)}", highlight=False)
-
-    def _left(self, done: int) -> str:
-        worked = done - self._first
-        if worked == 0:
-            return ""
-        seconds = (time.monotonic() - self._started) / worked * (self._total - done)
-        return f"left {int(seconds) // 60}:{int(seconds) % 60:02d}"
+        line = f"{self._title} {done}/{self._total}  {news}  {self._timed.left(done)}".rstrip()
+        self._console.print(line, highlight=False)

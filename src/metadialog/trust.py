@@ -46,7 +46,7 @@ GROUPS: Mapping[str, tuple[str, str | None]] = {
     "start": ("starts", "metadialog.starts.start:Start"),
     "sweep": ("sweeps", None),
     "tokenizer": ("tokenizers", "metadialog.tokenizers.tokenizer:TokenizerTrainer"),
-    "training": ("training", "metadialog.training.trainer:Trainer"),
+    "training": ("training", "metadialog.training.options:TrainingOptions"),
 }
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")

@@ -12,7 +12,7 @@ from metadialog.cli.command_line import CommandLine
         (["a=1", "--config-dir", "b=2"], ("--config-dir", "b=2"), ("a=1",)),
         (["--config-dir=x", "a=1", "-c", "job", "c=2"], ("--config-dir=x", "-c", "job"), ("a=1", "c=2")),
         (["--config-d", "x", "a=1", "--multi"], ("--config-d", "x", "--multi"), ("a=1",)),
-        (["--info", "a=1"], ("--info",), ("a=1",)),
+        (["--info", "a=1"], ("--info=all",), ("a=1",)),
         (["--info", "searchpath", "~logger"], ("--info", "searchpath"), ("~logger",)),
         ([], (), ()),
     ],

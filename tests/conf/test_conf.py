@@ -20,6 +20,7 @@ APPLICATIONS = [command for command in COMMANDS if (FOLDER / f"{command}.yaml").
 # What has no default, and has to be given wherever its choice is composed.
 GIVEN = {
     "start=run": ["start.run=outputs/joint"],
+    "dataset=auto": ["dataset.path=exports"],
     "dataset=crosswoz": ["dataset.root=crosswoz"],
     "dataset=dailydialog": ["dataset.root=dailydialog"],
     "dataset=empathetic": ["dataset.root=empathetic"],

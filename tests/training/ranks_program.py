@@ -30,6 +30,7 @@ from metadialog.schedules.outer import constant
 from metadialog.tokenizers.character import CharacterTokenizer
 from metadialog.training.distributed import ALONE, Ranks, join
 from metadialog.training.launch import Place
+from metadialog.training.options import TrainingOptions
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 CPU = torch.device("cpu")
@@ -71,13 +72,7 @@ def trainer(folder: Path, team: Ranks, algorithm: str, options: dict[str, Any], 
         sampler("emotion").batch(3),
         Sinks(run, metrics, LocalLogger(folder, {}, "x", None)),
         team,
-        steps=3,
-        meta_batch=meta_batch,
-        clip_norm=0.1,
-        validate_every=2,
-        validation_episodes=1,
-        patience=None,
-        frozen=[],
+        TrainingOptions(steps=3, meta_batch=meta_batch, clip_norm=0.1, validate_every=2),
     )
 
 

@@ -91,7 +91,7 @@ class Algorithm(Options, ABC):
         additive: whether the outer gradient of a meta-batch is the mean, or the sum, of those of its parts, so that
             several processes can share it. It is not where tasks are weighted by how they compare with each other.
         sees_topic: whether it adapts to more of a held-out topic than the support set: its episodes bring the rest.
-        retrieves: whether its replies are taken from the support set, rather than generated.
+        retrieves: whether its replies are taken from the support set, by `replies`, rather than generated.
         caches: names of attributes that training may change though no checkpoint holds them, as no result depends on
             them.
     """
@@ -134,6 +134,10 @@ class Algorithm(Options, ABC):
     def adapts_to(self, episode: Episode) -> Batch | None:
         """Return what of a held-out episode the model is adapted to; None if there is nothing."""
         return episode.support
+
+    def replies(self, episode: Episode) -> list[str] | None:  # noqa: ARG002 - most have their model generate them
+        """Return a reply to each of an episode's query exchanges; None if the adapted model is to generate them."""
+        return None
 
     @abstractmethod
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:

@@ -45,6 +45,10 @@ class WarmStarted(Algorithm):
         """Return what the algorithm adapts to."""
         return self.algorithm.adapts_to(episode)
 
+    def replies(self, episode: Episode) -> list[str] | None:
+        """Return the algorithm's own replies, if it has any."""
+        return self.algorithm.replies(episode)
+
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Take a joint step, or one of the algorithm, which counts from where it took over."""
         if step < self.steps:

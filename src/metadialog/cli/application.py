@@ -17,7 +17,8 @@ from metadialog.cli.sweep_options import name_sweep
 from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
 from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
-from metadialog.errors import MetadialogError, Terminated
+from metadialog.errors import ConfigError, MetadialogError, Terminated
+from metadialog.home import provide_home
 from metadialog.hydra_internals import GlobalHydra, HydraException
 from metadialog.interrupts import interruptible
 from metadialog.sweeps.storage import hide_password
@@ -42,9 +43,14 @@ def run(command: str, arguments: list[str]) -> int:
         _take_over_errors()
         register()
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
+        provide_home()
+        _find_own_classes()
+        logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else it tells of its fonts
         with interruptible():
             here = place()
             line = CommandLine.parse(take_trust(arguments))
+            if line.options.multirun and (line.options.cfg or line.options.info):
+                raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)
             prepared = processes.agree(command, here, lambda: _prepare(command, line))
             # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.
@@ -86,6 +92,17 @@ def _start(command: str, line: CommandLine) -> None:
             return
     sys.argv = [sys.argv[0], *line.arguments]
     hydra.main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
+
+
+def _find_own_classes() -> None:
+    """Let configs name classes in the current folder, as `python -m` does: those that are installed come first."""
+    folder = os.getcwd()  # noqa: PTH109
+    if folder not in sys.path:
+        sys.path.append(folder)
+    # The processes that launchers start have it from here.
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if folder not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([*paths, folder])
 
 
 def _take_over_errors() -> None:

@@ -40,8 +40,9 @@ class CommandLine:
             action = known.get(argument) or _abbreviated(argument, known)
             if action is None or action.nargs == 0 or not waiting:
                 continue
-            optional = action.nargs == "?" and waiting[0] not in (action.choices or ())
-            if not optional and not waiting[0].startswith("-"):
+            if action.nargs == "?" and waiting[0] not in (action.choices or ()):
+                flags[-1] = f"{action.option_strings[0]}={action.const}"  # else what comes behind it would be its value
+            elif not waiting[0].startswith("-"):
                 flags.append(waiting.pop(0))
         line = cls(tuple(flags), tuple(overrides))
         _ = line.options  # which says what is wrong with the flags

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -23,6 +25,7 @@ from metadialog.hydra_internals import (
     configure_log,
     run_job,
 )
+from metadialog.runs import layout
 from metadialog.trust import resolve
 
 
@@ -86,13 +89,14 @@ def run_single(composed: Composed, loader: ConfigLoader) -> None:
     callbacks = Callbacks(config)
     callbacks.on_run_start(config=config, config_name=config.hydra.job.config_name)
     context = HydraContext(config_loader=loader, callbacks=callbacks)
-    result = run_job(
-        hydra_context=context,
-        task_function=run_composed,
-        config=config,
-        job_dir_key="hydra.run.dir",
-        job_subdir_key=None,
-    )
+    with _leaving_nothing_empty(composed.directory()):
+        result = run_job(
+            hydra_context=context,
+            task_function=run_composed,
+            config=config,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+        )
     callbacks.on_run_end(config=config, config_name=config.hydra.job.config_name, job_return=result)
     _ = result.return_value  # which raises what the job raised
 
@@ -112,7 +116,27 @@ def run_composed(config: DictConfig) -> Any:  # noqa: ANN401 - each command retu
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_BROKEN_PIPE) from error
     except (MetadialogError, OSError) as error:
+        _show_refused(job)
         if job.multirun or wants_traceback():
             raise
         complain(job.command, error)
         raise SystemExit(EXIT_USER_ERROR) from error
+
+
+def _show_refused(job: Job) -> None:
+    """Write of a sweep's job that was refused before it began what it was, so that it is not missing from the sweep."""
+    if job.multirun and job.writes and not layout.hydra_config(job.directory).exists():
+        job.composed.write(job.directory)
+
+
+@contextmanager
+def _leaving_nothing_empty(directory: Path) -> Iterator[None]:
+    """Take away the folders that Hydra makes for a job which is then refused before it writes anything."""
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        yield
+    except SystemExit:
+        with suppress(OSError):  # it is not empty: the run has begun, and its status says how it ended
+            for folder in made:
+                folder.rmdir()
+        raise

@@ -4,6 +4,7 @@ Each command is a Hydra application; this module only picks one, so that `metadi
 """
 
 import difflib
+import io
 import os
 import sys
 from importlib import metadata
@@ -88,6 +89,8 @@ def _complete(arguments: list[str]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code (2 where the user has to change something)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show is no reason to end a run
     try:
         return _dispatch(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:

@@ -9,8 +9,8 @@ from metadialog.cli.output_directories import check_output
 from metadialog.cli.sweep_options import check_launchers, check_storage, plan_sweep
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.composing.multirun import jobs_to_check
-from metadialog.config import check
-from metadialog.experiment.check import check_surroundings, computes
+from metadialog.experiment.check import computes
+from metadialog.experiment.compose import check_composed
 
 
 def preflight(command: str, line: CommandLine) -> None:
@@ -30,10 +30,10 @@ def preflight(command: str, line: CommandLine) -> None:
         plan = None if options.cfg else plan_sweep(config_name, overrides, multirun=options.multirun)
         jobs = plan.corners() if plan else jobs_to_check(overrides, config_name, multirun=options.multirun)
         for job in jobs:
-            config = Composed(compose_job(config_name, job, with_hydra=True)).resolve()
+            composed = Composed(compose_job(config_name, job, with_hydra=True))
+            config = composed.resolve()
             if not options.cfg:
-                check(config)
-                check_surroundings(config, multirun=options.multirun)
+                check_composed(composed, multirun=options.multirun)
         if not options.cfg and computes(config) and "output" not in config:
             check_output(config_name, overrides, multirun=options.multirun)
         if plan:

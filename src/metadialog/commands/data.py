@@ -3,13 +3,19 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.console import Console
+
 from metadialog.cache.place import cache_directory
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
+from metadialog.datasets.auto import AutoDataset
 from metadialog.datasets.describe import describe, render
+from metadialog.datasets.formats.detection import FORMATS
 from metadialog.errors import ConfigError
 from metadialog.experiment.config import Node
 from metadialog.preparation.topics import load_topics
+
+SHOWN_TURNS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +48,30 @@ def main(job: Job) -> None:
         from metadialog.downloads.download import download
 
         download(_source(config.dataset), cache_directory(config.cache), job.console)
+    source = build(config.dataset)
+    if isinstance(source, AutoDataset):
+        show_format(source, job.console)
     topics = load_topics(config.dataset, config.split, config.cache)
     job.console.print(render(describe(topics.corpus, topics.split)))
+
+
+def show_format(source: AutoDataset, console: Console) -> None:
+    """Say what files have been taken for, and show their first dialogue as it was read.
+
+    Raises:
+        DataError: they are of no known format, or malformed.
+    """
+    found = source.format
+    others = ", ".join(name for name in FORMATS if name != found.name)
+    line = f"read as {found.title} (dataset.format={found.name}); other formats: {others}"
+    console.print(line, highlight=False, markup=False)
+    first = next(source.dialogues())
+    console.print(f"first dialogue: topic {first.topic!r}, id {first.id!r}", highlight=False, markup=False)
+    for turn in first.turns[:SHOWN_TURNS]:
+        console.print(f"  {turn.speaker}: {' / '.join(turn.text.splitlines())}", highlight=False, markup=False)
+    if len(first.turns) > SHOWN_TURNS:
+        console.print(f"  ... ({len(first.turns)} turns)", highlight=False, markup=False)
+    console.print()
 
 
 def _source(dataset: Node) -> str:

@@ -143,14 +143,20 @@ class Composed:
         """What was asked for beyond the defaults, without what was asked of Hydra."""
         return [str(line) for line in self.config.hydra.overrides.task]
 
-    def resolve(self) -> dict[str, Any]:
+    def resolve(self, directory: Path | None = None) -> dict[str, Any]:
         """Return the config without `hydra` as plain values.
+
+        Args:
+            directory: where the job writes, which `${hydra:runtime.output_dir}` stands for; None for where it would.
 
         Raises:
             ConfigError: an interpolation points nowhere.
         """
-        with as_job(self.config):
-            return plain(self.task)
+        config = copy.deepcopy(self.config)
+        if directory is not None or OmegaConf.is_missing(config.hydra.runtime, "output_dir"):
+            _set_output(config, self.directory() if directory is None else directory)
+        with as_job(config):
+            return plain(Composed(config).task)
 
     def directory(self) -> Path:
         """Return where the job writes, with the time in it as it is now, where it is asked for."""
@@ -162,11 +168,15 @@ class Composed:
     def write(self, run: Path) -> None:
         """Write beside a run how it was composed, in the files that Hydra's own jobs have."""
         hydra = OmegaConf.masked_copy(self.config, "hydra")
-        with read_write(hydra.hydra.runtime), open_dict(hydra.hydra.runtime):
-            hydra.hydra.runtime.output_dir = str(run.absolute())
+        _set_output(hydra, run)
         write_atomically(layout.hydra_config(run), OmegaConf.to_yaml(self.task))
         write_atomically(layout.hydra_settings(run), OmegaConf.to_yaml(hydra))
         write_atomically(layout.hydra_overrides(run), OmegaConf.to_yaml(self.config.hydra.overrides.task))
+
+
+def _set_output(config: DictConfig, directory: Path) -> None:
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = str(directory.absolute())
 
 
 def running_job(task: DictConfig) -> tuple[Composed, Path]:

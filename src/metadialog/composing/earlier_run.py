@@ -13,13 +13,23 @@ from typing import Any
 
 from metadialog.errors import ConfigError, RunError
 from metadialog.hydra_internals import HydraException, Override, OverridesParser
+from metadialog.moved_names import current_name
 from metadialog.overrides import literal, quote, typed
 from metadialog.runs import layout
-from metadialog.runs.config_file import read_choices, read_config, read_config_dir, read_run_config
+from metadialog.runs.config_file import (
+    read_choices,
+    read_config,
+    read_config_dir,
+    read_run_config,
+    read_working_directory,
+)
 from metadialog.trust import check_strangers
 
 AUTO = "auto"
 """As `resume=auto`: go on with what is in the run's directory, and begin where there is nothing."""
+
+PATHS = ("dataset.path", "dataset.root", "embedding.path", "start.run", "cache")
+"""The options that name files and folders."""
 
 # How a topic is adapted to.
 _LEARNING = ("algorithm", "start", "inner", "objective", "engine")
@@ -77,16 +87,19 @@ def inherit(command: str, overrides: Sequence[str]) -> Inherited:
     directory = Path(str(named[-1].value())).expanduser()
     made, values = _read(directory, option, groups or ())
     if groups is not None:
-        _check_algorithm(made.choices.get("algorithm"), given)
-    taken = [*_inherited(made.choices, values, given, groups)]
+        _check_algorithm(made.choices.get("algorithm"), values, given)
+    taken = [*_inherited(made, values, given, groups)]
     if command == "train":
         taken.append(f"hydra.run.dir={quote(str(directory))}")
     return Inherited([*taken, *overrides], made.config_dir)
 
 
-def _check_algorithm(trained: str | None, given: list[Override]) -> None:
+def _check_algorithm(trained: str | None, values: Mapping[str, Any], given: list[Override]) -> None:
     """Refuse results in the name of an algorithm that the model was not trained by."""
+    target = current_name(str(values["algorithm"]["_target_"]))
     for override in given:
+        if override.key_or_group == "algorithm._target_" and override.value() != target:
+            raise ConfigError(f"{override.input_line}: the run was trained with {target}; leave it out")
         if override.key_or_group == "algorithm" and trained not in (None, override.value()):
             raise ConfigError(
                 f"{override.input_line}: the run was trained with algorithm={trained}, and its results would be under "
@@ -127,16 +140,17 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """How a run was composed: the choices in each group, and the folder of further configs."""
+    """How a run was composed: the choices in each group, the folder of further configs, and the working directory."""
 
     choices: dict[str, str]
     config_dir: str | None
+    folder: Path | None
 
 
 def _chosen(directory: Path, option: str) -> _Made:
     """Return how a run was composed."""
     try:
-        return _Made(read_choices(directory), read_config_dir(directory))
+        return _Made(read_choices(directory), read_config_dir(directory), read_working_directory(directory))
     except RunError as error:
         raise RunError(f"{option}={directory}: not the directory of a run: {error}") from error
 
@@ -162,13 +176,13 @@ def _paths(path: str, value: object) -> set[str]:
 
 
 def _inherited(
-    choices: Mapping[str, str],
+    made: "_Made",
     values: Mapping[str, Any],
     given: list[Override],
     groups: tuple[str, ...] | None,
 ) -> Iterator[str]:
     rechosen = {override.key_or_group for override in given}
-    for group, choice in choices.items():
+    for group, choice in made.choices.items():
         if group in values and group not in rechosen and (groups is None or group in groups):
             yield f"{group}={choice}"
     for key, value in values.items():
@@ -176,12 +190,22 @@ def _inherited(
         if key in rechosen and isinstance(value, dict):
             continue
         if groups is None or key in groups:
-            yield from _overrides(key, value)
+            yield from _overrides(key, value, made.folder)
 
 
-def _overrides(path: str, value: object) -> Iterator[str]:
+def _overrides(path: str, value: object, folder: Path | None) -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _overrides(f"{path}.{name}", inner)
-    elif not path.endswith("_target_") and path != "resume":
-        yield f"{path}={literal(value)}"
+            yield from _overrides(f"{path}.{name}", inner, folder)
+    elif path.endswith("._target_"):
+        yield f"{path}={literal(current_name(str(value)))}"
+    elif path not in ("_target_", "resume"):
+        yield f"{path}={literal(_from(folder, value) if path in PATHS else value)}"
+
+
+def _from(folder: Path | None, value: object) -> object:
+    """Return a path as it is named here: a relative one started in the folder that the run was started in."""
+    if folder is None or not isinstance(value, str) or folder == Path.cwd():
+        return value
+    path = folder / Path(value).expanduser()
+    return str(path) if path.exists() else value

@@ -62,9 +62,8 @@ class Cleaning:
         if not any(self.replies([turn.speaker for turn in turns])[1:]):
             counts["no_reply"] += 1
             return None
-        if self.anonymise:
-            turns = anonymise(turns)
-        return self.mark(dialogue if tuple(turns) == dialogue.turns else replace(dialogue, turns=tuple(turns)))
+        marked = self.mark(dialogue if tuple(turns) == dialogue.turns else replace(dialogue, turns=tuple(turns)))
+        return replace(marked, turns=tuple(anonymise(marked.turns))) if self.anonymise else marked
 
     def mark(self, dialogue: Dialogue) -> Dialogue:
         """Return a dialogue whose turns say whether they may be replies."""

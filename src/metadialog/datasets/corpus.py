@@ -31,6 +31,7 @@ class Dropped:
         one_sided: ids of some of these.
         no_reply: dialogues without a reply of the speaker that `dataset.responses` names.
         left_out: dialogues that the options of the data set leave out, by reason.
+        twins: dialogues that begin, or are begun by, one in another part of the split.
     """
 
     blank_turns: int
@@ -42,12 +43,13 @@ class Dropped:
     one_sided: tuple[str, ...] = ()
     no_reply: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    twins: int = 0
 
     @property
     def dialogues(self) -> int:
         """Number of dialogues that were taken out."""
         cleaned = self.short + self.one_speaker + self.no_reply + self.duplicates_within + self.duplicates_across
-        return cleaned + sum(self.left_out.values())
+        return cleaned + self.twins + sum(self.left_out.values())
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
         """Return each reason that applied, in words, with its count."""
@@ -60,6 +62,7 @@ class Dropped:
             ("dialogues without a reply of the speaker that dataset.responses names", self.no_reply),
             ("duplicates of a dialogue of the same topic", self.duplicates_within),
             ("duplicates of a dialogue of another topic", self.duplicates_across),
+            ("dialogues that begin, or are begun by, one in another part of the split", self.twins),
             ("topics without a dialogue left", len(self.topics)),
         )
         return tuple((reason, count) for reason, count in counts if count)

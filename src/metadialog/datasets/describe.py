@@ -15,6 +15,9 @@ from metadialog.datasets.corpus import Corpus, Dropped
 from metadialog.datasets.dialogues import Dialogues
 
 PARTS = ("meta-train", "meta-validation", "meta-test", "dropped", "unused")
+NAMED = 10
+"""Topics without a dialogue that are named."""
+
 LEVELS = (0.05, 0.50, 0.95)
 
 
@@ -189,7 +192,9 @@ def _dropped_text(description: Description) -> Text:
     lines.append("Cleaning took out, before all counts above:" if reasons else "Cleaning took nothing out.")
     lines += [f"  {count:>7,}  {reason}" for reason, count in reasons]
     if description.dropped.topics:
-        lines[-1] += f": {', '.join(description.dropped.topics)}"
+        named = ", ".join(description.dropped.topics[:NAMED])
+        further = len(description.dropped.topics) - NAMED
+        lines[-1] += f": {named}{f' and {further:,} others' if further > 0 else ''}"
     return Text("\n".join(lines))
 
 

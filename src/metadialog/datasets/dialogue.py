@@ -58,6 +58,9 @@ class Dataset(Protocol):
     and an attribute `source`, its name in `metadialog/downloads/sources.yaml`. The program puts the downloaded
     copy in the place of `root: null` before it reads.
 
+    The options `path` and `root` name a file and a folder that have to be there before anything starts. One whose
+    `path` is something else, such as a name on a hub, has a class attribute `local_options` without it.
+
     Attributes:
         name: what the data set is called in records and messages.
         language: the ISO 639 code of its texts (`en`, `zh`), by which metrics tokenise.

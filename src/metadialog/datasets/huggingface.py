@@ -10,7 +10,7 @@ Or a row is a turn: one column holds the id of its dialogue, whose rows stand to
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 
 from annotated_types import MinLen
 
@@ -30,6 +30,8 @@ Name = Annotated[str, MinLen(1)]
 
 class HuggingFaceDataset(BaseDataset):
     """Dialogues of one part of such a data set; the module's docstring describes how its columns are read."""
+
+    local_options: ClassVar = ()  # `path` may be a name on the hub
 
     def __init__(
         self,

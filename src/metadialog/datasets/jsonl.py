@@ -10,14 +10,16 @@ Each line is one dialogue, a JSON object in UTF-8:
   "bot" speak in alternation; never both kinds in one dialogue.
 - `id`: optional, a text that is not empty and that no other line has; `file:line` where it is absent.
 
-Other keys are ignored. Blank lines are skipped; a byte order mark and Windows line ends do no harm. Whether
-the file is gzipped is seen from its first bytes or its ending `.gz`.
+A file that is one JSON array of such objects is read likewise. Other keys are ignored. Blank lines are skipped; a byte
+order mark and Windows line ends do no harm. Whether the file is gzipped is seen from its first bytes or its ending
+`.gz`.
 """
 
 import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, BinaryIO, Unpack, cast
 
 from annotated_types import MinLen
@@ -61,11 +63,11 @@ class JsonlDataset(BaseDataset):
             DataError: the file is missing or malformed; the message names it, the line and the remedy.
         """
         number = 0
-        with Seen() as lines_of_ids:
-            for number, line in self._lines():
+        with Seen() as places_of_ids:
+            for number, record in self._records():
                 try:
-                    dialogue = parse(line, f"{self._path.name}:{number}")
-                    first = lines_of_ids.first(dialogue.id.encode(), number)
+                    dialogue = parse(record, f"{self._path.name}:{number}")
+                    first = places_of_ids.first(dialogue.id.encode(), number)
                     if first is not None:
                         raise ValueError(f'"id" {_show(dialogue.id)} is that of line {first}; give each line its own')
                 except ValueError as error:
@@ -73,6 +75,39 @@ class JsonlDataset(BaseDataset):
                 yield dialogue
         if not number:
             raise DataError(f"{self._path}:1: holds no dialogue; it should hold one a line: {LAYOUT}")
+
+    def _records(self) -> Iterator[tuple[int, bytes | object]]:
+        """Yield lines with their numbers, or the elements of a JSON array with theirs, from 1."""
+        lines = self._lines()
+        first = next(lines, None)
+        if first is None:
+            return
+        if first[1].lstrip().startswith(b"["):
+            array = self._array(b"".join((first[1], *(line for _, line in lines))), first[0])
+            yield from enumerate(array, start=1)
+            return
+        yield from chain([first], lines)
+
+    def _array(self, content: bytes, begins: int) -> list[object]:
+        """Return the elements of a JSON array.
+
+        Raises:
+            DataError: it is none.
+        """
+        try:
+            found = json.loads(content.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self._path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from error
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{self._path}:{begins + error.lineno - 1}: not valid JSON at column {error.colno} ({error.msg}); it "
+                f"should be one array of objects, or one object a line: {LAYOUT}"
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{self._path}:{begins}: not readable as JSON ({error}); it should be {LAYOUT}") from error
+        if not isinstance(found, list):
+            raise DataError(f"{self._path}:{begins}: is {_kind(found)}; it should be one object a line: {LAYOUT}")
+        return found
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines that are not blank with their numbers, from 1."""
@@ -101,13 +136,13 @@ class JsonlDataset(BaseDataset):
         return self._path.open("rb")
 
 
-def parse(line: bytes, fallback_id: str) -> Dialogue:
-    """Return the dialogue that one line holds; `fallback_id` is its id where the line gives none.
+def parse(line: bytes | object, fallback_id: str) -> Dialogue:
+    """Return the dialogue that a line, or an element of an array, holds; `fallback_id` is its id where it has none.
 
     Raises:
         ValueError: the line is malformed; the message says what is wrong and what would be right.
     """
-    record = _load(line)
+    record = _load(line) if isinstance(line, bytes) else _object(line)
     topic = " ".join(_text_of(record, "topic", f"write {LAYOUT}").split())
     turns = record.get("turns")
     if not isinstance(turns, list):
@@ -125,11 +160,16 @@ def _load(line: bytes) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
+        several = ", not spread over several" if line.strip() in (b"{", b"}") else ""
         raise ValueError(
-            f"not valid JSON at column {error.colno} ({error.msg}); it should be one object a line: {LAYOUT}"
+            f"not valid JSON at column {error.colno} ({error.msg}); it should be one object a line{several}: {LAYOUT}"
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not readable as JSON ({error}); it should be {LAYOUT}") from error
+    return _object(record)
+
+
+def _object(record: object) -> dict[str, object]:
     if not isinstance(record, dict):
         raise ValueError(f"the line is {_kind(record)}; it should be an object: {LAYOUT}")
     return record

@@ -127,8 +127,9 @@ def _text(path: Path, file: BinaryIO, encoding: str | None, *, quotes: bool) -> 
     skipped = 0
     delimiter = None
     first = next(lines, "")
-    if re.fullmatch("sep=.", first.strip(), re.IGNORECASE):  # as Excel writes it
-        delimiter = first.strip()[-1]
+    marked = re.fullmatch("sep=(.)", first.rstrip("\r\n"), re.IGNORECASE)  # as Excel writes it
+    if marked:
+        delimiter = marked[1]
         skipped, first = 1, next(lines, "")
     delimiter = delimiter or delimiter_of(first, path.suffix.lower())
     whole = chain([first] if first else [], lines)

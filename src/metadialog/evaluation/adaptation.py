@@ -13,7 +13,6 @@ from metadialog.engines.functional.adaptation import SideBySide
 from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import Record
-from metadialog.evaluation.retrieval import retrieve_replies
 from metadialog.evaluation.scoring import Score, evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import NOTHING, Selection
 from metadialog.evaluation.together import (
@@ -170,16 +169,16 @@ def evaluate_each(
 def _replies(
     model: nn.Module, algorithm: Algorithm, episode: Episode, generation: Generation, tokenizer: Tokenizer
 ) -> list[str]:
-    if algorithm.retrieves:
-        return retrieve_replies(episode)
-    return generate_replies(model, episode.exchanges, generation, tokenizer)
+    own = algorithm.replies(episode)
+    return generate_replies(model, episode.exchanges, generation, tokenizer) if own is None else own
 
 
 def _replies_of_all(
     models: SideBySide, algorithm: Algorithm, episodes: Sequence[Episode], generation: Generation, tokenizer: Tokenizer
 ) -> list[list[str]]:
-    if algorithm.retrieves:
-        return [retrieve_replies(episode) for episode in episodes]
+    own = [algorithm.replies(episode) for episode in episodes]
+    if all(replies is not None for replies in own):
+        return [replies or [] for replies in own]
     found = replies_together(models, [episode.exchanges for episode in episodes], generation, tokenizer)
     if found is not None:
         return found

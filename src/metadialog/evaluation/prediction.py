@@ -3,7 +3,6 @@
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.datasets.dialogue import MIN_TURNS
 from metadialog.datasets.specification import Request
 from metadialog.evaluation.adaptation import generate_replies
 from metadialog.evaluation.scoring import evaluation_mode
@@ -28,7 +27,7 @@ def predict_response(
     were. The model is left as it was. Support dialogues without an exchange are passed over.
     """
     device = next(model.parameters()).device
-    usable = [dialogue for dialogue in request.support if len(dialogue.turns) >= MIN_TURNS]
+    usable = [dialogue for dialogue in request.support if any(turn.reply for turn in dialogue.turns[1:])]
     support = encoder.batch(usable).to(device) if usable else None
     asked = encoder.encode(request.target)[-1].exchange
     with evaluation_mode(model):

@@ -11,6 +11,7 @@ from torch import nn
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode
+from metadialog.evaluation.protocol import Average
 from metadialog.evaluation.scoring import evaluation_mode, score
 from metadialog.evaluation.together import Each, adapted_together, in_groups, scores, together_or_alone
 from metadialog.runs import schemas
@@ -24,7 +25,7 @@ class Measured:
         shots: support dialogues.
         rate: what the algorithm's own inner rates were multiplied by.
         inner_step: inner steps.
-        loss: mean over the meta-validation episodes of the query loss, nats a token.
+        loss: mean of the query loss over the meta-validation episodes, or over their tokens, nats a token.
     """
 
     shots: int
@@ -40,10 +41,12 @@ class Selection:
     Attributes:
         grid: every point that was measured.
         episodes: meta-validation episodes for each number of shots.
+        average: whether losses are means over episodes or over tokens.
     """
 
     grid: tuple[Measured, ...]
     episodes: int
+    average: Average = "episodes"
 
     def best(self, shots: int) -> Measured | None:
         """Return the best point for a number of shots; None if none was measured.
@@ -69,7 +72,8 @@ class Selection:
         chosen = [asdict(best) for count in shots if (best := self.best(count)) is not None]
         content = {
             "algorithm": algorithm,
-            "rule": "least mean query loss over the episodes of the meta-validation topics",
+            "rule": f"least mean query loss over the {self.average} of the meta-validation topics",
+            "average": self.average,
             "episodes": self.episodes,
             "chosen": chosen,
             "grid": [asdict(point) for point in self.grid],
@@ -92,6 +96,7 @@ def select(
     rates: Sequence[float],
     steps: int,
     each: Each[Curves] | None = None,
+    average: Average = "episodes",
 ) -> Selection:
     """Measure the grid of rates and steps.
 
@@ -102,6 +107,7 @@ def select(
         rates: what the algorithm's own inner rates are multiplied by.
         steps: the most inner steps.
         each: how groups of episodes are gone through; None: one after another.
+        average: over episodes, each counting alike, or over their counted tokens.
     """
     with evaluation_mode(model):
         measured = in_groups(model, episodes, lambda some: _curves(model, algorithm, some, rates, steps), each)
@@ -109,12 +115,14 @@ def select(
     counts: set[int] = set()
     by_shots = sorted(zip(episodes, measured, strict=True), key=lambda pair: pair[0].shots)
     for shots, group in groupby(by_shots, key=lambda pair: pair[0].shots):
-        of_shots = [curves for _, curves in group]
+        drawn, of_shots = zip(*group, strict=True)
         counts.add(len(of_shots))
-        for place, rate in enumerate(rates):
-            for step, losses in enumerate(zip(*(curves[place] for curves in of_shots), strict=True)):
-                grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
-    return Selection(tuple(grid), max(counts, default=0))
+        weights = [1 if average == "episodes" else int(episode.query.mask.sum()) for episode in drawn]
+        for index, rate in enumerate(rates):
+            for step, losses in enumerate(zip(*(curves[index] for curves in of_shots), strict=True)):
+                total = math.fsum(weight * loss for weight, loss in zip(weights, losses, strict=True))
+                grid.append(Measured(shots, rate, step, total / sum(weights)))
+    return Selection(tuple(grid), max(counts, default=0), average)
 
 
 def _curves(
@@ -145,4 +153,4 @@ def read_selection(path: Path) -> Selection:
         RunError: the file is damaged.
     """
     content = schemas.read_selection(path)
-    return Selection(tuple(Measured(**point.model_dump()) for point in content.grid), content.episodes)
+    return Selection(tuple(Measured(**point.model_dump()) for point in content.grid), content.episodes, content.average)

@@ -1,14 +1,16 @@
 """What a valid config says of the machine and of earlier runs, checked before anything slow starts."""
 
+import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metadialog.composing.earlier_run import AUTO
-from metadialog.config import build
+from metadialog.composing.earlier_run import AUTO, PATHS
+from metadialog.config import build, complete
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
+from metadialog.trust import resolve
 
 
 def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> None:
@@ -32,10 +34,10 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
     if not computes(config):
         return
     # This imports torch, which the description of data need not wait for.
-    from metadialog.experiment.hardware import find_device
+    from metadialog.experiment.hardware import check_dtype, find_device
     from metadialog.runs.run_directory import RunDirectory
 
-    find_device(config["device"])
+    check_dtype(find_device(config["device"]), config.get("dtype", "float32"))
     if {"algorithm", "engine", "inner", "objective"} <= config.keys():
         _check_learning(config)
     if config.get("resume") not in (None, AUTO):
@@ -55,6 +57,7 @@ def computes(config: Mapping[str, Any]) -> bool:
 
 def _check_resume(config: Mapping[str, Any]) -> None:
     """Check that the run that goes on is the one that the config describes."""
+    from metadialog.runs.config_file import read_working_directory
     from metadialog.runs.run_directory import RunDirectory
     from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
@@ -62,9 +65,24 @@ def _check_resume(config: Mapping[str, Any]) -> None:
     run = RunDirectory(Path(config["resume"]).expanduser())
     checkpoint = latest_checkpoint(run.last, run.best)
     if os.path.lexists(run.config):  # else the run broke off before it wrote one, and has nothing to contradict
-        check_same_run(run.read_config(), config, checkpoint)
+        began_in = read_working_directory(run.path) or Path.cwd()
+        check_same_run(_located(complete(run.read_config()), began_in), _located(config, Path.cwd()), checkpoint)
     if checkpoint is not None:
         check_steps(checkpoint, config)
+
+
+def _located(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a config with its files and folders named in full, as far as they are there."""
+    found = copy.deepcopy(dict(config))
+    for option in PATHS:
+        *groups, name = option.split(".")
+        node = found
+        for group in groups:
+            node = node.get(group) or {}
+        value = node.get(name)
+        if isinstance(value, str) and (path := folder / Path(value).expanduser()).exists():
+            node[name] = str(path.resolve())
+    return found
 
 
 def _check_learning(config: Mapping[str, Any]) -> None:
@@ -90,21 +108,24 @@ def _check_learning(config: Mapping[str, Any]) -> None:
 
 
 def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check that the file or folder of a data set is there; one of a hub need not be a file."""
-    if dataset["_target_"].startswith("metadialog.datasets.huggingface.") or config.get("download"):
+    """Check that the file or folder of a data set is there."""
+    if config.get("download"):
         return
     if dataset.get("root", "") is None:
         from metadialog.cache.place import cache_directory
         from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))
+    local = getattr(resolve(dataset["_target_"], "dataset"), "local_options", ("path", "root"))
     for option, kind in (("path", "file"), ("root", "folder or zip file")):
-        if dataset.get(option) is not None:
+        if option in local and dataset.get(option) is not None:
             _need_file(dataset[option], f"dataset.{option}", kind)
 
 
 def _need_file(named: str, option: str, kind: str) -> None:
     """Refuse a path that an option names and that is not there."""
     path = expand(named, option)
+    if kind == "file" and option == "dataset.path" and path.is_dir():
+        raise DataError(f"{path}: is a folder; {option} should name a file; dataset=auto reads folders as well")
     if not (path.is_file() if kind == "file" else path.exists()):
         raise DataError(f"{path}: cannot be read: there is no such {kind}; {option} should name one")

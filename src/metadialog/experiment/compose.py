@@ -44,12 +44,17 @@ def compose(
     return Experiment(composed)
 
 
-def check_composed(composed: Composed) -> None:
+def check_composed(composed: Composed, *, multirun: bool = False) -> None:
     """Check a composed config, and what it says of the machine and of earlier runs.
 
     Raises:
         MetadialogError: something in it is wrong.
     """
+    if composed.config.hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true: relative paths in the config would mean something else in the run than here; "
+            "leave it out: a run writes into its own directory anyway"
+        )
     nodes = composed.resolve()
     check(nodes)
-    check_surroundings(nodes)
+    check_surroundings(nodes, multirun=multirun)

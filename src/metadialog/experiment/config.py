@@ -4,14 +4,25 @@ A field whose type is `Node` is the config node of one part; the class that it n
 schema of what is in it. Nothing heavy is imported here, as every command line is checked against these classes.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Le, Lt, MinLen
+from pydantic import AfterValidator
 
 Node = dict[str, Any]
-Device = Literal["auto", "cpu", "cuda"]
+
+
+def _device(name: str) -> str:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name) is None:
+        raise ValueError("should be auto, cpu, cuda, one of several GPUs such as cuda:1, or mps")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_device)]
+"""Where to compute; `auto` is a CUDA GPU where there is one."""
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 """As numpy takes it."""
 Threads = Annotated[int, Ge(1), Le(1024)]

@@ -102,11 +102,14 @@ class Experiment:
         from metadialog.experiment.workspace import Workspace
         from metadialog.training.distributed import ranks
 
-        options, config = self.options, self.config
-        team, run = ranks(), RunDirectory(directory)
-        if isinstance(options, TrainConfig):
-            config = {**config, "resume": resume}
-            options = TrainConfig(**config)
-            train(options, Workspace(run, config, command_line, console, team, self._composed.write))
+        nodes = self._composed.resolve(directory)  # which may have the directory's name in it
+        config = {name: value for name, value in nodes.items() if name != "_target_"}
+        if isinstance(self.options, TrainConfig):
+            config["resume"] = resume
+        workspace = Workspace(
+            RunDirectory(directory), config, command_line, console, ranks(), describe=self._composed.write
+        )
+        if isinstance(self.options, TrainConfig):
+            train(TrainConfig(**config), workspace)
         else:
-            evaluate(options, Workspace(run, config, command_line, console, team, self._composed.write))
+            evaluate(EvaluateConfig(**config), workspace)

@@ -89,7 +89,9 @@ class FinalEvaluation:
             return NOTHING
         device = next(model.parameters()).device
         episodes = [episode.to(device) for episode in self.selection_episodes]
-        selection = select(model, algorithm, episodes, protocol.rates, protocol.steps, workspace.team.map)
+        selection = select(
+            model, algorithm, episodes, protocol.rates, protocol.steps, workspace.team.map, protocol.average
+        )
         if not workspace.team.is_first:
             return selection
         write_atomically(workspace.run.selection, selection.to_json(algorithm.name))

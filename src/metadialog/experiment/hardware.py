@@ -37,21 +37,42 @@ def own_settings(threads: int | None) -> Iterator[None]:
         torch.set_rng_state(before[3])
 
 
-def find_device(device: Device, local_rank: int = 0) -> torch.device:
+def find_device(device: Device, local_rank: int = 0, processes: int = 1) -> torch.device:
     """Return the device to compute on.
 
     Args:
         device: what was asked for.
         local_rank: number of the process among those on this machine, each of which takes a GPU of its own.
+        processes: how many share the run.
 
     Raises:
-        ConfigError: there is no GPU, and one was asked for.
+        ConfigError: there is no such device here.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device=cuda: torch finds no CUDA device here; use device=cpu or device=auto")
-    if device == "cpu" or not torch.cuda.is_available():
+    if device == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("device=mps: torch finds no Apple GPU here; use device=cpu or device=auto")
+        return torch.device("mps")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "cpu" or (device == "auto" and count == 0):
         return torch.device("cpu")
+    if count == 0:
+        raise ConfigError(f"device={device}: torch finds no CUDA device here; use device=cpu or device=auto")
+    _, colon, number = device.partition(":")
+    if colon and processes > 1:
+        raise ConfigError(f"device={device}: each of the {processes} processes takes a GPU of its own; use device=cuda")
+    if colon and int(number) >= count:
+        raise ConfigError(f"device={device}: torch finds {count} CUDA devices here, the last is cuda:{count - 1}")
     # Where a launcher shows each process its own GPU alone, that is number 0 for each.
-    found = torch.device("cuda", local_rank % torch.cuda.device_count())
+    found = torch.device("cuda", int(number) if colon else local_rank % count)
     torch.cuda.set_device(found)
     return found
+
+
+def check_dtype(device: torch.device, dtype: str) -> None:
+    """Check that a device computes with a type of numbers.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if device.type == "mps" and dtype == "float64":
+        raise ConfigError("dtype=float64: device=mps computes in float32 only; choose one of them")

@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from metadialog.composing.earlier_run import AUTO
+from metadialog.config import complete
 from metadialog.errors import PrunedError, RunError, Terminated
 from metadialog.runs import layout
 from metadialog.runs.run_directory import RunDirectory
@@ -52,7 +53,7 @@ def check_same_results(directory: Path, config: Mapping[str, Any]) -> None:
     """
     differing = [
         f"{path} is {new!r} but was {old!r}"
-        for path, old, new in differences(RunDirectory(directory).read_config(), config)
+        for path, old, new in differences(complete(RunDirectory(directory).read_config()), config)
         if path.partition(".")[0] not in _WITHOUT_EFFECT
     ]
     if differing:

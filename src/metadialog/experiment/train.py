@@ -25,6 +25,7 @@ from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.cost import Cost, cost_of
 from metadialog.training.export import export_model, take_weights
+from metadialog.training.options import TrainingOptions
 from metadialog.training.resume import Origin, total_steps
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
@@ -42,7 +43,7 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
         MetadialogError: the data, the options or the run directory do not allow it.
     """
     run, team, console = workspace.run, workspace.team, workspace.console
-    device = find_device(config.device, team.local_rank)
+    device = find_device(config.device, team.local_rank, team.size)
     with (
         own_settings(config.threads),
         team.connected(device),
@@ -99,21 +100,20 @@ def _trainer(
     model = _model(config, workspace, learner, device, fresh=fresh)
     algorithm = learner.algorithm
     optimizer = build(config.optimizer, [*model.parameters(), *algorithm.learned.parameters()])
-    options = {**config.training, "steps": total_steps(workspace.config)}
-    schedule = build(config.schedule, optimizer, options["steps"])
+    options: TrainingOptions = build({**config.training, "steps": total_steps(workspace.config)})
+    schedule = build(config.schedule, optimizer, options.steps)
     sampler = build(config.sampler, topics.of(topics.split.train), learner.tokenizer, config.seed)
     validation = validation_episodes(
         topics,
         learner.tokenizer,
         build(config.evaluation),
         config.sampler,
-        episodes_per_topic=options["validation_episodes"],
+        episodes_per_topic=options.validation_episodes,
         with_others=algorithm.sees_topic,
     )
     on_device = [episode.to(device) for episode in validation]
     outer = Outer(optimizer, schedule)
-    trainer: Trainer = build(options, model, algorithm, outer, sampler, on_device, sinks, workspace.team)
-    return trainer
+    return Trainer(model, algorithm, outer, sampler, on_device, sinks, workspace.team, options)
 
 
 def _model(

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.retrieval import similarities
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 from metadialog.episodes import Batch
 from metadialog.errors import ConfigError, DataError
-from metadialog.evaluation.retrieval import similarities
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import Selection
 from metadialog.generation.base import Generation

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from metadialog.errors import ConfigError
+from metadialog.home import provide_home
 from metadialog.loggers.deadline import within
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def open_run(identity: RunIdentity, mode: Mode, say: Callable[[str], None]) -> "
         Exception: whatever wandb raises if not even an offline run can be started.
     """
     check_environment()
+    provide_home()
     # wandb reports its own errors to its server, from offline runs too, and waits for that at the end of the
     # program: ten seconds and more if the server hangs.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")

@@ -22,6 +22,7 @@ from metadialog.datasets.dialogues import Dialogues
 from metadialog.datasets.store import open_store, write_store
 from metadialog.downloads.copies import downloaded
 from metadialog.errors import DataError
+from metadialog.preparation.separation import separate_twins
 from metadialog.splits.split import Split, TopicSplit
 
 PREPARED = "prepared"
@@ -59,6 +60,13 @@ class Topics:
         if self.split.dropped:
             few = ", ".join(f"{topic} ({count})" for topic, count in self.split.dropped.items())
             line += f"; dropped for too few dialogues: {few}"
+        left_out = [f"{count} {reason}" for reason, count in self.corpus.dropped.left_out.items()]
+        if self.corpus.dropped.one_speaker:
+            left_out.append(f"{self.corpus.dropped.one_speaker} dialogues of one speaker alone")
+        if self.corpus.dropped.twins:
+            left_out.append(f"{self.corpus.dropped.twins} dialogues that begin, or are begun by, one in another part")
+        if left_out:
+            line += f"; left out: {', '.join(left_out)}"
         return line
 
 
@@ -78,7 +86,9 @@ def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str
     source: Dataset = build(node)
     splitter: Split = build(split)
     corpus, key = prepared_corpus(node, source, place)
-    return Topics(corpus, splitter.split(corpus.sizes, source.paper_split), source.language, cache=place, key=key)
+    split_topics = splitter.split(corpus.sizes, source.paper_split)
+    corpus, split_topics = separate_twins(corpus, split_topics, splitter.min_dialogues)
+    return Topics(corpus, split_topics, source.language, cache=place, key=key)
 
 
 def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:

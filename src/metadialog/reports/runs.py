@@ -11,6 +11,7 @@ import pandas as pd
 
 from metadialog.errors import RunError
 from metadialog.escapes import shortened
+from metadialog.moved_names import current_name
 from metadialog.runs import layout
 from metadialog.runs.config_file import read_config, read_run_config
 from metadialog.runs.records import DrawnEpisode, read_records
@@ -18,7 +19,7 @@ from metadialog.runs.schemas import read_costs, read_status
 
 Unfinished = Literal["refuse", "skip"]
 
-_COMMANDS = ("metadialog.commands.train.train", "metadialog.commands.evaluate.evaluate")
+_EXPERIMENTS = ("metadialog.experiment.config.TrainConfig", "metadialog.experiment.config.EvaluateConfig")
 _SHOWN = 3  # directories named in a message
 
 
@@ -104,7 +105,7 @@ def _was_started(path: Path, inner: Sequence[str]) -> bool:
     """Say whether Hydra started a run here that never came to write its status."""
     if layout.HYDRA not in inner or not layout.hydra_config(path).is_file():
         return False
-    return read_config(layout.hydra_config(path)).get("_target_") in _COMMANDS
+    return current_name(str(read_config(layout.hydra_config(path)).get("_target_"))) in _EXPERIMENTS
 
 
 def _state(path: Path) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.errors import RunError
+from metadialog.moved_names import up_to_date
 from metadialog.runs import layout
 from metadialog.runs.reading import parse_json, read_text, validated
 from metadialog.runs.schemas import HydraNode, HydraRuntime, HydraSettings, ModelConfig
@@ -21,7 +22,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         RunError: the file is missing, or holds no config; or its values are not filled in.
     """
-    return read_mapping(path, _WHAT)
+    return up_to_date(read_mapping(path, _WHAT))
 
 
 def read_run_config(path: Path, *, trusted_only: bool = True) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def read_model_config(path: Path) -> dict[str, Any]:
         content = parse_json(read_text(path, LIMIT, what), path, what)
     else:
         content = read_mapping(path, what)
-    return validated(content, ModelConfig, path, what).model_dump(exclude_unset=True)
+    return up_to_date(validated(content, ModelConfig, path, what).model_dump(exclude_unset=True))
 
 
 def read_choices(run: Path) -> dict[str, str]:
@@ -76,6 +77,16 @@ def read_config_dir(run: Path) -> str | None:
     named = [source.path for source in _runtime(run).config_sources if source.provider == "command-line"]
     folder = named[-1].removeprefix("file://") if named else None
     return folder if folder is not None and Path(folder).is_dir() else None
+
+
+def read_working_directory(run: Path) -> Path | None:
+    """Read where a run was started, which its relative paths begin in; None if that is not known.
+
+    Raises:
+        RunError: the file is missing, or says no such thing.
+    """
+    folder = _runtime(run).cwd
+    return Path(folder) if folder else None
 
 
 def _runtime(run: Path) -> HydraRuntime:

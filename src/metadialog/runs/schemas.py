@@ -106,6 +106,7 @@ class SelectionFile(BaseModel):
     episodes: Count
     grid: Annotated[list[SelectionPoint], Len(0, 1_000_000)]
     algorithm: str | None = None
+    average: Literal["episodes", "tokens"] = "episodes"
 
 
 class SampleLine(BaseModel):

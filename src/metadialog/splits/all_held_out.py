@@ -16,7 +16,7 @@ class AllHeldOutSplit:
 
     def __init__(self, *, min_dialogues: Annotated[int, Ge(1)]) -> None:
         """Set how many dialogues a topic needs."""
-        self._min_dialogues = min_dialogues
+        self.min_dialogues = min_dialogues
 
     def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:  # noqa: ARG002 - not needed
         """Put every topic that has at least `min_dialogues` dialogues into meta-test, and drop the others.
@@ -28,10 +28,10 @@ class AllHeldOutSplit:
         Raises:
             DataError: no topic has enough dialogues.
         """
-        dropped = {topic: sizes[topic] for topic in sorted(sizes) if sizes[topic] < self._min_dialogues}
+        dropped = {topic: sizes[topic] for topic in sorted(sizes) if sizes[topic] < self.min_dialogues}
         if len(dropped) == len(sizes):
             raise DataError(
-                f"none of {len(sizes)} topics has {self._min_dialogues} dialogues or more; at least one should: "
+                f"none of {len(sizes)} topics has {self.min_dialogues} dialogues or more; at least one should: "
                 f"lower split.min_dialogues"
             )
         test = tuple(topic for topic in sorted(sizes) if topic not in dropped)

@@ -26,7 +26,7 @@ class ExplicitSplit:
             ConfigError: a list is empty, or a topic is listed twice.
         """
         self._lists = {"train": train, "validation": validation, "test": test}
-        self._min_dialogues = min_dialogues
+        self.min_dialogues = min_dialogues
         seen: dict[str, str] = {}
         for part, topics in self._lists.items():
             if not topics:
@@ -61,11 +61,11 @@ class ExplicitSplit:
         if unknown:
             names = ", ".join(_with_nearest(topic, sizes) for topic in unknown)
             raise ConfigError(f"split.{part}: no such topic in the data: {names}; topics: {', '.join(sorted(sizes))}")
-        small = [f"{topic!r} ({sizes[topic]})" for topic in topics if sizes[topic] < self._min_dialogues]
+        small = [f"{topic!r} ({sizes[topic]})" for topic in topics if sizes[topic] < self.min_dialogues]
         if small:
             raise ConfigError(
                 f"split.{part}: too few dialogues in {', '.join(small)}; split.min_dialogues asks for "
-                f"{self._min_dialogues}: lower it, or take the topic off the list"
+                f"{self.min_dialogues}: lower it, or take the topic off the list"
             )
 
 

@@ -29,7 +29,7 @@ class PaperSplit:
 
     def __init__(self, *, min_dialogues: Annotated[int, Ge(1)]) -> None:
         """Set how many dialogues a topic needs."""
-        self._min_dialogues = min_dialogues
+        self.min_dialogues = min_dialogues
 
     def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:
         """Split the topics as the paper does; those with fewer than `min_dialogues` dialogues are dropped.
@@ -44,11 +44,11 @@ class PaperSplit:
         """
         lists = read_paper_split(paper)
         placed = {topic: _part(topic, lists) for topic in sorted(sizes)}
-        enough = {topic: part for topic, part in placed.items() if part and sizes[topic] >= self._min_dialogues}
+        enough = {topic: part for topic, part in placed.items() if part and sizes[topic] >= self.min_dialogues}
         for part in PARTS:
             if part not in enough.values():
                 raise DataError(
-                    f"split=paper ({paper}): no topic for {part} has {self._min_dialogues} dialogues or more here; it "
+                    f"split=paper ({paper}): no topic for {part} has {self.min_dialogues} dialogues or more here; it "
                     f"should be one of {', '.join(lists[part])}: lower split.min_dialogues, complete dataset.root, "
                     f"or choose split=seeded"
                 )

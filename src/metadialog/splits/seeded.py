@@ -43,7 +43,7 @@ class SeededSplit:
         self._seed = seed
         self._validation = validation
         self._test = test
-        self._min_dialogues = min_dialogues
+        self.min_dialogues = min_dialogues
 
     def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:  # noqa: ARG002 - not needed
         """Split the topics that have at least `min_dialogues` dialogues; the others are dropped.
@@ -58,11 +58,11 @@ class SeededSplit:
             DataError: fewer than three topics have enough dialogues.
             ConfigError: the fractions leave no topic for meta-train.
         """
-        dropped = {topic: sizes[topic] for topic in sorted(sizes) if sizes[topic] < self._min_dialogues}
+        dropped = {topic: sizes[topic] for topic in sorted(sizes) if sizes[topic] < self.min_dialogues}
         topics = self._shuffled(topic for topic in sizes if topic not in dropped)
         if len(topics) < PARTS:
             raise DataError(
-                f"{len(topics)} of {len(sizes)} topics have {self._min_dialogues} dialogues or more; there "
+                f"{len(topics)} of {len(sizes)} topics have {self.min_dialogues} dialogues or more; there "
                 f"should be at least {PARTS}, one for each part: lower split.min_dialogues, or add topics"
             )
         tests = _count(self._test, len(topics))

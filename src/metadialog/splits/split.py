@@ -59,9 +59,11 @@ class Split(Protocol):
 
     Attributes:
         trains: whether it leaves topics to train on, and to validate.
+        min_dialogues: dialogues that a topic needs.
     """
 
     trains: bool
+    min_dialogues: int
 
     def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:
         """Split the topics.

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.errors import RunError
+from metadialog.options import python_defaults
+from metadialog.trust import resolve
 
 # How long a run goes on and where it reports to may change; anything else would make it another run.
 # (`_target_` names the command itself, which the run's own config does not hold.)
@@ -64,8 +66,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from differences(before, after, here)
-        elif before != after:
+        elif before != after and not _is_new(key, old, new):
             yield here, before, after
+
+
+def _is_new(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Say whether an option has come with a later version, and stands at what was done before."""
+    target = new.get("_target_")
+    if key in old or not isinstance(target, str) or old.get("_target_") != target:
+        return False
+    defaults = python_defaults(resolve(target))
+    return key in defaults and defaults[key] == new[key]
 
 
 @dataclass(frozen=True, slots=True)

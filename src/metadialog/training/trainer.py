@@ -5,10 +5,9 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from annotated_types import Ge, Gt
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -38,6 +37,7 @@ from metadialog.training.cost import (
     is_counted,
 )
 from metadialog.training.distributed import Ranks
+from metadialog.training.options import TrainingOptions
 from metadialog.training.restoring import load_optimizer, load_schedule, restoring
 from metadialog.training.resume import Origin
 from metadialog.training.unsaved_state import UnsavedState
@@ -105,13 +105,8 @@ class Trainer:
         sinks: where metrics and checkpoints go.
         ranks: the processes that share the tasks of a meta-batch and the episodes of a validation; the first of them
             writes.
-        steps: outer steps.
-        meta_batch: tasks in an outer step.
-        clip_norm: the gradient is scaled down to this norm; None for no limit.
-        validate_every: outer steps between validations, and between checkpoints.
-        validation_episodes: episodes of each meta-validation topic (drawn by the caller).
-        patience: validations without a new best before training stops; None to never stop early.
-        frozen: parts of the model that stay as they are (see `freeze`; done by the caller, before all else).
+        options: how many steps, of how many tasks, and what else; the caller has drawn the validation episodes, and
+            frozen the parts of the model, that they ask for.
     """
 
     def __init__(
@@ -123,14 +118,7 @@ class Trainer:
         validation: Sequence[Episode],
         sinks: Sinks,
         ranks: Ranks,
-        *,
-        steps: Annotated[int, Ge(0)],
-        meta_batch: Annotated[int, Ge(1)],
-        clip_norm: Annotated[float, Gt(0)] | None,
-        validate_every: Annotated[int, Ge(1)],
-        validation_episodes: Annotated[int, Ge(1)],  # noqa: ARG002 - the episodes are made with it
-        patience: Annotated[int, Ge(1)] | None,
-        frozen: list[str],  # noqa: ARG002
+        options: TrainingOptions,
     ) -> None:
         self.model = model
         self.algorithm = algorithm
@@ -140,11 +128,11 @@ class Trainer:
         self.sinks = sinks
         self.ranks = ranks
         self.checkpoints = Checkpoints(sinks.run.last, sinks.run.best)
-        self.steps = steps if algorithm.trains else 0
-        self.meta_batch = meta_batch
-        self.clip_norm = clip_norm
-        self.validate_every = validate_every
-        self.patience = patience
+        self.steps = options.steps if algorithm.trains else 0
+        self.meta_batch = options.meta_batch
+        self.clip_norm = options.clip_norm
+        self.validate_every = options.validate_every
+        self.patience = options.patience
         if ranks.size > 1 and not algorithm.additive:
             raise ConfigError(
                 f"algorithm={algorithm.name}: weighs the tasks of a meta-batch against each other, so that "

@@ -4,10 +4,25 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from metadialog.algorithms.baselines import ZeroShot
 from metadialog.episodes import Episode
 from metadialog.text import words
 
 Vector = Mapping[str, float]
+
+
+class Retrieval(ZeroShot):
+    """The response to the nearest support context, for the metrics of replies (the baseline of DSTC8's track 2).
+
+    The losses and perplexities in its records are those of the joint-trained model, without adaptation: retrieval gives
+    no probabilities.
+    """
+
+    retrieves = True
+
+    def replies(self, episode: Episode) -> list[str] | None:
+        """Return the responses to the nearest support contexts; see `retrieve_replies`."""
+        return retrieve_replies(episode)
 
 
 def retrieve_replies(episode: Episode) -> list[str]:

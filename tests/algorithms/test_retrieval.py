@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from metadialog.algorithms.retrieval import retrieve_replies
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
 from metadialog.episodes import Episode, Exchange
-from metadialog.evaluation.retrieval import retrieve_replies
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.character import CharacterTokenizer
 

@@ -1,0 +1,77 @@
+"""Your own dialogues, in whatever format: it is found out from the files, and said."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Unpack
+
+from annotated_types import Gt, MinLen
+
+from metadialog.datasets.base import BaseDataset
+from metadialog.datasets.cleaning import CleaningOptions
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.formats.base import Format, Options, nonempty
+from metadialog.datasets.formats.detection import FORMATS, detect
+from metadialog.datasets.language import check_language
+from metadialog.datasets.local import expand
+from metadialog.datasets.rows import check_encoding
+from metadialog.datasets.table import Columns
+from metadialog.errors import DataError
+
+Name = Literal[
+    "slack", "telegram", "dialogflow", "rasa", "rasa_tracker", "botpress", "label_studio", "openai", "sharegpt", "json",
+    "table", "whatsapp", "logs",
+]  # fmt: skip
+
+
+class AutoDataset(BaseDataset):
+    """Dialogues of a file or folder, after which the data set is called, in any format of `FORMATS`."""
+
+    local_options = ()  # the path may be a file or a folder, which is seen when it is read
+
+    def __init__(
+        self,
+        *,
+        path: Annotated[str, MinLen(1)],
+        language: str,
+        format: Name | None = None,  # noqa: A002 - as the option is called
+        columns: Columns | None = None,
+        encoding: Annotated[str, MinLen(1)] | None = None,
+        gap: Annotated[float, Gt(0)] = 6.0,
+        quotes: bool = True,
+        sheet: Annotated[str, MinLen(1)] | None = None,
+        **cleaning: Unpack[CleaningOptions],
+    ) -> None:
+        """Name the file or folder; it is looked into when the dialogues are read.
+
+        Raises:
+            ConfigError: the path begins with the home of a user who has none; the language or the encoding is none.
+        """
+        super().__init__(**cleaning)
+        self._path = expand(path, "dataset.path")
+        self.language = check_language(language)
+        self._format = format
+        self._options = Options(columns or {}, check_encoding(encoding), gap, quotes, sheet)
+        self.name = self._path.name if self._path.is_dir() else self._path.stem
+
+    @property
+    def format(self) -> Format:
+        """The format that is named, or that is found.
+
+        Raises:
+            DataError: there is nothing at the path, or it is of none of the formats.
+        """
+        found = detect(self._path) if self._format is None else FORMATS[self._format]
+        if not self._path.exists():
+            raise DataError(f"{self._path}: there is no such file or folder; dataset.path should name one")
+        return found
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Read the dialogues file after file, by name.
+
+        Raises:
+            DataError: the files are malformed, or of another format; the message names the file and the place.
+        """
+        found = self.format
+        try:
+            yield from nonempty(self._path, found.title, found.read(self._path, self._options))
+        except OSError as error:
+            raise DataError(f"{self._path}: cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,194 @@
+"""What a format is, and what readers of formats share."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.rows import decoded
+from metadialog.datasets.table import Columns
+from metadialog.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How files are read; see `conf/dataset/auto.yaml`.
+
+    Attributes:
+        columns: names of columns, or of keys of JSON objects.
+        encoding: of text files; None for UTF-8, or UTF-16 with a byte order mark.
+        gap: hours of silence that end a dialogue in the export of a chat.
+        quotes: whether quotation marks quote in a CSV file.
+        sheet: of an Excel file.
+    """
+
+    columns: Columns
+    encoding: str | None = None
+    gap: float = 6.0
+    quotes: bool = True
+    sheet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format.
+
+    Attributes:
+        name: as the option `format` has it.
+        title: what a message calls it, such as "a WhatsApp chat".
+        detect: says whether a file or folder is of this format, from a look into it.
+        read: yields its dialogues.
+    """
+
+    name: str
+    title: str
+    detect: Callable[[Path], bool]
+    read: Callable[[Path, Options], Iterator[Dialogue]]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat."""
+
+    time: datetime
+    speaker: str
+    text: str
+
+
+def sessions(messages: Iterable[Message], gap: float) -> Iterator[tuple[Turn, ...]]:
+    """Yield the turns of each dialogue of a chat, which ends where nobody writes for `gap` hours."""
+    turns: list[Turn] = []
+    before: datetime | None = None
+    for message in messages:
+        if before is not None and turns and message.time - before > timedelta(hours=gap):
+            yield tuple(turns)
+            turns = []
+        before = message.time
+        if message.text.strip():
+            turns.append(Turn(message.speaker, message.text.strip()))
+    if turns:
+        yield tuple(turns)
+
+
+def text_lines(path: Path, encoding: str | None) -> list[str]:
+    """Return the lines of a text file.
+
+    Raises:
+        DataError: it cannot be read, or is in another encoding.
+    """
+    try:
+        with path.open("rb") as file:
+            return [line.rstrip("\r\n") for line in decoded(path, file, encoding)]
+    except OSError as error:
+        problem = error.strerror or error
+        raise DataError(f"{path}: cannot be read: {problem}; dataset.path should name a file or folder") from error
+
+
+def head(path: Path, lines: int = 20) -> list[str]:
+    """Return the first lines of a text file; none where it is no text."""
+    try:
+        with path.open("rb") as file:
+            return [line.rstrip("\r\n") for _, line in zip(range(lines), decoded(path, file, None), strict=False)]
+    except (OSError, DataError):
+        return []
+
+
+def files_of(path: Path, *endings: str) -> list[Path]:
+    """Return a file itself, or the files of these endings anywhere in a folder, by name; hidden ones are no data."""
+    if path.is_file():
+        return [path] if path.suffix.lower() in endings else []
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    hidden = (".", "__MACOSX")
+    return [file for file in found if not any(part.startswith(hidden) for part in file.relative_to(path).parts)]
+
+
+def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: it cannot be read, or is not JSON; the message names the line.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; it should be a JSON file") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not readable as JSON: {error}") from error
+
+
+def json_records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the records of a file, each with its place: of JSON lines, of a JSON array, or one JSON value alone."""
+    lines = [line for line in head(path, 2) if line.strip()]
+    if path.suffix.lower() == ".jsonl" or (len(lines) > 1 and _is_json(lines[0]) and _is_json(lines[1])):
+        for number, line in enumerate(text_lines(path, "utf-8"), start=1):
+            if line.strip():
+                yield f"{path}:{number}", _line(line.removeprefix("\ufeff"), f"{path}:{number}")
+        return
+    content = load_json(path)
+    if isinstance(content, list):
+        yield from ((f"{path}: [{number}]", record) for number, record in enumerate(content))
+    else:
+        yield f"{path}", content
+
+
+def first_record(path: Path) -> Any:  # noqa: ANN401
+    """Return the first record of a JSON file; None where there is none."""
+    try:
+        return next((record for _, record in json_records(path)), None)
+    except DataError:
+        return None
+
+
+def _is_json(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _line(line: str, where: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not valid JSON: {error}; it should be one object a line") from error
+
+
+def topic_of(record: Mapping[str, Any], named: str | None, default: str) -> str:
+    """Return the topic of a record: the value of a key that is named, or of a usual one; else the default.
+
+    Raises:
+        ValueError: the key that is named is not there.
+    """
+    if named is not None:
+        value = record.get(named)
+        if not isinstance(value, str | int) or not str(value).strip():
+            raise ValueError(f"{named} is {value!r:.40}; it should be the topic, as dataset.columns.topic says")
+        return " ".join(str(value).split())
+    nested = [value for value in (record, record.get("metadata"), record.get("meta")) if isinstance(value, Mapping)]
+    for key in ("topic", "category", "domain", "intent", "label", "subject"):
+        for place in nested:
+            value = place.get(key)
+            if isinstance(value, str) and value.strip():
+                return " ".join(value.split())
+    return default
+
+
+def no_dialogue(path: Path, title: str) -> DataError:
+    """Return the error that says that a file of a format holds no dialogue."""
+    return DataError(f"{path}: holds no dialogue; it was read as {title}: dataset.format says what else it is")
+
+
+def nonempty(path: Path, title: str, dialogues: Iterator[Dialogue]) -> Iterator[Dialogue]:
+    """Yield dialogues, of which there should be one at least."""
+    first = next(dialogues, None)
+    if first is None:
+        raise no_dialogue(path, title)
+    yield from chain([first], dialogues)

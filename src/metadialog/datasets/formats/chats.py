@@ -1,0 +1,118 @@
+"""Exports of chats in JSON: Telegram and Slack."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.formats.base import Message, Options, files_of, first_record, load_json, sessions
+from metadialog.errors import DataError
+
+
+def is_telegram(path: Path) -> bool:
+    """Say whether a file, or `result.json` in a folder, is an export of Telegram Desktop."""
+    file = path / "result.json" if path.is_dir() else path
+    content = first_record(file) if file.suffix.lower() == ".json" and file.is_file() else None
+    if not isinstance(content, Mapping):
+        return False
+    messages = content.get("messages")
+    first = messages[:20] if isinstance(messages, list) else []
+    is_chat = any(isinstance(message, Mapping) and {"date", "type"} <= message.keys() for message in first)
+    return is_chat or isinstance(content.get("chats"), Mapping)
+
+
+def read_telegram(path: Path, options: Options) -> Iterator[Dialogue]:
+    """Yield the dialogues of one chat, or of all that an export holds: a chat is a topic.
+
+    Raises:
+        DataError: the file is malformed.
+    """
+    file = path / "result.json" if path.is_dir() else path
+    content = load_json(file)
+    if not isinstance(content, Mapping):
+        raise DataError(f"{file}: is no object; it should be as Telegram exports it")
+    chats = content.get("chats")
+    listed = chats.get("list", []) if isinstance(chats, Mapping) else [content]
+    for place, chat in enumerate(listed):
+        if not isinstance(chat, Mapping) or not isinstance(chat.get("messages"), list):
+            raise DataError(f"{file}: chat {place}: has no list of messages; it should be as Telegram exports it")
+        name = str(chat.get("name") or chat.get("type") or file.stem)
+        messages = [m for m in (_telegram(message, file) for message in chat["messages"]) if m is not None]
+        for number, turns in enumerate(sessions(messages, options.gap), start=1):
+            yield Dialogue(" ".join(name.split()), turns, f"{chat.get('id', place)}:{number}")
+
+
+def _telegram(message: Any, file: Path) -> Message | None:  # noqa: ANN401 - whatever JSON holds
+    if not isinstance(message, Mapping) or message.get("type") != "message":
+        return None
+    text = message.get("text", "")
+    if isinstance(text, list):
+        text = "".join(part if isinstance(part, str) else str(part.get("text", "")) for part in text)
+    speaker = str(message.get("from") or message.get("from_id") or "unknown")
+    try:
+        time = datetime.fromisoformat(str(message["date"]))
+    except (KeyError, ValueError) as error:
+        where = f"{file}: message {message.get('id')}"
+        raise DataError(f"{where}: has no date; it should be as Telegram exports it") from error
+    return Message(time.replace(tzinfo=None), " ".join(speaker.split()), str(text))
+
+
+def is_slack(path: Path) -> bool:
+    """Say whether a folder is an export of Slack: files of messages, with time stamps, in a folder a channel."""
+    files = (
+        [file for file in files_of(path, ".json") if file.parent != path] if path.is_dir() else files_of(path, ".json")
+    )
+    record = first_record(files[0]) if files else None
+    return isinstance(record, Mapping) and "ts" in record and record.get("type") == "message"
+
+
+def read_slack(path: Path, options: Options) -> Iterator[Dialogue]:
+    """Yield the dialogues of an export: a channel is a topic; a thread, or what lies between silences, a dialogue.
+
+    Raises:
+        DataError: a file is malformed.
+    """
+    names = _slack_names(path / "users.json") if path.is_dir() else {}
+    channels: dict[str, list[Mapping[str, Any]]] = {}
+    for file in files_of(path, ".json"):
+        if path.is_dir() and file.parent == path:
+            continue  # users.json, channels.json and the like
+        channel = file.parent.name if path.is_dir() else file.stem
+        content = load_json(file)
+        if not isinstance(content, list):
+            raise DataError(f"{file}: is no list of messages; it should be as Slack exports it")
+        channels.setdefault(channel, []).extend(m for m in content if isinstance(m, Mapping) and _is_said(m))
+    for channel, messages in channels.items():
+        threads: dict[str, list[Message]] = {}
+        for message in sorted(messages, key=lambda message: float(message["ts"])):
+            threads.setdefault(str(message.get("thread_ts", "")), []).append(_slack(message, names))
+        for thread, said in threads.items():
+            parts = sessions(said, options.gap if not thread else float("1e6"))
+            for number, turns in enumerate(parts, start=1):
+                yield Dialogue(channel, turns, f"{channel}:{thread or number}")
+
+
+def _is_said(message: Mapping[str, Any]) -> bool:
+    is_number = str(message.get("ts", "")).replace(".", "", 1).isdigit()
+    return (
+        is_number
+        and message.get("type") == "message"
+        and message.get("subtype") in (None, "bot_message", "thread_broadcast")
+    )
+
+
+def _slack(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
+    user = str(message.get("user") or message.get("username") or message.get("bot_id") or "unknown")
+    text = str(message.get("text", ""))
+    for key, name in names.items():
+        text = text.replace(f"<@{key}>", f"@{name}")
+    time = datetime.fromtimestamp(float(message["ts"]), UTC).replace(tzinfo=None)
+    return Message(time, names.get(user, user), text)
+
+
+def _slack_names(file: Path) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    users = [user for user in load_json(file) if isinstance(user, Mapping) and "id" in user]
+    return {str(user["id"]): str(user.get("real_name") or user.get("name") or user["id"]) for user in users}

@@ -1,0 +1,85 @@
+"""All formats, and which one a file or folder is of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.formats.assistants import is_dialogflow, is_rasa, read_dialogflow, read_rasa
+from metadialog.datasets.formats.base import Format, Options, files_of
+from metadialog.datasets.formats.chats import is_slack, is_telegram, read_slack, read_telegram
+from metadialog.datasets.formats.logs import is_logs, is_whatsapp, read_logs, read_whatsapp
+from metadialog.datasets.formats.records import (
+    detector,
+    has_turns,
+    is_botpress,
+    is_label_studio,
+    is_openai,
+    is_rasa_tracker,
+    is_sharegpt,
+    read_botpress,
+    read_label_studio,
+    reader,
+    turns_of_list,
+    turns_of_tracker,
+)
+from metadialog.datasets.rows import ENDINGS, EXCEL, open_rows
+from metadialog.datasets.table import dialogues_of
+from metadialog.errors import DataError
+
+TABLES = tuple(dict.fromkeys((*ENDINGS, *EXCEL)))
+
+
+def is_table(path: Path) -> bool:
+    """Say whether there are tables, by the endings of their names."""
+    return bool(files_of(path, *TABLES))
+
+
+def read_tables(path: Path, options: Options) -> Iterator[Dialogue]:
+    """Yield the dialogues of a table, or of all tables in a folder.
+
+    Raises:
+        DataError: a table is malformed.
+    """
+    for file in files_of(path, *TABLES):
+        with open_rows(file, options.encoding, options.sheet, quotes=options.quotes) as rows:
+            for dialogue in dialogues_of(rows, options.columns, str(file)):
+                where = f"{file.stem}:{dialogue.id}" if path.is_dir() else dialogue.id
+                yield Dialogue(dialogue.topic, dialogue.turns, where)
+
+
+FORMATS = {
+    made.name: made
+    for made in (
+        Format("slack", "an export of Slack", is_slack, read_slack),
+        Format("telegram", "an export of Telegram", is_telegram, read_telegram),
+        Format("dialogflow", "an agent of Dialogflow", is_dialogflow, read_dialogflow),
+        Format("rasa", "stories or tests of Rasa", is_rasa, read_rasa),
+        Format("rasa_tracker", "conversations that Rasa has kept", detector(is_rasa_tracker), reader(turns_of_tracker)),
+        Format("botpress", "questions and answers of Botpress", detector(is_botpress), read_botpress),
+        Format("label_studio", "an export of Label Studio", detector(is_label_studio), read_label_studio),
+        Format("openai", "chats in OpenAI's format", detector(is_openai), reader(turns_of_list)),
+        Format("sharegpt", "conversations in ShareGPT's format", detector(is_sharegpt), reader(turns_of_list)),
+        Format("json", "JSON with a list of turns a dialogue", detector(has_turns), reader(turns_of_list)),
+        Format("table", "a table with a row a turn", is_table, read_tables),
+        Format("whatsapp", "an export of WhatsApp", is_whatsapp, read_whatsapp),
+        Format("logs", "plain text with a speaker before each line", is_logs, read_logs),
+    )
+}
+"""The formats by name, in the order in which they are tried."""
+
+
+def detect(path: Path) -> Format:
+    """Return the format of a file or folder.
+
+    Raises:
+        DataError: there is nothing at the path, or it is of none of the formats.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder; dataset.path should name one")
+    for made in FORMATS.values():
+        if made.detect(path):
+            return made
+    raise DataError(
+        f"{path}: its format is not recognised; dataset.format should say it: {', '.join(FORMATS)}; or a data set as "
+        f"published has a choice of its own, such as dataset=multiwoz"
+    )

@@ -1,0 +1,357 @@
+"""Files as people have them are made here by hand, in the formats that the programs write."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import openpyxl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metadialog.datasets.auto import AutoDataset, Name
+from metadialog.datasets.dialogue import Dataset
+from metadialog.datasets.formats.detection import FORMATS
+from metadialog.errors import DataError
+
+Run = Callable[..., Any]
+Said = tuple[str, list[tuple[str, str]]]
+
+
+def dataset(path: Path, **options: Any) -> AutoDataset:
+    return AutoDataset(path=str(path), language="en", **options)
+
+
+def said(path: Path, **options: Any) -> list[Said]:
+    return [(d.topic, [(turn.speaker, turn.text) for turn in d.turns]) for d in dataset(path, **options).dialogues()]
+
+
+def write(path: Path, content: object, encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def logs_in_folders(folder: Path) -> Path:
+    write(folder / "logs" / "hotel" / "1.txt", "[10:02] Anna: A room?\r\n[10:03] Desk: Yes: one.\r\nWith a view.\r\n")
+    write(folder / "logs" / "train" / "1.log", "Anna: When?\n\nDesk: See http://x.y\n")
+    return folder / "logs"
+
+
+def logs_in_a_file(folder: Path) -> Path:
+    return write(folder / "food.txt", "A: hi\nB: ho\n\nA: tea?\nB: yes\n----\nA：盐？\nB：好\n")
+
+
+def whatsapp_of_ios(folder: Path) -> Path:
+    mark = "\u200e"
+    return write(
+        folder / "WhatsApp Chat with Bo.txt",
+        f"[31.12.23, 10:02:11] Bo: {mark}Messages and calls are end-to-end encrypted.\n"
+        "[31.12.23, 10:02:12] Anna M: Hi\n"
+        "[31.12.23, 10:03:11] Bo: Hello\nyou\n"
+        f"{mark}[31.12.23, 10:04:11] Anna M: {mark}image omitted\n"
+        "[01.01.24, 20:02:11] Anna M: Happy new year\n"
+        "[01.01.24, 20:03:11] Bo: Thanks\n",
+    )
+
+
+def whatsapp_of_android(folder: Path) -> Path:
+    return write(
+        folder / "chat.txt",
+        "12/31/23, 11:59 PM - Messages are encrypted\n12/31/23, 11:59 PM - Anna: Hi\n"
+        "1/1/24, 12:01 AM - Bo: Hello\n1/1/24, 12:02 AM - Anna added Carl\n"
+        "1/1/24, 12:03\u202fAM - Anna: <Media omitted>\n",
+    )
+
+
+def telegram(folder: Path) -> Path:
+    messages = [
+        {"id": 1, "type": "service", "date": "2023-01-01T10:00:00", "action": "phone_call"},
+        {"id": 2, "type": "message", "date": "2023-01-01T10:00:00", "from": "Anna", "text": ["See ", {"text": "x.y"}]},
+        {"id": 3, "type": "message", "date": "2023-01-01T10:01:00", "from": "Bo", "text": "Ok"},
+    ]
+    return write(
+        folder / "export" / "result.json", {"name": "Bo", "type": "personal_chat", "id": 9, "messages": messages}
+    ).parent
+
+
+def telegram_of_all_chats(folder: Path) -> Path:
+    telegram(folder)
+    chat = json.loads((folder / "export" / "result.json").read_text())
+    return write(folder / "all.json", {"about": "...", "chats": {"list": [chat, chat | {"name": "Two", "id": 10}]}})
+
+
+def slack(folder: Path) -> Path:
+    write(folder / "slack" / "users.json", [{"id": "U1", "name": "anna", "real_name": "Anna A"}])
+    message = {"type": "message", "ts": "1700000000.0001"}
+    messages = [
+        message | {"user": "U1", "text": "Who?"},
+        message | {"user": "U2", "text": "You, <@U1>", "ts": "1700000060.0"},
+        message | {"user": "U2", "text": "joined", "ts": "1700000061.0", "subtype": "channel_join"},
+        message | {"user": "U2", "text": "When?", "ts": "1700000062.5", "thread_ts": "1700000062.5"},
+        message | {"user": "U1", "text": "Never", "ts": "1700900000.5", "thread_ts": "1700000062.5"},
+    ]
+    write(folder / "slack" / "help" / "2023-11-14.json", messages)
+    return folder / "slack"
+
+
+def rasa(folder: Path) -> Path:
+    steps = "  steps:\n  - intent: greet\n  - action: utter_greet\n  - slot_was_set:\n    - x: y\n"
+    story = "- story: two\n  steps:\n  - user: |\n      hello there\n  - bot: Hi!\n"
+    write(folder / "rasa" / "data" / "stories.yml", f'version: "3.1"\nstories:\n- story: one\n{steps}{story}')
+    write(
+        folder / "rasa" / "data" / "nlu.yml", "nlu:\n- intent: greet\n  examples: |\n    - I'm [Anna](name)\n    - hi\n"
+    )
+    write(folder / "rasa" / "domain.yml", "responses:\n  utter_greet:\n  - text: Hey!\n")
+    write(folder / "rasa" / "e2e.yml", "test_cases:\n- test_case: a\n  steps:\n  - user: yo\n  - utter: utter_greet\n")
+    return folder / "rasa"
+
+
+def rasa_tracker(folder: Path) -> Path:
+    events = [{"event": "action", "name": "x"}, {"event": "user", "text": "yo"}, {"event": "bot", "text": "Hey!"}]
+    return write(folder / "trackers.json", [{"sender_id": "1", "events": events}])
+
+
+def dialogflow(folder: Path) -> Path:
+    write(folder / "agent" / "agent.json", {"language": "en"})
+    messages = [{"type": "0", "lang": "en", "speech": ["We open at 9."]}]
+    write(folder / "agent" / "intents" / "hours.json", {"name": "hours", "responses": [{"messages": messages}]})
+    phrases = [{"data": [{"text": "open "}, {"text": "today", "meta": "@sys.date"}, {"text": "?"}]}]
+    write(folder / "agent" / "intents" / "hours_usersays_en.json", phrases)
+    return folder / "agent"
+
+
+def botpress(folder: Path) -> Path:
+    data = {"questions": {"en": ["Open?", "Hours?"]}, "answers": {"en": ["At 9."]}, "contexts": ["shop"]}
+    return write(folder / "qna.json", {"qnas": [{"id": "1", "data": data}]})
+
+
+def label_studio(folder: Path) -> Path:
+    turns = [{"author": "A", "text": "x"}, {"author": "B", "text": "y"}]
+    result = [{"type": "choices", "value": {"choices": ["refund"]}}]
+    return write(folder / "ls.json", [{"id": 7, "data": {"dialogue": turns}, "annotations": [{"result": result}]}])
+
+
+def openai(folder: Path) -> Path:
+    messages = [
+        {"role": "system", "content": "Be nice."},
+        {"role": "user", "content": [{"type": "text", "text": "Q?"}, {"type": "image_url", "image_url": {}}]},
+        {"role": "tool", "content": "{}"},
+        {"role": "assistant", "content": "A."},
+    ]
+    line = json.dumps({"messages": messages, "metadata": {"topic": "shop"}})
+    return write(folder / "chat.jsonl", f"{line}\n{line}\n")
+
+
+def sharegpt(folder: Path) -> Path:
+    turns = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}]
+    return write(folder / "sg.json", [{"id": "x", "conversations": turns}])
+
+
+def own_array(folder: Path) -> Path:
+    return write(folder / "own.json", json.dumps([{"topic": "t", "turns": ["a", "b"]}], indent=2))
+
+
+def semicolons(folder: Path) -> Path:
+    rows = (
+        'Ticket;Category;Sender;Message\r\n1;hotel;Anna;"Hi; ""you"""\r\n;;Desk;Hello\r\n2;train;Anna;x\r\n;;Desk;y\r\n'
+    )
+    return write(folder / "my.csv", rows, "utf-8-sig")
+
+
+def utf16(folder: Path) -> Path:
+    return write(
+        folder / "my.csv", "sep=\t\r\ndialogue_id\ttopic\tspeaker\ttext\r\n1\tx\tA\tgrüß\r\n1\tx\tB\t你好\r\n", "utf-16"
+    )
+
+
+def excel(folder: Path) -> Path:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (["ID", "Topic", "From", "Text"], [1, "hotel", "Anna", "Hi"], [None, None, "Desk", 7], [None] * 4):
+        sheet.append(row)
+    book.save(folder / "my.xlsx")
+    return folder / "my.xlsx"
+
+
+AB = [("A", "hi"), ("B", "ho")]
+CASES: dict[str, tuple[Callable[[Path], Path], str, list[Said]]] = {
+    "logs in folders": (
+        logs_in_folders,
+        "logs",
+        [
+            ("hotel", [("Anna", "A room?"), ("Desk", "Yes: one.\nWith a view.")]),
+            ("train", [("Anna", "When?"), ("Desk", "See http://x.y")]),
+        ],
+    ),
+    "logs in a file": (
+        logs_in_a_file,
+        "logs",
+        [("food", AB), ("food", [("A", "tea?"), ("B", "yes")]), ("food", [("A", "盐？"), ("B", "好")])],
+    ),
+    "whatsapp of ios": (
+        whatsapp_of_ios,
+        "whatsapp",
+        [
+            ("Bo", [("Bo", "Messages and calls are end-to-end encrypted."), ("Anna M", "Hi"), ("Bo", "Hello\nyou")]),
+            ("Bo", [("Anna M", "Happy new year"), ("Bo", "Thanks")]),
+        ],
+    ),
+    "whatsapp of android": (whatsapp_of_android, "whatsapp", [("chat", [("Anna", "Hi"), ("Bo", "Hello")])]),
+    "telegram": (telegram, "telegram", [("Bo", [("Anna", "See x.y"), ("Bo", "Ok")])]),
+    "telegram of all chats": (
+        telegram_of_all_chats,
+        "telegram",
+        [(name, [("Anna", "See x.y"), ("Bo", "Ok")]) for name in ("Bo", "Two")],
+    ),
+    "slack": (
+        slack,
+        "slack",
+        [("help", [("Anna A", "Who?"), ("U2", "You, @Anna A")]), ("help", [("U2", "When?"), ("Anna A", "Never")])],
+    ),
+    "rasa": (
+        rasa,
+        "rasa",
+        [
+            ("stories", [("user", "I'm Anna"), ("bot", "Hey!")]),
+            ("stories", [("user", "hello there"), ("bot", "Hi!")]),
+            ("e2e", [("user", "yo"), ("bot", "Hey!")]),
+        ],
+    ),
+    "rasa tracker": (rasa_tracker, "rasa_tracker", [("trackers", [("user", "yo"), ("bot", "Hey!")])]),
+    "dialogflow": (dialogflow, "dialogflow", [("hours", [("user", "open today?"), ("bot", "We open at 9.")])]),
+    "botpress": (
+        botpress,
+        "botpress",
+        [("shop", [("user", question), ("bot", "At 9.")]) for question in ("Open?", "Hours?")],
+    ),
+    "label studio": (label_studio, "label_studio", [("refund", [("A", "x"), ("B", "y")])]),
+    "openai": (openai, "openai", [("shop", [("user", "Q?"), ("assistant", "A.")])] * 2),
+    "sharegpt": (sharegpt, "sharegpt", [("sg", [("user", "Q?"), ("assistant", "A.")])]),
+    "own array": (own_array, "json", [("t", [("user", "a"), ("bot", "b")])]),
+    "semicolons": (
+        semicolons,
+        "table",
+        [("hotel", [("Anna", 'Hi; "you"'), ("Desk", "Hello")]), ("train", [("Anna", "x"), ("Desk", "y")])],
+    ),
+    "utf-16": (utf16, "table", [("x", [("A", "grüß"), ("B", "你好")])]),
+    "excel": (excel, "table", [("hotel", [("Anna", "Hi"), ("Desk", "7")])]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_format_is_recognised_and_read(case: str, tmp_path: Path) -> None:
+    make, name, expected = CASES[case]
+    path = make(tmp_path)
+    assert dataset(path).format.name == name
+    assert said(path) == expected
+    assert said(path, format=name) == expected
+    ids = [dialogue.id for dialogue in dataset(path).dialogues()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_format_is_tried_and_is_a_choice() -> None:
+    assert {name for _, name, _ in CASES.values()} == set(FORMATS) == set(get_args(Name))
+
+
+def test_columns_and_keys_are_mapped(tmp_path: Path) -> None:
+    rows = "nr,kind,by,what,text\n1,x,A,hi,no\n1,x,B,ho,no\n"
+    columns = {"dialogue_id": "nr", "topic": "kind", "speaker": "by", "text": "what"}
+    assert said(write(tmp_path / "my.csv", rows), columns=columns) == [("x", AB)]
+    turns = [{"by": "A", "what": "hi", "text": "no"}, {"by": "B", "what": "ho", "text": "no"}]
+    record = {"kind": "x", "nr": 5, "turns": turns, "topic": "no"}
+    path = write(tmp_path / "my.json", [record])
+    assert said(path, columns=columns) == [("x", AB)]
+    assert next(dataset(path, columns=columns).dialogues()).id == "5"
+
+
+def test_silence_ends_a_dialogue_in_a_chat(tmp_path: Path) -> None:
+    path = whatsapp_of_ios(tmp_path)
+    assert len(said(path, gap=6.0)) == 2
+    assert len(said(path, gap=48.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "problem"),
+    [
+        (
+            "my.xyz",
+            "what is this",
+            {},
+            r"my\.xyz: its format is not recognised; dataset\.format should say it: ",
+        ),
+        ("my.txt", "A: hi\nB: ho", {"format": "telegram"}, r"my\.txt:1:1: not valid JSON"),
+        ("my.txt", "just text\nA: hi\nB: ho\nA: x\nB: y", {}, r"my\.txt:1: line 1, 'just text', has no speaker"),
+        (
+            "my.json",
+            [{"turns": [{"x": "y"}]}],
+            {},
+            r"my\.json: \[0\]: turns\[0\] has no speaker and text; ",
+        ),
+        ("my.json", [{"turns": ["a", "b"]}, 3], {}, r"my\.json: \[1\]: is int; it should be an object"),
+        (
+            "my.json",
+            [{"turns": ["a"]}],
+            {"columns": {"topic": "kind"}},
+            r"my\.json: \[0\]: kind is None; it should",
+        ),
+        (
+            "my.csv",
+            "a,b\n1,2\n",
+            {},
+            r"my\.csv:1: has no column 'dialogue_id'.*: it has 'a'",
+        ),
+        (
+            "my.csv",
+            "id,topic,speaker,text\n1,x,A,gr\xfc\xdf\n",
+            {"encoding": "ascii"},
+            r"my\.csv:2: byte 9 of the line",
+        ),
+        ("my.txt", "[99.99.23, 10:02] A: x\n", {"format": "whatsapp"}, r"my\.txt:1: 99\.99\.23 10:02 is no date"),
+        ("my.yml", "stories:\n- story: x\n", {}, r"my\.yml: stories\[0\] has no steps"),
+        ("my.txt", "", {"format": "logs"}, r"my\.txt: holds no dialogue; it was read as plain text"),
+        ("my.xlsx", "no", {}, r"my\.xlsx: is no readable Excel file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    tmp_path: Path, name: str, content: object, options: dict[str, Any], problem: str
+) -> None:
+    path = write(tmp_path / name, content)
+    with pytest.raises(DataError, match=problem) as caught:
+        list(dataset(path, **options).dialogues())
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing: there is no such file or folder; dataset\.path should name one"):
+        list(dataset(tmp_path / "nothing").dialogues())
+
+
+@given(st.binary(max_size=80), st.sampled_from(["a.txt", "a.json", "a.jsonl", "a.csv", "a.yml", "a.xlsx"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_any_bytes_cost_one_line_at_most(
+    tmp_path: Path, complaint: Callable[[Dataset], str], content: bytes, name: str
+) -> None:
+    for start in (b"", b"[", b"A: x\nB: ", b"stories:\n- "):
+        (tmp_path / name).write_bytes(start + content)
+        for named in (None, *FORMATS):
+            assert "\n" not in complaint(dataset(tmp_path / name, format=named))
+
+
+def test_the_command_says_what_it_takes_files_for(run: Run, tmp_path: Path) -> None:
+    path = logs_in_folders(tmp_path)
+    outcome = run("data", "dataset=auto", f"dataset.path={path}", "split=all_held_out", "split.min_dialogues=1")
+    assert outcome.code == 0, outcome.err
+    assert "read as plain text with a speaker before each line (dataset.format=logs)" in outcome.out
+    assert "first dialogue: topic 'hotel'" in outcome.out
+    assert "  Desk: Yes: one. / With a view." in outcome.out
+    assert "Cleaning took nothing out." in outcome.out
+
+
+def test_other_choices_say_what_a_folder_is_for(run: Run, tmp_path: Path) -> None:
+    outcome = run("data", "dataset=jsonl", f"dataset.path={logs_in_folders(tmp_path)}")
+    assert outcome.code == 2
+    assert "is a folder; dataset.path should name a file; dataset=auto reads folders as well" in outcome.err
