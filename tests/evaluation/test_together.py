@@ -104,6 +104,12 @@ def model_of(kind: str, tokenizer: Tokenizer) -> nn.Module:
     return model.double()
 
 
+@pytest.fixture(autouse=True)
+def afresh() -> None:
+    """Forget what has been found not to work at once."""
+    together._alone.clear()
+
+
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("generation", [Greedy(max_tokens=6), Sampling(max_tokens=6), Beam(max_tokens=4)])
 def test_records_and_replies_are_those_of_one_by_one(
@@ -146,3 +152,4 @@ def test_validation_and_selection_are_those_of_one_by_one(
     grid, wanted = (select(model, way, episodes, [0.3, 1.0], 3).grid for way in ways)
     assert [(p.shots, p.rate, p.inner_step) for p in grid] == [(p.shots, p.rate, p.inner_step) for p in wanted]
     assert [p.loss for p in grid] == pytest.approx([p.loss for p in wanted], rel=1e-10)
+    assert not together._alone

@@ -29,6 +29,12 @@ Each = Callable[[Callable[[list[int]], list[Result]], Sequence[list[int]]], list
 """Maps a function over groups; several processes may share them."""
 
 log = logging.getLogger(__name__)
+
+
+class OwnWayError(RuntimeError):
+    """An algorithm adapts in a way of its own, to one episode after another."""
+
+
 _alone: dict[object, str] = {}
 
 
@@ -88,6 +94,8 @@ def together_or_alone(
     if len(episodes) > 1 and kind not in _alone:
         try:
             return together(episodes)
+        except OwnWayError:
+            pass
         except (RuntimeError, NotImplementedError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -106,7 +114,7 @@ def adapted_together(
     """
     found = algorithm.adapt_together(model, [algorithm.adapts_to(episode) for episode in episodes], steps, scale)
     if found is None:
-        raise RuntimeError(f"algorithm {algorithm.name} adapts in a way of its own")
+        raise OwnWayError(algorithm.name)
     return found
 
 
