@@ -13,7 +13,6 @@ from metadialog.cli import processes
 from metadialog.cli.command_line import CommandLine
 from metadialog.cli.composed_job import run_composed, run_single
 from metadialog.cli.preflight import preflight
-from metadialog.cli.sweep_options import name_sweep
 from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
 from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
@@ -53,7 +52,7 @@ def run(command: str, arguments: list[str]) -> int:
                 raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)
             prepared = processes.agree(command, here, lambda: _prepare(command, line))
-            # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.
+            # Where the log is closed, the next line that is printed ends the run without a traceback.
             logging.raiseExceptions = False
             _start(command, prepared)
     except BrokenPipeError:
@@ -75,9 +74,7 @@ def _prepare(command: str, line: CommandLine) -> CommandLine:
     """Take over the config of the run that is named, and check everything."""
     inherited = inherit(command, line.overrides)
     prepared = line.with_overrides(inherited.overrides).with_config_dir(inherited.config_dir)
-    prepared = CommandLine.parse(name_sweep(list(prepared.arguments)))
-    preflight(command, prepared)
-    return prepared
+    return preflight(command, prepared)
 
 
 def _start(command: str, line: CommandLine) -> None:

@@ -1,5 +1,6 @@
 """`config.yaml` of a run, and what Hydra wrote of it under `.hydra`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,11 @@ def read_overrides(run: Path) -> list[str]:
     if not isinstance(content, list) or not all(isinstance(line, str) for line in content):
         raise RunError(f"{path}: no list of overrides: each should be a text such as seed=1")
     return content
+
+
+def flat(config: object, path: str = "") -> dict[str, Any]:
+    """Return a config as option -> value, where an option is `group.name`."""
+    if isinstance(config, Mapping):
+        parts = (flat(value, f"{path}.{name}" if path else str(name)) for name, value in config.items())
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: config} if path else {}

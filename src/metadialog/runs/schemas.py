@@ -150,6 +150,7 @@ class TrialRecord(Versioned):
     directory: str
     overrides: list[str]
     reason: str | None = None
+    seconds: float | None = None
 
     @field_validator("directory")
     @classmethod
@@ -204,6 +205,8 @@ class SweepFile(Versioned):
     hydra: list[str]
     config_sources: list[ConfigSource]
     folder: str
+    space: list[str] | None = None
+    options: dict[str, str] | None = None
 
 
 class HydraRuntime(BaseModel):

@@ -17,7 +17,7 @@ from metadialog.escapes import escaped
 from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.schemas import FORMAT, read_sweep, read_trials
-from metadialog.sweeps.outcomes import Outcome, State, read_outcome
+from metadialog.sweeps.outcomes import Outcome, State, read_outcome, read_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Record:
         value: its best validation loss after adaptation, nats.
         directory: of its run, within the sweep's.
         overrides: all that it takes to start the run by itself.
-        reason: why it failed or was pruned.
+        reason: why it failed or was pruned, in one line.
+        seconds: that its last start took; None if it has not ended.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Record:
     directory: str
     overrides: list[str]
     reason: str | None = None
+    seconds: float | None = None
 
 
 class SweepDirectory:
@@ -123,9 +125,13 @@ class SweepDirectory:
 
     def _latest(self, record: Record) -> Record:
         if Outcome(record.state).is_final:
-            return record
+            # Version 0.1.0 did not write how long a run took.
+            return record if record.seconds is not None else replace(record, seconds=self._seconds(record))
         found = read_outcome(self.path / record.directory)
-        return replace(record, state=found.state, value=found.value, reason=found.reason)
+        return replace(record, state=found.state, value=found.value, reason=found.reason, seconds=found.seconds)
+
+    def _seconds(self, record: Record) -> float | None:
+        return read_state(self.path / record.directory).seconds
 
 
 def _now() -> str:

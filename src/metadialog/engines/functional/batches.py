@@ -51,7 +51,7 @@ def _level(
         stacked = stack(batches)
         return Level(loss, parts, _token_loss, stacked, partial(static_shapes, model, stacked["inputs"]))
     bare = [{name: getattr(batch, name) for name in ("inputs", "targets", "mask", "words")} for batch in batches]
-    together = stack_alike(bare)  # of another loss nobody knows what padding does to it
+    together = stack_alike(bare)  # what padding does to another loss is not known
     if together is None:
         return Level(loss, parts)
     shapes = partial(static_shapes, model, together["inputs"])
