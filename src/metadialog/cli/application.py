@@ -51,7 +51,7 @@ def run(command: str, arguments: list[str]) -> int:
                 raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)
             prepared = processes.agree(command, here, lambda: _prepare(command, line))
-            # Where nobody reads the log any more, the next line that is printed ends the run without a traceback.
+            # Where the log is closed, the next line that is printed ends the run without a traceback.
             logging.raiseExceptions = False
             _start(command, prepared)
     except BrokenPipeError:

@@ -178,7 +178,7 @@ def _check_composed(directory: Path) -> None:
     if not is_there(layout.hydra_overrides(directory)):  # which Hydra writes last
         raise RunError(
             f"resume={directory}: not the directory of a run, or of one that broke off before it wrote its config; "
-            f"start it anew: it may have the same directory, {typed('hydra.run.dir', str(directory))}"
+            f"start it again: it may have the same directory, {typed('hydra.run.dir', str(directory))}"
         )
 
 
@@ -200,7 +200,7 @@ def _inherited(
         if group in values and group not in rechosen and (groups is None or group in groups):
             yield f"{group}={choice}"
     for key, value in values.items():
-        # A group that the user chooses anew brings its own options: the old choice's values have no place there.
+        # A group that the user chooses differently brings its own options: the old choice's values have no place there.
         if key in rechosen and isinstance(value, dict):
             continue
         if groups is None or key in groups:

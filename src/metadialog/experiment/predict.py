@@ -26,7 +26,7 @@ from metadialog.training.export import load_exported, load_tokenizer
 def predict(config: PredictConfig, directory: Path, console: Console) -> Path:
     """Predict each turn that a specification asks for; write them in the competition's format.
 
-    Every prediction starts from the run's model anew, is adapted to its support dialogues by the algorithm's own
+    Every prediction starts again from the run's model, is adapted to its support dialogues by the algorithm's own
     number of inner steps, and sees the dialogue up to the turn before.
 
     Args:

@@ -47,7 +47,7 @@ def total_steps(config: Mapping[str, Any]) -> int:
 
 
 def check_steps(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check that a run has not gone further than it shall go.
+    """Check that a run has not gone further than it is asked to.
 
     Raises:
         RunError: it has.
