@@ -43,7 +43,6 @@ def run(command: str, arguments: list[str]) -> int:
         register()
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
         provide_home()
-        _find_own_classes()
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else it tells of its fonts
         with interruptible():
             here = place()
@@ -73,7 +72,8 @@ def run(command: str, arguments: list[str]) -> int:
 def _prepare(command: str, line: CommandLine) -> CommandLine:
     """Take over the config of the run that is named, and check everything."""
     inherited = inherit(command, line.overrides)
-    prepared = line.with_overrides(inherited.overrides).with_config_dir(inherited.config_dir)
+    folder = line.options.config_dir or inherited.remembered_config_dir()
+    prepared = line.with_overrides(inherited.overrides).with_config_dir(folder)
     return preflight(command, prepared)
 
 
@@ -89,17 +89,6 @@ def _start(command: str, line: CommandLine) -> None:
             return
     sys.argv = [sys.argv[0], *line.arguments]
     hydra.main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
-
-
-def _find_own_classes() -> None:
-    """Let configs name classes in the current folder, as `python -m` does: those that are installed come first."""
-    folder = os.getcwd()  # noqa: PTH109
-    if folder not in sys.path:
-        sys.path.append(folder)
-    # The processes that launchers start have it from here.
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if folder not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([*paths, folder])
 
 
 def _take_over_errors() -> None:

@@ -16,6 +16,7 @@ from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError, LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
+from metadialog.evaluation.together import in_groups
 from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger
 from metadialog.memory import PeakMemory, measure
@@ -277,7 +278,12 @@ class Trainer:
     def _validate(self) -> str:
         """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""
         before, after = mean_losses(
-            self.ranks.map(lambda episode: validation_losses(self.model, self.algorithm, episode), self.validation)
+            in_groups(
+                self.model,
+                self.validation,
+                lambda some: validation_losses(self.model, self.algorithm, some),
+                self.ranks.map,
+            )
         )
         values = {"loss_before": before, "loss_after": after, "gain": before - after}
         # Before the checkpoint: a run that is killed in between reports again, and hears the same.
