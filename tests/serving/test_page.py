@@ -138,7 +138,7 @@ def test_compare_several_models_on_one_context(page: Page) -> None:
     page.get_by_label("Context").fill("do you like cake")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator("#compared tbody tr")).to_have_count(3)
-    page.get_by_label("tuned").uncheck()
+    page.get_by_label("finetune-chatterbot").uncheck()
     page.get_by_role("button", name="Compare").click()
     expect(page.locator("#compared tbody tr")).to_have_count(2)
 
@@ -160,7 +160,7 @@ def test_a_file_or_a_text_that_is_too_large(page: Page, tmp_path: Path) -> None:
     page.get_by_label("Or a file").set_input_files(file)
     expect(page.locator("#adapt-error")).to_contain_text("larger than 0.25 MiB")
     page.evaluate("text => { document.getElementById('dialogues').value = text; }", "a\nb\n\n" * 100_000)
-    page.get_by_role("button", name="Adapt", exact=True).click()
+    page.locator("#adapt-button").click()
     expect(page.locator("#adapt-error")).to_contain_text("larger than 0.25 MiB")
 
 
@@ -281,8 +281,8 @@ def test_the_token_is_asked_for_and_taken(browser: Browser, serve: Serve) -> Non
     page = browser.new_context(locale="en-GB", base_url=server.url).new_page()
     page.goto("/")
     expect(page.locator("#adapt-error")).to_contain_text("asks for a token")
-    page.get_by_label("Token").fill("correct-horse-battery")
-    page.get_by_label("Token").blur()
+    page.get_by_role("textbox", name="Token").fill("correct-horse-battery")
+    page.locator("#token").blur()
     expect(page.locator("#model option")).to_have_count(2)
     page.context.close()
 

@@ -34,7 +34,7 @@ def compose(
     if command not in EXPERIMENTS:
         raise ConfigError(f"compose({command!r}): no such experiment; valid: {', '.join(EXPERIMENTS)}")
     inherited = inherit(command, [quote_foreign(override) for override in overrides])
-    folder = inherited.config_dir if config_dir is None else str(config_dir)
+    folder = inherited.remembered_config_dir() if config_dir is None else str(config_dir)
     with initialised(command, folder):
         composed = Composed(compose_job(command, inherited.overrides, with_hydra=True))
         if not composed.is_single():

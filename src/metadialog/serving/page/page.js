@@ -67,21 +67,21 @@ function showModel() {
   $("model-about").textContent = say("about", model) + about;
 }
 
-function showComparable() {
+function showComparable(added = null) {
   const chosen = new Set([...document.querySelectorAll("#compare-models input:checked")].map((box) => box.value));
   const first = chosen.size === 0;
   const rows = state.models.map((model) => [`model:${model.id}`, model.name]);
   const adapted = state.adaptation;
   if (adapted && adapted.status === "finished") {
-    rows.push([`adaptation:${adapted.id}`, say("adapted", { model: adapted.model })]);
-    if (first) chosen.add(`adaptation:${adapted.id}`);
+    const parent = state.models.find((model) => model.id === adapted.model);
+    rows.push([`adaptation:${adapted.id}`, say("adapted", { model: parent.name })]);
   }
   $("compare-models").replaceChildren(...rows.map(([value, name]) => {
     const label = document.createElement("label");
     const box = document.createElement("input");
     box.type = "checkbox";
     box.value = value;
-    box.checked = first || chosen.has(value);
+    box.checked = first || value === added || chosen.has(value);
     label.append(box, name);
     return label;
   }));
@@ -142,7 +142,7 @@ function showAdaptation(found) {
   $("not-adapted").hidden = ready;
   if (ready) {
     restart();
-    showComparable();
+    showComparable(`adaptation:${found.id}`);
   }
 }
 
@@ -178,10 +178,12 @@ function number(value) {
 function draw(points, chosen) {
   const [left, right, top, bottom] = [48, 624, 14, 206];
   const losses = points.flatMap((p) => [p.support_loss, p.held_out_loss]).filter((loss) => loss !== null);
-  const high = Math.max(...losses, 0.1) * 1.05;
+  const [least, most] = [Math.min(...losses), Math.max(...losses)];
+  const margin = Math.max(0.1 * (most - least), 0.05);
+  const [low, high] = [Math.max(0, least - margin), most + margin];
   const steps = Math.max(points.length - 1, 5);
   const x = (step) => left + ((right - left) * step) / steps;
-  const y = (loss) => bottom - ((bottom - top) * loss) / high;
+  const y = (loss) => bottom - ((bottom - top) * (loss - low)) / (high - low);
   const plot = $("plot");
   plot.replaceChildren();
   const add = (name, attributes, text) => {
@@ -191,9 +193,9 @@ function draw(points, chosen) {
     plot.append(element);
   };
   for (const part of [0, 0.5, 1]) {
-    const loss = high * part;
+    const loss = low + (high - low) * part;
     add("line", { x1: left, x2: right, y1: y(loss), y2: y(loss), class: "axis" });
-    add("text", { x: left - 6, y: y(loss) + 4, "text-anchor": "end" }, loss.toFixed(1));
+    add("text", { x: left - 6, y: y(loss) + 4, "text-anchor": "end" }, loss.toFixed(2));
   }
   for (let step = 0; step <= steps; step += Math.ceil(steps / 10)) {
     add("text", { x: x(step), y: bottom + 18, "text-anchor": "middle" }, step);
