@@ -187,7 +187,7 @@ def test_what_has_factors_is_unknown_to_the_fast_engines(make_algorithm: Make, m
         algorithm.check(algorithm.prepare(model))
 
 
-@pytest.mark.parametrize("context_turns", [2, 3, 5])
+@pytest.mark.parametrize("context_turns", [1, 2, 3, 5])
 def test_dialogues_come_back_from_their_exchanges(
     topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer, context_turns: int
 ) -> None:
@@ -202,6 +202,17 @@ def test_dialogues_come_back_from_their_exchanges(
         for turn in dialogue.turns:
             expected += [SELF_ID if turn.speaker == last else OTHER_ID, *tokenizer.encode(turn.text)]
         assert tokens == expected
+
+
+def test_dialogues_are_one_each_where_their_turns_are_cut(
+    topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer
+) -> None:
+    long = [dialogue for of in topics.values() for dialogue in of if len(dialogue.turns) > 3][:4]
+    lengths = [len(tokenizer.encode(turn.text)) for dialogue in long for turn in dialogue.turns]
+    room = max(lengths) - 4
+    assert any(room - 2 < length for length in lengths)
+    found = dialogues_of(ExchangeEncoder(tokenizer, 1, room, "response").batch(long))
+    assert len(found) == len(long)
 
 
 def test_in_context_reads_the_support_set_first(

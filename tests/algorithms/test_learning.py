@@ -52,7 +52,7 @@ def learn(algorithm: Algorithm, steps: int, lr: float) -> tuple[float, float]:
         optimizer.zero_grad()
         algorithm.outer_step(model, [episode(dice.choice(TRAIN), task, dice) for task in range(4)], step)
         optimizer.step()
-    losses = [validation_losses(model, algorithm, episode(pair, 0, dice)) for pair in HELD_OUT]
+    losses = validation_losses(model, algorithm, [episode(pair, 0, dice) for pair in HELD_OUT])
     before, after = zip(*losses, strict=True)
     return sum(before) / len(before), sum(after) / len(after)
 

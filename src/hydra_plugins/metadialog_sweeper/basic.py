@@ -56,7 +56,7 @@ class ReportingBasicSweeper(BasicSweeper):
         if self.launcher is not None:
             self.launcher = _Reporting(self.launcher, self)
 
-    def sweep(self, arguments: list[str]) -> Any:  # noqa: ANN401 - what Hydra's returns, which nobody reads
+    def sweep(self, arguments: list[str]) -> Any:  # noqa: ANN401 - what Hydra's returns, which is not used
         """Run all combinations.
 
         Raises:

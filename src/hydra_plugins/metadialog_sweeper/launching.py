@@ -33,7 +33,7 @@ def launch(launcher: Launcher, jobs: Sequence[Job], progress: Progress) -> list[
     Raises:
         Exception: what the launcher raises, as where a process was killed.
     """
-    from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # made anew when Hydra looks for plugins
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # made again when Hydra looks for plugins
 
     if not isinstance(launcher, BasicLauncher):
         with progress.watching(jobs):

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 def register() -> None:
     """Make the sweepers known to Hydra, which does not find plugins in editable installs."""
     Plugins.instance().register(MetadialogSweeper)
-    # When Hydra looks for plugins, it makes the class anew that this one inherits from.
+    # When Hydra looks for plugins, it makes another class of the one that this inherits from.
     from hydra_plugins.metadialog_sweeper.basic import ReportingBasicSweeper, replace_basic_sweeper
 
     Plugins.instance().register(ReportingBasicSweeper)

@@ -8,6 +8,7 @@ from annotated_types import Ge, Len
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep, Passes
+from metadialog.engines.functional.adaptation import SideBySide, side_by_side
 from metadialog.episodes import Batch, Episode, merge
 from metadialog.models.parts import select
 from metadialog.options import FROM_YAML
@@ -100,6 +101,16 @@ class ZeroShot(JointTraining):
     ) -> Iterator[nn.Module]:
         """Yield the model as it is, once, whatever the support set."""
         yield model
+
+    def adapt_together(
+        self,
+        model: nn.Module,
+        supports: Sequence[Batch | None],
+        steps: int,  # noqa: ARG002
+        scale: float = 1.0,  # noqa: ARG002
+    ) -> Iterator[SideBySide] | None:
+        """Yield the model as it is for each support set, once."""
+        return iter([side_by_side(model, len(supports))])
 
 
 class HeadFineTuning(FineTuning):

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import Average
 from metadialog.evaluation.scoring import evaluation_mode, score
+from metadialog.evaluation.together import Each, adapted_together, in_groups, scores, together_or_alone
 from metadialog.runs import schemas
 
 
@@ -86,13 +87,6 @@ NOTHING = Selection((), 0)
 
 Curves = list[list[float]]
 """Of one episode: for each rate, the loss after each number of inner steps."""
-Each = Callable[[Callable[[Episode], Curves], Sequence[Episode]], list[Curves]]
-"""Measures each of some episodes; several processes may share them."""
-
-
-def one_by_one(measure: Callable[[Episode], Curves], episodes: Sequence[Episode]) -> list[Curves]:
-    """Measure the episodes one after another."""
-    return [measure(episode) for episode in episodes]
 
 
 def select(
@@ -101,7 +95,7 @@ def select(
     episodes: Sequence[Episode],
     rates: Sequence[float],
     steps: int,
-    each: Each = one_by_one,
+    each: Each[Curves] | None = None,
     average: Average = "episodes",
 ) -> Selection:
     """Measure the grid of rates and steps.
@@ -112,11 +106,11 @@ def select(
         episodes: of the meta-validation topics, for each number of shots.
         rates: what the algorithm's own inner rates are multiplied by.
         steps: the most inner steps.
-        each: how the episodes are gone through.
+        each: how groups of episodes are gone through; None: one after another.
         average: over episodes, each counting alike, or over their counted tokens.
     """
     with evaluation_mode(model):
-        measured = each(lambda episode: [_curve(model, algorithm, episode, rate, steps) for rate in rates], episodes)
+        measured = in_groups(model, episodes, lambda some: _curves(model, algorithm, some, rates, steps), each)
     grid = []
     counts: set[int] = set()
     by_shots = sorted(zip(episodes, measured, strict=True), key=lambda pair: pair[0].shots)
@@ -129,6 +123,22 @@ def select(
                 total = math.fsum(weight * loss for weight, loss in zip(weights, losses, strict=True))
                 grid.append(Measured(shots, rate, step, total / sum(weights)))
     return Selection(tuple(grid), max(counts, default=0), average)
+
+
+def _curves(
+    model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], rates: Sequence[float], steps: int
+) -> list[Curves]:
+    def together(some: Sequence[Episode]) -> list[Curves]:
+        of_rates = []
+        for rate in rates:
+            stages = [scores(models, some) for models in adapted_together(model, algorithm, some, steps, rate)]
+            of_rates.append([[scored.loss for scored in of_episode] for of_episode in zip(*stages, strict=True)])
+        return [list(of_episode) for of_episode in zip(*of_rates, strict=True)]
+
+    def alone(episode: Episode) -> Curves:
+        return [_curve(model, algorithm, episode, rate, steps) for rate in rates]
+
+    return together_or_alone(model, algorithm, episodes, together, alone)
 
 
 def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float, steps: int) -> list[float]:

@@ -88,7 +88,7 @@ def _checkpoint(workspace: Workspace, metrics: MetricsFile) -> dict[str, Any] | 
     checkpoint = latest_checkpoint(workspace.run.last, workspace.run.best)
     if checkpoint is None:
         metrics.truncate(0)
-        workspace.console.print("the run broke off before its first checkpoint, and begins anew", highlight=False)
+        workspace.console.print("the run broke off before its first checkpoint, and starts again", highlight=False)
     return checkpoint
 
 

@@ -129,7 +129,7 @@ def close_run(run: "wandb.Run", exit_code: int, *, hurry: bool = False) -> None:
 
 
 def close_service(seconds: float | None = None) -> None:
-    """End wandb's local service and its threads; the next run starts anew, with today's environment.
+    """End wandb's local service and its threads; the next run starts new ones, with today's environment.
 
     A run that someone else has in this process keeps it.
 

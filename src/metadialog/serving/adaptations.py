@@ -30,7 +30,7 @@ class Adaptation:
     """One adaptation.
 
     Attributes:
-        id: its name, which nobody can guess: who knows it may use and delete the adaptation.
+        id: its name, which cannot be guessed: a client that knows it may use and delete the adaptation.
         model_id: of the model that is adapted.
         parent: that model.
         dialogues: what was sent.
@@ -110,7 +110,7 @@ class Adaptations:
             if found is None and name in self._dropped:
                 raise RefusedError(
                     410,
-                    f"the adaptation was dropped: {self._kept} are kept, and it was used least recently; adapt anew",
+                    f"the adaptation was dropped: {self._kept} are kept, and it was used least recently; adapt again",
                 )
             if found is None:
                 raise RefusedError(404, "there is no such adaptation")

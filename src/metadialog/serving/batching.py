@@ -24,7 +24,7 @@ class PendingReply:
         model: is to reply.
         growing: the reply.
         deliver: is called in the batcher's thread, with each piece.
-        cancelled: whether nobody waits any more.
+        cancelled: whether the client is gone.
         error: what broke it off; None if nothing has.
     """
 
