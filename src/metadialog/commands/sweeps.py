@@ -14,6 +14,7 @@ from rich.text import Text
 from metadialog.cli.user_errors import guarded
 from metadialog.console import make_console
 from metadialog.errors import RunError
+from metadialog.escapes import escaped
 from metadialog.sweeps.listing import COLUMNS, ORDERS, rows
 from metadialog.sweeps.search import best_record, summary
 from metadialog.sweeps.tree import config_dir, read_records, read_start, replaced
@@ -70,7 +71,7 @@ def _list(directory: Path, options: argparse.Namespace, _: Sequence[str]) -> int
             table.add_row(*map(Text, line))
         console.print(table)
     else:
-        print("\n".join("\t".join(line) for line in (COLUMNS, *lines)))  # noqa: T201
+        print(escaped("\n".join("\t".join(line) for line in (COLUMNS, *lines))))  # noqa: T201
     console.print(summary(records), highlight=False, markup=False)
     return 0
 
@@ -83,7 +84,7 @@ def _best(directory: Path, _: argparse.Namespace, __: Sequence[str]) -> int:
         raise RunError(f"{directory}: no run has finished; {summary(records)}")
     where = directory / best.directory
     print(f"best validation loss {best.value:.4f}, of run {where}:", file=sys.stderr)  # noqa: T201
-    print(shlex.join([*config_dir(directory), *best.overrides]))  # noqa: T201
+    print(escaped(shlex.join([*config_dir(directory), *best.overrides])))  # noqa: T201
     return 0
 
 
