@@ -91,11 +91,13 @@ def _best(directory: Path, _: argparse.Namespace, __: Sequence[str]) -> int:
 def _resume(directory: Path, _: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Start the sweep once more, where and as it was started; what is done is not done again."""
     from metadialog.cli.application import run as run_application
+    from metadialog.composing.remembered import check_start
 
     directory = directory.absolute()
     start = read_start(directory)
     if not start.folder.is_dir():
         raise RunError(f"{directory}: was started in {start.folder}, which is no longer there; make it, or link it")
+    check_start(start.arguments, list(overrides), directory)
     os.chdir(start.folder)
     return run_application("train", ["-m", *replaced(start.arguments, list(overrides))])
 
