@@ -4,14 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.types import Override
-from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from metadialog.config import nearest
 from metadialog.errors import ConfigError
+from metadialog.hydra_internals import GlobalHydra, ObjectType, Override, RunMode
 from metadialog.sweeps.space import Dimension, search_space
 
 GROUP = "sweep"
