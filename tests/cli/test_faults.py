@@ -33,10 +33,28 @@ def process(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
 
 def write_dialogues(path: Path) -> None:
     """Write four topics of four dialogues."""
-    turns = [{"speaker": "a", "text": "how is it"}, {"speaker": "b", "text": "fine, thank you"}]
-    lines = [
-        {"topic": f"t{topic}", "id": f"{topic}-{number}", "turns": turns} for topic in range(4) for number in range(4)
+    words = [
+        "red",
+        "blue",
+        "green",
+        "black",
+        "white",
+        "grey",
+        "pink",
+        "brown",
+        "gold",
+        "rose",
+        "teal",
+        "plum",
+        "lime",
+        "navy",
+        "sand",
+        "rust",
     ]
+    lines = []
+    for number, word in enumerate(words):
+        turns = [{"speaker": "a", "text": f"do you like {word}"}, {"speaker": "b", "text": f"{word} is fine"}]
+        lines.append({"topic": f"t{number % 4}", "id": str(number), "turns": turns})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
