@@ -37,7 +37,7 @@ settings.load_profile("without deadline")
 torch.set_num_threads(1)
 
 # rouge-score brings absl, whose handler closes the stream that it was made with whenever logging is configured
-# anew, as Hydra does. Here that stream would be pytest's own.
+# again, as Hydra does. Here that stream would be pytest's own.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 # These would be the developer's own settings, and not what a test is about.

@@ -131,18 +131,19 @@ def dialogues_of(batch: Batch) -> list[list[int]]:
         batch: exchanges in the order of their dialogues.
     """
     dialogues: list[list[tuple[int, list[int]]]] = []  # turns: marker and tokens
+    was_cut = False
     for inputs, targets in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
         row = [token for token in [*inputs, targets[-1]] if token != PAD_ID]
-        if row[-1] == END_ID:
-            row.pop()
-        turns = _turns(row[1:])
-        before = turns[:-1]
-        if dialogues and _goes_on(before, dialogues[-1][-1][1]):
-            swap = before[-1][0] == OTHER_ID
-            earlier = [(_other(marker) if swap else marker, tokens) for marker, tokens in dialogues[-1]]
+        ended = row[-1] == END_ID
+        turns = _turns(row[1:-1] if ended else row[1:])
+        is_rest = len(turns) <= 2 and row[1] not in (SELF_ID, OTHER_ID)
+        marker, context = turns[-2] if len(turns) > 1 else (OTHER_ID, [])
+        if dialogues and _is_said_again(dialogues[-1][-1][1], context, was_cut=was_cut, is_rest=is_rest):
+            earlier = [(_other(m) if marker == OTHER_ID else m, tokens) for m, tokens in dialogues[-1]]
             dialogues[-1] = [*earlier, turns[-1]]
         else:
             dialogues.append(turns)
+        was_cut = not ended
     return [[BEGIN_ID, *(token for marker, said in turns for token in (marker, *said))] for turns in dialogues]
 
 
@@ -158,13 +159,22 @@ def _turns(tokens: Sequence[int]) -> list[tuple[int, list[int]]]:
     return turns
 
 
-def _goes_on(before: Sequence[tuple[int, list[int]]], response: Sequence[int]) -> bool:
-    """Tell whether a context ends in a response, either of which may have been cut, and holds more than that."""
-    if len(before) < 2:
-        return False
-    last = before[-1][1]
-    shorter = min(len(last), len(response))
-    return list(last[:shorter]) == list(response[:shorter])
+def _is_said_again(response: Sequence[int], context: Sequence[int], *, was_cut: bool, is_rest: bool) -> bool:
+    """Tell whether the last turn of a context is a response; cut as they may be.
+
+    Args:
+        response: of the exchange before.
+        context: the last turn of the context.
+        was_cut: whether the response may lack its end.
+        is_rest: whether the context's turn may lack its begin.
+    """
+    said, again = list(response), list(context)
+    if not is_rest:
+        return said == again or (was_cut and again[: len(said)] == said)
+    if not was_cut:
+        return said[-len(again) :] == again
+    overlaps = range(1, min(len(said), len(again)) + 1)
+    return any(said[-length:] == again[:length] for length in overlaps)
 
 
 def _other(marker: int) -> int:

@@ -10,6 +10,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.default_element import ConfigDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -24,6 +26,7 @@ __all__ = [
     "BasicSweeper",
     "Callbacks",
     "ChoiceSweep",
+    "ConfigDefault",
     "ConfigLoader",
     "ConfigLoaderImpl",
     "GlobalHydra",
@@ -37,6 +40,7 @@ __all__ = [
     "Plugins",
     "RangeSweep",
     "RunMode",
+    "SearchPathQuery",
     "TaskFunction",
     "compose",
     "configure_log",

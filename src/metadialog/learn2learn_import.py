@@ -1,8 +1,8 @@
 """The one place where learn2learn is imported.
 
 `import learn2learn` pulls in its `gym`, `vision` and `text` parts, which need gym and torchvision. Nothing here
-uses them, so empty modules stand in for them while learn2learn is imported; a real part that somebody has
-already imported is left alone.
+uses them, so empty modules stand in for them while learn2learn is imported; a real part that is already imported
+stays.
 
 learn2learn clones a recurrent layer with `Module._apply`, which looks at the `.grad` of the (non-leaf) clones,
 and torch warns of that on every clone. The gradient is right all the same (it is checked against finite

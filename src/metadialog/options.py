@@ -42,7 +42,7 @@ class Options:
     """A class whose annotated attributes are its options, as those of a dataclass with keywords only.
 
     Options are inherited, and the constructor that sets them is made for each subclass; `__post_init__` checks them
-    and makes what depends on them. A subclass changes the type or the range of an option by annotating it anew, and
+    and makes what depends on them. A subclass changes the type or the range of an option by annotating it again, and
     fixes its value by a plain attribute without an annotation: it is no option of the subclass then. A subclass may
     write its own `__init__` instead, and hand the options of its parents on as `**options`.
     """

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a task: the same whichever process computes it, after whichever others."""
+"""Random numbers that belong to a task: the same in every process, and whatever was computed before."""
 
 import hashlib
 from collections.abc import Iterator

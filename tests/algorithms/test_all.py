@@ -72,6 +72,23 @@ def test_an_outer_step_gives_every_parameter_a_finite_gradient(
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_outer_steps_lower_the_outer_loss_on_the_same_tasks(
+    make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler, choice: str
+) -> None:
+    algorithm, episodes = make_algorithm(choice, engine="auto"), sampler.batch(2)
+    prepared = algorithm.prepare(model)
+    if not algorithm.trains:
+        return
+    optimizer = torch.optim.Adam([*prepared.parameters(), *algorithm.learned.parameters()], 0.01)
+    losses = []
+    for step in range(12):
+        torch.manual_seed(0)
+        losses.append(algorithm.outer_step(prepared, episodes, step).loss)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses[-1] < losses[0] - 0.1
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("kind", ["gru", "seq2seq", "hred"])
 def test_a_gpu_computes_the_same(

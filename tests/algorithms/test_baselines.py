@@ -33,6 +33,23 @@ def test_joint_training_is_on_all_dialogues_of_the_meta_batch(
         torch.testing.assert_close(parameter.grad, gradient)
 
 
+def test_joint_training_may_count_every_task_alike(
+    make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler
+) -> None:
+    episodes = sampler.batch(3)
+    losses = []
+    for episode in episodes:
+        assert episode.support is not None
+        losses.append(mean_token_loss(model, merge([episode.support, episode.query])))
+    mean = torch.stack(losses).mean()
+    expected = torch.autograd.grad(mean, list(model.parameters()))
+    outer = make_algorithm("finetune", average="tasks").outer_step(model, episodes, 0)
+    assert outer.loss == pytest.approx(mean.item())
+    assert outer.size is None  # so that several processes weigh their parts by their tasks
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
 def test_two_outer_steps_do_not_add_up(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:
     episodes, algorithm = sampler.batch(2), make_algorithm("finetune")
     algorithm.outer_step(model, episodes, 0)

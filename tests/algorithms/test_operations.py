@@ -45,7 +45,7 @@ def test_the_account_is_what_is_executed(
         between += not is_counted(algorithm, step)
         expected = expected_flops(weights, tokens, algorithm.passes(step))
         known = operations if is_counted(algorithm, step) else None
-        cost.add_flops(expected, expected, known, anew=goes_elsewhere(algorithm, step))
+        cost.add_flops(expected, expected, known, restart=goes_elsewhere(algorithm, step))
     assert between > STEPS / 2
     assert cost.flops == pytest.approx(total, rel=0.15)
 

@@ -33,24 +33,8 @@ def process(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
 
 def write_dialogues(path: Path) -> None:
     """Write four topics of four dialogues."""
-    words = [
-        "red",
-        "blue",
-        "green",
-        "black",
-        "white",
-        "grey",
-        "pink",
-        "brown",
-        "gold",
-        "rose",
-        "teal",
-        "plum",
-        "lime",
-        "navy",
-        "sand",
-        "rust",
-    ]
+    words = ["red", "blue", "green", "black", "white", "grey", "pink", "brown", "gold", "rose", "teal", "plum"]
+    words += ["lime", "navy", "sand", "rust"]
     lines = []
     for number, word in enumerate(words):
         turns = [{"speaker": "a", "text": f"do you like {word}"}, {"speaker": "b", "text": f"{word} is fine"}]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -40,12 +41,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spaces = found / "mine" / "sweep" / "space"
     spaces.mkdir(parents=True)
     (spaces / "one.yaml").write_text(SPACE)
+    (found / "mine" / "optimizer").mkdir()
+    shutil.copy(
+        Path(__file__).parents[2] / "conf" / "optimizer" / "adam.yaml", found / "mine" / "optimizer" / "own.yaml"
+    )
     done = metadialog(found, *GRID)
     assert done.returncode == 0, done.stderr
     return found
 
 
-GRID = ("train", "-m", "--config-dir", "mine", "sweep=grid", "sweep.space=one", "sweep.name=mine", *QUICK)
+GRID = (
+    "train",
+    "-m",
+    "--config-dir",
+    "mine",
+    "sweep=grid",
+    "sweep.space=one",
+    "sweep.name=mine",
+    *QUICK,
+    "optimizer=own",
+)
 SWEEP = Path("multirun/train/mine")
 
 
@@ -89,7 +104,8 @@ def test_best_prints_overrides_to_paste(place: Path, run: Run) -> None:
     assert outcome.code == 0, outcome.err
     trials = [json.loads(line) for line in (place / SWEEP / "trials.jsonl").read_text().splitlines()]
     best = min((trial for trial in trials if trial["state"] == "finished"), key=lambda trial: trial["value"])
-    assert shlex.split(outcome.out) == best["overrides"]
+    # Also the folder of further configs, without which the overrides may mean nothing.
+    assert shlex.split(outcome.out) == ["--config-dir", str(place / "mine"), *best["overrides"]]
     assert f"best validation loss {best['value']:.4f}" in outcome.err
     again = run("train", *shlex.split(outcome.out))
     assert again.code == 0, again.err
@@ -125,6 +141,65 @@ def test_hydras_own_sweeper_leaves_what_can_be_listed_and_resumed(place: Path, r
     assert {
         path: when for path, when in stamps(sweep / "0").items() if path in kept and ".hydra" not in path.parts
     } == {path: when for path, when in kept.items() if ".hydra" not in path.parts}
+
+
+def test_a_multirun_names_all_that_failed_and_finds_nested_runs(place: Path, run: Run) -> None:
+    options = ("train", "-m", *QUICK, "sampler.shots=400,1,500", "hydra.sweep.dir=failing")
+    nested = "hydra.sweep.subdir=shots/${hydra.job.num}/${sampler.shots}"
+    done = metadialog(place, *options, nested)
+    assert done.returncode == 2
+    first, *rest = done.stderr.splitlines()
+    assert first == "metadialog train: 2 of 3 runs did not finish:"
+    assert [line.partition(": DataError: topic ")[0] for line in rest] == [
+        f"metadialog train: #{number} sampler.shots={shots}" for number, shots in ((0, 400), (2, 500))
+    ]
+    told = [line.partition("] ")[2] for line in done.stdout.splitlines() if re.search(r"HYDRA\] #", line)]
+    assert [line.split()[:2] for line in told] == [["#0", "failed"], ["#1", "finished"], ["#2", "failed"]]
+    assert "(1 of 3, 1 failed, about 0:" in told[0]
+    listed = run("sweeps", "list", str(place / "failing"), "--sort", "state")
+    lines = [line.split("\t") for line in listed.out.splitlines()[:-1]]
+    assert [line[0] for line in lines] == ["run", "shots/0/400", "shots/2/500", "shots/1/1"]
+    assert lines[0] == ["run", "state", "validation loss", "duration", "varied", "reason"]
+    assert lines[3][4] == "sampler.shots=1"
+
+
+def test_an_edited_config_is_another_sweep(place: Path, tmp_path: Path) -> None:
+    edited = tmp_path / "edited"
+    shutil.copytree(place / "mine", edited)
+    own = edited / "optimizer" / "own.yaml"
+    own.write_text(re.sub(r"(?m)^lr: [\d.]+", "lr: 0.07", own.read_text()))
+    done = metadialog(place, *(str(edited) if word == "mine" else word for word in GRID))
+    assert done.returncode == 2
+    assert "holds a sweep of other runs (optimizer.lr is 0.07 but was " in done.stderr
+
+
+@pytest.fixture
+def old_study(tmp_path: Path) -> Path:
+    """The sweep of version 0.1.0, in a folder that it could have been started in."""
+    study = tmp_path / "study"
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "version_0_1_0" / "study", study)
+    about = json.loads((study / "sweep.json").read_text())
+    (study / "sweep.json").write_text(json.dumps({**about, "folder": str(tmp_path)}))
+    return study
+
+
+def test_a_sweep_of_version_0_1_0_goes_on(old_study: Path, run: Run) -> None:
+    before = (old_study / "trials.jsonl").read_text().splitlines()
+    outcome = run("sweeps", "resume", str(old_study), "sweep.trials=4")
+    assert outcome.code == 0, outcome.err
+    after = [json.loads(line) for line in (old_study / "trials.jsonl").read_text().splitlines()]
+    kept = [{key: trial[key] for key in json.loads(before[0])} for trial in after]
+    assert kept[:3] == [json.loads(line) for line in before]
+    assert [trial["state"] for trial in after] == ["finished"] * 4
+
+
+def test_a_sweep_of_version_0_1_0_does_not_go_on_as_another(old_study: Path, run: Run) -> None:
+    about = json.loads((old_study / "sweep.json").read_text())
+    typed = [argument for argument in about["arguments"] if not argument.startswith("sweep.name")]
+    typed = [argument.replace("hidden_size=8", "hidden_size=9") for argument in typed]
+    outcome = run("train", "-m", *typed, f"hydra.sweep.dir={old_study}")
+    assert outcome.code == 2
+    assert "holds a sweep of other runs (model.hidden_size is 9 but was 8)" in outcome.err
 
 
 @pytest.mark.parametrize(

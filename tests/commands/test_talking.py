@@ -60,6 +60,7 @@ def test_adapting_writes_a_model_a_card_and_a_report(run: Run, export: Export) -
     assert f"- inner steps: {about.adapted_to.steps} of " in report
     assert sorted(path.name for path in Path("mine").iterdir()) == [
         "README.md",
+        "checksums.json",
         "config.json",
         "model.safetensors",
         "report.md",
@@ -167,7 +168,7 @@ def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callab
         "generation.temperature=-1.0: should be greater than 0",
         "/temperature x: should be a number, such as 0.7; 0 is greedy",
         "saved 6 turns to talk.jsonl",
-        "the conversation begins anew, without adaptation",
+        "the conversation starts again, without adaptation",
         "nothing has been said yet",
     ):
         assert said in lines, said

@@ -53,6 +53,8 @@ def test_the_run_directory_is_the_contract(run: Run) -> None:
         "model/model.safetensors",
         "model/tokenizer.json",
         "model/config.json",
+        "model/README.md",
+        "model/checksums.json",
     }
     assert "${" not in (directory / "config.yaml").read_text()
     status = json.loads((directory / "status.json").read_text())
@@ -202,7 +204,7 @@ def test_a_run_that_broke_off_at_once_begins_anew(run: Run) -> None:
         shutil.copytree(whole, broken, ignore=lambda folder, names: set(names) - kept if folder == str(whole) else [])  # noqa: B023
         resumed = run("train", f"resume={broken}")
         assert resumed.code == 0, resumed.err
-        assert "the run broke off before its first checkpoint, and begins anew" in resumed.out
+        assert "the run broke off before its first checkpoint, and starts again" in resumed.out
         assert metrics(broken) == metrics(whole)
         assert files(broken) == files(whole)
 
@@ -214,7 +216,7 @@ def test_a_run_that_broke_off_before_its_config_was_composed_is_started_anew(run
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     refused = run("train", f"resume={whole}")
     assert refused.code == 2
-    assert "start it anew" in refused.err
+    assert "start it again" in refused.err
     assert refused.err.count("\n") == 1
     assert run("train", *SMOKE, f"hydra.run.dir={whole}").code == 0
 

@@ -42,6 +42,7 @@ RUN = {
     "chat": ["run=DIR"],
     "evaluate": ["run=DIR"],
     "generate": ["run=DIR"],
+    "serve": ["run=DIR"],
     "predict": ["run=DIR", "specification=spec.txt"],
     "table": ["runs=DIR"],
 }

@@ -10,7 +10,7 @@ import pytest
 
 from metadialog.downloads.fetch import Patience
 
-IMPATIENT = Patience(connect=2, read=2, fruitless=3, attempts=20, pause=0.001)
+IMPATIENT = Patience(connect=2, read=2, without_progress=3, attempts=20, pause=0.001)
 
 
 @dataclass

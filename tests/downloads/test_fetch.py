@@ -166,7 +166,7 @@ def test_a_server_that_goes_on_failing_is_given_up(publisher: Publisher, target:
     publisher.statuses = [500] * 9
     with pytest.raises(DataError, match=r"cannot be downloaded: the server answered 500 Internal Server Error$"):
         bring(publisher, target, impatient)
-    assert len(publisher.requests) == impatient.fruitless
+    assert len(publisher.requests) == impatient.without_progress
 
 
 def test_nobody_there(target: Path, impatient: Patience) -> None:

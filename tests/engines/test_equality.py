@@ -1,4 +1,4 @@
-"""The engines against the reference and against plain autograd: one meta-gradient, whichever way it is computed."""
+"""The engines against the reference and against plain autograd: one meta-gradient, however it is computed."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -319,7 +319,7 @@ def test_very_unlikely_targets_keep_the_loss_finite(
 
 
 class OtherModel(DialogModel):
-    """A model whose derivatives nobody has written out."""
+    """A model whose derivatives are not written out."""
 
     def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         logits, state = super().forward(tokens, hidden)  # type: ignore[arg-type]

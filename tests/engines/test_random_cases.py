@@ -137,7 +137,7 @@ def test_all_engines_give_one_meta_gradient(case: Case) -> None:
     state = torch.get_rng_state()
     for engine in FAST.values():
         agree(compute(engine, case), expected)
-        assert torch.equal(torch.get_rng_state(), state)  # what is drawn next is the same, whichever engine it was
+        assert torch.equal(torch.get_rng_state(), state)  # what is drawn next is the same, with every engine
 
 
 @pytest.mark.parametrize("engine", [Learn2LearnEngine(), *FAST.values()], ids=["learn2learn", *FAST])

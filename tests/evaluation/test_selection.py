@@ -13,6 +13,7 @@ from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.episodes import Episode
+from metadialog.evaluation.protocol import Average
 from metadialog.evaluation.selection import NOTHING, Measured, Selection, read_selection, select
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
@@ -49,14 +50,19 @@ def fine_tuning(inner_lr: float = 0.4) -> Algorithm:
     return FineTuning(Tools(Learn2LearnEngine()), name="finetune", inner_lr=inner_lr, inner_steps=1)
 
 
-def test_every_point_is_the_mean_query_loss_at_that_rate(model: DialogModel, episodes: Sequence[Episode]) -> None:
-    selection = select(model, fine_tuning(), episodes, RATES, steps=3)
+@pytest.mark.parametrize("average", ["episodes", "tokens"])
+def test_every_point_is_the_mean_query_loss_at_that_rate(
+    model: DialogModel, episodes: Sequence[Episode], average: Average
+) -> None:
+    selection = select(model, fine_tuning(), episodes, RATES, steps=3, average=average)
     assert selection.episodes == 4
     found = {(p.shots, p.rate, p.inner_step): p.loss for p in selection.grid}
     model.eval()
     for shots in (1, 3):
         of_shots = [episode for episode in episodes if episode.shots == shots]
         assert len(of_shots) == 4
+        tokens = [int(episode.query.mask.sum()) for episode in of_shots]
+        weights = [1, 1, 1, 1] if average == "episodes" else tokens
         for rate in RATES:
             by_hand = fine_tuning(inner_lr=0.4 * rate)
             for step in range(4):
@@ -64,7 +70,8 @@ def test_every_point_is_the_mean_query_loss_at_that_rate(model: DialogModel, epi
                 for episode in of_shots:
                     *_, adapted = by_hand.adapt(model, episode.support, step)
                     losses.append(mean_token_loss(adapted, episode.query).item())
-                assert found[shots, rate, step] == pytest.approx(sum(losses) / 4, rel=1e-5)
+                mean = sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / sum(weights)
+                assert found[shots, rate, step] == pytest.approx(mean, rel=1e-5)
     assert {(rate, step) for shots, rate, step in found if shots == 0} == {(rate, 0) for rate in RATES}
 
 
@@ -102,7 +109,7 @@ def test_what_does_not_adapt_is_chosen_as_it_is(model: DialogModel, episodes: Se
 
 
 def test_it_is_written_and_read_back(model: DialogModel, episodes: Sequence[Episode], tmp_path: Path) -> None:
-    selection = select(model, fine_tuning(), episodes, RATES, steps=2)
+    selection = select(model, fine_tuning(), episodes, RATES, steps=2, average="tokens")
     path = tmp_path / "selection.json"
     path.write_text(selection.to_json("finetune"))
     assert read_selection(path) == selection

@@ -63,10 +63,10 @@ def test_it_trains_resumes_and_evaluates(run: Run, folder: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", two_steps)
         assert run("train", *options, "hydra.run.dir=broken").code == 130
-    resumed = run("train", *CONF, "resume=broken", TRUST)
+    resumed = run("train", "resume=broken", TRUST)
     assert resumed.code == 0, resumed.err
     pd.testing.assert_frame_equal(numbers(folder / "broken"), numbers(whole.run_directory), check_exact=True)
-    evaluated = run("evaluate", *CONF, "run=broken", TRUST)
+    evaluated = run("evaluate", "run=broken", TRUST)
     assert evaluated.code == 0, evaluated.err
     pd.testing.assert_frame_equal(numbers(evaluated.run_directory), numbers(whole.run_directory), check_exact=True)
 
@@ -165,6 +165,6 @@ def test_what_an_own_algorithm_does_wrong_costs_one_line(
         assert message in outcome.err
         assert "Traceback" not in outcome.err
     if name == "Remembering":
-        evaluated = run("evaluate", *CONF, "run=made", "trust=[own]")
+        evaluated = run("evaluate", "run=made", "trust=[own]")
         assert evaluated.code == 0, evaluated.err
         pd.testing.assert_frame_equal(numbers(evaluated.run_directory), numbers(folder / "made"), check_exact=True)

@@ -1,4 +1,4 @@
-"""Kill -9 at any moment: what is resumed ends with the numbers of a run that nobody has disturbed, bit for bit.
+"""Kill -9 at any moment: what is resumed ends with the numbers of a run that was not interrupted, bit for bit.
 
 A sweep has a module of its own, `test_kill_sweep.py`.
 """
@@ -73,13 +73,13 @@ def until_moment(dice: random.Random, directory: Path, seconds: float) -> Iterat
 
 
 def begin(start: Start, tiny: tuple[str, ...], directory: Path) -> Any:  # noqa: ANN401
-    """Do what a user does: go on with what is there, and begin anew where the run says that nothing is."""
+    """Do what a user does: go on with what is there, and start again where the run says that nothing is."""
     if directory.exists():
         process = start("train", f"resume={directory}")
         time.sleep(0.01)
         while process.is_alive() and not directory.joinpath("config.yaml").exists():
             time.sleep(0.01)
-        if process.is_alive() or "start it anew" not in process.said():
+        if process.is_alive() or "start it again" not in process.said():
             return process
         assert process.wait() == 2
     return start("train", *tiny, f"hydra.run.dir={directory}")

@@ -1,4 +1,4 @@
-"""Kill -9 at any moment of a sweep: started again, it ends with the trials and runs of one that nobody disturbed."""
+"""Kill -9 at any moment of a sweep: started again, it ends with the trials and runs of one that was not interrupted."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A cluster takes a job's place and queues it again: the run ends with the numbers of one that nobody disturbed."""
+"""A cluster takes a job's place and queues it again: the run ends with the numbers of one that was not interrupted."""
 
 import json
 import os

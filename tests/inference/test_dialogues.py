@@ -50,6 +50,16 @@ def test_the_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spoken(as_dialogues("-")) == [(("user", "你好"), ("bot", "再见"))]
 
 
+def test_other_formats_are_found_out(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    rows = ["id,topic,speaker,text", "1,t,user,hi", "1,t,bot,hello", "2,t,user,bye", "2,t,bot,see you", "2,t,user,yes"]
+    table.write_text("\n".join(rows).replace("id,", "dialogue_id,", 1), "utf-8")
+    assert spoken(as_dialogues(table)) == TWO
+    chats = tmp_path / "chats.jsonl"
+    chats.write_text('{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}\n')
+    assert spoken(as_dialogues(chats)) == [(("user", "hi"), ("assistant", "hello"))]
+
+
 def test_chinese_speakers_have_a_colon_of_their_own() -> None:
     assert spoken(parse_dialogues("甲：你好\n乙：再见\n甲：好", "x")) == [
         (("甲", "你好"), ("乙", "再见"), ("甲", "好"))

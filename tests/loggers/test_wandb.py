@@ -45,6 +45,7 @@ def open_logger(tmp_path: Path) -> Iterator[Open]:
     def make(run: str = "run", config: dict[str, object] = CONFIG, **options: object) -> WandbLogger:
         run_id = options.pop("run_id", None)
         chosen: dict[str, Any] = {
+            "title": None,
             "project": "p",
             "entity": None,
             "group": None,
@@ -241,9 +242,14 @@ def test_a_run_that_was_never_finished_does_not_swallow_the_next(
     assert (run.config["run"], len(run.history)) == ("two", 1)
 
 
-def test_a_resumed_run_continues_the_same_run(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
+def test_a_resumed_run_offline_holds_all_from_the_start(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
+    # The upload of the second takes the place of the first's: it must lose nothing.
     first = open_logger()
-    first.log(5, "meta_train", {"loss": 1.0})
+    with MetricsFile(tmp_path / "run" / "metrics.jsonl") as metrics:
+        for step in (1, 2):
+            values = {"loss": 1.0 / step, "gradient_norm": math.inf}
+            metrics.log(step, "meta_train", values)
+            first.log(step, "meta_train", values)
     first.finish("failed")
     second = open_logger(run_id=first.run_id)
     second.log(3, "meta_train", {"loss": 2.0})
@@ -251,10 +257,39 @@ def test_a_resumed_run_continues_the_same_run(tmp_path: Path, open_logger: Open,
     assert second.run_id == first.run_id
     runs = [read_wandb(path) for path in tmp_path.glob("run/wandb/offline-run-*/*.wandb")]
     assert [run.run.run_id for run in runs] == [first.run_id] * 2
-    assert sorted((row[STEP], row["meta_train/loss"]) for run in runs for row in run.history) == [
-        (3, 2.0),
-        (5, 1.0),
-    ]
+    history = max((run.history for run in runs), key=len)
+    assert [(row[STEP], row["meta_train/loss"]) for row in history] == [(1, 1.0), (2, 0.5), (3, 2.0)]
+    assert [row["_step"] for row in history] == [0, 1, 2]
+
+
+ENVIRONMENT = {
+    "WANDB_PROJECT": "theirs",
+    "WANDB_NAME": "my run",
+    "WANDB_TAGS": "x,y",
+    "WANDB_ENTITY": "us",
+    "WANDB_RUN_GROUP": "night",
+}
+
+
+def test_the_environment_names_what_the_config_leaves_open(
+    tmp_path: Path, open_logger: Open, read_wandb: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    open_logger("open", project=None).finish("finished")
+    options = {"title": "t", "project": "p", "entity": "e", "group": "g", "tags": ["a"]}
+    open_logger("said", **options).finish("finished")
+
+    expected = {"open": ("theirs", "my run", ["x", "y"], "us", "night"), "said": ("p", "t", ["a"], "e", "g")}
+    for name, names in expected.items():
+        run = read_wandb(tmp_path / name).run
+        assert (run.project, run.display_name, list(run.tags), run.entity, run.run_group) == names
+
+
+def test_without_config_and_environment_there_are_defaults(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
+    open_logger(project=None).finish("finished")
+    run = read_wandb(tmp_path / "run").run
+    assert (run.project, run.display_name, list(run.tags)) == ("metadialog", "name of run", [])
 
 
 def test_disabled_touches_nothing(tmp_path: Path, open_logger: Open) -> None:

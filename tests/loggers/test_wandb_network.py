@@ -28,7 +28,7 @@ PATIENCE = 60
 
 
 def open_logger(run_dir: Path, mode: Mode = "auto") -> WandbLogger:
-    return WandbLogger(run_dir, {}, "name", None, project="p", entity=None, group=None, tags=[], mode=mode)
+    return WandbLogger(run_dir, {}, "name", None, title=None, project="p", entity=None, group=None, tags=[], mode=mode)
 
 
 def log_and_finish(logger: WandbLogger) -> None:
@@ -150,7 +150,7 @@ from metadialog.loggers.wandb import WandbLogger
 
 wandb_session.PROBE_SECONDS = 0.5
 logger = WandbLogger(
-    Path(sys.argv[1]), {}, "name", None, project="p", entity=None, group=None, tags=[], mode=sys.argv[2]
+    Path(sys.argv[1]), {}, "name", None, title=None, project="p", entity=None, group=None, tags=[], mode=sys.argv[2]
 )
 logger.log(1, "meta_train", {"loss": 0.5})
 """

@@ -5,10 +5,13 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
+from hydra import initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from metadialog.composing.compose import add_config_dir
 from metadialog.errors import ConfigError
+from metadialog.sweeps.plan import make_plan
 from metadialog.sweeps.space import Dimension, dimension, search_space
 
 SPACES = sorted((Path(__file__).parents[2] / "conf" / "sweep" / "space").glob("*.yaml"))
@@ -59,8 +62,21 @@ def test_a_sweep_that_varies_nothing_is_refused() -> None:
         search_space({"seed": "choice(0,1)"}, read("seed=1"))
 
 
-def test_every_algorithm_has_a_search_space() -> None:
-    assert {path.stem for path in SPACES} >= ALGORITHMS
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_every_algorithm_has_a_search_space(algorithm: str) -> None:
+    with initialize_config_module("metadialog.conf", version_base="1.3"):
+        assert make_plan(None, algorithm, []).dimensions
+
+
+def test_an_algorithm_without_one_has_that_of_the_one_that_its_yaml_extends(tmp_path: Path) -> None:
+    (tmp_path / "algorithm").mkdir()
+    (tmp_path / "algorithm" / "mine.yaml").write_text("defaults: [anil, _self_]\n_target_: my.Class\n")
+    (tmp_path / "algorithm" / "other.yaml").write_text("_target_: my.Class\n")
+    with initialize_config_module("metadialog.conf", version_base="1.3"):
+        add_config_dir(str(tmp_path))
+        assert make_plan(None, "mine", []).dimensions == make_plan(None, "anil", []).dimensions
+        with pytest.raises(ConfigError, match="there is no search space of algorithm=other"):
+            make_plan(None, "other", [])
 
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)

@@ -37,7 +37,8 @@ def make(tmp_path: Path) -> Make:
             "seed": 0,
             "retry": False,
         }
-        return Study(Sweep(**(settings | options)), space, SweepDirectory(tmp_path / "sweep"))
+        runs = options.pop("runs", {"model.hidden_size": "64"})
+        return Study(Sweep(**(settings | options)), space, SweepDirectory(tmp_path / "sweep"), runs)
 
     (tmp_path / "sweep").mkdir()
     return study
@@ -105,6 +106,12 @@ def test_a_study_of_something_else_is_refused(make: Make) -> None:
     make()
     with pytest.raises(RunError, match=r"sweep\.name=s: this study exists already, and varies other things \(b\)"):
         make(space=SPACE[:1])
+
+
+def test_a_study_of_the_same_space_with_another_config_is_refused(make: Make) -> None:
+    make()
+    with pytest.raises(RunError, match=r"s: this study exists .*\(model.hidden_size is 32 but was 64\)"):
+        make(runs={"model.hidden_size": "32"})
 
 
 def test_a_run_hears_that_it_is_worse_than_the_median(make: Make, tmp_path: Path) -> None:

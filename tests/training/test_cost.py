@@ -121,11 +121,11 @@ def test_annealing_is_accounted_for() -> None:
 
 def test_what_was_counted_is_the_measure_of_what_was_not() -> None:
     cost = Cost()
-    cost.add_flops(10.0, 10.0, 15, anew=True)
-    cost.add_flops(20.0, 20.0, None, anew=False)
+    cost.add_flops(10.0, 10.0, 15, restart=True)
+    cost.add_flops(20.0, 20.0, None, restart=False)
     assert cost.flops == 15 + 30
-    cost.add_flops(8.0, 4.0, 2, anew=True)  # another phase, of which this process has computed a half
-    cost.add_flops(8.0, 4.0, None, anew=False)
+    cost.add_flops(8.0, 4.0, 2, restart=True)  # another phase, of which this process has computed a half
+    cost.add_flops(8.0, 4.0, None, restart=False)
     assert cost.flops == 15 + 30 + 4 + 4
 
 

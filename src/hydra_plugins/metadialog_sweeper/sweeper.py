@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.metadialog_sweeper.launching import composed, keep_submitit_files_together, launch
 from metadialog.config import build
 from metadialog.errors import ConfigError, RunError
 from metadialog.overrides import quote
 from metadialog.sweeps import launchers
 from metadialog.sweeps.directory import SweepDirectory
+from metadialog.sweeps.identity import identify
 from metadialog.sweeps.plan import make_plan
 from metadialog.sweeps.search import Search, best_record, summary
 from metadialog.sweeps.settings import Sweep
@@ -37,8 +40,13 @@ _log = logging.getLogger(__name__)
 
 
 def register() -> None:
-    """Make the sweeper known to Hydra, which does not find plugins in editable installs."""
+    """Make the sweepers known to Hydra, which does not find plugins in editable installs."""
     Plugins.instance().register(MetadialogSweeper)
+    # When Hydra looks for plugins, it makes another class of the one that this inherits from.
+    from hydra_plugins.metadialog_sweeper.basic import ReportingBasicSweeper, replace_basic_sweeper
+
+    Plugins.instance().register(ReportingBasicSweeper)
+    replace_basic_sweeper()
 
 
 class MetadialogSweeper(Sweeper):
@@ -53,6 +61,7 @@ class MetadialogSweeper(Sweeper):
         """Take what Hydra supplies."""
         self.hydra_context = hydra_context
         self.config = config
+        keep_submitit_files_together(config)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -84,13 +93,20 @@ class MetadialogSweeper(Sweeper):
         jobs = settings.jobs or launchers.default_jobs(choice)
         directory = SweepDirectory(Path(str(config.hydra.sweep.dir)).absolute())
         threads = _threads(config, choice, jobs)
-        extra = [f"hydra.sweep.dir={quote(str(directory.path))}", *_group(config, settings.name)]
-        extra += [] if threads is None else [f"threads={threads}"]
+
+        def extra(number: int) -> list[str]:
+            said = [] if threads is None else [f"threads={threads}"]
+            return [f"hydra.sweep.dir={quote(str(directory.path))}", *_names(config, settings.name, number), *said]
+
+        def compose(lines: list[str]) -> dict[str, Any]:
+            return composed(context, config, lines)
+
         _log.info(
-            "sweep %s: %d runs at a time, %s of %d cores each, in %s",
+            "sweep %s: at most %d at a time, %s of %d cores each, in %s",
             *(settings.name, jobs, config.threads if threads is None else threads, cores(), directory.path),
         )
-        search = Search(settings, plan.dimensions, plan.fixed, directory, jobs, extra, launcher.launch)
+        identity = identify(plan, compose)
+        search = Search(settings, plan, identity, directory, jobs, extra, partial(launch, launcher))
         records = search.run(
             {
                 "arguments": arguments,
@@ -101,9 +117,11 @@ class MetadialogSweeper(Sweeper):
         )
         best = best_record(records)
         _log.info("%s; in %s", summary(records), directory.path)
+        failed = [f"#{record.number}: {record.reason}" for record in records if record.state == "failed"]
         if best is None:
-            reason = next((f": {r.reason}" for r in records if r.reason), "")
-            raise RunError(f"{directory.path}: no trial has finished{reason}")
+            raise RunError("\n".join([f"{directory.path}: no trial has finished", *failed]))
+        for line in failed:
+            _log.warning("failed: %s", line)
         return best.value
 
 
@@ -114,10 +132,13 @@ def _threads(config: DictConfig, choice: str, jobs: int) -> int | None:
     return launchers.threads(choice, _plain(config.hydra.launcher), jobs)
 
 
-def _group(config: DictConfig, name: str) -> list[str]:
-    """Return the override that shows a sweep's runs together in Weights & Biases."""
+def _names(config: DictConfig, sweep: str, number: int) -> list[str]:
+    """Return the overrides that show a sweep's runs in Weights & Biases together, each by a name of its own."""
     logger = _plain(config.logger)
-    return [f"logger.group={quote(name[:128])}"] if logger.get("group", "") is None else []
+    group = os.environ.get("WANDB_RUN_GROUP") or sweep
+    title = f"{(os.environ.get('WANDB_NAME') or sweep)[:100]}-{number}"
+    found = {"group": group[:128], "title": title}
+    return [f"logger.{key}={quote(value)}" for key, value in found.items() if logger.get(key, "") is None]
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:

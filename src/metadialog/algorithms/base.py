@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from metadialog.engines.auto import AutoEngine
 from metadialog.engines.base import Engine, InnerLoop
+from metadialog.engines.functional.adaptation import SideBySide, adapt_together, side_by_side
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
@@ -166,6 +167,20 @@ class Algorithm(Options, ABC):
             scale: what the inner learning rates are multiplied by.
         """
 
+    def adapt_together(
+        self,
+        model: nn.Module,  # noqa: ARG002
+        supports: Sequence[Batch | None],  # noqa: ARG002
+        steps: int,  # noqa: ARG002
+        scale: float = 1.0,  # noqa: ARG002
+    ) -> Iterator[SideBySide] | None:
+        """Yield what `adapt` does for several support sets in one pass; None if that cannot be done.
+
+        Raises:
+            RuntimeError: while it is iterated: an operation of the model cannot be done for several tasks at once.
+        """
+        return None
+
 
 def some(names: frozenset[str], options: str) -> frozenset[str]:
     """Return the names of what is adapted.
@@ -214,6 +229,17 @@ class GradientAlgorithm(Algorithm):
         else:
             inner = self.inner_loop(model, steps, scale)
             yield from self.tools.engine.adapt(model, self.tools.objectives.inner, support, inner)
+
+    def adapt_together(
+        self, model: nn.Module, supports: Sequence[Batch | None], steps: int, scale: float = 1.0
+    ) -> Iterator[SideBySide] | None:
+        """Yield what `adapt` does for several support sets in one pass; see `Algorithm.adapt_together`."""
+        known = [support for support in supports if support is not None]
+        if type(self).adapt is not GradientAlgorithm.adapt or (known and len(known) < len(supports)):
+            return None
+        if not known:
+            return iter([side_by_side(model, len(supports))])
+        return adapt_together(model, self.tools.objectives.inner, known, self.inner_loop(model, steps, scale))
 
 
 def assign_gradients(model: nn.Module, gradients: Sequence[Tensor]) -> None:

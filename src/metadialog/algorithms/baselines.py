@@ -1,13 +1,14 @@
 """What meta-learning has to beat: joint training with and without fine-tuning, and no training at all."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Len
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep, Passes
+from metadialog.engines.functional.adaptation import SideBySide, side_by_side
 from metadialog.episodes import Batch, Episode, merge
 from metadialog.models.parts import select
 from metadialog.options import FROM_YAML
@@ -17,15 +18,21 @@ from metadialog.randomness import TaskSeeds, drops
 class JointTraining(Algorithm):
     """Joint training over all meta-train topics; subclasses say what comes after it.
 
-    The outer loop sees the very episodes that a meta-learner sees, support and query sets together as one batch,
-    and minimises their mean token loss: ordinary training on the same dialogues, in the same order.
+    The outer loop sees the very episodes that a meta-learner sees, support and query sets together, and minimises
+    their mean token loss: ordinary training on the same dialogues, in the same order.
+
+    Args:
+        average: of the loss of a meta-batch: over all `tokens`, so that a task counts by its length, as usual in joint
+            training; or over `tasks`, each the mean over its own tokens, as MAML has it.
     """
+
+    average: Literal["tokens", "tasks"] = "tokens"
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
-        # Each task has its own random numbers, whoever else is in the meta-batch; without any, one pass is faster.
-        draws = drops(model) or self.tools.objectives.draws
-        parts = [[episode] for episode in episodes] if draws else [episodes]
+        # Each task has random numbers of its own, whatever else is in the meta-batch; without any, one pass is faster.
+        by_task = drops(model) or self.tools.objectives.draws or self.average == "tasks"
+        parts = [[episode] for episode in episodes] if by_task else [episodes]
         batches = [merge([batch for episode in part for batch in _sets(episode)]) for part in parts]
         tokens = sum(int(batch.mask.sum()) for batch in batches)
         seeds = TaskSeeds()
@@ -34,12 +41,13 @@ class JointTraining(Algorithm):
         # Off for all algorithms of a comparison, as the meta-learners have to do without cuDNN.
         with torch.backends.cudnn.flags(enabled=False):
             for part, batch in zip(parts, batches, strict=True):
-                # Objectives are means over the counted tokens: so their sums over tasks are those of one batch.
+                # Objectives are means over the counted tokens: weighted by these, they add up to that of one batch.
+                weight = 1 / len(parts) if self.average == "tasks" else int(batch.mask.sum()) / tokens
                 with seeds.of(part[0].index):
-                    loss = self.tools.objectives.outer(model, batch) * (int(batch.mask.sum()) / tokens)
+                    loss = self.tools.objectives.outer(model, batch) * weight
                 loss.backward()  # type: ignore[no-untyped-call]
                 value += loss.item()
-        return OuterStep(value, value, value, size=tokens)
+        return OuterStep(value, value, value, size=None if self.average == "tasks" else tokens)
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
         """Return what an outer step goes over: everything, once."""
@@ -61,14 +69,24 @@ class FineTuning(JointTraining, GradientAlgorithm):
     inner_steps: Annotated[int, Ge(0)] = FROM_YAML
 
 
-class Scratch(FineTuning):
-    """Fine-tuning of a random initialisation, without an outer loop: what the support set alone can teach."""
+class Scratch(GradientAlgorithm):
+    """Fine-tuning of a random initialisation, without an outer loop: what the support set alone can teach.
+
+    Args:
+        inner_lr: learning rate of fine-tuning.
+        inner_steps: steps of fine-tuning.
+    """
 
     trains = False
+    inner_steps: Annotated[int, Ge(0)] = FROM_YAML
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Refuse: nothing is learned before the topic is met."""
         raise NotImplementedError("scratch has no outer loop")
+
+    def passes(self, step: int) -> Passes:  # noqa: ARG002
+        """Return what an outer step goes over: nothing."""
+        return Passes(0, 0, 0)
 
 
 class ZeroShot(JointTraining):
@@ -83,6 +101,16 @@ class ZeroShot(JointTraining):
     ) -> Iterator[nn.Module]:
         """Yield the model as it is, once, whatever the support set."""
         yield model
+
+    def adapt_together(
+        self,
+        model: nn.Module,
+        supports: Sequence[Batch | None],
+        steps: int,  # noqa: ARG002
+        scale: float = 1.0,  # noqa: ARG002
+    ) -> Iterator[SideBySide] | None:
+        """Yield the model as it is for each support set, once."""
+        return iter([side_by_side(model, len(supports))])
 
 
 class HeadFineTuning(FineTuning):

@@ -38,7 +38,7 @@ class MetaCurvature(MAML):
                 f"algorithm={self.name}: learn2learn's GBML takes plain steps on all parameters; leave inner=sgd as "
                 "it is"
             )
-        if self.tools.engine.name not in ("auto", "learn2learn"):
+        if not getattr(self.tools.engine, "takes_any_loop", False):
             raise ConfigError(
                 f"engine={self.tools.engine.name}: algorithm={self.name} is learn2learn's GBML; choose engine=auto or "
                 "engine=learn2learn"

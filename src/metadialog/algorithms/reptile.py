@@ -21,7 +21,7 @@ class Reptile(GradientAlgorithm):
     The outer gradient is `mean_i (theta - theta_i')`, where `theta_i'` is the result of inner steps on a task's
     dialogues; the outer optimizer makes a step of it. As in the paper, each inner step of the outer loop has a
     minibatch of its own: only then does the expected gradient reward directions that agree between minibatches
-    (section 5.1). They are taken in turn from a random order of the task's exchanges, which is drawn anew when fewer
+    (section 5.1). They are taken in turn from a random order of the task's exchanges, which is drawn again when fewer
     are left than one takes.
 
     Departures: on held-out topics every inner step has the whole support set, as with every other algorithm; the inner

@@ -6,6 +6,7 @@ from torch import nn
 
 from metadialog.algorithms.base import Algorithm, OuterStep, Passes
 from metadialog.algorithms.baselines import ZeroShot
+from metadialog.engines.functional.adaptation import SideBySide
 from metadialog.episodes import Batch, Episode
 
 
@@ -61,3 +62,9 @@ class WarmStarted(Algorithm):
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
         """Adapt as the algorithm does."""
         return self.algorithm.adapt(model, support, steps, scale)
+
+    def adapt_together(
+        self, model: nn.Module, supports: Sequence[Batch | None], steps: int, scale: float = 1.0
+    ) -> Iterator[SideBySide] | None:
+        """Adapt as the algorithm does."""
+        return self.algorithm.adapt_together(model, supports, steps, scale)

@@ -63,7 +63,7 @@ def work(pipe: Connection, name: Name, threads: int | None, device_name: str) ->
     try:
         _serve(pipe, name, threads, torch.device(device_name))
     except (RuntimeError, OSError, ImportError) as error:  # of torch, the system, or a peer's library
-        with suppress(EOFError, OSError):  # until nobody asks any more
+        with suppress(EOFError, OSError):  # until the other end is closed
             pipe.send(_failed(error))
             while True:
                 pipe.recv()

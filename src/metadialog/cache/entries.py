@@ -46,7 +46,7 @@ def entry(folder: Path, build: Build) -> Path:
         damage = find_damage(folder)
         if damage is None:
             return folder
-        _log.warning("%s is damaged (%s), and is built anew", folder, damage)
+        _log.warning("%s is damaged (%s), and is built again", folder, damage)
         _remove(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _remove(folder: Path) -> None:
     aside = folder.with_name(f"{folder.name}.{uuid4().hex}{_UNFINISHED}")
     try:
         folder.rename(aside)
-    except OSError:  # another process was faster, or nobody may: building will tell
+    except OSError:  # another process was faster, or it is not allowed: building will tell
         return
     shutil.rmtree(aside, ignore_errors=True)
 

@@ -105,7 +105,7 @@ def run_composed(config: DictConfig) -> Any:  # noqa: ANN401 - each command retu
     """Run the job that Hydra has just set up: the task function of the application.
 
     In a single run a user's mistake ends the process here, as Hydra would add lines of its own to it. In a sweep
-    it goes up to Hydra, which goes on with the other jobs. Where nobody reads the output any more, neither goes on.
+    it goes up to Hydra, which goes on with the other jobs. Where the output is closed, neither goes on.
     """
     composed, directory = running_job(config)
     job = Job(composed, directory, multirun=composed.config.hydra.mode != RunMode.RUN)

@@ -18,6 +18,7 @@ COMMANDS = {
     "adapt": "adapt a trained model to dialogues of your own, and keep what comes of it",
     "chat": "talk to a trained or an adapted model in the terminal",
     "generate": "reply to contexts with a trained or an adapted model, JSON Lines in and out",
+    "serve": "serve trained and adapted models over HTTP, with a page to talk to them",
     "predict": "answer a test specification of DSTC8's fast adaptation task with a finished run",
     "data": "check a data set, and describe its topics, their split, and what was dropped",
     "bench": "measure what the meta-gradient costs, by engine, beside other libraries",

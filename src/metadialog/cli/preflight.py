@@ -6,15 +6,18 @@ the directories that it names: a wrong name or value is found while nothing has 
 
 from metadialog.cli.command_line import CommandLine
 from metadialog.cli.output_directories import check_output
-from metadialog.cli.sweep_options import check_launchers, check_storage, plan_sweep
+from metadialog.cli.sweep_options import check_launchers, check_storage, name_sweep, plan_sweep
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.composing.multirun import jobs_to_check
 from metadialog.experiment.check import computes
 from metadialog.experiment.compose import check_composed
 
 
-def preflight(command: str, line: CommandLine) -> None:
+def preflight(command: str, line: CommandLine) -> CommandLine:
     """Compose and check what Hydra is about to run, and run nothing.
+
+    Returns:
+        The command line; that of a sweep with the sweep's name.
 
     Raises:
         ConfigError: with one line for each mistake.
@@ -23,7 +26,7 @@ def preflight(command: str, line: CommandLine) -> None:
     """
     options, overrides = line.options, list(line.overrides)
     if options.help or options.hydra_help or options.shell_completion or options.info:
-        return
+        return line
     config_name = options.config_name or command
     with initialised(command, options.config_dir):
         check_launchers(overrides)
@@ -34,7 +37,10 @@ def preflight(command: str, line: CommandLine) -> None:
             config = composed.resolve()
             if not options.cfg:
                 check_composed(composed, multirun=options.multirun)
+        if plan:
+            overrides = name_sweep(config_name, overrides, plan)
         if not options.cfg and computes(config) and "output" not in config:
             check_output(config_name, overrides, multirun=options.multirun)
         if plan:
             check_storage(config_name, overrides)
+    return line.with_overrides(overrides)

@@ -2,34 +2,50 @@
 
 import hashlib
 
-from metadialog.composing.compose import compose_job, parse
+from metadialog.composing.compose import Composed, compose_job, parse
+from metadialog.composing.multirun import sweep_template
 from metadialog.config import check, plain
 from metadialog.errors import ConfigError
-from metadialog.hydra_internals import HydraException, Override, OverridesParser, get_args_parser
+from metadialog.hydra_internals import HydraException, Override, OverridesParser
+from metadialog.sweeps.directory import SweepDirectory
+from metadialog.sweeps.identity import identify
 from metadialog.sweeps.launchers import check_launcher
 from metadialog.sweeps.plan import GROUP, Plan, is_free, make_plan
 from metadialog.sweeps.storage import open_storage
 
 _DIGITS = 8
+_NAME = f"{GROUP}.name"
 
 
-def name_sweep(arguments: list[str]) -> list[str]:
-    """Return the arguments with a name of the sweep that they ask for, if they ask for one and give it none.
+def name_sweep(config_name: str, overrides: list[str], plan: Plan) -> list[str]:
+    """Return the overrides with a name of the sweep that they ask for, unless they give it one.
 
-    The same sweep gets the same name, and so the same directory: what is started twice is not done twice.
+    The same sweep gets the same name, and so the same directory: what is started twice is not done twice. It is the
+    same if its runs have the same configs, whatever was typed for them. Needs an initialised Hydra.
+
+    Args:
+        config_name: of the primary config.
+        overrides: what the user typed.
+        plan: what the sweep does.
     """
-    given = readable(arguments)
-    chosen = _chosen(given)
-    if (
-        chosen is None
-        or chosen.is_sweep_override()
-        or any(override.key_or_group == f"{GROUP}.name" for override in given)
-    ):
-        return arguments
+    given = parse(overrides, config_name)
+    if any(override.key_or_group == _NAME for override in given):
+        return overrides
+    fixed = [override.input_line or "" for override in given if not override.is_sweep_override()]
+    choice = next(str(override.value()) for override in given if override.key_or_group == GROUP)
     lines = sorted(override.input_line or "" for override in given if not is_free(override))
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_DIGITS]
-    first = arguments.index(get_args_parser().parse_args(arguments).overrides[0])
-    return [*arguments[:first], f"{GROUP}.name={chosen.value()}-{digest}", *arguments[first:]]
+    identity = identify(plan, lambda job: Composed(compose_job(config_name, job, with_hydra=True)).resolve())
+    name = f"{choice}-{identity.digest(plain(compose_job(config_name, fixed)[GROUP]))[:_DIGITS]}"
+    for one in (name, f"{choice}-{_hashed(lines)}"):  # the second is what version 0.1.0 called it
+        sweep, _ = sweep_template(config_name, [*fixed, f"{_NAME}={one}"])
+        directory = SweepDirectory(sweep)
+        if directory.exists():
+            return [*overrides, f"{_NAME}={directory.read().get('name', name)}"]
+    return [*overrides, f"{_NAME}={name}"]
+
+
+def _hashed(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_DIGITS]
 
 
 def readable(arguments: list[str]) -> list[Override]:

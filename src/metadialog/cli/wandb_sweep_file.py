@@ -1,5 +1,6 @@
 """`metadialog sweep-config`: a sweep file of Weights & Biases, whose program is `metadialog train`."""
 
+import os
 import sys
 from typing import Any
 
@@ -13,6 +14,7 @@ from metadialog.cli.user_errors import guarded
 from metadialog.composing.compose import compose_job, initialised
 from metadialog.config import plain
 from metadialog.errors import ConfigError
+from metadialog.loggers.wandb_session import DEFAULT_PROJECT
 from metadialog.sweeps.plan import GROUP, Plan
 
 METRIC = "meta_validation/loss_after"
@@ -83,7 +85,7 @@ def sweep_file(plan: Plan, config: dict[str, Any], folder: list[str]) -> dict[st
     return {
         "program": "metadialog",
         "command": ["${env}", "metadialog", "train", *folder, *plan.fixed, "${args_no_hyphens}"],
-        "project": logger["project"],
+        "project": logger["project"] or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
         **({} if logger["entity"] is None else {"entity": logger["entity"]}),
         **({} if sweep["name"] is None else {"name": sweep["name"]}),
         "method": _METHODS[sweep["sampler"]],

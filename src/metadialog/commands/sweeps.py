@@ -7,15 +7,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from metadialog.cli.user_errors import guarded
 from metadialog.console import make_console
 from metadialog.errors import RunError
-from metadialog.sweeps.directory import Record
-from metadialog.sweeps.outcomes import Outcome
+from metadialog.sweeps.listing import COLUMNS, ORDERS, rows
 from metadialog.sweeps.search import best_record, summary
-from metadialog.sweeps.tree import read_records, read_start, replaced
+from metadialog.sweeps.tree import config_dir, read_records, read_start, replaced
+
+_MOST_WIDE = 48  # of a column, in characters
 
 
 def run(arguments: list[str]) -> int:
@@ -31,7 +34,7 @@ def run(arguments: list[str]) -> int:
     flags = [override for override in overrides if override.startswith("-") or options.what != "resume"]
     if flags:
         _parser().error(f"`{options.what}` does not take {flags[0]}")
-    return guarded("sweeps", lambda: _WHAT[options.what](Path(options.directory).expanduser(), overrides))
+    return guarded("sweeps", lambda: _WHAT[options.what](Path(options.directory).expanduser(), options, overrides))
 
 
 def complete(line: str) -> list[str]:
@@ -45,24 +48,34 @@ def _parser() -> argparse.ArgumentParser:
     for name, meaning in _MEANINGS.items():
         one = what.add_parser(name, help=meaning, description=meaning)
         one.add_argument("directory", metavar="DIR", help="directory of the sweep: the one that its runs lie in")
+        if name == "list":
+            one.add_argument("--sort", choices=ORDERS, default="run", help="what to sort by (%(default)s)")
+            one.add_argument("--reverse", action="store_true", help="the greatest first")
     return parser
 
 
-def _list(directory: Path, _: Sequence[str]) -> int:
-    """Print a line for each run."""
+def _list(directory: Path, options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Print a line for each run: a table in a terminal, columns between tabs anywhere else."""
     records = read_records(directory)
-    table = Table("run", "state", "validation loss", "varied", "reason")
-    for record, varied in zip(records, _varied(records), strict=True):
-        value = "" if record.value is None else f"{record.value:.4f}"
-        state = record.state if Outcome(record.state).is_final else _UNFINISHED[record.state]
-        table.add_row(record.directory, state, value, "\n".join(varied), record.reason or "")
+    lines = rows(records, options.sort, reverse=options.reverse)
     console = make_console()
-    console.print(table, markup=False)
+    if console.is_terminal:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+        for column, cells in zip(COLUMNS, zip(COLUMNS, *lines, strict=True), strict=True):
+            # A reason is what is cut: the rest tells runs apart.
+            width = None if column == "reason" else min(max(map(len, cells)), _MOST_WIDE)
+            ratio = 1 if column == "reason" else None
+            table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=width, max_width=width, ratio=ratio)
+        for line in lines:
+            table.add_row(*map(Text, line))
+        console.print(table)
+    else:
+        print("\n".join("\t".join(line) for line in (COLUMNS, *lines)))  # noqa: T201
     console.print(summary(records), highlight=False, markup=False)
     return 0
 
 
-def _best(directory: Path, _: Sequence[str]) -> int:
+def _best(directory: Path, _: argparse.Namespace, __: Sequence[str]) -> int:
     """Print the best run's overrides, and nothing else on stdout, to be pasted behind `metadialog train`."""
     records = read_records(directory)
     best = best_record(records)
@@ -70,11 +83,11 @@ def _best(directory: Path, _: Sequence[str]) -> int:
         raise RunError(f"{directory}: no run has finished; {summary(records)}")
     where = directory / best.directory
     print(f"best validation loss {best.value:.4f}, of run {where}:", file=sys.stderr)  # noqa: T201
-    print(shlex.join(best.overrides))  # noqa: T201
+    print(shlex.join([*config_dir(directory), *best.overrides]))  # noqa: T201
     return 0
 
 
-def _resume(directory: Path, overrides: Sequence[str]) -> int:
+def _resume(directory: Path, _: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Start the sweep once more, where and as it was started; what is done is not done again."""
     from metadialog.cli.application import run as run_application
 
@@ -86,16 +99,13 @@ def _resume(directory: Path, overrides: Sequence[str]) -> int:
     return run_application("train", ["-m", *replaced(start.arguments, list(overrides))])
 
 
-_UNFINISHED = {"interrupted": "interrupted", "running": "running, or killed", "missing": "not begun"}
-_WHAT: dict[str, Callable[[Path, Sequence[str]], int]] = {"list": _list, "best": _best, "resume": _resume}
+_WHAT: dict[str, Callable[[Path, argparse.Namespace, Sequence[str]], int]] = {
+    "list": _list,
+    "best": _best,
+    "resume": _resume,
+}
 _MEANINGS = {
     "list": "what ran, with which values, what came of it, and what failed and why",
     "best": "the best finished run's overrides, to paste behind `metadialog train`",
     "resume": "run what is missing, and nothing twice; overrides may follow, such as sweep.trials=40",
 }
-
-
-def _varied(records: Sequence[Record]) -> list[list[str]]:
-    """Return the overrides that not all runs have in common."""
-    common = set.intersection(*({*record.overrides} for record in records)) if len(records) > 1 else set()
-    return [[override for override in record.overrides if override not in common] for record in records]

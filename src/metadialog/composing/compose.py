@@ -22,6 +22,7 @@ from metadialog.hydra_internals import (
     Override,
     OverridesParser,
     RunMode,
+    SearchPathQuery,
     compose,
     initialize_config_module,
 )
@@ -40,7 +41,7 @@ def initialised(command: str, config_dir: str | None = None) -> Iterator[None]:
 
     Args:
         command: what is composed for.
-        config_dir: a folder of further configs, which come before ours.
+        config_dir: a folder of further configs, which come after ours.
 
     Raises:
         ConfigError: there is no such folder.
@@ -58,7 +59,7 @@ def initialised(command: str, config_dir: str | None = None) -> Iterator[None]:
 
 
 def add_config_dir(folder: str) -> None:
-    """Let an initialised Hydra find configs in a folder too, before its own.
+    """Let an initialised Hydra find configs in a folder too, after its own.
 
     Raises:
         ConfigError: there is no such folder.
@@ -67,7 +68,9 @@ def add_config_dir(folder: str) -> None:
         raise ConfigError(f"--config-dir {folder}: there is no such directory")
     loader = cast("ConfigLoaderImpl", GlobalHydra.instance().config_loader())
     search_path = loader.get_search_path()
-    search_path.prepend(provider="command-line", path=f"file://{Path(folder).resolve()}")
+    # As Hydra's application does it: our own configs come first, where both have one of the same name.
+    path, anchor = f"file://{Path(folder).resolve()}", SearchPathQuery(provider="schema")
+    search_path.prepend(provider="command-line", path=path, anchor=anchor)
     loader.repository.initialize_sources(search_path)  # it looked for them once, before this one was named
 
 

@@ -14,7 +14,7 @@ ROLES = frozenset(
         *("human", "gpt", "wizard", "apprentice", "speaker", "listener", "unknown", "a", "b"),
     )
 )
-"""What speakers are called that are nobody's name."""
+"""Names of speakers that are not the name of a person."""
 
 _MAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 # Digits in groups, with a country code or not; a separator may be followed by an opening bracket.

@@ -7,7 +7,7 @@ candidates) or `train_both_original.txt` and so on (with the persona of the othe
     2 your persona: i like to go hunting.
     3 hi , how are you today ?<TAB>i am spending time with my 4 sisters , what are you up to<TAB><TAB>one|two|...
 
-(`partner's persona: ...` is passed over.) The numbers begin anew with each dialogue. A line holds what the other one
+(`partner's persona: ...` is passed over.) The numbers start again with each dialogue. A line holds what the other one
 says, the reply of the one with the persona, nothing or a reward, and candidates of the reply.
 """
 

@@ -29,14 +29,14 @@ class Patience:
     Attributes:
         connect: seconds to reach it.
         read: seconds between two pieces of an answer.
-        fruitless: attempts in a row that bring nothing before it is given up.
+        without_progress: attempts in a row that receive nothing before it is given up.
         attempts: attempts in all.
-        pause: seconds before the second fruitless attempt; doubled before each further one.
+        pause: seconds before the second such attempt; doubled before each further one.
     """
 
     connect: float = 10.0
     read: float = 30.0
-    fruitless: int = 5
+    without_progress: int = 5
     attempts: int = 100
     pause: float = 1.0
 
@@ -48,8 +48,8 @@ class _InterruptedError(Exception):
 def fetch(file: RemoteFile, target: Path, report: Report, patience: Patience | None = None) -> str:
     """Bring a file here; what an earlier attempt, or an earlier process, brought is not brought again.
 
-    A server that says that its file has changed since (RFC 9110, If-Range) sends it anew. Proxies are taken
-    from the environment. Until it is whole and its checksum is right, the file lies at `target` with `.part`
+    A server that says that its file has changed since (RFC 9110, If-Range) sends it again from the start. Proxies are
+    taken from the environment. Until it is whole and its checksum is right, the file lies at `target` with `.part`
     added.
 
     Args:
@@ -116,7 +116,7 @@ class _Part:
         return self.total is not None and self.offset == self.total
 
     def begin(self, response: requests.Response) -> None:
-        """Start anew with an answer that holds the whole file."""
+        """Start again with an answer that holds the whole file."""
         self.discard()
         self.validator = _validator(response)
         length = response.headers.get("Content-Length", "")
@@ -155,7 +155,7 @@ def _validator(response: requests.Response) -> str | None:
 
 def _transfer(file: RemoteFile, part: _Part, report: Report, patience: Patience) -> bool:
     """Bring the rest of a file; return whether any of it was resumed."""
-    fruitless = 0
+    without_progress = 0
     for attempt in range(patience.attempts):
         if part.is_whole:
             return attempt > 0
@@ -163,13 +163,13 @@ def _transfer(file: RemoteFile, part: _Part, report: Report, patience: Patience)
         try:
             _attempt(file, part, report, patience)
         except (requests.RequestException, _InterruptedError) as error:
-            fruitless = 0 if part.offset > before else fruitless + 1
+            without_progress = 0 if part.offset > before else without_progress + 1
             problem = _plain(error)
         else:
             return attempt > 0
-        if fruitless >= patience.fruitless:
+        if without_progress >= patience.without_progress:
             break
-        time.sleep(patience.pause * 2**fruitless / 2 if fruitless else 0)
+        time.sleep(patience.pause * 2**without_progress / 2 if without_progress else 0)
     here = f"; the {part.offset:,} bytes that came are kept: run it again to go on" if part.offset else ""
     raise DataError(f"{file.url}: cannot be downloaded: {problem}{here}")
 

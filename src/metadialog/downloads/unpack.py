@@ -1,4 +1,4 @@
-"""Archives that nobody vouches for, unpacked so that they can do no harm."""
+"""Unpacks archives from untrusted sources safely."""
 
 import gzip
 import stat
@@ -46,7 +46,7 @@ def unpack(archive: Path, file: RemoteFile, target: Path) -> None:
     Args:
         archive: the archive.
         file: its kind, and which of its members go where.
-        target: an existing folder that nobody else writes to.
+        target: an existing folder that no other process writes to.
 
     Raises:
         DataError: the archive is broken or refused; the message names it and the member. What has been

@@ -42,6 +42,7 @@ class AutoEngine:
     """
 
     name = "auto"
+    takes_any_loop = True
 
     @with_defaults
     def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:

@@ -90,7 +90,14 @@ class MetaGradient:
 
 
 class Engine(Protocol):
-    """How the meta-gradient is computed; all engines give the same one."""
+    """How the meta-gradient is computed; all engines give the same one.
+
+    An engine that leaves the inner loop to algorithms that compute their own, as those of learn2learn do, has an
+    attribute `takes_any_loop = True`.
+
+    Attributes:
+        name: the name in configs and records.
+    """
 
     name: str
 

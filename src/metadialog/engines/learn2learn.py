@@ -26,6 +26,7 @@ class Learn2LearnEngine:
     """
 
     name = "learn2learn"
+    takes_any_loop = True
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
         """Take every inner loop; see `Engine.check`."""

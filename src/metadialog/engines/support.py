@@ -30,7 +30,7 @@ def support_gradients(
         objective: the loss, where the inner loop has none of its own.
         support: the support set.
         inner: the inner loop.
-        create_graph: whether the gradients shall be differentiated in their turn.
+        create_graph: whether the gradients are to be differentiated themselves.
     """
     loss_of = inner.support_objective or objective
     totals: dict[str, Tensor] = {}

@@ -15,7 +15,7 @@ from metadialog.models.rnn import DialogModel
 LARGEST_TENSOR = 24 * 2**20
 """Bytes of a weight of all tasks that are run at once on the CPU.
 
-The C library maps what is larger than 32 MiB afresh each time, and writing to fresh memory takes longer than what is
+The C library maps what is larger than 32 MiB again each time, and writing to fresh memory takes longer than what is
 saved by one more task in a matrix product.
 """
 
@@ -23,8 +23,8 @@ saved by one more task in a matrix product.
 class VectorizedEngine:
     """The exact meta-gradient of all tasks at once, with each task's weights in a stack.
 
-    Every inner step's activations are kept for the way back: the fastest, and the hungriest. Of a large model, as many
-    tasks are run at once as the memory is fast for.
+    The activations of every inner step are kept for the backward pass: the fastest way, at the price of memory. Of a
+    large model, as many tasks are run at once as the memory is fast for.
     """
 
     name = "vectorized"

@@ -1,22 +1,36 @@
 """Adapt to held-out episodes, and score the model after every inner step."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
+from metadialog.engines.functional.adaptation import SideBySide
 from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import Record
-from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
+from metadialog.evaluation.scoring import Score, evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import NOTHING, Selection
+from metadialog.evaluation.together import (
+    adapted_together,
+    in_groups,
+    replies_together,
+    scores,
+    together_or_alone,
+)
 from metadialog.generation.base import Generation
 from metadialog.metrics.quality import ReplyQuality, reply_quality
 from metadialog.models.context import InContext
+from metadialog.text import words as text_words
 from metadialog.tokenizers.tokenizer import Tokenizer
+
+Item = TypeVar("Item")
+Stage = tuple[list[Score], list[list[str]] | None, list[nn.Module]]
+"""Of several episodes after some inner steps: scores, replies if they are reported, and models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,10 @@ class Sample:
     after: str
 
 
+Evaluated = tuple[list[Record], list[Sample]]
+"""Of one episode."""
+
+
 def evaluate(
     model: nn.Module,
     algorithm: Algorithm,
@@ -81,43 +99,122 @@ def evaluate(
     Returns:
         The records, and for each query exchange a sample of replies at the first and the last reported step.
     """
-    records: list[Record] = []
-    samples: list[Sample] = []
-    with evaluation_mode(model):
-        for episode in episodes:
-            chosen = selection.best(episode.shots)
-            reported = {*protocol.report_steps, *([] if chosen is None else [chosen.inner_step])}
-            replies: dict[int, list[str]] = {}
-            rate = selection.rate(episode.shots)
+    found = in_groups(
+        model,
+        episodes,
+        lambda some: evaluate_each(model, algorithm, some, protocol, generation, tokenizer, labels, selection),
+    )
+    return [record for part, _ in found for record in part], [sample for _, part in found for sample in part]
+
+
+def evaluate_each(
+    model: nn.Module,
+    algorithm: Algorithm,
+    episodes: Sequence[Episode],
+    protocol: AdaptationProtocol,
+    generation: Generation,
+    tokenizer: Tokenizer,
+    labels: Labels,
+    selection: Selection = NOTHING,
+) -> list[Evaluated]:
+    """Evaluate a group of episodes, in one pass if possible; see `evaluate` and `in_groups`.
+
+    Returns:
+        The records and samples of each.
+    """
+    shots = episodes[0].shots
+    chosen, rate = selection.best(shots), selection.rate(shots)
+    reported = {*protocol.report_steps, *([] if chosen is None else [chosen.inner_step])}
+
+    def of(stages: Iterable[Stage], some: Sequence[Episode]) -> list[Evaluated]:
+        records: list[list[Record]] = [[] for _ in some]
+        replies: list[dict[int, list[str]]] = [{} for _ in some]
+        for step, (scored, said, models) in enumerate(stages):
+            is_chosen = chosen is not None and step == chosen.inner_step
+            for place, episode in enumerate(some):
+                quality = None
+                if said is not None:
+                    replies[place][step] = said[place]
+                    references = [exchange.response for exchange in episode.exchanges]
+                    quality = reply_quality(said[place], references, labels.language)
+                record = _record(
+                    scored[place], episode, step, quality, labels, _prompt(models[place]), rate=rate, selected=is_chosen
+                )
+                records[place].append(record)
+        kept = [{step: said[step] for step in said if step in protocol.report_steps} for said in replies]
+        return [(mine, _samples(episode, said)) for mine, episode, said in zip(records, some, kept, strict=True)]
+
+    def alone(episode: Episode) -> Evaluated:
+        def stages() -> Iterator[Stage]:
             support = algorithm.adapts_to(episode)
             for step, adapted in enumerate(algorithm.adapt(model, support, protocol.steps, scale=rate)):
-                quality = None
+                said = None
                 if step in reported:
-                    own = algorithm.replies(episode)
-                    replies[step] = (
-                        generate_replies(adapted, episode.exchanges, generation, tokenizer) if own is None else own
-                    )
-                    references = [exchange.response for exchange in episode.exchanges]
-                    quality = reply_quality(replies[step], references, labels.language)
-                is_chosen = chosen is not None and step == chosen.inner_step
-                records.append(_record(adapted, episode, step, quality, labels, rate=rate, selected=is_chosen))
-            samples += _samples(episode, {step: replies[step] for step in replies if step in protocol.report_steps})
-    return records, samples
+                    said = [_replies(adapted, algorithm, episode, generation, tokenizer)]
+                yield [score(adapted, episode.query)], said, [adapted]
+
+        return of(stages(), [episode])[0]
+
+    def together(some: Sequence[Episode]) -> list[Evaluated]:
+        def stages() -> Iterator[Stage]:
+            for step, models in enumerate(adapted_together(model, algorithm, some, protocol.steps, rate)):
+                said = _replies_of_all(models, algorithm, some, generation, tokenizer) if step in reported else None
+                yield scores(models, some), said, [model] * len(some)
+
+        return of(stages(), some)
+
+    with evaluation_mode(model):
+        return together_or_alone(model, algorithm, episodes, together, alone)
+
+
+def _replies(
+    model: nn.Module, algorithm: Algorithm, episode: Episode, generation: Generation, tokenizer: Tokenizer
+) -> list[str]:
+    own = algorithm.replies(episode)
+    return generate_replies(model, episode.exchanges, generation, tokenizer) if own is None else own
+
+
+def _replies_of_all(
+    models: SideBySide, algorithm: Algorithm, episodes: Sequence[Episode], generation: Generation, tokenizer: Tokenizer
+) -> list[list[str]]:
+    own = [algorithm.replies(episode) for episode in episodes]
+    if all(replies is not None for replies in own):
+        return [replies or [] for replies in own]
+    found = replies_together(models, [episode.exchanges for episode in episodes], generation, tokenizer)
+    if found is not None:
+        return found
+    return [
+        _replies(models.one(place), algorithm, episode, generation, tokenizer) for place, episode in enumerate(episodes)
+    ]
 
 
 def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> tuple[float, float]:
     """Return the mean query loss over episodes before and after the algorithm's own inner steps, in nats."""
-    return mean_losses([validation_losses(model, algorithm, episode) for episode in episodes])
+    found = in_groups(model, episodes, lambda some: validation_losses(model, algorithm, some))
+    return mean_losses(found)
 
 
-def validation_losses(model: nn.Module, algorithm: Algorithm, episode: Episode) -> tuple[float, float]:
-    """Return the query loss of one episode before and after the algorithm's own inner steps, in nats."""
+def validation_losses(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> list[tuple[float, float]]:
+    """Return the query loss of each of some episodes before and after the algorithm's own inner steps, in nats."""
+
+    def together(some: Sequence[Episode]) -> list[tuple[float, float]]:
+        stages = adapted_together(model, algorithm, some, algorithm.inner_steps, 1.0)
+        ends = _ends(scores(models, some) for models in stages)
+        return [(first.loss, last.loss) for first, last in zip(*ends, strict=True)]
+
+    def alone(episode: Episode) -> tuple[float, float]:
+        adapted = algorithm.adapt(model, algorithm.adapts_to(episode), algorithm.inner_steps)
+        first, last = _ends(score(one, episode.query) for one in adapted)
+        return first.loss, last.loss
+
     with evaluation_mode(model):
-        losses = [
-            score(adapted, episode.query).loss
-            for adapted in algorithm.adapt(model, algorithm.adapts_to(episode), algorithm.inner_steps)
-        ]
-    return losses[0], losses[-1]
+        return together_or_alone(model, algorithm, episodes, together, alone)
+
+
+def _ends(items: Iterable[Item]) -> tuple[Item, Item]:
+    """Return the first and the last of some items, which may be the same."""
+    first, *others = items
+    return first, others[-1] if others else first
 
 
 def mean_losses(losses: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -127,16 +224,16 @@ def mean_losses(losses: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _record(
-    model: nn.Module,
+    scored: Score,
     episode: Episode,
     step: int,
     quality: ReplyQuality | None,
     labels: Labels,
+    in_prompt: Mapping[str, int],
     *,
     rate: float,
     selected: bool,
 ) -> Record:
-    scored = score(model, episode.query)
     words = int(episode.query.words.sum())
     return Record(
         algorithm=labels.algorithm,
@@ -156,8 +253,20 @@ def _record(
         rate=rate,
         selected=selected,
         **({} if quality is None else asdict(quality)),
-        **_prompt(model),
+        **in_prompt,
+        characters=_characters(episode),
     )
+
+
+def _characters(episode: Episode) -> int | None:
+    """Return the characters of the references; None where other tokens than theirs are counted, or not all of theirs.
+
+    That is so with `sampler.loss_on=all`, and for references that `evaluation.max_tokens` cuts.
+    """
+    references = [exchange.response for exchange in episode.exchanges]
+    if [len(text_words(text)) for text in references] != episode.query.words.tolist():
+        return None
+    return sum(map(len, references))
 
 
 def _prompt(model: nn.Module) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """What is asked of every algorithm on the held-out topics."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Len
 
@@ -9,6 +9,7 @@ from metadialog.samplers.exchanges import MIN_TOKENS
 
 Count = Annotated[int, Ge(0)]
 Rate = Annotated[float, Gt(0)]
+Average = Literal["episodes", "tokens"]
 
 
 class AdaptationProtocol:
@@ -26,6 +27,8 @@ class AdaptationProtocol:
             they are the grid that is searched on the meta-validation topics, for every algorithm alike. None: no
             choice is made.
         selection_episodes: episodes of each meta-validation topic, for each of `shots`, to choose on.
+        average: how the losses of the meta-validation episodes are averaged for that choice: over `episodes`, each the
+            mean over its own tokens, so that each counts alike; or over all their `tokens`, as tables pool them.
         leave_one_out: draw no queries, but make an episode for each dialogue of a topic, with that one as its
             query and support dialogues from the others (Madotto et al. 2019).
     """
@@ -43,6 +46,7 @@ class AdaptationProtocol:
         rates: Annotated[list[Rate], Len(1)] | None,
         selection_episodes: Annotated[int, Ge(1)],
         leave_one_out: bool,
+        average: Average = "episodes",
     ) -> None:
         if leave_one_out and (queries, episodes_per_topic) != (1, 1):
             raise ConfigError(
@@ -65,3 +69,4 @@ class AdaptationProtocol:
         self.rates = None if rates is None else sorted(set(rates))
         self.selection_episodes = selection_episodes
         self.leave_one_out = leave_one_out
+        self.average = average

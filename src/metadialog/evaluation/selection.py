@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,9 @@ from torch import nn
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode
+from metadialog.evaluation.protocol import Average
 from metadialog.evaluation.scoring import evaluation_mode, score
+from metadialog.evaluation.together import Each, adapted_together, in_groups, scores, together_or_alone
 from metadialog.runs import schemas
 
 
@@ -23,7 +25,7 @@ class Measured:
         shots: support dialogues.
         rate: what the algorithm's own inner rates were multiplied by.
         inner_step: inner steps.
-        loss: mean over the meta-validation episodes of the query loss, nats a token.
+        loss: mean of the query loss over the meta-validation episodes, or over their tokens, nats a token.
     """
 
     shots: int
@@ -39,10 +41,12 @@ class Selection:
     Attributes:
         grid: every point that was measured.
         episodes: meta-validation episodes for each number of shots.
+        average: whether losses are means over episodes or over tokens.
     """
 
     grid: tuple[Measured, ...]
     episodes: int
+    average: Average = "episodes"
 
     def best(self, shots: int) -> Measured | None:
         """Return the best point for a number of shots; None if none was measured.
@@ -68,7 +72,8 @@ class Selection:
         chosen = [asdict(best) for count in shots if (best := self.best(count)) is not None]
         content = {
             "algorithm": algorithm,
-            "rule": "least mean query loss over the episodes of the meta-validation topics",
+            "rule": f"least mean query loss over the {self.average} of the meta-validation topics",
+            "average": self.average,
             "episodes": self.episodes,
             "chosen": chosen,
             "grid": [asdict(point) for point in self.grid],
@@ -82,13 +87,6 @@ NOTHING = Selection((), 0)
 
 Curves = list[list[float]]
 """Of one episode: for each rate, the loss after each number of inner steps."""
-Each = Callable[[Callable[[Episode], Curves], Sequence[Episode]], list[Curves]]
-"""Measures each of some episodes; several processes may share them."""
-
-
-def one_by_one(measure: Callable[[Episode], Curves], episodes: Sequence[Episode]) -> list[Curves]:
-    """Measure the episodes one after another."""
-    return [measure(episode) for episode in episodes]
 
 
 def select(
@@ -97,7 +95,8 @@ def select(
     episodes: Sequence[Episode],
     rates: Sequence[float],
     steps: int,
-    each: Each = one_by_one,
+    each: Each[Curves] | None = None,
+    average: Average = "episodes",
 ) -> Selection:
     """Measure the grid of rates and steps.
 
@@ -107,20 +106,39 @@ def select(
         episodes: of the meta-validation topics, for each number of shots.
         rates: what the algorithm's own inner rates are multiplied by.
         steps: the most inner steps.
-        each: how the episodes are gone through.
+        each: how groups of episodes are gone through; None: one after another.
+        average: over episodes, each counting alike, or over their counted tokens.
     """
     with evaluation_mode(model):
-        measured = each(lambda episode: [_curve(model, algorithm, episode, rate, steps) for rate in rates], episodes)
+        measured = in_groups(model, episodes, lambda some: _curves(model, algorithm, some, rates, steps), each)
     grid = []
     counts: set[int] = set()
     by_shots = sorted(zip(episodes, measured, strict=True), key=lambda pair: pair[0].shots)
     for shots, group in groupby(by_shots, key=lambda pair: pair[0].shots):
-        of_shots = [curves for _, curves in group]
+        drawn, of_shots = zip(*group, strict=True)
         counts.add(len(of_shots))
-        for place, rate in enumerate(rates):
-            for step, losses in enumerate(zip(*(curves[place] for curves in of_shots), strict=True)):
-                grid.append(Measured(shots, rate, step, math.fsum(losses) / len(losses)))
-    return Selection(tuple(grid), max(counts, default=0))
+        weights = [1 if average == "episodes" else int(episode.query.mask.sum()) for episode in drawn]
+        for index, rate in enumerate(rates):
+            for step, losses in enumerate(zip(*(curves[index] for curves in of_shots), strict=True)):
+                total = math.fsum(weight * loss for weight, loss in zip(weights, losses, strict=True))
+                grid.append(Measured(shots, rate, step, total / sum(weights)))
+    return Selection(tuple(grid), max(counts, default=0), average)
+
+
+def _curves(
+    model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], rates: Sequence[float], steps: int
+) -> list[Curves]:
+    def together(some: Sequence[Episode]) -> list[Curves]:
+        of_rates = []
+        for rate in rates:
+            stages = [scores(models, some) for models in adapted_together(model, algorithm, some, steps, rate)]
+            of_rates.append([[scored.loss for scored in of_episode] for of_episode in zip(*stages, strict=True)])
+        return [list(of_episode) for of_episode in zip(*of_rates, strict=True)]
+
+    def alone(episode: Episode) -> Curves:
+        return [_curve(model, algorithm, episode, rate, steps) for rate in rates]
+
+    return together_or_alone(model, algorithm, episodes, together, alone)
 
 
 def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float, steps: int) -> list[float]:
@@ -135,4 +153,4 @@ def read_selection(path: Path) -> Selection:
         RunError: the file is damaged.
     """
     content = schemas.read_selection(path)
-    return Selection(tuple(Measured(**point.model_dump()) for point in content.grid), content.episodes)
+    return Selection(tuple(Measured(**point.model_dump()) for point in content.grid), content.episodes, content.average)

@@ -11,11 +11,12 @@ from torch import nn
 
 from metadialog.config import build
 from metadialog.episodes import Episode
-from metadialog.evaluation.adaptation import Labels, Sample, evaluate
+from metadialog.evaluation.adaptation import Labels, Sample, evaluate_each
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import Record, record_metadata, to_frame
 from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
+from metadialog.evaluation.together import in_groups
 from metadialog.experiment.config import EvaluationConfig
 from metadialog.experiment.learner import Learner
 from metadialog.experiment.workspace import Workspace
@@ -88,7 +89,9 @@ class FinalEvaluation:
             return NOTHING
         device = next(model.parameters()).device
         episodes = [episode.to(device) for episode in self.selection_episodes]
-        selection = select(model, algorithm, episodes, protocol.rates, protocol.steps, workspace.team.map)
+        selection = select(
+            model, algorithm, episodes, protocol.rates, protocol.steps, workspace.team.map, protocol.average
+        )
         if not workspace.team.is_first:
             return selection
         write_atomically(workspace.run.selection, selection.to_json(algorithm.name))
@@ -103,23 +106,17 @@ class FinalEvaluation:
         episodes = [episode.to(device) for episode in self.episodes]
         generation, labels = build(self.config.generation), self.labels
         with progress(self.workspace.console, "evaluation", len(episodes)) as report:
-            done = itertools.count(team.size, team.size)  # the others are about as far
+            done = itertools.count()
 
-            def of_episode(episode: Episode) -> tuple[list[Record], list[Sample]]:
-                found = evaluate(
-                    model,
-                    learner.algorithm,
-                    [episode],
-                    self.protocol,
-                    generation,
-                    learner.tokenizer,
-                    labels,
-                    selection,
+            def of_group(some: Sequence[Episode]) -> list[tuple[list[Record], list[Sample]]]:
+                found = evaluate_each(
+                    model, learner.algorithm, some, self.protocol, generation, learner.tokenizer, labels, selection
                 )
-                report(min(next(done), len(episodes)))
+                ready = [next(done) for _ in some][-1] + 1
+                report(min(ready * team.size, len(episodes)))  # the others are about as far
                 return found
 
-            parts = team.map(of_episode, episodes)
+            parts = in_groups(model, episodes, of_group, team.map)
         samples = [sample for _, part in parts for sample in part]
         return to_frame([record for part, _ in parts for record in part]), samples
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Run:
     """What a run has left in its directory, wherever that has been moved to. Nothing in it is executed.
 
-    What is read is kept: a run that is still going on is read anew by loading it anew.
+    What is read is kept: load a run that is still going on again to see its progress.
 
     Args:
         path: the directory.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Len, MinLen
 
 from metadialog.experiment.config import Device, Directory, Node, Seed, Threads
 
@@ -89,3 +89,42 @@ class GenerateConfig(UseConfig):
     scores: bool
     batch: Annotated[int, Ge(1), Le(1024)]
     generation: Node | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """`metadialog serve`: models behind HTTP.
+
+    Attributes:
+        run: the directory of a run or the folder of an exported or adapted model, or several of these.
+        host: address to listen at.
+        port: to listen at; 0 for a free one.
+        token_file: file of the token that clients have to send; None for none, on this machine alone.
+        upload_mib: see `metadialog.serving.limits.Limits`, as what follows.
+        dialogues: of a request.
+        turns: of a request.
+        steps: of an adaptation.
+        tokens: of a reply.
+        waiting_adaptations: at once.
+        waiting_replies: at once.
+        adaptations: that are kept.
+        device: to compute on.
+        threads: CPU threads; None for one a core.
+    """
+
+    command: ClassVar[str] = "serve"
+
+    run: Directory | Annotated[list[Directory], Len(1)]
+    host: Annotated[str, MinLen(1)]
+    port: Annotated[int, Ge(0), Le(65535)]
+    token_file: File | None
+    upload_mib: Annotated[float, Gt(0)]
+    dialogues: Annotated[int, Ge(1)]
+    turns: Annotated[int, Ge(2)]
+    steps: Count
+    tokens: Annotated[int, Ge(1)]
+    waiting_adaptations: Annotated[int, Ge(1)]
+    waiting_replies: Annotated[int, Ge(1)]
+    adaptations: Annotated[int, Ge(1)]
+    device: Device
+    threads: Threads | None

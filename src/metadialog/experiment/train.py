@@ -19,12 +19,15 @@ from metadialog.preparation.episodes import train_tokenizer, validation_episodes
 from metadialog.preparation.fingerprint import data_digest
 from metadialog.preparation.topics import Topics, load_topics
 from metadialog.progress import progress
+from metadialog.runs.atomic import write_atomically
+from metadialog.runs.layout import SELECTION
 from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.cost import Cost, cost_of
 from metadialog.training.export import export_model, take_weights
+from metadialog.training.model_card import write_results
 from metadialog.training.options import TrainingOptions
 from metadialog.training.resume import Origin, total_steps
 from metadialog.training.trainer import Outer, Sinks, Trainer
@@ -73,7 +76,11 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
             if team.is_first:
                 export_model(run.model, trainer.model, trainer.algorithm, tokenizer, workspace.config)
                 logger.log_model(run.model)
-            evaluation.run(trainer.model, sinks, standing.step, trainer.cost)
+            records = evaluation.run(trainer.model, sinks, standing.step, trainer.cost)
+            if team.is_first:
+                write_results(run.model, workspace.config, records)
+                if run.selection.exists():  # so that the folder of the model is all that is needed
+                    write_atomically(run.model / SELECTION, run.selection.read_text(encoding="utf-8"))
 
 
 def _checkpoint(workspace: Workspace, metrics: MetricsFile) -> dict[str, Any] | None:
@@ -81,7 +88,7 @@ def _checkpoint(workspace: Workspace, metrics: MetricsFile) -> dict[str, Any] | 
     checkpoint = latest_checkpoint(workspace.run.last, workspace.run.best)
     if checkpoint is None:
         metrics.truncate(0)
-        workspace.console.print("the run broke off before its first checkpoint, and begins anew", highlight=False)
+        workspace.console.print("the run broke off before its first checkpoint, and starts again", highlight=False)
     return checkpoint
 
 

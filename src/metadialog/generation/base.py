@@ -106,7 +106,7 @@ def read_prompts(model: DialogueModel, prompts: Sequence[Sequence[int]], device:
 def forbid(logits: Tensor, forbidden: Sequence[int]) -> Tensor:
     """Make tokens impossible, and whatever is not a number an even chance.
 
-    A model that diverged in adaptation has bad replies; it shall not break off the evaluation of all others.
+    A model that diverged in adaptation has bad replies; it must not end the evaluation of all others.
     """
     logits = logits.nan_to_num()
     logits[..., list(forbidden)] = -torch.inf

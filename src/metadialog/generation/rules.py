@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a reply may go on with, whichever way tokens are chosen.
+    """What a reply may go on with, however tokens are chosen.
 
     Where the rules leave no token at all, they do not count.
 

@@ -1,4 +1,4 @@
-"""Adapting to somebody's dialogues with some held out, and the report of it."""
+"""Adapting to a user's dialogues with some held out, and the report of it."""
 
 import random
 from collections.abc import Sequence

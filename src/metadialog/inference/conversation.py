@@ -23,7 +23,7 @@ HELP = """\
 /why               the nearest exchanges that the model was adapted to
 /temperature 0.7   draw words, the more freely the higher; 0: the most probable ones
 /save FILE         write the conversation, as JSON Lines
-/reset             begin anew, without adaptation
+/reset             start again, without adaptation
 /help              this list
 /quit              end"""
 
@@ -103,7 +103,7 @@ class Conversation:
     def _reset(self, _: str) -> Iterator[str]:
         self.turns = []
         self.model = self.base
-        yield "the conversation begins anew, without adaptation"
+        yield "the conversation starts again, without adaptation"
 
     def _before(self, _: str) -> Iterator[str]:
         yield from self.base.stream(self._asked(), self.generation, seed=self.seed + len(self._asked()))

@@ -4,11 +4,14 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.formats.base import Options
+from metadialog.datasets.formats.detection import FORMATS, detect
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.errors import DataError
 
@@ -22,6 +25,7 @@ Context = str | Dialogue | Sequence[Turn] | Sequence[str] | Sequence[Mapping[str
 """The turns before a reply, the oldest first; one text is one turn."""
 
 LAYOUT = '["a turn", "its answer", ...]'
+_PARSED = ("json", "logs")
 _NAMED = re.compile("^([^\\s:\uff1a][^:\uff1a]{0,39})[:\uff1a]\\s*(\\S.*)$")  # \uff1a is the colon of Chinese texts
 
 
@@ -47,19 +51,42 @@ def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
 
 
 def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
-    """Read dialogues from a file, or from the standard input (`-`).
+    """Read dialogues from a file or folder in any format of `dataset=auto`, or from the standard input (`-`).
 
     Raises:
-        DataError: the file cannot be read, or holds no dialogues.
+        DataError: it cannot be read, or holds no dialogues.
     """
-    if os.fspath(path) == "-":
-        return parse_dialogues(_decoded(sys.stdin.buffer.read(), "standard input"), "standard input")
-    file = Path(path).expanduser()
+    if os.fspath(path) != "-":
+        return _read(Path(path).expanduser())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "standard input"
+        file.write_bytes(sys.stdin.buffer.read())
+        try:
+            return _read(file)
+        except DataError as error:
+            raise DataError(str(error).replace(str(file), file.name)) from error
+
+
+def _read(path: Path) -> list[Dialogue]:
+    """Read a file or folder; what is JSON or plain text is read by `parse_dialogues`, which takes more of it."""
     try:
-        content = file.read_bytes()
+        found = detect(path).name if path.exists() else None
+    except DataError:
+        found = None
+    if found is not None and found not in _PARSED:
+        return _detected(path, found)
+    try:
+        return parse_dialogues(_decoded(path.read_bytes(), str(path)), str(path))
     except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror}; it should be a file of dialogues") from error
-    return parse_dialogues(_decoded(content, str(file)), str(file))
+        raise DataError(f"{path}: cannot be read: {error.strerror}; it should be a file of dialogues") from error
+    except DataError:
+        if found is None:
+            raise
+        return _detected(path, found)
+
+
+def _detected(path: Path, found: str) -> list[Dialogue]:
+    return list(FORMATS[found].read(path, Options({})))
 
 
 def parse_dialogues(text: str, name: str) -> list[Dialogue]:

@@ -41,7 +41,7 @@ class InnerRule(Options, ABC):
     Args:
         adapted: which parameters the inner loop may change: parts of the model (embeddings, body, head), patterns of
             names such as `rnn.*`, or null for all.
-        frozen: which of these it leaves alone nevertheless.
+        frozen: which of these it does not change.
         clip_norm: the gradient of all parameters together is scaled down to this norm (2-norm); None for no limit.
         weight_decay: how strongly the parameters are drawn back to where the inner loop began.
         chunk: exchanges of the support set in one pass; the gradients of the passes are added up. None for all.

@@ -16,7 +16,8 @@ from metadialog.errors import MetadialogError
 from metadialog.loggers import wandb_session
 from metadialog.loggers.base import SAMPLE_KEYS, Status
 from metadialog.loggers.deadline import within
-from metadialog.runs.metrics_file import Split
+from metadialog.runs.layout import METRICS
+from metadialog.runs.metrics_file import Split, read_rows
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _SPLITS = ("meta_train", "meta_validation", "meta_test")
 
 # As the service takes them.
 Project = Annotated[str, Field(pattern=r"^[^/\\#?%:]+$", max_length=128)]
+Title = Annotated[str, Len(1, 128)]
 Group = Annotated[str, Len(1, 128)]
 Tag = Annotated[str, Len(1, 64)]
 
@@ -45,12 +47,13 @@ class WandbLogger:
     Args:
         run_dir: directory of the run.
         config: the resolved config, as plain values.
-        name: what the run is called in the list of runs.
+        name: what the run is called if neither `title` nor `WANDB_NAME` says otherwise.
         run_id: identifier of an earlier run to continue, or None for a new run.
-        project: project to put the run in.
-        entity: user or team that owns the project; None for the default of the key.
-        group: runs with the same group are shown together; None for no group.
-        tags: labels of the run.
+        title: what the run is called in the list of runs; None for `WANDB_NAME`, else for `name`.
+        project: project to put the run in; None for `WANDB_PROJECT`, else for `metadialog`.
+        entity: user or team that owns the project; None for `WANDB_ENTITY`, else for the default of the key.
+        group: runs with the same group are shown together; None for `WANDB_RUN_GROUP`, else for no group.
+        tags: labels of the run; empty for `WANDB_TAGS`, else for none.
         mode: `auto` is online if there is a key and the server answers, else offline, unless `WANDB_MODE` or
             wandb's settings files say otherwise.
 
@@ -65,7 +68,8 @@ class WandbLogger:
         name: str,
         run_id: str | None,
         *,
-        project: Project,
+        title: Title | None,
+        project: Project | None,
         entity: Annotated[str, MinLen(1)] | None,
         group: Group | None,
         tags: list[Tag],
@@ -77,7 +81,17 @@ class WandbLogger:
         if mode == "disabled":
             return
         self._run_id = run_id or _agents_run_id() or _new_run_id()
-        identity = wandb_session.RunIdentity(run_dir, config, name, self._run_id, project, entity, group, tuple(tags))
+        identity = wandb_session.RunIdentity(
+            run_dir=run_dir,
+            config=config,
+            title=title,
+            default_title=name,
+            run_id=self._run_id,
+            project=project,
+            entity=entity,
+            group=group,
+            tags=tuple(tags),
+        )
         try:
             self._run = wandb_session.open_run(identity, mode, _say)
         except MetadialogError:
@@ -87,6 +101,8 @@ class WandbLogger:
             wandb_session.close_service()
             return
         self._call(_define_axes)
+        if run_id is not None:
+            self._call(lambda run: _log_again(run, run_dir / METRICS))
 
     @property
     def run_id(self) -> str | None:
@@ -165,6 +181,18 @@ def _new_run_id() -> str:
 def _define_axes(run: "wandb.Run") -> None:
     for split in _SPLITS:
         run.define_metric(f"{split}/*", step_metric=STEP)
+
+
+def _log_again(run: "wandb.Run", metrics: Path) -> None:
+    """Log the scalars from before a resume, unless the server has them and has taken the run up again.
+
+    An offline run cannot append to another: it counts its steps from 0, so that its upload takes the place of what
+    was uploaded under the same identifier. Therefore it holds everything from the start.
+    """
+    if run.resumed:
+        return
+    for row in read_rows(metrics):
+        run.log({STEP: row.step} | {f"{row.split}/{name}": value for name, value in row.scalars.items()})
 
 
 def _log_adaptation(run: "wandb.Run", records: pd.DataFrame) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 
+DEFAULT_PROJECT = "metadialog"
+
 PROBE_SECONDS = 4.0  # for the server to answer at all
 INIT_SECONDS = 15.0  # for the server to accept the run
 FINISH_SECONDS = 60.0  # for the uploads at the end; what remains stays on the disk
@@ -33,13 +35,26 @@ HURRIED_SERVICE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What a run is called with the service, and what it says of itself there."""
+    """What a run is called with the service, and what it says of itself there.
+
+    Attributes:
+        run_dir: directory of the run.
+        config: the resolved config.
+        title: what the run is called; None for `WANDB_NAME`, else for `default_title`.
+        default_title: see `title`.
+        run_id: its identifier.
+        project: None for `WANDB_PROJECT`, else for `metadialog`.
+        entity: None for `WANDB_ENTITY`, else for the default of the key.
+        group: None for `WANDB_RUN_GROUP`, else for none.
+        tags: empty for `WANDB_TAGS`, else for none.
+    """
 
     run_dir: Path
     config: Mapping[str, object]
-    name: str
+    title: str | None
+    default_title: str
     run_id: str
-    project: str
+    project: str | None
     entity: str | None
     group: str | None
     tags: tuple[str, ...]
@@ -114,7 +129,7 @@ def close_run(run: "wandb.Run", exit_code: int, *, hurry: bool = False) -> None:
 
 
 def close_service(seconds: float | None = None) -> None:
-    """End wandb's local service and its threads; the next run starts anew, with today's environment.
+    """End wandb's local service and its threads; the next run starts new ones, with today's environment.
 
     A run that someone else has in this process keeps it.
 
@@ -168,16 +183,18 @@ def _init(identity: RunIdentity, mode: Literal["online", "offline"]) -> "wandb.R
     import wandb
 
     directory = identity.run_dir / "wandb"
+    # What the environment and wandb's settings files say; entity and group are looked up there by wandb itself.
+    found = wandb.setup().settings
     before = set(directory.glob("*"))
     try:
         return within(
             INIT_SECONDS + GRACE_SECONDS,
             lambda: wandb.init(
-                project=identity.project,
+                project=identity.project or found.project or DEFAULT_PROJECT,
                 entity=identity.entity,
                 group=identity.group,
-                name=identity.name,
-                tags=identity.tags,
+                name=identity.title or found.run_name or identity.default_title,
+                tags=identity.tags or found.run_tags or (),
                 config=dict(identity.config),
                 id=identity.run_id,
                 resume="allow",

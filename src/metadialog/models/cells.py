@@ -5,6 +5,7 @@ torch's own layers have no second derivative in cuDNN, none at all in forward mo
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 import torch
@@ -139,8 +140,21 @@ def _forward(rnn: nn.RNNBase, inputs: Tensor, hidden: Hidden | None = None) -> t
     """What stands in the place of a layer's `forward`."""
     if isinstance(inputs, PackedSequence):
         raise RuntimeError("vmap: rows of different lengths are packed by their lengths")
-    outputs, after = scan(rnn, inputs if rnn.batch_first else inputs.transpose(0, 1), hidden)
+    outputs, after = scan(rnn, inputs if rnn.batch_first else inputs.transpose(0, 1), hidden, _lengths.get())
     return outputs if rnn.batch_first else outputs.transpose(0, 1), after
+
+
+_lengths: ContextVar[Tensor | None] = ContextVar("lengths", default=None)
+
+
+@contextmanager
+def reading(lengths: Tensor) -> Iterator[None]:
+    """Let recurrent layers of `plain_layers` stop at each row's length, `[rows]`, meanwhile."""
+    token = _lengths.set(lengths)
+    try:
+        yield
+    finally:
+        _lengths.reset(token)
 
 
 def _linear(layer: nn.Linear, inputs: Tensor) -> Tensor:

@@ -78,8 +78,8 @@ class HRED(BaseModel):
         encoder, context, decoder = self._begin(x) if hidden is None else hidden
         turns = Turns.of(tokens)
         inputs, lengths = turns.lay_out(x), turns.lengths.flatten()  # [batch * turns, length, embedding]
-        anew = map_hidden(lambda state: state.new_zeros(len(state), len(lengths), state.shape[-1]), encoder)
-        _, encoded = run(self.encoder, inputs, lengths, turns.starting(encoder, anew))
+        fresh = map_hidden(lambda state: state.new_zeros(len(state), len(lengths), state.shape[-1]), encoder)
+        _, encoded = run(self.encoder, inputs, lengths, turns.starting(encoder, fresh))
         # A turn is read whole when the next one begins: so the context is that of all turns but the last.
         contexts, after = run(self.context, turns.by_turn(top(encoded)), turns.last, context)  # [batch, turns, hidden]
         earlier = torch.cat([contexts[:, :1], contexts[:, :-1]], dim=1)  # turn 0 goes on as it was

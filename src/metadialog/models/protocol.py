@@ -102,7 +102,7 @@ class BaseModel(nn.Module):
     subclass that calls it otherwise says so in `embedding_name`.
 
     A `forward(tokens, state, at)` returns the logits at some places alone (see `at_places`): those of padding and of
-    contexts, which nobody counts, are most of the work of a small model.
+    contexts, which do not count, are most of the work of a small model.
     """
 
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}

@@ -142,7 +142,7 @@ def _corpus_key(node: Mapping[str, Any], source: Dataset) -> str | None:
         paths = list(source.files())
     else:
         paths = [Path(node[option]).expanduser() for option in ("root", "path") if isinstance(node.get(option), str)]
-    # What is not in files, such as a data set of a hub, may change without a sign: it is read anew each time.
+    # What is not in files, such as a data set of a hub, may change unnoticed: it is read again each time.
     if not any(path.exists() for path in paths):
         return None
     code = digest_code([package(node), "metadialog.datasets", text])

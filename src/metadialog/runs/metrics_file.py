@@ -6,7 +6,9 @@ import math
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,6 +17,41 @@ from metadialog.errors import RunError
 _log = logging.getLogger(__name__)
 
 Split = Literal["meta_train", "meta_validation", "meta_test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Scalars that were logged together.
+
+    Attributes:
+        step: the outer step.
+        split: which topics they are of.
+        scalars: by name; NaN where the value was not finite.
+    """
+
+    step: int
+    split: str
+    scalars: Mapping[str, float]
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield what was logged, in order; nothing if there is no file, and no line that cannot be read."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        parsed = [row for row in map(_parse, lines) if row is not None]
+    for (step, split, _), group in groupby(parsed, key=lambda row: row[:3]):
+        yield Row(step, split, {name: value for *_, name, value in group})
+
+
+def _parse(line: str) -> tuple[int, str, float, str, float] | None:
+    """Return step, split, time, name and value of a line; None where a process was killed while it wrote."""
+    try:
+        found = json.loads(line)
+        value = math.nan if found["value"] is None else float(found["value"])
+        return int(found["step"]), str(found["split"]), float(found["time"]), str(found["name"]), value
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 class MetricsFile:

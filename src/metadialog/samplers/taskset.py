@@ -85,7 +85,7 @@ class DialoguePlaces(Dataset[tuple[int, int]]):
 def isolated_generators(seed: str) -> Iterator[None]:
     """Seed the global generators of Python, numpy and torch (CPU), and put them back as they were.
 
-    learn2learn draws from the global generators; training and generation shall not notice.
+    learn2learn draws from the global generators; training and generation must not be affected.
     """
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     others = random.Random(seed)

@@ -82,7 +82,7 @@ def resample(seeds: int, topics: NDArray[np.intp], resamples: int, rng: np.rando
     units = np.zeros((resamples, len(topics)))
     for topic in range(count):
         (places,) = np.nonzero(topics == topic)
-        # A topic that is drawn m times has its episodes drawn anew each time.
+        # A topic that is drawn m times has its episodes drawn again each time.
         draws = chosen_topics[:, topic] * len(places)
         units[:, places] = rng.multinomial(draws, np.full(len(places), 1 / len(places)))
     return Resamples(chosen_seeds.astype("float64"), units)

@@ -31,7 +31,7 @@ def check_launcher(choice: str) -> None:
 
 
 def default_jobs(choice: str) -> int:
-    """Return how many runs a launcher has at the same time, if nobody says otherwise."""
+    """Return how many runs a launcher has at the same time, by default."""
     if choice == "basic":
         return 1
     return QUEUE if choice in ("submitit_slurm", "ray_aws") else cores()

@@ -2,14 +2,15 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from metadialog.errors import RunError
 from metadialog.runs import layout
-from metadialog.runs.reading import MIB, open_regular
-from metadialog.runs.schemas import read_status
+from metadialog.runs.reading import open_regular
+from metadialog.runs.schemas import METRICS_LIMIT, Status, read_status
 
 State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
 """`interrupted`: by a signal; `running`: or killed, which only its process could tell; `missing`: never begun."""
@@ -25,12 +26,14 @@ class Outcome:
     Attributes:
         state: where it stands.
         value: its best validation loss after adaptation so far, nats; None if there is none.
-        reason: why it failed or was pruned.
+        reason: why it failed or was pruned, in one line.
+        seconds: that its last start took; None if it has not ended.
     """
 
     state: State
     value: float | None = None
     reason: str | None = None
+    seconds: float | None = None
 
     @property
     def is_final(self) -> bool:
@@ -44,6 +47,18 @@ def read_outcome(directory: Path) -> Outcome:
     Raises:
         RunError: its status is damaged.
     """
+    outcome = read_state(directory)
+    if outcome.state == "missing":
+        return outcome
+    return replace(outcome, value=best_validation(directory / layout.METRICS))
+
+
+def read_state(directory: Path) -> Outcome:
+    """Return what came of the run in a directory, without its value, which takes reading all of its metrics.
+
+    Raises:
+        RunError: its status is damaged.
+    """
     path = directory / layout.STATUS
     if not os.path.lexists(path):
         return Outcome("missing")
@@ -51,14 +66,23 @@ def read_outcome(directory: Path) -> Outcome:
     state: State = status.status
     if state == "failed" and str(status.reason).startswith(_INTERRUPTS):
         state = "interrupted"
-    return Outcome(state, best_validation(directory / layout.METRICS), status.reason)
+    reason = None if status.reason is None else " ".join(status.reason.split())
+    return Outcome(state, None, reason, _seconds(status))
+
+
+def _seconds(status: Status) -> float | None:
+    try:
+        started, ended = (datetime.fromisoformat(str(time)) for time in (status.started, status.ended))
+        return (ended - started).total_seconds()
+    except (TypeError, ValueError):
+        return None
 
 
 def best_validation(metrics: Path) -> float | None:
     """Return the lowest validation loss after adaptation in a file of metrics; None if there is none."""
     best: float | None = None
     try:
-        with open_regular(metrics, 2048 * MIB) as lines:
+        with open_regular(metrics, METRICS_LIMIT) as lines:
             for line in lines:
                 if b'"loss_after"' not in line:
                     continue

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
 from metadialog.config import nearest
 from metadialog.errors import ConfigError
-from metadialog.hydra_internals import GlobalHydra, ObjectType, Override, RunMode
+from metadialog.hydra_internals import ConfigDefault, ConfigLoaderImpl, GlobalHydra, ObjectType, Override, RunMode
 from metadialog.sweeps.space import Dimension, search_space
 
 GROUP = "sweep"
@@ -44,7 +44,7 @@ def make_plan(name: str | None, algorithm: str, overrides: Sequence[Override]) -
     """Return what a sweep does.
 
     Args:
-        name: of the search space; None for that of the algorithm.
+        name: of the search space; None for that of the algorithm, or of one that its yaml extends.
         algorithm: the choice that was made.
         overrides: what the user typed.
 
@@ -67,16 +67,26 @@ def is_free(override: Override) -> bool:
 
 
 def _load(name: str | None, algorithm: str) -> Mapping[str, Any]:
-    loader = GlobalHydra.instance().config_loader()
+    loader = cast("ConfigLoaderImpl", GlobalHydra.instance().config_loader())
     names = loader.get_group_options(SPACES, ObjectType.CONFIG)
-    if name is None and algorithm not in names:
+    own = next((one for one in _lineage(loader, algorithm) if one in names), None)
+    if name is None and own is None:
         raise ConfigError(
             f"sweep.space=null: there is no search space of algorithm={algorithm}; name another as sweep.space=..., "
             f"or write {SPACES}/{algorithm}.yaml into a folder that --config-dir names"
         )
     if name is not None and name not in names:
         raise ConfigError(f"sweep.space={name}: no such search space; {nearest(name, names)}")
-    config = loader.load_configuration(f"{SPACES}/{name or algorithm}", [], RunMode.RUN)
+    config = loader.load_configuration(f"{SPACES}/{name or own}", [], RunMode.RUN)
     # A config lies where its folder says.
     space: dict[str, Any] = OmegaConf.to_container(config[GROUP].space, resolve=True)  # type: ignore[assignment]
     return space
+
+
+def _lineage(loader: ConfigLoaderImpl, algorithm: str) -> Iterator[str]:
+    """Yield the algorithm's name, and those of the algorithms that its yaml extends."""
+    yield algorithm
+    result = loader.repository.load_config(f"algorithm/{algorithm}")
+    for entry in [] if result is None else result.defaults_list or []:
+        if isinstance(entry, ConfigDefault) and not entry.is_self():
+            yield from _lineage(loader, str(entry.path))

@@ -3,21 +3,24 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from metadialog.errors import RunError
 from metadialog.sweeps.directory import Record, SweepDirectory
+from metadialog.sweeps.identity import Identity
 from metadialog.sweeps.outcomes import Outcome, read_outcome
+from metadialog.sweeps.plan import Plan
+from metadialog.sweeps.progress import Job, Progress
 from metadialog.sweeps.settings import Sweep
-from metadialog.sweeps.space import Dimension
 
 if TYPE_CHECKING:
     import optuna
 
     from metadialog.sweeps.study import Study
 
-Launch = Callable[[Sequence[Sequence[str]], int], object]
-"""Runs jobs, each given as overrides, and comes back when all of them have ended; the number is the first one's."""
+Launch = Callable[[Sequence[Job], Progress], object]
+"""Runs jobs, tells the progress of each as it ends, and comes back when all of them have ended."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,30 +30,30 @@ class Search:
 
     Args:
         sweep: what was asked for.
-        dimensions: what is varied.
-        fixed: the overrides that every run has, and a person would repeat.
+        plan: what is varied, and what is not.
+        identity: what the sweep's runs are.
         directory: the sweep's.
         jobs: runs at the same time.
-        extra: further overrides of every run.
+        further: returns further overrides of the run of a number.
         launch: runs jobs.
     """
 
     def __init__(
         self,
         sweep: Sweep,
-        dimensions: Sequence[Dimension],
-        fixed: Sequence[str],
+        plan: Plan,
+        identity: Identity,
         directory: SweepDirectory,
         jobs: int,
-        extra: Sequence[str],
+        further: Callable[[int], Sequence[str]],
         launch: Launch,
     ) -> None:
         self.sweep = sweep
-        self.dimensions = dimensions
-        self.fixed = fixed
+        self.plan = plan
+        self.identity = identity
         self.directory = directory
         self.jobs = jobs
-        self.extra = extra
+        self.further = further
         self.launch = launch
 
     def run(self, about: Mapping[str, Any]) -> list[Record]:
@@ -69,34 +72,32 @@ class Search:
         from metadialog.sweeps.study import Study
 
         with self.directory.claimed():
-            self._check_same()
-            study = Study(self.sweep, self.dimensions, self.directory)
+            self.identity.check(self.directory)
+            study = Study(self.sweep, self.plan.dimensions, self.directory, self.identity.shared())
             # Now that the study has agreed: what is refused leaves the description of what is there as it was.
-            self.directory.write({**about, "name": self.sweep.name, "fixed": list(self.fixed)})
+            self.directory.write(
+                {
+                    **about,
+                    "name": self.sweep.name,
+                    "fixed": self.plan.fixed,
+                    "space": self.identity.space,
+                    "options": dict(self.identity.options),
+                }
+            )
             self._say_grid(study)
             if self.sweep.retry:
                 study.enqueue_failed()
+            progress = Progress(study.broken_off() + study.missing())
             try:
-                self._go_on(study)
+                self._go_on(study, progress)
                 while count := min(self.jobs, study.missing()):
                     batch = study.next_batch()
-                    self._run(study, [study.ask(batch) for _ in range(count)])
+                    self._run(study, [study.ask(batch) for _ in range(count)], progress)
             finally:
-                records = study.records(self.fixed)
+                records = study.records(self.plan.fixed)
                 self.directory.write_records(records)
         self._figures(study)
         return records
-
-    def _check_same(self) -> None:
-        if not self.directory.exists():
-            return
-        before, now = sorted(self.directory.read().get("fixed", [])), sorted(self.fixed)
-        differing = [line for line in (*before, *now) if (line in before) != (line in now)]
-        if differing:
-            raise RunError(
-                f"{self.directory.path}: holds a sweep of other runs ({', '.join(differing)}); "
-                "give this one another sweep.name or hydra.sweep.dir"
-            )
 
     def _say_grid(self, study: "Study") -> None:
         if self.sweep.sampler == "grid":
@@ -104,7 +105,7 @@ class Search:
             limit = min(size, self.sweep.trials or size)
             _log.info("a grid of %d combinations%s", size, f", of which {limit} are run" if limit < size else "")
 
-    def _go_on(self, study: "Study") -> None:
+    def _go_on(self, study: "Study", progress: Progress) -> None:
         """Bring to its end what an earlier start has begun."""
         trials = study.unfinished()
         if not trials:
@@ -113,46 +114,43 @@ class Search:
         lacking, batch = study.lacking(self.jobs), max(1, study.next_batch() - 1)
         trials += [study.ask(batch) for _ in range(lacking)]
         for first in range(0, len(trials), self.jobs):
-            self._run(study, trials[first : first + self.jobs])
+            self._run(study, trials[first : first + self.jobs], progress)
 
-    def _run(self, study: "Study", trials: "Sequence[optuna.Trial]") -> None:
-        values = {trial.number: study.values(trial) for trial in trials}
+    def _run(self, study: "Study", trials: "Sequence[optuna.Trial]", progress: Progress) -> None:
+        jobs = {trial.number: self._job(trial.number, study.values(trial)) for trial in trials}
         waiting = [trial for trial in trials if not self._outcome(trial).is_final]
         for trial in waiting:
             study.announce(trial)
-        self.directory.write_records(study.records(self.fixed))
-        problem = self._launch([self._job(trial.number, values[trial.number]) for trial in waiting], waiting)
+        self.directory.write_records(study.records(self.plan.fixed))
+        problem = self._launch([jobs[trial.number] for trial in waiting], progress)
         outcomes = {trial.number: self._outcome(trial) for trial in trials}
         if problem is not None and all(outcomes[trial.number].state == "missing" for trial in waiting):
-            raise RunError(f"no run could be launched: {_one_line(problem)}") from problem
+            raise RunError(f"no run could be launched: {one_line(problem)}") from problem
         for trial in trials:
             study.tell(trial, outcomes[trial.number])
-            self._say(trial.number, outcomes[trial.number], values[trial.number], problem)
-        self.directory.write_records(study.records(self.fixed))
+            outcome = outcomes[trial.number]
+            if problem is not None and not outcome.is_final:
+                outcome = replace(outcome, reason=one_line(problem))
+            progress.end(jobs[trial.number], outcome)
+        self.directory.write_records(study.records(self.plan.fixed))
 
     def _outcome(self, trial: "optuna.Trial") -> Outcome:
         return read_outcome(self.directory.run(trial.number))
 
-    def _job(self, number: int, values: Sequence[str]) -> list[str]:
-        return [*self.fixed, *self.extra, *values, "resume=auto", f"hydra.sweep.subdir={number}"]
+    def _job(self, number: int, values: Sequence[str]) -> Job:
+        overrides = [*self.plan.fixed, *self.further(number), *values, "resume=auto", f"hydra.sweep.subdir={number}"]
+        return Job(number, self.directory.run(number), overrides, values)
 
-    def _launch(self, jobs: list[list[str]], trials: "Sequence[optuna.Trial]") -> Exception | None:
+    def _launch(self, jobs: Sequence[Job], progress: Progress) -> Exception | None:
         """Run jobs; return what a launcher raises: runs that fail do not, but those that are killed may."""
         if not jobs:
             return None
         try:
-            self.launch(jobs, trials[0].number)
+            self.launch(jobs, progress)
         except Exception as error:  # noqa: BLE001 - each launcher has its own
             _log.debug("the launcher failed", exc_info=error)
             return error
         return None
-
-    def _say(self, number: int, outcome: Outcome, values: Sequence[str], problem: Exception | None) -> None:
-        value = "" if outcome.value is None else f" at {outcome.value:.4f}"
-        reason = outcome.reason or (_one_line(problem) if problem and not outcome.is_final else None)
-        said = "" if reason is None else f" ({reason})"
-        state = "broken off" if not outcome.is_final else outcome.state
-        _log.info("trial %d: %s%s%s: %s", number, state, value, said, " ".join(values))
 
     def _figures(self, study: "Study") -> None:
         from metadialog.sweeps.figures import write_figures
@@ -175,6 +173,7 @@ def best_record(records: Sequence[Record]) -> Record | None:
     return min(finished, key=lambda record: record.value or 0.0, default=None)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Name an exception and what it says, on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -2,9 +2,10 @@
 
 import itertools
 import math
-import re
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -14,14 +15,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metadialog.errors import RunError
 from metadialog.sweeps.directory import Record, SweepDirectory
+from metadialog.sweeps.identity import differences, other_space
 from metadialog.sweeps.outcomes import Outcome, read_outcome
 from metadialog.sweeps.settings import Sweep
 from metadialog.sweeps.space import Dimension
-from metadialog.sweeps.storage import absolute, open_storage, sqlite_url
+from metadialog.sweeps.storage import STORAGE, absolute, open_storage, sqlite_url
 from metadialog.sweeps.trial import make_pruner, write_trial
 
 # Attributes of trials and studies.
-DIRECTORY, HOST, BATCH, REASON, RETRY, SPACE = "directory", "host", "batch", "reason", "retry_of", "space"
+DIRECTORY, HOST, BATCH, REASON, RETRY = "directory", "host", "batch", "reason", "retry_of"
+SPACE, OPTIONS = "space", "options"
 
 _STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -33,17 +36,21 @@ class Study:
         sweep: what was asked for.
         dimensions: what is varied.
         directory: of this machine's part of the sweep.
+        options: what all runs have in common, as the machines that share the study have to.
 
     Raises:
         ConfigError: the storage cannot be reached.
         RunError: a study of this name is about something else.
     """
 
-    def __init__(self, sweep: Sweep, dimensions: Sequence[Dimension], directory: SweepDirectory) -> None:
+    def __init__(
+        self, sweep: Sweep, dimensions: Sequence[Dimension], directory: SweepDirectory, options: Mapping[str, str]
+    ) -> None:
         self._sweep = sweep
         self._dimensions = dimensions
         self._directory = directory
         self._url = absolute(sweep.storage) if sweep.storage else sqlite_url(directory.database)
+        os.environ[STORAGE] = self._url  # for the runs, here and in child processes
         self._pruner = {"kind": sweep.pruner, "trials": sweep.prune_after_trials, "step": sweep.prune_after_step}
         self.study = optuna.create_study(
             storage=open_storage(self._url),
@@ -51,22 +58,31 @@ class Study:
             pruner=make_pruner(sweep.pruner, sweep.prune_after_trials, sweep.prune_after_step),
             load_if_exists=True,
         )
-        self._agree()
+        self._agree_on_space()
+        self._agree_on_options(options)
         if sweep.sampler == "grid":
             self._enqueue_grid()
 
-    def _agree(self) -> None:
+    def _agree_on_space(self) -> None:
         space = sorted(repr(dimension) for dimension in self._dimensions)
         before = self.study.user_attrs.get(SPACE, space)
         if before != space:
-            known, now = ({re.split("'", text)[1]: text for text in texts} for texts in (before, space))
-            differing = sorted(key for key in {*known, *now} if known.get(key) != now.get(key))
             raise RunError(
-                f"sweep.name={self._sweep.name}: this study exists already, and varies other things "
-                f"({', '.join(differing)}); give this one another name"
+                f"sweep.name={self._sweep.name}: this study exists already, and {other_space(before, space)}; give "
+                "this one another name"
             )
         if SPACE not in self.study.user_attrs:
             self.study.set_user_attr(SPACE, space)
+
+    def _agree_on_options(self, options: Mapping[str, str]) -> None:
+        before = self.study.user_attrs.get(OPTIONS)
+        if before is None:  # a new study, or one of version 0.1.0, whose directory has been checked
+            self.study.set_user_attr(OPTIONS, dict(options))
+        elif differing := differences(before, options):
+            raise RunError(
+                f"sweep.name={self._sweep.name}: this study exists already, and has other runs ({differing}); give "
+                "this one another name"
+            )
 
     def _enqueue_grid(self) -> None:
         """Put every combination into the queue, once."""
@@ -93,6 +109,10 @@ class Study:
     def _is_own(self, trial: FrozenTrial) -> bool:
         here = str(self._directory.run(trial.number).absolute())
         return trial.user_attrs.get(DIRECTORY) == here and trial.user_attrs.get(HOST) in (None, socket.gethostname())
+
+    def broken_off(self) -> int:
+        """Return how many of this directory's trials have not come to an end."""
+        return sum(trial.state == TrialState.RUNNING for trial in self.own())
 
     def unfinished(self) -> list[optuna.Trial]:
         """Return this directory's trials that have not come to an end, after an earlier start was broken off."""
@@ -180,10 +200,10 @@ class Study:
     def _record(self, trial: FrozenTrial, fixed: Sequence[str]) -> Record:
         outcome = read_outcome(self._directory.run(trial.number))
         if trial.state == TrialState.FAIL and outcome.state != "failed":
-            outcome = Outcome("failed", outcome.value, trial.user_attrs.get(REASON))
+            outcome = replace(outcome, state="failed", reason=trial.user_attrs.get(REASON))
         own = [f"{key}={_text(trial, key)}" for key in trial.params]
         name = self._directory.run(trial.number).name
-        return Record(trial.number, outcome.state, outcome.value, name, [*fixed, *own], outcome.reason)
+        return Record(trial.number, outcome.state, outcome.value, name, [*fixed, *own], outcome.reason, outcome.seconds)
 
 
 def _text(trial: FrozenTrial, key: str) -> str:

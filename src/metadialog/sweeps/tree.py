@@ -1,16 +1,22 @@
 """What Hydra's own sweeper leaves: a directory of runs, and what was typed."""
 
+import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from metadialog.errors import RunError
 from metadialog.runs import layout
 from metadialog.runs.config_file import read_multirun, read_overrides
+from metadialog.runs.reading import is_there
 from metadialog.sweeps.directory import Record, SweepDirectory
 from metadialog.sweeps.outcomes import read_outcome
 
+_CONFIG_DIR = "--config-dir"
+
 # What a job of a sweep is told beside what it varies.
-_MACHINERY = ("hydra.", "hydra/", "resume=", "threads=", "logger.group=")
+_MACHINERY = ("hydra.", "hydra/", "resume=", "threads=", "logger.group=", "logger.title=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,19 @@ def read_records(directory: Path) -> list[Record]:
     if sweep.exists():
         return sweep.read_records()
     _check(directory)
-    runs = sorted((path for path in directory.iterdir() if (path / layout.HYDRA).is_dir()), key=_order)
-    return [_record(number, run) for number, run in enumerate(runs)]
+    return [_record(number, directory, run) for number, run in enumerate(_runs(directory))]
+
+
+def config_dir(directory: Path) -> list[str]:
+    """Return the flag that names the folder of further configs that a sweep was started with, if one was named.
+
+    Raises:
+        RunError: there is no sweep there, or its files are damaged.
+    """
+    start = read_start(directory)
+    if start.arguments[:1] != [_CONFIG_DIR]:
+        return []
+    return [_CONFIG_DIR, str(start.folder / start.arguments[1])]
 
 
 def read_start(directory: Path) -> Start:
@@ -81,24 +98,43 @@ def _key(override: str) -> str:
 def _config_dir(sources: list[dict[str, str]]) -> list[str]:
     """Return the flag that names the folder of further configs, if one was named."""
     named = [source["path"] for source in sources if source["provider"] == "command-line"]
-    return ["--config-dir", named[-1]] if named else []
+    return [_CONFIG_DIR, named[-1].removeprefix("file://")] if named else []
 
 
 def _check(directory: Path) -> None:
     if not directory.is_dir():
         raise RunError(f"{directory}: there is no such directory; give the directory of a sweep")
-    if not (directory / layout.MULTIRUN).is_file():
+    if not is_there(directory / layout.MULTIRUN):
         raise RunError(
             f"{directory}: not the directory of a sweep: neither {layout.SWEEP} nor {layout.MULTIRUN} is in it; the "
             "directory of a sweep is the one that its runs lie in by number"
         )
 
 
-def _record(number: int, run: Path) -> Record:
+def _runs(directory: Path) -> Iterator[Path]:
+    """Yield the directories of runs below that of a sweep, 2 before 10; a name with slashes makes nested ones."""
+    for folder, inner, _ in os.walk(directory):
+        path = Path(folder)
+        if path != directory and layout.HYDRA in inner:
+            inner.clear()
+            yield path
+        inner.sort(key=_natural)
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts if part]
+
+
+def _record(number: int, directory: Path, run: Path) -> Record:
     overrides = [line for line in read_overrides(run) if not line.startswith(_MACHINERY)]
     outcome = read_outcome(run)
-    return Record(number, outcome.state, outcome.value, run.name, overrides, outcome.reason)
-
-
-def _order(path: Path) -> tuple[bool, int, str]:
-    return (not path.name.isdigit(), int(path.name) if path.name.isdigit() else 0, path.name)
+    return Record(
+        number=number,
+        state=outcome.state,
+        value=outcome.value,
+        directory=str(run.relative_to(directory)),
+        overrides=overrides,
+        reason=outcome.reason,
+        seconds=outcome.seconds,
+    )

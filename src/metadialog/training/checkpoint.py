@@ -159,7 +159,7 @@ class Checkpoints:
 
 
 def _check_begun(run: Path) -> None:
-    """Check that a run without a checkpoint has left nothing that beginning anew would replace.
+    """Check that a run without a checkpoint has left nothing that a new start would replace.
 
     Raises:
         RunError: it has.

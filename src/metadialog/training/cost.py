@@ -54,16 +54,16 @@ class Cost:
         self.seconds += seconds
         self.peak_bytes = max(self.peak_bytes, peak)
 
-    def add_flops(self, whole: float, part: float, counted: int | None, *, anew: bool) -> None:
+    def add_flops(self, whole: float, part: float, counted: int | None, *, restart: bool) -> None:
         """Add the operations of an outer step.
 
         Args:
             whole: `expected_flops` of the meta-batch.
             part: the same of what this process computes of it.
             counted: the operations that it has executed; None where they were not counted.
-            anew: whether the step goes over other sets than the one before, so that their proportion is no guide.
+            restart: whether the step goes over other sets than the one before, so that their proportion says nothing.
         """
-        if anew:
+        if restart:
             self.counted_flops = self.counted_expected = 0.0
         if counted is not None:
             self.counted_flops += counted

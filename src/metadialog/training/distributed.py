@@ -221,7 +221,7 @@ class Ranks:
             raise self._lost(None)
 
     def _lost(self, error: Exception | None) -> LostError:
-        # Asked at once, while there is somebody to answer.
+        # Asked at once, while the store still answers.
         with contextlib.suppress(RuntimeError, OSError):
             self._has_heard = self._store is not None and bool(self._store.check([_FAILED]))
         # A signal to all processes ends one before the other: let it come to this one too.

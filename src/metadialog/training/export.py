@@ -61,7 +61,7 @@ def export_model(
         about: what its card says; None for what the config says.
 
     Raises:
-        OSError, RunError: a file cannot be written; each that was there is there as it was, or as it shall be.
+        OSError, RunError: a file cannot be written; each file is either the old one or the new one.
     """
     kept = {key: config[key] for key in _KEPT if key in config}
     kept["frozen"] = config["training"]["frozen"] if "training" in config else config.get("frozen", [])

@@ -1,18 +1,23 @@
 """The card of an exported model: what it is, for people and for the Hugging Face hub."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from metadialog.config import build
 from metadialog.errors import RunError
+from metadialog.evaluation.scoring import word_perplexity
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.layout import MODEL_CARD
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,24 @@ def about_from(content: object, where: Path) -> About:
 def slug(name: str) -> str:
     """Return a name as the hub takes it: letters, digits, dots, dashes and underscores."""
     return re.sub(r"[^\w.-]+|\.\.+|--+", "-", name, flags=re.ASCII).strip(".-")[:96] or "model"
+
+
+def write_results(folder: Path, config: Mapping[str, Any], records: "pd.DataFrame") -> None:
+    """Write the card of a run's model anew, with what its evaluation came to.
+
+    Args:
+        folder: of the exported model.
+        config: resolved, of the run.
+        records: of the evaluation.
+    """
+    most = records[records["shots"] == records["shots"].max()]
+    results: dict[str, float] = {}
+    for step, part in most.groupby("inner_step"):
+        nats = float((part["loss"] * part["tokens"]).sum())
+        results[str(step)] = word_perplexity(nats, int(part["words"].sum()))
+    shown = {step: value for step, value in results.items() if math.isfinite(value)}
+    if shown:
+        write_card(folder, replace(about_run(config), results=shown, shots=int(most["shots"].iloc[0])))
 
 
 def write_card(folder: Path, about: About) -> None:

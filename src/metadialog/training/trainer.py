@@ -16,6 +16,7 @@ from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError, LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
+from metadialog.evaluation.together import in_groups
 from metadialog.interrupts import deferred
 from metadialog.loggers.base import Logger
 from metadialog.memory import PeakMemory, measure
@@ -50,14 +51,14 @@ class Standing:
         step: outer steps that are done.
         best_loss: lowest validation loss after adaptation so far, nats.
         best_step: the outer step that it was measured after.
-        fruitless: validations since then.
+        validations_since: validations since then.
         validated: the outer step that the last validation was after; -1 before the first.
     """
 
     step: int = 0
     best_loss: float = math.inf
     best_step: int = 0
-    fruitless: int = 0
+    validations_since: int = 0
     validated: int = -1
 
 
@@ -90,6 +91,10 @@ class Sinks:
         """Write to the local metrics, which are the truth, and to the logger, which is a view of them."""
         self.metrics.log(step, split, values)
         self.logger.log(step, split, values)
+
+
+_RENAMED = {"fruitless": "validations_since"}
+"""What checkpoints of version 0.1.0 call a field of `Standing`, and its name today."""
 
 
 class Trainer:
@@ -195,7 +200,7 @@ class Trainer:
         return self.standing.validated < step and (step % self.validate_every == 0 or step == self.steps)
 
     def _is_out_of_patience(self) -> bool:
-        return self.patience is not None and self.standing.fruitless >= self.patience
+        return self.patience is not None and self.standing.validations_since >= self.patience
 
     def _step(self) -> OuterStep:
         """Take one outer step."""
@@ -231,7 +236,7 @@ class Trainer:
             expected_flops(self.weights, tokens, passes),
             expected_flops(self.weights, executed.tokens, passes),
             executed.operations,
-            anew=goes_elsewhere(self.algorithm, step),
+            restart=goes_elsewhere(self.algorithm, step),
         )
 
     def _gradient(self) -> tuple[OuterStep, float, tuple[int, int], "_Executed"]:
@@ -246,7 +251,7 @@ class Trainer:
         """
         part = self.ranks.part_of(self.meta_batch)
         tasks = len(range(self.meta_batch)[part])
-        # Who has no task computes one in vain, so that its gradient has the same shape as the others'.
+        # A process without a task computes one that counts for nothing: its gradient has the same shape as the others'.
         drawn = self.sampler.batch(self.meta_batch, part if tasks else slice(1))
         episodes = [episode.to(self.device) for episode in drawn]
         torch.manual_seed(derive(self._seed, self.standing.step))
@@ -273,7 +278,12 @@ class Trainer:
     def _validate(self) -> str:
         """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""
         before, after = mean_losses(
-            self.ranks.map(lambda episode: validation_losses(self.model, self.algorithm, episode), self.validation)
+            in_groups(
+                self.model,
+                self.validation,
+                lambda some: validation_losses(self.model, self.algorithm, some),
+                self.ranks.map,
+            )
         )
         values = {"loss_before": before, "loss_after": after, "gain": before - after}
         # Before the checkpoint: a run that is killed in between reports again, and hears the same.
@@ -292,9 +302,9 @@ class Trainer:
         is_best = loss < self.standing.best_loss or self.standing.step == 0
         if is_best:
             self.standing.best_loss, self.standing.best_step = loss, self.standing.step
-            self.standing.fruitless = 0
+            self.standing.validations_since = 0
         else:
-            self.standing.fruitless += 1
+            self.standing.validations_since += 1
         return is_best
 
     def _save(self, *, is_best: bool = False) -> None:
@@ -334,7 +344,8 @@ class Trainer:
         if self.origin is not None:
             self.origin.check(state, path)
         with restoring(path):
-            self.standing = Standing(**state["standing"])
+            standing = {_RENAMED.get(name, name): value for name, value in state["standing"].items()}
+            self.standing = Standing(**standing)
             self.cost = Cost(**state["cost"])
             self.model.load_state_dict(state["model"])
             self.algorithm.learned.load_state_dict(state["learned"])

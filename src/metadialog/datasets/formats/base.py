@@ -60,7 +60,7 @@ class Message:
 
 
 def sessions(messages: Iterable[Message], gap: float) -> Iterator[tuple[Turn, ...]]:
-    """Yield the turns of each dialogue of a chat, which ends where nobody writes for `gap` hours."""
+    """Yield the turns of each dialogue of a chat, which ends where no message follows for `gap` hours."""
     turns: list[Turn] = []
     before: datetime | None = None
     for message in messages:

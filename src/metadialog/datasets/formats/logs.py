@@ -73,7 +73,7 @@ def is_whatsapp(path: Path) -> bool:
 
 
 def read_whatsapp(path: Path, options: Options) -> Iterator[Dialogue]:
-    """Yield the dialogues of exported chats: a chat is a topic, and a dialogue ends where nobody writes for a while.
+    """Yield the dialogues of exported chats: a chat is a topic, and a dialogue ends where there is a long pause.
 
     Raises:
         DataError: a file cannot be read, or holds a date that is none.

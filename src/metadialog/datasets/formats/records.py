@@ -11,7 +11,7 @@ from metadialog.errors import DataError
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
 NO_SPEECH = ("system", "developer", "tool", "function")
-"""Roles of a chat whose messages nobody says to anybody."""
+"""Roles of a chat whose messages are not part of the conversation."""
 
 SPEAKER_KEYS = ("speaker", "role", "from", "author", "sender", "name")
 TEXT_KEYS = ("text", "content", "value", "utterance", "message")

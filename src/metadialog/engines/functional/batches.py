@@ -1,6 +1,6 @@
 """The levels of dialogue tasks: their sets stacked where that changes nothing but the time they take."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -29,12 +29,17 @@ def levels_of(
         episodes: the tasks.
         inner: the inner loop.
     """
-    supports, queries = [support_of(episode) for episode in episodes], [episode.query for episode in episodes]
-    chunk = inner.rule.chunk
+    queries = [episode.query for episode in episodes]
     return (
-        _level(model, inner.support_objective or objective, supports, [list(passes(s, chunk)) for s in supports]),
+        level_of(model, objective, [support_of(episode) for episode in episodes], inner),
         _level(model, objective, queries, [[(query, 1.0)] for query in queries]),
     )
+
+
+def level_of(model: nn.Module, objective: Objective, supports: Sequence[Batch], inner: InnerLoop) -> Level:
+    """Return the level of support sets; see `levels_of`."""
+    parts = [list(passes(support, inner.rule.chunk)) for support in supports]
+    return _level(model, inner.support_objective or objective, supports, parts)
 
 
 def _level(
@@ -46,7 +51,7 @@ def _level(
         stacked = stack(batches)
         return Level(loss, parts, _token_loss, stacked, partial(static_shapes, model, stacked["inputs"]))
     bare = [{name: getattr(batch, name) for name in ("inputs", "targets", "mask", "words")} for batch in batches]
-    together = stack_alike(bare)  # of another loss nobody knows what padding does to it
+    together = stack_alike(bare)  # what padding does to another loss is not known
     if together is None:
         return Level(loss, parts)
     shapes = partial(static_shapes, model, together["inputs"])
@@ -93,7 +98,7 @@ def stack(batches: Sequence[Batch]) -> dict[str, Tensor]:
     return {"inputs": inputs, "at": at, "targets": targets, "weights": weights}
 
 
-def counted_logits(model: nn.Module, data: dict[str, Tensor]) -> Tensor:
+def counted_logits(model: nn.Module, data: Mapping[str, Tensor]) -> Tensor:
     """Return the logits of a task's counted tokens, `[counted, vocab]`."""
     if getattr(model, "predicts_at", False):
         logits: Tensor = model(data["inputs"], at=data["at"])[0]

@@ -26,17 +26,19 @@ class Derivatives:
     def __init__(self) -> None:
         self.forward_over_reverse = True
 
-    def gradients(self, losses: Losses, adapted: Parameters, shared: Parameters) -> tuple[Tensor, Tensors]:
+    def gradients(
+        self, losses: Losses, adapted: Parameters, shared: Parameters, *, by_shared: bool = True
+    ) -> tuple[Tensor, Tensors]:
         """Return the losses, `[tasks]`, and the gradients by those parameters that they depend on.
 
-        By `adapted` they are of each task, `[tasks, ...]`; by `shared` they are summed over the tasks.
+        By `adapted` they are of each task, `[tasks, ...]`; by `shared`, if wanted, they are summed over the tasks.
         """
-        own, common = _leaves(adapted), _leaves(shared)
+        own, common = _leaves(adapted), _leaves(shared) if by_shared else dict(shared)
         total: Tensor | None = None
         found: Tensors = {}
         with torch.enable_grad():
             for part in losses(own, common):
-                _add_up(found, _differentiate(part, {**own, **common}))
+                _add_up(found, _differentiate(part, {**own, **common} if by_shared else own))
                 total = part.detach() if total is None else total + part.detach()
         assert total is not None  # noqa: S101 - there is no task without data
         return total, found

@@ -205,7 +205,8 @@ class Sweep:
 
     def _gradients(self, kind: str, step: int, state: State) -> tuple[Tensor, Tensors]:
         self._remember(kind, step)
-        return self.derivatives.gradients(self.losses_of(kind), state.parameters, self.shared)
+        wanted = kind == "query"  # of the support loss, those by what the inner loop changes
+        return self.derivatives.gradients(self.losses_of(kind), state.parameters, self.shared, by_shared=wanted)
 
     def products(self, step: int, state: State, direction: Tensors) -> tuple[Tensors, Tensors]:
         """Return the gradients of the support losses and their derivative along a direction."""

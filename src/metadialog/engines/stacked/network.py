@@ -170,7 +170,7 @@ class StackedDialogModel:
             tape: of `gradient`.
             direction: of each task, stacked; parameters that are not in it have a tangent of zero.
             wanted: the parameters whose part of the product is needed.
-            spare: an earlier product that nobody needs any more; its largest tensor, the output layer's, is reused,
+            spare: an earlier product that is no longer needed; its largest tensor, the output layer's, is reused,
                 as fresh memory costs as much as a pass over it.
         """
         batch, masks = tape.batch, tape.masks

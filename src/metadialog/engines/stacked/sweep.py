@@ -186,7 +186,7 @@ class Sweep:
             The weights after it, the support losses before it, and what the way up needs.
         """
         steps = self.inner.steps
-        kept = Kept(Trajectory(self.start, self._advance, self.keeping.weights))
+        kept = Kept(Trajectory(self.start, self.advance, self.keeping.weights))
         if steps == 0:
             return self.start, self._support_pass(0, self.start, ()).losses, kept
         weights: Weights = self.start
@@ -201,7 +201,8 @@ class Sweep:
                 kept.trajectory.keep(step, before, steps)
         return weights, losses[0], kept
 
-    def _advance(self, step: int, weights: Weights) -> Weights:
+    def advance(self, step: int, weights: Weights) -> Weights:
+        """Return the weights after an inner step."""
         return self._descend(step, weights, self._support_pass(step, weights, self.adapted).gradients)
 
     def _up(self, outer: Tensor, gradients: dict[str, Tensor], kept: "Kept") -> tuple[Tensor, dict[RateKey, Tensor]]:

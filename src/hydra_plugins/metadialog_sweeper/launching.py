@@ -1,0 +1,126 @@
+"""How the jobs of a sweep are launched: through any of Hydra's launchers, with a word on each job as it ends."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from metadialog.sweeps.outcomes import Outcome, read_outcome
+from metadialog.sweeps.progress import Job, Progress
+from metadialog.sweeps.search import one_line
+
+_SUBMITIT_DEFAULT = "${hydra.sweep.dir}/.submitit/%j"
+_SUBMITIT_FOLDER = "${hydra.sweep.dir}/.submitit"
+
+
+def launch(launcher: Launcher, jobs: Sequence[Job], progress: Progress) -> list[Exception]:
+    """Run jobs, and tell the progress of each as it ends.
+
+    Args:
+        launcher: runs them; Hydra's own runs them in this process, one after another.
+        jobs: at least one.
+        progress: is told.
+
+    Returns:
+        What the failed jobs raised, in their order.
+
+    Raises:
+        Exception: what the launcher raises, as where a process was killed.
+    """
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # made again when Hydra looks for plugins
+
+    if not isinstance(launcher, BasicLauncher):
+        with progress.watching(jobs):
+            results = launcher.launch([job.overrides for job in jobs], initial_job_idx=jobs[0].number)
+        return [error for job, result in zip(jobs, results, strict=True) if (error := _end(job, result, progress))]
+    errors = []
+    with _without_counts():
+        for job in jobs:
+            [result] = launcher.launch([job.overrides], initial_job_idx=job.number)
+            error = _end(job, result, progress)
+            errors += [] if error is None else [error]
+    return errors
+
+
+def composed(context: HydraContext, config: DictConfig, overrides: list[str]) -> dict[str, Any]:
+    """Return the resolved config of a job, without Hydra's own part."""
+    return _resolved(_job_config(context, config, overrides, 0))
+
+
+def subdirectory(context: HydraContext, config: DictConfig, overrides: Sequence[str], number: int) -> str:
+    """Return the directory of a job, within that of its sweep."""
+    job = _job_config(context, config, overrides, number)
+    with _current(job):
+        return str(job.hydra.sweep.subdir)
+
+
+def keep_submitit_files_together(config: DictConfig) -> None:
+    """Put submitit's files into one folder, instead of one that is called `%j`.
+
+    The plugin's default leaves it to submitit to put the number of a job for `%j`, which happens for some of the files
+    alone; each file has the number in its name anyhow.
+    """
+    launcher = OmegaConf.to_container(config.hydra.launcher, resolve=False)
+    if isinstance(launcher, dict) and launcher.get("submitit_folder") == _SUBMITIT_DEFAULT:
+        with open_dict(config.hydra):
+            config.hydra.launcher.submitit_folder = _SUBMITIT_FOLDER
+
+
+def _end(job: Job, result: JobReturn, progress: Progress) -> Exception | None:
+    """Tell what came of a job; return what it raised."""
+    error = result._return_value if result.status == JobStatus.FAILED else None  # noqa: SLF001 - the property raises it
+    outcome = read_outcome(job.directory)
+    if isinstance(error, Exception) and outcome.state not in ("failed", "pruned"):
+        outcome = Outcome("failed", None, one_line(error))
+    progress.end(job, outcome)
+    return error if isinstance(error, Exception) else None
+
+
+def _job_config(context: HydraContext, config: DictConfig, overrides: Sequence[str], number: int) -> DictConfig:
+    job = context.config_loader.load_sweep_config(config, list(overrides))
+    with open_dict(job):
+        job.hydra.job.id = job.hydra.job.num = number
+    return job
+
+
+def _resolved(job: DictConfig) -> dict[str, Any]:
+    with _current(job):
+        found: Mapping[str, Any] = OmegaConf.to_container(job, resolve=False)  # type: ignore[assignment]
+        return {str(key): _plain(job, key) for key in found if key != "hydra"}
+
+
+def _plain(job: DictConfig, key: str) -> Any:  # noqa: ANN401 - whatever is there
+    value = job[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+@contextmanager
+def _current(job: DictConfig) -> Iterator[None]:
+    """Let `${hydra:...}` mean what it will mean in the job."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(job)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+@contextmanager
+def _without_counts() -> Iterator[None]:
+    """Keep back the line `Launching 1 jobs locally`: it is one job each time, and the progress says of how many."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Launching")
+
+    log = logging.getLogger("hydra._internal.core_plugins.basic_launcher")
+    log.addFilter(keep)
+    try:
+        yield
+    finally:
+        log.removeFilter(keep)

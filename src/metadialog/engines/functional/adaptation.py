@@ -1,0 +1,209 @@
+"""Adaptation to several tasks at once where values alone are wanted, and the models that come of it, side by side."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+
+from metadialog.engines.base import InnerLoop, Objective
+from metadialog.engines.functional.batches import counted_logits, level_of, stack, static_shapes
+from metadialog.engines.functional.derivatives import Derivatives
+from metadialog.engines.functional.levels import Level, call_with, twice_differentiable
+from metadialog.engines.functional.sweep import Sweep
+from metadialog.engines.stacked import sweep as stacked
+from metadialog.engines.stacked.meta_gradient import obstacle
+from metadialog.episodes import Batch, Episode
+from metadialog.models.cells import plain_layers, reading
+from metadialog.models.protocol import BaseModel, map_state
+from metadialog.models.recurrence import State
+from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds, drops
+
+
+class SideBySide:
+    """One model with the parameters of several tasks.
+
+    Attributes:
+        model: gives its functions, and the parameters that the tasks share.
+        parameters: of each task, `[tasks, ...]`, by name; those that are not there are the model's own.
+        tasks: how many.
+    """
+
+    def __init__(self, model: nn.Module, parameters: Mapping[str, Tensor], tasks: int) -> None:
+        self.model = model
+        self.parameters = parameters
+        self.tasks = tasks
+
+    def one(self, task: int) -> nn.Module:
+        """Return the model of one task, as a copy."""
+        alone = copy.deepcopy(self.model)
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                alone.get_parameter(name).copy_(value[task])
+        return alone
+
+    def scores(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Score each task's model on a set of its own.
+
+        Returns:
+            The sum of the counted tokens' negative log-likelihoods, nats, and how many of these tokens are the most
+            likely, both `[tasks]`.
+
+        Raises:
+            RuntimeError: `vmap` cannot take an operation of the model.
+        """
+        data = stack(batches)
+
+        def of_task(parameters: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Tensor:
+            return cast("Tensor", call_with(self.model, parameters, lambda module: counted_logits(module, own)))
+
+        with torch.no_grad(), static_shapes(self.model, data["inputs"]), plain_layers(self.model):
+            logits: Tensor = vmap(of_task)(dict(self.parameters), data)  # [tasks, counted, vocab]
+        counts = data["weights"] > 0
+        losses = nn.functional.cross_entropy(logits.flatten(0, 1), data["targets"].flatten(), reduction="none")
+        hits = (logits.argmax(-1) == data["targets"]) & counts
+        return (losses.view_as(counts) * counts).sum(1), hits.sum(1)
+
+    def speaker(self, rows: Sequence[int]) -> "Speaker":
+        """Return the tasks' models as one that reads rows of several tasks, for generation.
+
+        Args:
+            rows: prompts of each task, in the order of the tasks.
+        """
+        of_rows = torch.repeat_interleave(torch.arange(self.tasks), torch.tensor(list(rows)))
+        return Speaker(self, of_rows.to(next(self.model.parameters()).device))
+
+
+class Speaker(BaseModel):
+    """Several tasks' models as one `DialogueModel`, each row of whose inputs belongs to a task.
+
+    A state holds beside that of the rows, `[any, rows, any]`, which task each row belongs to, `[1, rows, 1]`.
+
+    Args:
+        models: the models.
+        tasks: of each row, in a rising order, `[rows]`.
+    """
+
+    def __init__(self, models: SideBySide, tasks: Tensor) -> None:
+        super().__init__()
+        self.models = models
+        self.tasks = tasks
+        self.first = next(models.model.parameters())  # where the rest of the program looks for the device
+        self.eval()
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Predict the token after each token; see `DialogueModel.forward`."""
+        inner, tasks = (None, self.tasks) if state is None else (state[0], cast("Tensor", state[1])[0, :, 0])
+        rows, places, most = self._laid_out(tasks)
+        laid_out = tokens[rows].view(self.models.tasks, most, -1)
+
+        def together(part: Tensor) -> Tensor:  # [any, rows, any] -> [tasks, any, rows of a task, any]
+            return part.index_select(1, rows).unflatten(1, (self.models.tasks, most)).transpose(0, 1)  # type: ignore[no-untyped-call,no-any-return]
+
+        def of_task(parameters: Mapping[str, Tensor], own: Tensor, *begun: State) -> tuple[Tensor, State]:
+            found: tuple[Tensor, State] = call_with(self.models.model, parameters, lambda module: module(own, *begun))
+            return found
+
+        begun = () if inner is None else (map_state(together, inner),)
+        with static_shapes(self.models.model, laid_out), plain_layers(self.models.model):
+            logits, after = vmap(of_task)(dict(self.models.parameters), laid_out, *begun)
+        going_on = map_state(lambda part: _apart(part, places), after)
+        return logits.flatten(0, 1).index_select(0, places), (going_on, tasks[None, :, None])
+
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read prompts, in one pass where the model leaves padding unread; see `DialogueModel.read`."""
+        model, (rows, places, most) = self.models.model, self._laid_out(self.tasks)
+        at_once = hasattr(model, "static_shapes") or type(model).forward is DialogModel.forward
+        if state is not None or not at_once:
+            return super().read(tokens, lengths, state)
+        inputs = tokens[rows].view(self.models.tasks, most, -1)
+        ends = lengths[rows].view(self.models.tasks, most)
+
+        def of_task(parameters: Mapping[str, Tensor], own: Tensor, end: Tensor) -> tuple[Tensor, State]:
+            at = torch.arange(most, device=end.device) * own.shape[1] + end - 1
+            with reading(end):
+                found: tuple[Tensor, State] = call_with(model, parameters, lambda module: module(own, None, at))
+            return found
+
+        with static_shapes(model, inputs), plain_layers(model):
+            logits, after = vmap(of_task)(dict(self.models.parameters), inputs, ends)
+        begun = map_state(lambda part: _apart(part, places), after)
+        return logits.flatten(0, 1).index_select(0, places), (begun, self.tasks[None, :, None])
+
+    def _laid_out(self, tasks: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Return the row at each place of `tasks * most`, the place of each row, and the most rows of a task."""
+        counts = torch.bincount(tasks, minlength=self.models.tasks)
+        most = int(counts.max())
+        before = counts.cumsum(0) - counts
+        numbers = torch.arange(len(tasks), device=tasks.device)
+        places = numbers - before[tasks] + tasks * most
+        rows = tasks.new_zeros(self.models.tasks * most).scatter(0, places, numbers)
+        return rows, places, most
+
+
+def _apart(part: Tensor, places: Tensor) -> Tensor:
+    """Return `[tasks, any, rows of a task, any]` as `[any, rows, any]`."""
+    return part.transpose(0, 1).flatten(1, 2).index_select(1, places)
+
+
+def adapt_together(
+    model: nn.Module, objective: Objective, supports: Sequence[Batch], inner: InnerLoop
+) -> Iterator[SideBySide]:
+    """Yield the models after 0, 1, ..., `inner.steps` inner steps, each on a support set of its own.
+
+    Equal to `Engine.adapt` of each, up to rounding. No graph is kept.
+
+    Raises:
+        RuntimeError: `vmap` cannot take an operation of the model or of the objective.
+    """
+    yield side_by_side(model, len(supports))  # the model's own weights, without a copy for each task
+    if obstacle(model, objective, inner) is None and isinstance(model, DialogModel) and not drops(model):
+        yield from _by_kernels(model, supports, inner)
+        return
+    level: Level = level_of(model, objective, supports, inner)
+    if level.stacked is None:
+        raise RuntimeError("vmap: the support sets are gone through in parts, or have different shapes")
+    sweep = Sweep(model, level, level, inner, Derivatives(), len(supports), at_once=True, places=0)
+    state = sweep.begin()
+    for step in range(inner.steps):
+        with twice_differentiable():
+            state = sweep.advance(step, state)
+        yield SideBySide(model, state.parameters, len(supports))
+
+
+def _by_kernels(model: DialogModel, supports: Sequence[Batch], inner: InnerLoop) -> Iterator[SideBySide]:
+    """Yield the models after 1, ..., `inner.steps` steps, by gradients that are written out."""
+    episodes = [Episode("", task, support, support, (), (), ()) for task, support in enumerate(supports)]
+    sweep = stacked.Sweep(model, episodes, inner, stacked.Keeping(tapes=False, weights=0), TaskSeeds())
+    weights: Mapping[str, Tensor] = sweep.start
+    for step in range(inner.steps):
+        with torch.no_grad():
+            weights = sweep.advance(step, weights)
+            parameters = {name: weights[name] for name in sweep.adapted}
+            if sweep.rows is not None and stacked.EMBEDDING in parameters:
+                parameters[stacked.EMBEDDING] = _whole_embedding(model, parameters[stacked.EMBEDDING], sweep.rows)
+        yield SideBySide(model, parameters, len(supports))
+
+
+def _whole_embedding(model: DialogModel, touched: Tensor, rows: Tensor) -> Tensor:
+    """Return each task's embedding, `[tasks, ids, width]`, from the rows that it has changed.
+
+    Args:
+        model: gives the others.
+        touched: the rows, `[tasks, touched, width]`.
+        rows: their ids, rising, filled up with 0, `[tasks, touched]`.
+    """
+    embedding = model.get_parameter(stacked.EMBEDDING).detach()
+    whole = embedding.expand(len(rows), *embedding.shape).clone()
+    for task, (values, ids) in enumerate(zip(touched, rows, strict=True)):
+        used = int(ids.argmax()) + 1
+        whole[task, ids[:used]] = values[:used]
+    return whole
+
+
+def side_by_side(model: nn.Module, tasks: int) -> SideBySide:
+    """Return a model as those of several tasks, to which it is not adapted."""
+    return SideBySide(model, {}, tasks)

@@ -1,0 +1,180 @@
+"""Episodes in groups that are adapted to, scored and answered in one pass."""
+
+import copy
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from metadialog.algorithms.base import Algorithm
+from metadialog.engines.functional.adaptation import SideBySide
+from metadialog.episodes import Episode, Exchange
+from metadialog.evaluation.scoring import Score
+from metadialog.generation.base import Generation
+from metadialog.generation.stepwise import Choose, Stepwise
+from metadialog.models.protocol import BaseModel
+from metadialog.tokenizers.tokenizer import Tokenizer
+
+AT_ONCE = 16
+"""Episodes in a group, at most; it is the same however many processes share the groups, so that results are too."""
+BYTES = 2**29
+"""Of the parameters of a group, with what is at work on them."""
+_COPIES = 6
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Each = Callable[[Callable[[list[int]], list[Result]], Sequence[list[int]]], list[list[Result]]]
+"""Maps a function over groups; several processes may share them."""
+
+log = logging.getLogger(__name__)
+
+
+class OwnWayError(RuntimeError):
+    """An algorithm adapts in a way of its own, to one episode after another."""
+
+
+_alone: dict[object, str] = {}
+
+
+def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
+    """Return the places of episodes in groups that suit to be run in one pass: with as many shots each."""
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    most = max(1, min(AT_ONCE, BYTES // max(1, _COPIES * size)))
+    by_shots: dict[int, list[int]] = {}
+    for place, episode in enumerate(episodes):
+        by_shots.setdefault(episode.shots, []).append(place)
+    return [places[start : start + most] for places in by_shots.values() for start in range(0, len(places), most)]
+
+
+def in_groups(
+    model: nn.Module,
+    episodes: Sequence[Episode],
+    function: Callable[[Sequence[Episode]], list[Result]],
+    each: Each[Result] | None = None,
+) -> list[Result]:
+    """Return what a function makes of each episode, in their order; it is called for groups of them.
+
+    Args:
+        model: the model, whose size decides how many make a group.
+        episodes: the episodes.
+        function: maps episodes to a result for each.
+        each: how the groups are gone through; None: one after another.
+    """
+
+    def of_group(places: list[int]) -> list[Result]:
+        return function([episodes[place] for place in places])
+
+    parts = groups(model, episodes)
+    found = [of_group(places) for places in parts] if each is None else each(of_group, parts)
+    by_place: dict[int, Result] = {}
+    for places, made in zip(parts, found, strict=True):
+        by_place |= dict(zip(places, made, strict=True))
+    return [by_place[place] for place in range(len(episodes))]
+
+
+def together_or_alone(
+    model: nn.Module,
+    algorithm: Algorithm,
+    episodes: Sequence[Item],
+    together: Callable[[Sequence[Item]], list[Result]],
+    alone: Callable[[Item], Result],
+) -> list[Result]:
+    """Return the results of some episodes, in one pass where the model's operations allow it.
+
+    Args:
+        model: the model.
+        algorithm: adapts it.
+        episodes: what to take together.
+        together: all of them in one pass; raises a RuntimeError where `vmap` cannot take an operation.
+        alone: one of them.
+    """
+    kind = type(model), type(algorithm), type(algorithm.tools.rule), _name(algorithm.tools.objectives.inner)
+    if len(episodes) > 1 and kind not in _alone:
+        try:
+            return together(episodes)
+        except OwnWayError:
+            pass
+        except (RuntimeError, NotImplementedError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            _alone[kind] = " ".join(str(error).split())[:200]
+            log.info("episodes are evaluated one by one: %s", _alone[kind])
+    return [alone(episode) for episode in episodes]
+
+
+def adapted_together(
+    model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], steps: int, scale: float
+) -> Iterator[SideBySide]:
+    """Yield the models of some episodes after 0, 1, ..., `steps` inner steps.
+
+    Raises:
+        RuntimeError: they cannot be adapted in one pass.
+    """
+    found = algorithm.adapt_together(model, [algorithm.adapts_to(episode) for episode in episodes], steps, scale)
+    if found is None:
+        raise OwnWayError(algorithm.name)
+    return found
+
+
+def scores(models: SideBySide, episodes: Sequence[Episode]) -> list[Score]:
+    """Score each model on its episode's query set."""
+    queries = [episode.query for episode in episodes]
+    losses, hits = models.scores(queries)
+    counts = [int(query.mask.sum()) for query in queries]
+    return [
+        Score(loss / tokens, tokens, hit / tokens)
+        for loss, hit, tokens in zip(losses.tolist(), hits.tolist(), counts, strict=True)
+    ]
+
+
+def replies_together(
+    models: SideBySide, exchanges: Sequence[Sequence[Exchange]], generation: Generation, tokenizer: Tokenizer
+) -> list[list[str]] | None:
+    """Generate the replies of each model to exchanges of its own in one batch, as `generate_replies` does of one.
+
+    Returns:
+        The replies to each model's exchanges; None where that cannot be done: for a generation that searches, and for
+        a model whose states are of a kind of its own.
+    """
+    if not isinstance(generation, Stepwise) or not _has_plain_states(models.model):
+        return None
+    prompts = [[exchange.prompt for exchange in of_task] for of_task in exchanges]
+    counts = [len(of_task) for of_task in prompts]
+    device = next(models.model.parameters()).device
+    of_all = copy.copy(generation)
+    choosers = [generation.chooser(of_task, torch.Generator(device=device).manual_seed(0)) for of_task in prompts]
+    chosen = _joined(choosers, counts)
+    of_all.chooser = lambda prompts, generator: chosen  # type: ignore[method-assign]  # noqa: ARG005 - as of each
+    forbidden = [tokenizer.pad_id, tokenizer.begin_id, tokenizer.self_id, tokenizer.other_id]
+    flat = [prompt for of_task in prompts for prompt in of_task]
+    ids = iter(of_all.generate(models.speaker(counts), flat, tokenizer.end_id, forbidden, None))
+    return [[tokenizer.decode(next(ids)) for _ in range(count)] for count in counts]
+
+
+def _joined(choosers: Sequence[Choose], counts: Sequence[int]) -> Choose:
+    """Return what chooses for each task's rows as it would if they were all there are."""
+    starts = [sum(counts[:task]) for task in range(len(counts))]
+
+    def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
+        parts, begin = [], 0
+        for chooser, start, count in zip(choosers, starts, counts, strict=True):
+            own = [row - start for row in rows if start <= row < start + count]
+            if own:
+                parts.append(chooser(logits[begin : begin + len(own)], own))
+            begin += len(own)
+        return torch.cat(parts)
+
+    return choose
+
+
+def _has_plain_states(model: nn.Module) -> bool:
+    kind = type(model)
+    return isinstance(model, BaseModel) and all(
+        getattr(kind, name) is getattr(BaseModel, name) for name in ("read", "step", "select_rows")
+    )
+
+
+def _name(objective: object) -> object:
+    return getattr(objective, "__qualname__", None) or type(objective)

@@ -1,0 +1,1 @@
+"""Trained models behind HTTP: a documented REST interface, and a page."""

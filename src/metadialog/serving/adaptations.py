@@ -1,0 +1,190 @@
+"""The adaptations of all clients: made one after another in a thread, and kept while there is room."""
+
+import queue
+import secrets
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.errors import MetadialogError
+from metadialog.inference.adapting import HeldOut, divide
+from metadialog.inference.model import AdaptableModel
+from metadialog.inference.results import CurvePoint
+from metadialog.serving.limits import RefusedError
+
+Status = Literal["waiting", "running", "finished", "failed"]
+
+_REMEMBERED = 100_000
+"""Names of dropped adaptations that are remembered, to say what became of them."""
+
+
+class _CancelledError(Exception):
+    """The client does not want the adaptation any more."""
+
+
+@dataclass(eq=False, slots=True)
+class Adaptation:
+    """One adaptation.
+
+    Attributes:
+        id: its name, which cannot be guessed: a client that knows it may use and delete the adaptation.
+        model_id: of the model that is adapted.
+        parent: that model.
+        dialogues: what was sent.
+        steps: inner steps; None to choose them.
+        held_out: how many dialogues are held out.
+        status: how far it is.
+        curve: what there is of the adaptation curve.
+        adapted: the adapted model, once it is there.
+        error: why it failed.
+        cancelled: whether it has been deleted.
+    """
+
+    model_id: str
+    parent: AdaptableModel
+    dialogues: Sequence[Dialogue]
+    steps: int | None
+    held_out: HeldOut
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    status: Status = "waiting"
+    curve: list[CurvePoint] = field(default_factory=list)
+    adapted: AdaptableModel | None = None
+    error: str | None = None
+    cancelled: bool = False
+
+
+class Adaptations:
+    """Adapts, and keeps the adapted models.
+
+    Args:
+        waiting: adaptations that may wait or run at once.
+        kept: adaptations that are kept; of more, the one that was used least recently is dropped.
+    """
+
+    def __init__(self, waiting: int, kept: int) -> None:
+        self._waiting = waiting
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._all: OrderedDict[str, Adaptation] = OrderedDict()  # the one that was used last comes last
+        self._dropped: OrderedDict[str, None] = OrderedDict()
+        self._queue: queue.Queue[Adaptation | None] = queue.Queue()
+        self._pending: deque[Adaptation] = deque()
+        self.finished = 0
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._work, name="adaptations", daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        """Return the number of adaptations that are kept."""
+        return len(self._all)
+
+    @property
+    def pending(self) -> int:
+        """Adaptations that wait or run."""
+        return len(self._pending)
+
+    def submit(self, adaptation: Adaptation) -> None:
+        """Begin an adaptation, or let it wait.
+
+        Raises:
+            RefusedError: too many wait already.
+        """
+        with self._lock:
+            if len(self._pending) >= self._waiting:
+                raise RefusedError(429, f"{self._waiting} adaptations are waiting already; try again in a moment")
+            self._pending.append(adaptation)
+            self._all[adaptation.id] = adaptation
+        self._queue.put(adaptation)
+
+    def get(self, name: str) -> Adaptation:
+        """Return an adaptation, which is now the one that was used last.
+
+        Raises:
+            RefusedError: there is none by this name, or it has been dropped.
+        """
+        with self._lock:
+            found = self._all.get(name)
+            if found is None and name in self._dropped:
+                raise RefusedError(
+                    410,
+                    f"the adaptation was dropped: {self._kept} are kept, and it was used least recently; adapt again",
+                )
+            if found is None:
+                raise RefusedError(404, "there is no such adaptation")
+            self._all.move_to_end(name)
+            return found
+
+    def adapted(self, name: str) -> AdaptableModel:
+        """Return an adapted model.
+
+        Raises:
+            RefusedError: there is none by this name, or it is not there yet.
+        """
+        found = self.get(name)
+        if found.adapted is None:
+            words = f"failed: {found.error}" if found.status == "failed" else f"is {found.status}"
+            raise RefusedError(409, f"the adaptation {words}")
+        return found.adapted
+
+    def delete(self, name: str) -> None:
+        """Break an adaptation off, or forget it.
+
+        Raises:
+            RefusedError: there is none by this name.
+        """
+        found = self.get(name)
+        with self._lock:
+            found.cancelled = True
+            self._all.pop(name, None)
+
+    def stop(self) -> None:
+        """End the thread, and what it is doing."""
+        with self._lock:
+            for adaptation in self._pending:
+                adaptation.cancelled = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _make_room(self) -> None:
+        """Drop what was used least recently; those that wait or run are beside those that are kept."""
+        done = [name for name, adaptation in self._all.items() if adaptation not in self._pending]
+        for name in done[: max(0, len(done) - self._kept)]:
+            del self._all[name]
+            self._dropped[name] = None
+            self.dropped += 1
+            if len(self._dropped) > _REMEMBERED:
+                self._dropped.popitem(last=False)
+
+    def _work(self) -> None:
+        while (adaptation := self._queue.get()) is not None:
+            try:
+                if not adaptation.cancelled:
+                    self._adapt(adaptation)
+            except _CancelledError:
+                pass
+            except MetadialogError as error:
+                adaptation.error, adaptation.status = str(error), "failed"
+            except Exception as error:  # noqa: BLE001 - whatever it is, the thread has to go on
+                adaptation.error, adaptation.status = f"it could not be done: {type(error).__name__}", "failed"
+            finally:
+                adaptation.dialogues = ()
+                with self._lock:
+                    self._pending.remove(adaptation)
+                    self._make_room()
+
+    def _adapt(self, adaptation: Adaptation) -> None:
+        def on_step(point: CurvePoint) -> None:
+            if adaptation.cancelled:
+                raise _CancelledError
+            adaptation.curve.append(point)
+
+        adaptation.status = "running"
+        division = divide(adaptation.dialogues, adaptation.held_out, seed=0)
+        adaptation.adapted = adaptation.parent.adapt(
+            division.support, adaptation.steps, held_out=division.held_out or None, on_step=on_step
+        )
+        adaptation.status = "finished"
+        self.finished += 1

@@ -1,0 +1,363 @@
+"""The REST interface, and the page at its root."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+
+from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
+from metadialog.errors import MetadialogError
+from metadialog.inference.dialogues import Context, as_dialogues, parse_dialogues
+from metadialog.inference.model import AdaptableModel
+from metadialog.serving.adaptations import Adaptation, Adaptations
+from metadialog.serving.batching import Batcher, PendingReply
+from metadialog.serving.bodies import (
+    AdaptationBody,
+    AdaptationRequest,
+    DialoguesBody,
+    ErrorBody,
+    HealthBody,
+    LimitsBody,
+    ModelBody,
+    ModelsBody,
+    RepliesBody,
+    ReplyBody,
+    ReplyRequest,
+    ScoreBody,
+    ScoreRequest,
+    Turns,
+    finite,
+)
+from metadialog.serving.guard import Guard
+from metadialog.serving.limits import Limits, RefusedError
+from metadialog.serving.metrics import exposition
+
+PAGE = Path(__file__).parent / "page"
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 503)
+}
+_SECURITY = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Service:
+    """What the server has: models, adaptations, and the thread that replies.
+
+    Args:
+        models: by the names that clients call them.
+        limits: of what may be asked for.
+    """
+
+    def __init__(self, models: Mapping[str, AdaptableModel], limits: Limits) -> None:
+        self.models = dict(models)
+        self.limits = limits
+        self.adaptations = Adaptations(limits.waiting_adaptations, limits.adaptations)
+        self.batcher = Batcher(limits.waiting_replies)
+        self.responses: Counter[tuple[str, int]] = Counter()
+
+    def stop(self) -> None:
+        """End the threads."""
+        self.adaptations.stop()
+        self.batcher.stop()
+
+    def count(self, path: str, status: int) -> None:
+        """Count a response."""
+        parts = path.split("/")
+        self.responses["/".join(parts[:3]) if parts[1:2] == ["v1"] else path if status < 400 else "other", status] += 1
+
+    def model(self, name: str | None) -> tuple[str, AdaptableModel]:
+        """Return a model by its name, or the first one."""
+        if name is None:
+            return next(iter(self.models.items()))
+        if name not in self.models:
+            raise RefusedError(404, f"there is no model {name!r}; GET /v1/models lists them")
+        return name, self.models[name]
+
+    def asked(self, model: str | None, adaptation: str | None) -> AdaptableModel:
+        """Return the model that is asked: an adapted one, or one as it was trained."""
+        return self.model(model)[1] if adaptation is None else self.adaptations.adapted(adaptation)
+
+    def dialogues(self, dialogues: DialoguesBody | None, text: str | None) -> list[Dialogue]:
+        """Return the dialogues of a request, if they are not too many."""
+        if (dialogues is None) == (text is None):
+            raise RefusedError(422, "send either dialogues or text")
+        if text is not None:
+            found = parse_dialogues(text, "text")
+        else:
+            found = as_dialogues([_plain(turns) for turns in dialogues or []])
+        if len(found) > self.limits.dialogues:
+            raise RefusedError(422, f"there are {len(found)} dialogues; send {self.limits.dialogues} or fewer at once")
+        turns = sum(len(dialogue.turns) for dialogue in found)
+        if turns > self.limits.turns:
+            raise RefusedError(422, f"there are {turns} turns; send {self.limits.turns} or fewer at once")
+        if all(len(dialogue.turns) < MIN_TURNS for dialogue in found):
+            raise RefusedError(422, "no dialogue has two turns or more, a turn and its answer")
+        return found
+
+
+def make_app(
+    models: Mapping[str, AdaptableModel],
+    limits: Limits,
+    token: str | None = None,
+    hosts: tuple[str, ...] | None = None,
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        models: by the names that clients call them; the first one is taken where none is named.
+        limits: of what may be asked for.
+        token: that clients have to know; None for none.
+        hosts: names that the server may be called by; None for all.
+    """
+    service = Service(models, limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(service.stop)
+
+    app = FastAPI(
+        title="metadialog",
+        version=version("metadialog"),
+        summary="Adapt a dialogue model to a few dialogues of your topic, and ask it for replies.",
+        docs_url=None,  # they would load a library from another site
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.add_middleware(
+        Guard,
+        limit=int(limits.upload_mib * 2**20),
+        token=token,
+        hosts=hosts,
+        count=service.count,
+    )
+    _handle_errors(app)
+    _add_models(app, service)
+    _add_adaptations(app, service)
+    _add_replies(app, service)
+    _add_page(app)
+    return app
+
+
+def _handle_errors(app: FastAPI) -> None:
+    def say(status: int, sentence: str) -> JSONResponse:
+        return JSONResponse({"error": sentence}, status)
+
+    @app.exception_handler(RefusedError)
+    async def refused(_: Request, error: RefusedError) -> JSONResponse:
+        return say(error.status, error.sentence)
+
+    @app.exception_handler(MetadialogError)
+    async def mistaken(_: Request, error: MetadialogError) -> JSONResponse:
+        return say(422, " ".join(str(error).split()))
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        return say(422, f"{where or 'the request'}: {first['msg'][:300]}")
+
+    @app.exception_handler(HTTPException)
+    async def unknown(_: Request, error: HTTPException) -> JSONResponse:
+        sentence = {404: "there is nothing here; /docs lists what there is", 405: "this is asked for in another way"}
+        headers = error.headers
+        return JSONResponse(
+            {"error": sentence.get(error.status_code, str(error.detail))}, error.status_code, dict(headers or {})
+        )
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/models", responses=_ERRORS)
+    async def list_models() -> ModelsBody:
+        """List the models."""
+        models = [_model_body(name, model) for name, model in service.models.items()]
+        limits = LimitsBody(**{name: getattr(service.limits, name) for name in LimitsBody.model_fields})
+        return ModelsBody(models=models, limits=limits)
+
+    @app.get("/healthz")
+    async def is_healthy() -> HealthBody:
+        """Say that the server is there."""
+        return HealthBody(status="ok")
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses=_ERRORS)
+    async def show_metrics() -> str:
+        """Return counts, as Prometheus reads them."""
+        return exposition(service.batcher, service.adaptations, service.responses)
+
+    @app.post("/v1/scores", responses=_ERRORS)
+    async def score(request: ScoreRequest) -> ScoreBody:
+        """Return how well a model predicts the responses of dialogues."""
+        model = service.asked(request.model, request.adaptation)
+        dialogues = service.dialogues(request.dialogues, request.text)
+        return ScoreBody.of(await asyncio.to_thread(model.score, dialogues))
+
+
+def _add_adaptations(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/adaptations", status_code=202, responses=_ERRORS)
+    async def adapt(request: AdaptationRequest, response: Response) -> AdaptationBody:
+        """Begin to adapt a model to dialogues; who knows the id that is returned may use what comes of it."""
+        name, model = service.model(request.model)
+        if request.steps is not None and request.steps > service.limits.steps:
+            raise RefusedError(400, f"steps: {request.steps} are too many; ask for {service.limits.steps} or fewer")
+        dialogues = service.dialogues(request.dialogues, request.text)
+        adaptation = Adaptation(name, model, dialogues, request.steps, request.held_out)
+        service.adaptations.submit(adaptation)
+        response.headers["Location"] = f"/v1/adaptations/{adaptation.id}"
+        return AdaptationBody.of(adaptation)
+
+    @app.get("/v1/adaptations/{name}", responses=_ERRORS)
+    async def show_adaptation(name: str) -> AdaptationBody:
+        """Return how far an adaptation is, with its curve so far."""
+        return AdaptationBody.of(service.adaptations.get(name))
+
+    @app.delete("/v1/adaptations/{name}", status_code=204, responses=_ERRORS)
+    async def delete_adaptation(name: str) -> None:
+        """Break an adaptation off, or forget it."""
+        service.adaptations.delete(name)
+
+    @app.get(
+        "/v1/adaptations/{name}/model",
+        response_class=FileResponse,
+        responses={**_ERRORS, 200: {"content": {"application/zip": {}}}},
+    )
+    async def download_model(name: str) -> FileResponse:
+        """Return the adapted model as a zip file, which `metadialog chat run=FOLDER` opens once it is unpacked."""
+        model = service.adaptations.adapted(name)
+        folder = Path(tempfile.mkdtemp(prefix="metadialog-"))
+        clean = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            await asyncio.to_thread(model.save, folder / "adapted", "adapted")
+            archive = await asyncio.to_thread(shutil.make_archive, str(folder / "adapted"), "zip", folder, "adapted")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return FileResponse(archive, media_type="application/zip", filename="adapted-model.zip", background=clean)
+
+
+def _add_replies(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/replies",
+        responses={**_ERRORS, 200: {"content": {"text/event-stream": {}}}},
+        response_model=RepliesBody,
+    )
+    async def reply(request: ReplyRequest) -> RepliesBody | StreamingResponse:
+        """Reply to a context; with `stream`, token by token."""
+        model = service.asked(request.model, request.adaptation)
+        longest = request.generation.max_tokens
+        if longest is not None and longest > service.limits.tokens:
+            raise RefusedError(
+                400, f"generation.max_tokens: {longest} are too many; ask for {service.limits.tokens} or fewer"
+            )
+        context: Context = request.context if isinstance(request.context, str) else _plain(request.context)
+        options = request.generation.options()
+        growing = model.growing(context, options, seed=request.seed)
+        if growing is None or (request.n > 1 and not request.stream):
+            found = await asyncio.to_thread(lambda: model.replies([context], request.n, options, seed=request.seed)[0])
+            made = [ReplyBody(text=str(one), score=finite(one.score), tokens=one.tokens) for one in found]
+            if request.stream:
+                return StreamingResponse(_whole(made[0]), media_type="text/event-stream")
+            return RepliesBody(replies=made)
+        pieces: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
+        pending = PendingReply(model, growing, _to_loop(pieces))
+        service.batcher.submit([pending])
+        if request.stream:
+            return StreamingResponse(_events(service, pending, pieces), media_type="text/event-stream")
+        text = ""
+        try:
+            ended = False
+            while not ended:
+                piece, ended = await pieces.get()
+                text += piece
+        finally:
+            service.batcher.cancel([pending])
+        if pending.error is not None:
+            raise RefusedError(503, pending.error)
+        return RepliesBody(replies=[_reply_body(text, pending)])
+
+
+def _add_page(app: FastAPI) -> None:
+    app.mount("/static", StaticFiles(directory=PAGE), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html", headers=_SECURITY)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(PAGE / "docs.html", headers=_SECURITY)
+
+
+def _to_loop(pieces: "asyncio.Queue[tuple[str, bool]]") -> Callable[[str, bool], None]:
+    loop = asyncio.get_running_loop()
+
+    def deliver(piece: str, ended: bool) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(pieces.put_nowait, (piece, ended))
+
+    return deliver
+
+
+async def _events(
+    service: Service, pending: PendingReply, pieces: "asyncio.Queue[tuple[str, bool]]"
+) -> AsyncIterator[str]:
+    text, ended = "", False
+    try:
+        while not ended:
+            piece, ended = await pieces.get()
+            text += piece
+            if piece:
+                yield _event("token", {"text": piece})
+        if pending.error is not None:
+            yield _event("error", {"error": pending.error})
+        else:
+            yield _event("end", _reply_body(text, pending).model_dump())
+    finally:  # the client may have gone
+        service.batcher.cancel([pending])
+
+
+async def _whole(reply: ReplyBody) -> AsyncIterator[str]:
+    yield _event("token", {"text": reply.text})
+    yield _event("end", reply.model_dump())
+
+
+def _event(name: str, data: Mapping[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _reply_body(text: str, pending: PendingReply) -> ReplyBody:
+    return ReplyBody(text=text, score=finite(pending.growing.score), tokens=len(pending.growing.tokens))
+
+
+def _model_body(name: str, model: AdaptableModel) -> ModelBody:
+    about = model.equipment.about
+    parent = None if about.adapted_to is None else about.adapted_to.parent
+    return ModelBody(
+        id=name,
+        name=about.name,
+        algorithm=about.algorithm,
+        dataset=about.dataset,
+        language=about.language,
+        parent=parent,
+    )
+
+
+def _plain(turns: Turns) -> Sequence[Any]:
+    return [turn if isinstance(turn, str) else turn.model_dump() for turn in turns]

@@ -1,0 +1,159 @@
+"""One thread that generates all replies: those that the same model is asked for at the same time, together."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from metadialog.inference.compute import computing
+from metadialog.inference.decoding import Decoder, Growing
+from metadialog.inference.model import AdaptableModel
+from metadialog.inference.text import Text
+from metadialog.serving.limits import RefusedError
+
+Deliver = Callable[[str, bool], None]
+"""Takes the next piece of a reply, and whether the reply is whole."""
+
+
+@dataclass(eq=False, slots=True)
+class PendingReply:
+    """A reply that a client waits for.
+
+    Attributes:
+        model: is to reply.
+        growing: the reply.
+        deliver: is called in the batcher's thread, with each piece.
+        cancelled: whether the client is gone.
+        error: what broke it off; None if nothing has.
+    """
+
+    model: AdaptableModel
+    growing: Growing
+    deliver: Deliver
+    cancelled: bool = False
+    error: str | None = None
+    text: Text = field(init=False)
+    asked: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.text = Text(self.model.tokenizer)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the batcher has done: numbers of tokens and replies, and seconds from request to first token, in sum."""
+
+    tokens: int = 0
+    replies: int = 0
+    steps: int = 0
+    first_tokens: int = 0
+    first_token_seconds: float = 0.0
+
+
+class Batcher:
+    """Generates replies in a thread of its own, a token of each at a time.
+
+    Args:
+        limit: replies that may wait at once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._new: list[PendingReply] = []
+        self._active: dict[Growing, PendingReply] = {}
+        self._decoders: dict[int, tuple[AdaptableModel, Decoder]] = {}
+        self._stopped = False
+        self.counts = Counts()
+        self._thread = threading.Thread(target=self._work, name="replies", daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        """Return the number of replies that are waited for."""
+        return len(self._active) + len(self._new)
+
+    def submit(self, replies: Sequence[PendingReply]) -> None:
+        """Begin some replies.
+
+        Raises:
+            RefusedError: too many are waited for already; none of these has begun.
+        """
+        with self._changed:
+            if self._stopped:
+                raise RefusedError(503, "the server is stopping")
+            if len(self) + len(replies) > self._limit:
+                raise RefusedError(429, f"{self._limit} replies are being generated already; try again in a moment")
+            self._new += replies
+            self._changed.notify()
+
+    def cancel(self, replies: Sequence[PendingReply]) -> None:
+        """Break some replies off; nothing more of them is delivered."""
+        for reply in replies:
+            reply.cancelled = True
+
+    def stop(self) -> None:
+        """End the thread, and whatever is being generated."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._new or self._active or self._stopped):
+                    self._changed.wait()
+                if self._stopped:
+                    return
+                new, self._new = self._new, []
+                self._active |= {reply.growing: reply for reply in new}
+            for reply in new:
+                self._guarded([reply], partial(self._begin, reply))
+            for key, (model, decoder) in list(self._decoders.items()):
+                rows = [reply for reply in self._active.values() if reply.model.module is model.module]
+                self._guarded(rows, partial(self._step, model, decoder))
+                if not len(decoder):
+                    del self._decoders[key]
+
+    def _begin(self, reply: PendingReply) -> None:
+        _, decoder = self._decoders.setdefault(
+            id(reply.model.module), (reply.model, Decoder(reply.model.module, reply.model.tokenizer))
+        )
+        with computing(reply.model.equipment.threads):
+            decoder.add([reply.growing])
+
+    def _step(self, model: AdaptableModel, decoder: Decoder) -> None:
+        gone = [row for row, reply in self._active.items() if reply.cancelled and reply.model.module is model.module]
+        with computing(model.equipment.threads):
+            decoder.remove(gone)
+            rows = decoder.step()
+        self.counts.steps += 1
+        for row in gone:
+            del self._active[row]
+        for row in rows:
+            self._hand_on(self._active[row])
+
+    def _hand_on(self, reply: PendingReply) -> None:
+        growing = reply.growing
+        if len(growing.tokens) <= 1 and not growing.ended:
+            self.counts.first_tokens += 1
+            self.counts.first_token_seconds += time.perf_counter() - reply.asked
+        self.counts.tokens += not growing.finished
+        piece = reply.text.grow(growing.tokens, whole=growing.ended)
+        if growing.ended:
+            self.counts.replies += 1
+            del self._active[growing]
+        if (piece or growing.ended) and not reply.cancelled:
+            reply.deliver(piece, growing.ended)
+
+    def _guarded(self, replies: Sequence[PendingReply], action: Callable[[], None]) -> None:
+        """Do something for some replies; if it fails they end, and the others go on."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the thread has to go on
+            for reply in replies:
+                self._decoders.pop(id(reply.model.module), None)
+                if self._active.pop(reply.growing, None) is not None:
+                    reply.error = f"the reply could not be generated: {type(error).__name__}"
+                    reply.deliver("", True)

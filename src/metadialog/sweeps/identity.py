@@ -1,0 +1,142 @@
+"""What a sweep is: the configs of its runs, as they are composed, and not the words that were typed for them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from metadialog.config import show
+from metadialog.errors import RunError
+from metadialog.runs import layout
+from metadialog.runs.config_file import flat, read_config
+from metadialog.sweeps.directory import SweepDirectory
+from metadialog.sweeps.plan import GROUP, Plan
+
+Compose = Callable[[list[str]], Mapping[str, Any]]
+"""Composes the config of a run from its overrides, resolved."""
+Options = Mapping[str, str]
+"""Option -> its value, in one line."""
+
+# What a run does not depend on: where it computes, what it tells, and how the sweep goes through its runs.
+_FREE = ("_target_", "logger", "device", "threads", "cache", "resume", GROUP, "hydra")
+# Where data lie may differ between machines that share a study.
+_PLACES = ("dataset.root",)
+# Of the sweep itself: what may differ between two starts.
+_FREE_OF_SWEEP = ("_target_", "name", "trials", "jobs", "retry")
+_SHOWN = 5  # options named in a message
+
+
+class Identity:
+    """What a sweep's runs are.
+
+    Attributes:
+        options: those of the first run, without what is varied; and where another value of a group brings other
+            options, those too, as `algorithm=fomaml: algorithm.first_order`.
+        space: what is varied, a text for each option.
+
+    Args:
+        options: see above.
+        plan: what the sweep does.
+        compose: composes the config of a run.
+    """
+
+    def __init__(self, options: Options, plan: Plan, compose: Compose) -> None:
+        self.options = options
+        self._plan = plan
+        self._compose = compose
+        self.space = sorted(map(repr, plan.dimensions))
+
+    def digest(self, sweep: Mapping[str, Any]) -> str:
+        """Return a text that only the same sweep has.
+
+        Args:
+            sweep: the node `sweep` of the config.
+        """
+        settings = {key: value for key, value in sweep.items() if key not in _FREE_OF_SWEEP}
+        parts = [self.options, self.space, settings]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def shared(self) -> dict[str, str]:
+        """Return the options that have to be the same on all machines that share a study."""
+        return {key: value for key, value in self.options.items() if not _below(key, _PLACES)}
+
+    def check(self, directory: SweepDirectory) -> None:
+        """Check that a directory holds this sweep, or none.
+
+        Raises:
+            RunError: it holds another.
+        """
+        if not directory.exists():
+            return
+        about = directory.read()
+        if (about.get("space") or self.space) != self.space:
+            raise RunError(
+                f"{directory.path}: holds a sweep that {other_space(about['space'], self.space)}; give this one "
+                "another sweep.name or hydra.sweep.dir"
+            )
+        before = about.get("options")
+        now: Options = self.options
+        if before is None:  # a sweep of version 0.1.0, which kept no config but those of its runs
+            before, now = self._of_a_run(directory)
+        if differing := differences(before, now):
+            raise RunError(
+                f"{directory.path}: holds a sweep of other runs ({differing}); give this one another sweep.name or "
+                "hydra.sweep.dir"
+            )
+
+    def _of_a_run(self, directory: SweepDirectory) -> tuple[Options, Options]:
+        """Return the options of a run as it was made, and as it would be now; of those that both versions have."""
+        keys = {dimension.key for dimension in self._plan.dimensions}
+        for record in directory.read_records():
+            path = directory.path / record.directory / layout.CONFIG
+            if path.exists():
+                own = [line for line in record.overrides if line.partition("=")[0] in keys]
+                before = _options(read_config(path), set())
+                now = _options(self._compose([*self._plan.fixed, *own]), set())
+                common = {*before} & {*now}
+                return {key: before[key] for key in common}, {key: now[key] for key in common}
+        return {}, {}
+
+
+def identify(plan: Plan, compose: Compose) -> Identity:
+    """Return what a sweep's runs are, from configs in which each value of what is varied occurs once.
+
+    Args:
+        plan: what the sweep does.
+        compose: composes the config of a run.
+    """
+    varied = {dimension.key.lstrip("+") for dimension in plan.dimensions}
+    corners = list(plan.corners())
+    found = _options(compose(corners[0]), varied)
+    for corner in corners[1:]:
+        [changed] = [line for line in corner if line not in corners[0]] or [""]
+        options = _options(compose(corner), varied)
+        keys = sorted(key for key in {*found, *options} if found.get(key) != options.get(key) and ": " not in key)
+        found |= {f"{changed}: {key}": options.get(key, "-") for key in keys}
+    return Identity(found, plan, compose)
+
+
+def other_space(before: Sequence[str], now: Sequence[str]) -> str:
+    """Name the options that one sweep varies and another does not, or otherwise."""
+    known, wanted = ({text.split("'")[1]: text for text in texts} for texts in (before, now))
+    differing = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
+    return f"varies other things ({', '.join(differing)})"
+
+
+def differences(before: Options, now: Options) -> str:
+    """Name the options that differ, in one line; an empty text if none does."""
+    keys = sorted(key for key in {*before, *now} if before.get(key, "-") != now.get(key, "-"))
+    named = [f"{key} is {now.get(key, '-')} but was {before.get(key, '-')}" for key in keys[:_SHOWN]]
+    more = [f"and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
+    return "; ".join([*named, *more])
+
+
+def _options(config: Mapping[str, Any], varied: set[str]) -> dict[str, str]:
+    # A choice of a group brings options, and it is they that count.
+    groups = {key for key, value in config.items() if isinstance(value, Mapping)}
+    left_out = (*_FREE, *(varied - groups))
+    return {key: show(value) for key, value in flat(config).items() if not _below(key, left_out)}
+
+
+def _below(key: str, names: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)

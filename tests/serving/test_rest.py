@@ -1,0 +1,306 @@
+"""The REST interface, through a real client of a real server."""
+
+import io
+import json
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode, checks
+from tests.serving.conftest import Serve, Server
+
+from metadialog.inference.folder import load_model
+from metadialog.inference.model import AdaptableModel
+
+FOOD = [
+    ["what do you eat", "electricity, mostly"],
+    ["are you hungry", "always, for electricity"],
+    ["what did you have for breakfast", "ten watts of electricity"],
+    ["do you like soup", "no, electricity is better"],
+]
+
+
+def adapted(client: httpx.Client, **request: Any) -> dict[str, Any]:
+    """Adapt, and wait until it has come to its end."""
+    begun = client.post("/v1/adaptations", json={"dialogues": FOOD, **request})
+    assert begun.status_code == 202, begun.text
+    until = time.monotonic() + 60
+    while True:
+        found: dict[str, Any] = client.get(begun.headers["Location"]).json()
+        if found["status"] in ("finished", "failed"):
+            return found
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def events(response: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
+    blocks = [block.split("\n") for block in response.read().decode().strip().split("\n\n")]
+    return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
+
+
+def model_of(server: Server, name: str) -> AdaptableModel:
+    model: AdaptableModel = server.app.state.service.models[name]
+    return model
+
+
+def error(response: httpx.Response, status: int) -> str:
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert list(body) == ["error"]
+    sentence = body["error"]
+    assert isinstance(sentence, str)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_a_reply_is_the_model_s_own_whole_or_streamed(server: Server) -> None:
+    model = model_of(server, "meta")
+    with server.client() as client:
+        for generation in ({}, {"temperature": 0.7}, {"name": "beam", "beams": 2, "max_tokens": 5}):
+            request = {"context": ["hi", "hello", "how are you"], "generation": generation, "seed": 4}
+            expected = model.reply(["hi", "hello", "how are you"], generation=generation, seed=4)
+            (reply,) = client.post("/v1/replies", json=request).json()["replies"]
+            assert reply["text"] == expected
+            assert reply["score"] == pytest.approx(expected.score, rel=1e-4)
+            with client.stream("POST", "/v1/replies", json={**request, "stream": True}) as response:
+                assert response.headers["content-type"].startswith("text/event-stream")
+                *tokens, (name, end) = events(response)
+            assert "".join(data["text"] for _, data in tokens) == expected == end["text"]
+            assert name == "end"
+
+
+def test_several_replies_and_chinese(server: Server) -> None:
+    with server.client() as client:
+        request = {"context": "你好", "n": 3, "generation": {"temperature": 1.5, "max_tokens": 8}, "model": "tuned"}
+        replies = client.post("/v1/replies", json=request).json()["replies"]
+    expected = model_of(server, "tuned").reply("你好", 3, {"temperature": 1.5, "max_tokens": 8})
+    assert [reply["text"] for reply in replies] == expected
+
+
+def test_an_adaptation_from_beginning_to_end(server: Server, tmp_path: Path) -> None:
+    with server.client() as client:
+        found = adapted(client, model="tuned", held_out=1, steps=4)
+        assert [point["step"] for point in found["curve"]] == [0, 1, 2, 3, 4]
+        assert found["curve"][-1]["support_loss"] < found["curve"][0]["support_loss"]
+        assert all(point["held_out_loss"] is not None for point in found["curve"])
+        name = {"adaptation": found["id"]}
+        reply = client.post("/v1/replies", json={"context": "are you hungry", **name}).json()["replies"][0]
+        score = client.post("/v1/scores", json={"dialogues": FOOD, **name}).json()
+        before = client.post("/v1/scores", json={"dialogues": FOOD, "model": "tuned"}).json()
+        assert score["loss"] < before["loss"]
+        archive = client.get(f"/v1/adaptations/{found['id']}/model")
+        zipfile.ZipFile(io.BytesIO(archive.content)).extractall(tmp_path)
+        loaded = load_model(tmp_path / "adapted")
+        assert loaded.reply("are you hungry") == reply["text"]
+        assert loaded.score(FOOD).loss == pytest.approx(score["loss"])
+        assert client.delete(f"/v1/adaptations/{found['id']}").status_code == 204
+        assert "no such adaptation" in error(client.get(f"/v1/adaptations/{found['id']}"), 404)
+        assert "no such adaptation" in error(client.post("/v1/replies", json={"context": "hi", **name}), 404)
+
+
+def test_a_text_is_read_as_a_file_is(server: Server) -> None:
+    with server.client() as client:
+        text = "\n\n".join("\n".join(turns) for turns in FOOD)
+        a, b = (client.post("/v1/scores", json=request).json() for request in ({"text": text}, {"dialogues": FOOD}))
+        assert a == b
+
+
+def test_deleting_breaks_an_adaptation_off(serve: Serve) -> None:
+    server = serve(steps=100_000)
+    with server.client() as client:
+        first = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 100_000}).json()
+        second = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 1}).json()
+        while client.get(f"/v1/adaptations/{first['id']}").json()["status"] != "running":
+            time.sleep(0.01)
+        error(client.get(f"/v1/adaptations/{first['id']}/model"), 409)
+        assert client.delete(f"/v1/adaptations/{first['id']}").status_code == 204
+        until = time.monotonic() + 30
+        while client.get(f"/v1/adaptations/{second['id']}").json()["status"] != "finished":
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "status", "sentence"),
+    [
+        ("/v1/replies", {"context": []}, 422, "says nothing"),
+        ("/v1/replies", {"context": "hi", "model": "none"}, 404, "there is no model"),
+        ("/v1/replies", {"context": "hi", "generation": {"max_tokens": 101}}, 400, "101 are too many"),
+        ("/v1/replies", {"context": "hi", "generation": {"name": "greedy", "temperature": 1.0}}, 422, "temperature"),
+        ("/v1/replies", {"context": "hi", "dance": True}, 422, "dance"),
+        ("/v1/replies", {"context": "\ud83d"}, 422, ""),
+        ("/v1/adaptations", {}, 422, "send either dialogues or text"),
+        ("/v1/adaptations", {"dialogues": []}, 422, "holds no dialogue"),
+        ("/v1/adaptations", {"dialogues": [["alone"]]}, 422, "no dialogue has two turns"),
+        ("/v1/adaptations", {"dialogues": FOOD, "steps": 61}, 400, "steps: 61 are too many"),
+        ("/v1/adaptations", {"dialogues": [["a", "b"]] * 51}, 422, "there are 51 dialogues"),
+        ("/v1/adaptations", {"dialogues": [["a"] * 401]}, 422, "there are 401 turns"),
+        ("/v1/adaptations", {"text": "x" * 300_000}, 413, "larger than 0.25 MiB"),
+        ("/v1/scores", {"text": '[["a", 3]]'}, 422, "is a number"),
+    ],
+)
+def test_what_is_refused_costs_one_sentence(
+    server: Server, path: str, request_: dict[str, Any], status: int, sentence: str
+) -> None:
+    with server.client() as client:
+        body = json.dumps(request_).encode()
+        response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert sentence in error(response, status)
+
+
+def test_more_held_out_than_there_are_fails_and_says_so(server: Server) -> None:
+    with server.client() as client:
+        found = adapted(client, held_out=4)
+        assert (found["status"], found["step"]) == ("failed", None)
+        assert "held_out=4: there are 4 dialogues" in found["error"]
+        assert "failed" in error(client.post("/v1/replies", json={"context": "hi", "adaptation": found["id"]}), 409)
+
+
+def test_a_full_queue_answers_at_once(serve: Serve) -> None:
+    server = serve(waiting_adaptations=1, waiting_replies=1, steps=100_000)
+    with server.client() as client:
+        running = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 100_000}).json()
+        began = time.monotonic()
+        assert "waiting already" in error(client.post("/v1/adaptations", json={"dialogues": FOOD}), 429)
+        assert time.monotonic() - began < 1
+        client.delete(f"/v1/adaptations/{running['id']}")
+        server.app.state.service.batcher._limit = 0
+        assert "being generated already" in error(client.post("/v1/replies", json={"context": "hi"}), 429)
+
+
+def test_the_adaptation_used_least_recently_is_dropped_and_it_is_said(serve: Serve) -> None:
+    server = serve(adaptations=2)
+    with server.client() as client:
+        first, second = (adapted(client, steps=1)["id"] for _ in range(2))
+        client.get(f"/v1/adaptations/{first}")  # is used
+        third = adapted(client, steps=1)["id"]
+        assert "was dropped: 2 are kept" in error(client.get(f"/v1/adaptations/{second}"), 410)
+        assert [client.get(f"/v1/adaptations/{name}").status_code for name in (first, third)] == [200, 200]
+
+
+def test_a_token_is_asked_for(serve: Serve) -> None:
+    server = serve(token="correct-horse-battery")  # noqa: S106
+    with server.client() as client:
+        assert client.get("/healthz").status_code == client.get("/").status_code == 200
+        assert "token" in error(client.get("/v1/models"), 401)
+        assert "token" in error(client.get("/v1/models", headers={"Authorization": "Bearer wrong"}), 401)
+        right = {"Authorization": "Bearer correct-horse-battery"}
+        assert client.get("/v1/models", headers=right).status_code == 200
+
+
+def test_other_sites_and_names_are_refused(server: Server) -> None:
+    with server.client() as client:
+        foreign = client.post("/v1/replies", json={"context": "hi"}, headers={"Origin": "http://evil.example"})
+        assert "another site" in error(foreign, 403)
+        assert "is not called" in error(client.get("/v1/models", headers={"Host": "evil.example"}), 403)
+        own = client.post("/v1/replies", json={"context": "hi"}, headers={"Origin": server.url})
+        assert own.status_code == 200
+
+
+def test_a_request_without_a_length_is_measured_too(server: Server) -> None:
+    def body() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b" " * 10_000
+
+    with server.client() as client:
+        response = client.post("/v1/replies", content=body(), headers={"Content-Type": "application/json"})
+        assert "larger than" in error(response, 413)
+
+
+def test_clients_do_not_see_each_other(server: Server) -> None:
+    topics = [[[f"who are you {number}", f"number {number} {number} {number}"]] for number in range(6)]
+
+    def use(dialogues: list[list[str]]) -> tuple[str, str]:
+        with server.client() as client:
+            found = adapted(client, dialogues=dialogues, steps=8)
+            request = {"context": dialogues[0][0], "adaptation": found["id"]}
+            reply = client.post("/v1/replies", json=request).json()["replies"][0]["text"]
+            expected = model_of(server, "meta").adapt(dialogues, steps=8).reply(dialogues[0][0])
+            return reply, expected
+
+    with ThreadPoolExecutor(6) as pool:
+        for reply, expected in pool.map(use, topics):
+            assert reply == expected
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(serve: Serve) -> None:
+    server = serve(tokens=100_000)
+    batcher = server.app.state.service.batcher
+    with server.client() as client:
+        request = {"context": "hi", "stream": True, "generation": {"temperature": 3.0, "max_tokens": 100_000}}
+        with client.stream("POST", "/v1/replies", json=request) as response:
+            next(response.iter_bytes())
+    until = time.monotonic() + 30
+    while len(batcher):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_replies_at_the_same_time_share_their_steps(server: Server) -> None:
+    batcher = server.app.state.service.batcher
+    barrier = threading.Barrier(8)
+    steps, tokens = batcher.counts.steps, batcher.counts.tokens
+
+    def ask(number: int) -> str:
+        with server.client() as client:
+            barrier.wait()
+            request = {"context": f"hi {number}", "generation": {"temperature": 2.0, "max_tokens": 80}}
+            text: str = client.post("/v1/replies", json=request).json()["replies"][0]["text"]
+            return text
+
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(ask, range(8)))
+    model = model_of(server, "meta")
+    expected = [model.reply(f"hi {n}", generation={"temperature": 2.0, "max_tokens": 80}) for n in range(8)]
+    assert replies == expected
+    assert batcher.counts.tokens - tokens > 1.5 * (batcher.counts.steps - steps)
+
+
+def test_counts_are_told(server: Server) -> None:
+    with server.client() as client:
+        client.post("/v1/replies", json={"context": "hi"})
+        client.get("/v1/models")
+        told = client.get("/metrics")
+    assert told.headers["content-type"].startswith("text/plain")
+    lines = dict(line.rsplit(" ", 1) for line in told.text.splitlines() if not line.startswith("#"))
+    assert float(lines["metadialog_replies_total"]) >= 1
+    assert float(lines['metadialog_responses_total{path="/v1/models",status="200"}']) >= 1
+    assert "metadialog_first_token_seconds_sum" in lines
+
+
+@pytest.mark.filterwarnings("ignore")  # schemathesis' own
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_the_interface_keeps_to_its_own_description(server: Server, mode: GenerationMode) -> None:
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    codes: Counter[int] = Counter()
+    operations: list[Any] = [result.ok() for result in schema.get_all_operations()]  # type: ignore[union-attr]
+    assert len(operations) == 9
+    for operation in operations:
+        if mode is GenerationMode.NEGATIVE and not operation.body:
+            continue  # there is nothing that could be wrong
+
+        @settings(max_examples=20, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy(mode))
+        def exercise(case: Any) -> None:  # noqa: ANN401
+            response = case.call_and_validate(
+                checks=[
+                    checks.not_a_server_error,
+                    checks.status_code_conformance,
+                    checks.content_type_conformance,
+                    checks.response_schema_conformance,
+                ]
+            )
+            codes[response.status_code] += 1
+
+        exercise()
+    assert codes[422] > 0
+    assert set(codes) <= {200, 202, 204, 400, 404, 405, 409, 410, 413, 422, 429}
