@@ -15,7 +15,9 @@ import pytest
 Run = Callable[..., Any]
 QUICK = ("resamples=200", "output=report")
 FILES = {
-    "table.md", "table.tex", "table.csv", "table.html", "differences.csv", "topics.csv", "curves.png", "curves.svg",
+    "table.md", "table.tex", "table_document.tex", "table.csv", "table.html", "differences.csv", "topics.csv",
+    "curves.png", "curves.svg",
+    "curves.pdf", "shots.pdf", "topics.pdf", "cost.pdf",
     "shots.png", "topics.png", "report.html",
 }  # fmt: skip
 

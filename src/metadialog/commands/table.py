@@ -29,7 +29,7 @@ def main(job: Job) -> None:
     report = render(comparison, compared.metrics, config.shots, compared.steps, job.command_line, skipped)
     report.write(directory)
     _log(config.logger, {name: value for name, value in job.config.items() if name != "_target_"}, report, directory)
-    console.print(terminal(comparison, report.grids))
+    console.print(terminal(comparison, report.grids, report.baseline))
     if report.without_cost:
         console.print(NO_COST, highlight=False)
     console.print(f"report: {directory / 'report.html'}", highlight=False, markup=False)
@@ -43,6 +43,7 @@ def _log(node: Mapping[str, Any], config: Mapping[str, Any], report: Report, dir
         tables = {
             "scores": report.comparison.scores,
             "differences": report.comparison.differences,
+            "baseline_differences": report.comparison.baseline_differences,
             "topic_scores": report.comparison.topics,
         }
         figures = {Path(name).stem: directory / name for name in report.files if name.endswith(".png")}
