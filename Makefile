@@ -14,8 +14,8 @@ help:  ## list the targets
 
 setup: $(READY)  ## install everything into .venv, from uv.lock
 
-run: $(READY)  ## meta-train on the embedded dialogues and evaluate on held-out topics
-	$(BIN)/metadialog train
+run: $(READY)  ## meta-train on the embedded dialogues, adapt to those of a shop, and ask it (about a minute)
+	$(BIN)/python examples/first_run/first_run.py
 
 bench: $(READY)  ## measure the engines beside other libraries: small and medium, under 20 minutes on 2 cores
 	$(BIN)/metadialog bench

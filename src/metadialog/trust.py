@@ -147,7 +147,11 @@ def resolve(name: str, path: str = "") -> Callable[..., Any]:
 
 
 def _imported(name: str) -> object:
-    """Import what has a name; a package of its own may lie in the working directory, behind all that is installed."""
+    """Import what has a name; a package of its own may lie in the working directory, behind all that is installed.
+
+    For no other import is the working directory on the module path: a file there would take the place of a library
+    that is not installed.
+    """
     try:
         return resolve_name(name)
     except ModuleNotFoundError as error:
@@ -155,8 +159,11 @@ def _imported(name: str) -> object:
         if error.name != package or not ((here / package).is_dir() or (here / f"{package}.py").is_file()):
             raise
         sys.path.append(str(here))
-        importlib.invalidate_caches()
-        return resolve_name(name)
+        try:
+            importlib.invalidate_caches()
+            return resolve_name(name)
+        finally:
+            sys.path.remove(str(here))
 
 
 def _checked(packages: Iterable[str]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """The numbers of a comparison against sums by hand, and what becomes of gaps."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,41 @@ def test_where_one_run_chose_no_step_there_is_none(make_run: MakeRun, tmp_path: 
     found = compared(tmp_path)
     assert CHOSEN not in set(found.scores["inner_step"])
     assert found.chosen.empty
+
+
+def test_every_row_minus_the_baseline(comparison: Comparison) -> None:
+    assert comparison.baseline_differences.empty
+    found = compare_runs(comparison.runs, replace(comparison.settings, baseline="finetune")).baseline_differences
+    row = found.set_index(["metric", "algorithm", "shots", "inner_step"]).loc[("word_perplexity", "maml", 5, 4)]  # type: ignore[index]
+    scores = [np.log(one(comparison, name, "word_perplexity", 5, 4)["mean"]) for name in ("maml", "finetune")]
+    assert row["difference"] == pytest.approx(scores[0] - scores[1])
+    assert row["low"] < row["difference"] < row["high"] < 0
+    assert row["p_value"] <= row["p_value_holm"] < 0.05
+    assert row["effect_size"] < 0
+    assert set(found["baseline"]) == {"finetune"}
+    assert set(found["algorithm"]) == {"maml", "zero_shot"}
+    # The best of a column is another than the baseline: both tables say the same of the two.
+    against = comparison.differences.set_index(["metric", "algorithm", "shots", "inner_step"])
+    assert against.loc[("word_perplexity", "finetune", 5, 4), "difference"] == pytest.approx(-row["difference"])
+
+
+def test_a_baseline_that_is_no_row(comparison: Comparison) -> None:
+    with pytest.raises(ConfigError, match=r"^baseline=mmal: no such row; the rows are finetune, maml, zero_shot$"):
+        compare_runs(comparison.runs, replace(comparison.settings, baseline="mmal"))
+
+
+def test_bits_per_character_where_the_runs_hold_characters(comparison: Comparison) -> None:
+    assert "bits_per_character" not in set(comparison.scores["metric"])
+    runs = [replace(run, records=run.records.assign(characters=run.records["words"] * 4)) for run in comparison.runs]
+    found = one(compare_runs(runs, comparison.settings), "maml", "bits_per_character", 5, 4)["mean"]
+    perplexity = one(comparison, "maml", "word_perplexity", 5, 4)["mean"]
+    assert found == pytest.approx(np.log2(perplexity) / 4)
+
+
+def test_records_without_characters_are_left_out_of_bits(comparison: Comparison) -> None:
+    runs = [
+        replace(run, records=run.records.assign(characters=run.records["words"] if run.algorithm == "maml" else None))
+        for run in comparison.runs
+    ]
+    scores = compare_runs(runs, comparison.settings).scores
+    assert set(scores[scores["metric"] == "bits_per_character"]["algorithm"]) == {"maml"}

@@ -1,6 +1,7 @@
 """What the figures show, read from the figures themselves."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from metadialog.reports.comparison import Comparison, compare_runs
 from metadialog.reports.compute import compute_figure, costs
-from metadialog.reports.figures import curves_figure, look, shots_figure, spread, topics_figure, within
+from metadialog.reports.figures import beyond, curves_figure, shots_figure, spread, topics_figure, within
+from metadialog.reports.forest import difference_curves_figure, forest_figure
+from metadialog.reports.looks import looks
 from metadialog.reports.runs import read_runs
 from metadialog.statistics.metric_comparison import Settings
 
@@ -97,11 +100,53 @@ def test_no_cost_is_told_where_one_run_keeps_it_to_itself(
 
 
 def test_no_two_algorithms_look_alike() -> None:
-    looks = [tuple(look(place).values()) for place in range(20)]
-    assert len(set(looks)) == 20
-    pairs = [(one["color"], one["linestyle"]) for one in map(look, range(20))]
+    drawn = looks([f"algorithm {number}" for number in range(20)])
+    assert len({tuple(one.values()) for one in drawn}) == 20
+    pairs = [(one["color"], one["linestyle"]) for one in drawn]
     assert len(set(pairs)) == 20
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(pairs))
+
+
+def test_cold_and_warm_of_one_algorithm_have_one_colour() -> None:
+    cold, warm, other = looks(["maml", "maml_warm", "reptile"])
+    assert cold["color"] == warm["color"] != other["color"]
+    assert cold["linestyle"] != warm["linestyle"]
+
+
+def test_what_would_stretch_an_axis_is_beyond_it() -> None:
+    near = {"a": 1.0, "b": 1.1, "c": 1.2, "d": 0.9}
+    assert beyond(near) == {}
+    assert beyond({**near, "bad": 9.0}) == {"bad": 9.0}
+    assert beyond({"a": 1.0, "b": 9.0}) == {}
+
+
+@pytest.fixture(scope="module")
+def with_baseline(comparison: Comparison) -> Comparison:
+    return compare_runs(comparison.runs, replace(comparison.settings, baseline="finetune"))
+
+
+def test_the_forest_has_a_row_for_each_difference_and_its_interval(with_baseline: Comparison) -> None:
+    figure = forest_figure(with_baseline)
+    assert [axes.get_title() for axes in figure.axes] == ["1 shot", "5 shots"]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert set(names) == {"maml", "zero_shot", "scratch"}
+    part = with_baseline.baseline_differences
+    part = part[(part["metric"] == "word_perplexity") & (part["shots"] == 5) & (part["inner_step"] == 4)]
+    expected = part.set_index("algorithm")["difference"]
+    drawn = {
+        names[round(float(np.asarray(line.get_ydata())[0]))]: float(np.asarray(line.get_xdata())[0])
+        for line in figure.axes[1].lines
+        if line.get_marker() not in ("None", "|", "")
+    }
+    assert drawn == pytest.approx({name: expected[name] for name in names})
+    assert "minus that of finetune" in figure.get_supxlabel()
+
+
+def test_curves_of_differences_leave_the_baseline_at_zero(with_baseline: Comparison) -> None:
+    axes = difference_curves_figure(with_baseline).axes[1]
+    texts = [text.get_text() for text in axes.texts]
+    assert "maml" in texts
+    assert "finetune" not in texts
 
 
 @given(st.lists(st.floats(0, 1), max_size=12))

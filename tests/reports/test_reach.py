@@ -33,6 +33,7 @@ def comparison() -> Comparison:
         metrics=[],
         scores=scores,
         differences=nothing,
+        baseline_differences=nothing,
         topics=nothing,
         warnings=[],
         settings=settings,

@@ -24,7 +24,9 @@ from metadialog.statistics.metric_comparison import Settings
 
 MakeRun = Callable[..., Path]
 FILES = {
-    "table.md", "table.tex", "table.csv", "table.html", "differences.csv", "topics.csv", "curves.png", "curves.svg",
+    "table.md", "table.tex", "table_document.tex", "table.csv", "table.html", "differences.csv", "topics.csv",
+    "curves.png", "curves.svg",
+    "curves.pdf", "shots.pdf", "topics.pdf", "cost.pdf",
     "shots.png", "topics.png", "report.html",
 }  # fmt: skip
 
@@ -206,6 +208,8 @@ def test_latex_is_balanced_and_uses_booktabs(report: Report) -> None:
     text = report.files["table.tex"].decode()
     for rule in ("toprule", "midrule", "bottomrule"):
         assert text.count(f"\\{rule}") == 4
+    assert text.count(r"\label{tab:") == text.count(r"\caption{") == 4
+    assert r"\documentclass" not in text
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 4
     body = re.sub(r"\\[\\{}%&]", "", text)
     assert body.count("{") == body.count("}")
@@ -218,11 +222,12 @@ def test_latex_is_balanced_and_uses_booktabs(report: Report) -> None:
 def test_latex_compiles(report: Report, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("there is no pdflatex on the PATH")
-    (tmp_path / "table.tex").write_bytes(report.files["table.tex"])
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    for name in ("table.tex", "table_document.tex"):
+        (tmp_path / name).write_bytes(report.files[name])
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table_document.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "table.pdf").stat().st_size > 1000
+    assert (tmp_path / "table_document.pdf").stat().st_size > 1000
 
 
 def test_chosen_steps_are_named_everywhere(make_run: MakeRun, tmp_path: Path) -> None:

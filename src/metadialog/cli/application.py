@@ -5,7 +5,6 @@ import os
 import shlex
 import sys
 
-import hydra
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.metadialog_sweeper.sweeper import register
@@ -18,8 +17,9 @@ from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compos
 from metadialog.composing.earlier_run import inherit
 from metadialog.errors import ConfigError, MetadialogError, Terminated
 from metadialog.home import provide_home
-from metadialog.hydra_internals import GlobalHydra, HydraException
+from metadialog.hydra_internals import GlobalHydra, HydraException, main
 from metadialog.interrupts import interruptible
+from metadialog.overrides import quote_foreign
 from metadialog.sweeps.storage import hide_password
 from metadialog.training.launch import Place, place
 from metadialog.trust import take_trust
@@ -43,11 +43,10 @@ def run(command: str, arguments: list[str]) -> int:
         register()
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
         provide_home()
-        _find_own_classes()
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else it tells of its fonts
         with interruptible():
             here = place()
-            line = CommandLine.parse(take_trust(arguments))
+            line = CommandLine.parse([quote_foreign(argument) for argument in take_trust(arguments)])
             if line.options.multirun and (line.options.cfg or line.options.info):
                 raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)
@@ -73,7 +72,8 @@ def run(command: str, arguments: list[str]) -> int:
 def _prepare(command: str, line: CommandLine) -> CommandLine:
     """Take over the config of the run that is named, and check everything."""
     inherited = inherit(command, line.overrides)
-    prepared = line.with_overrides(inherited.overrides).with_config_dir(inherited.config_dir)
+    folder = line.options.config_dir or inherited.remembered_config_dir()
+    prepared = line.with_overrides(inherited.overrides).with_config_dir(folder)
     return preflight(command, prepared)
 
 
@@ -88,18 +88,7 @@ def _start(command: str, line: CommandLine) -> None:
             run_single(composed, loader)
             return
     sys.argv = [sys.argv[0], *line.arguments]
-    hydra.main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
-
-
-def _find_own_classes() -> None:
-    """Let configs name classes in the current folder, as `python -m` does: those that are installed come first."""
-    folder = os.getcwd()  # noqa: PTH109
-    if folder not in sys.path:
-        sys.path.append(folder)
-    # The processes that launchers start have it from here.
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if folder not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([*paths, folder])
+    main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
 
 
 def _take_over_errors() -> None:

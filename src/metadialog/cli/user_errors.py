@@ -8,6 +8,7 @@ from collections.abc import Callable
 from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.errors import MetadialogError
+from metadialog.escapes import escaped
 from metadialog.hydra_internals import HydraException
 
 EXIT_USER_ERROR = 2
@@ -41,8 +42,8 @@ def complain(command: str, error: BaseException) -> None:
 
 
 def _say(command: str, error: BaseException) -> None:
-    for line in str(error).splitlines() or [type(error).__name__]:
-        print(f"metadialog {command}: {line}", file=sys.stderr)  # noqa: T201
+    for line in str(error).split("\n") if str(error) else [type(error).__name__]:
+        print(f"metadialog {command}: {escaped(line)}", file=sys.stderr)  # noqa: T201
 
 
 def guarded(command: str, action: Callable[[], int]) -> int:

@@ -6,7 +6,6 @@ from typing import Any
 
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
-from metadialog.errors import ConfigError
 from metadialog.experiment.compare import TableConfig, compare_directories
 from metadialog.loggers.base import Logger, Status
 from metadialog.reports.terminal import terminal
@@ -22,8 +21,6 @@ def main(job: Job) -> None:
     """
     config: TableConfig = build(job.config)
     directory = Path(config.output).expanduser()
-    if directory.exists() and not directory.is_dir():
-        raise ConfigError(f"output={config.output}: is a file; it should be a directory")
     console = job.console
     compared = compare_directories(config)
     for line in compared.skipped:
@@ -32,7 +29,7 @@ def main(job: Job) -> None:
     report = render(comparison, compared.metrics, config.shots, compared.steps, job.command_line, skipped)
     report.write(directory)
     _log(config.logger, {name: value for name, value in job.config.items() if name != "_target_"}, report, directory)
-    console.print(terminal(comparison, report.grids))
+    console.print(terminal(comparison, report.grids, report.baseline))
     if report.without_cost:
         console.print(NO_COST, highlight=False)
     console.print(f"report: {directory / 'report.html'}", highlight=False, markup=False)
@@ -46,6 +43,7 @@ def _log(node: Mapping[str, Any], config: Mapping[str, Any], report: Report, dir
         tables = {
             "scores": report.comparison.scores,
             "differences": report.comparison.differences,
+            "baseline_differences": report.comparison.baseline_differences,
             "topic_scores": report.comparison.topics,
         }
         figures = {Path(name).stem: directory / name for name in report.files if name.endswith(".png")}

@@ -7,10 +7,11 @@ user's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metadialog.composing.remembered import check_remembered
 from metadialog.errors import ConfigError, RunError
 from metadialog.hydra_internals import HydraException, Override, OverridesParser
 from metadialog.moved_names import current_name
@@ -23,6 +24,7 @@ from metadialog.runs.config_file import (
     read_run_config,
     read_working_directory,
 )
+from metadialog.runs.reading import is_there
 from metadialog.trust import check_strangers
 
 AUTO = "auto"
@@ -64,6 +66,18 @@ class Inherited:
 
     overrides: list[str]
     config_dir: str | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    run: Path = Path()
+
+    def remembered_config_dir(self) -> str | None:
+        """Return the folder of further configs that the run was made with, for where the user names no other.
+
+        Raises:
+            RunError: the folder may do more than give options.
+        """
+        if self.config_dir is not None:
+            check_remembered(Path(self.config_dir), self.choices, self.run)
+        return self.config_dir
 
 
 def inherit(command: str, overrides: Sequence[str]) -> Inherited:
@@ -91,7 +105,7 @@ def inherit(command: str, overrides: Sequence[str]) -> Inherited:
     taken = [*_inherited(made, values, given, groups)]
     if command == "train":
         taken.append(f"hydra.run.dir={quote(str(directory))}")
-    return Inherited([*taken, *overrides], made.config_dir)
+    return Inherited([*taken, *overrides], made.config_dir, made.choices, directory)
 
 
 def _check_algorithm(trained: str | None, values: Mapping[str, Any], given: list[Override]) -> None:
@@ -124,7 +138,7 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made
         raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
     config = directory / layout.CONFIG
     composed = layout.hydra_config(directory)
-    if option == "resume" and not config.exists():
+    if option == "resume" and not is_there(config):
         _check_composed(directory)
         values = read_config(composed)
         check_strangers(values, composed)
@@ -161,7 +175,7 @@ def _check_composed(directory: Path) -> None:
     Raises:
         RunError: there is no run, or it broke off before.
     """
-    if not layout.hydra_overrides(directory).exists():  # which Hydra writes last
+    if not is_there(layout.hydra_overrides(directory)):  # which Hydra writes last
         raise RunError(
             f"resume={directory}: not the directory of a run, or of one that broke off before it wrote its config; "
             f"start it again: it may have the same directory, {typed('hydra.run.dir', str(directory))}"

@@ -25,6 +25,7 @@ from metadialog.evaluation.together import (
 from metadialog.generation.base import Generation
 from metadialog.metrics.quality import ReplyQuality, reply_quality
 from metadialog.models.context import InContext
+from metadialog.text import words as text_words
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Item = TypeVar("Item")
@@ -253,7 +254,19 @@ def _record(
         selected=selected,
         **({} if quality is None else asdict(quality)),
         **in_prompt,
+        characters=_characters(episode),
     )
+
+
+def _characters(episode: Episode) -> int | None:
+    """Return the characters of the references; None where other tokens than theirs are counted, or not all of theirs.
+
+    That is so with `sampler.loss_on=all`, and for references that `evaluation.max_tokens` cuts.
+    """
+    references = [exchange.response for exchange in episode.exchanges]
+    if [len(text_words(text)) for text in references] != episode.query.words.tolist():
+        return None
+    return sum(map(len, references))
 
 
 def _prompt(model: nn.Module) -> dict[str, int]:

@@ -21,7 +21,8 @@ class Record:
         loss: mean negative log-likelihood of the query's counted tokens, nats.
         tokens: the counted tokens.
         words: the reference words behind them.
-        word_perplexity: `exp(total negative log-likelihood / words)`: comparable between tokenizers.
+        word_perplexity: `exp(total negative log-likelihood / words)`: comparable between tokenizers. The end of each
+            response, `<end>`, counts in the likelihood and is none of the words.
         token_accuracy: share of the counted tokens that the model holds most likely, 0 to 1.
         rate: what the algorithm's own inner rates were multiplied by, as chosen on the meta-validation topics.
         selected: whether this number of inner steps is the one that was chosen there.
@@ -31,6 +32,7 @@ class Record:
         in_prompt: support dialogues that stand in the prompt; None where none are put there.
         left_out: support dialogues that did not fit into it.
         prompt_tokens: of the support dialogues in the prompt.
+        characters: of the references; None where other tokens than theirs are counted.
     """
 
     algorithm: str
@@ -60,6 +62,7 @@ class Record:
     in_prompt: int | None = None
     left_out: int | None = None
     prompt_tokens: int | None = None
+    characters: int | None = None
 
 
 _PROMPT = ["in_prompt", "left_out", "prompt_tokens"]

@@ -63,6 +63,7 @@ def _check_resume(config: Mapping[str, Any]) -> None:
     from metadialog.training.resume import check_same_run, check_steps
 
     run = RunDirectory(Path(config["resume"]).expanduser())
+    run.check_resumable()
     checkpoint = latest_checkpoint(run.last, run.best)
     if os.path.lexists(run.config):  # else the run broke off before it wrote one, and has nothing to contradict
         began_in = read_working_directory(run.path) or Path.cwd()

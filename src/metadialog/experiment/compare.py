@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import pandas as pd
-from annotated_types import Ge, Gt, Len, Lt
+from annotated_types import Ge, Gt, Len, Lt, MinLen
 
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.config import build, check
@@ -41,6 +41,7 @@ class TableConfig:
         test: of an algorithm against the best.
         significance: a corrected p-value below it is a difference.
         seed: of the resamples.
+        baseline: the row that all others are compared with, beside the best; None for none.
         logger: the logger.
     """
 
@@ -57,6 +58,7 @@ class TableConfig:
     test: Test
     significance: Annotated[float, Gt(0), Lt(1)]
     seed: Count
+    baseline: Annotated[str, MinLen(1)] | None
     logger: Node
 
 
@@ -89,7 +91,9 @@ def compare_directories(config: TableConfig) -> Compared:
         raise ConfigError(f"metrics: {', '.join(unknown)}: no such metric; valid: {', '.join(METRICS)}")
     places = [config.runs] if isinstance(config.runs, str) else config.runs
     found, skipped = read_runs([Path(place).expanduser() for place in places], config.unfinished)
-    settings = Settings(config.resamples, config.confidence, config.test, config.significance, config.seed)
+    settings = Settings(
+        config.resamples, config.confidence, config.test, config.significance, config.seed, config.baseline
+    )
     comparison = compare_runs(found, settings)
     steps = None if config.steps is None else [CHOSEN if step == "chosen" else int(step) for step in config.steps]
     return Compared(comparison, chosen_metrics(comparison, config.metrics), steps, skipped)

@@ -8,6 +8,7 @@ from metadialog.experiment.hardware import find_device, own_settings
 from metadialog.experiment.learner import make_learner
 from metadialog.experiment.workspace import Workspace
 from metadialog.preparation.topics import load_topics
+from metadialog.runs.reading import is_there
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.training.cost import cost_of
 from metadialog.training.export import load_exported, load_tokenizer
@@ -34,5 +35,5 @@ def evaluate(config: EvaluateConfig, workspace: Workspace) -> None:
             workspace.console.print(topics.summary(), highlight=False, markup=False)
             evaluation = draw_evaluation(config, workspace, learner, topics)
             with workspace.logged(f"evaluate-{learner.name}-{topics.corpus.name}-seed{config.seed}") as logger:
-                trained = cost_of(source.cost) if source.cost.exists() else None
+                trained = cost_of(source.cost) if is_there(source.cost) else None
                 evaluation.run(model, Sinks(workspace.run, metrics, logger), 0, trained)

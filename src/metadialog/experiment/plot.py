@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from metadialog.evaluation.summary import perplexity
-from metadialog.reports.figures import look, style
+from metadialog.reports.figures import style
+from metadialog.reports.looks import looks
 
 
 def plot_adaptation(records: pd.DataFrame, axes: Axes | None = None) -> Axes:
@@ -18,10 +19,11 @@ def plot_adaptation(records: pd.DataFrame, axes: Axes | None = None) -> Axes:
     """
     with style():
         drawn = plt.subplots()[1] if axes is None else axes
-        for place, (shots, part) in enumerate(records.groupby("shots")):
+        groups = list(records.groupby("shots"))
+        for look, (shots, part) in zip(looks([str(shots) for shots, _ in groups]), groups, strict=True):
             steps = sorted({int(step) for step in part["inner_step"]})
             heights = [perplexity(part[part["inner_step"] == step]) for step in steps]
-            drawn.plot(steps, heights, label=f"{shots} shots", **look(place))
+            drawn.plot(steps, heights, label=f"{shots} shots", **look)
         drawn.set_xlabel("inner step")
         drawn.set_ylabel("word perplexity")
         drawn.xaxis.set_major_locator(MaxNLocator(integer=True))

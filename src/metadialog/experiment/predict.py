@@ -17,6 +17,7 @@ from metadialog.experiment.learner import make_learner
 from metadialog.preparation.topics import located
 from metadialog.progress import progress
 from metadialog.runs import layout
+from metadialog.runs.reading import is_there
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.training.export import load_exported, load_tokenizer
@@ -49,7 +50,7 @@ def predict(config: PredictConfig, directory: Path, console: Console) -> Path:
     sampler = config.sampler
     encoder = ExchangeEncoder(tokenizer, sampler["context_turns"], sampler["max_tokens"], sampler["loss_on"])
     generate = build(config.generation)
-    selection = read_selection(run.selection) if run.selection.exists() else NOTHING
+    selection = read_selection(run.selection) if is_there(run.selection) else NOTHING
     responses = []
     with progress(console, "prediction", len(requests)) as report:
         for request in requests:

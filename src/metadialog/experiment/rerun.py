@@ -18,8 +18,10 @@ from metadialog.composing.earlier_run import AUTO
 from metadialog.config import complete
 from metadialog.errors import PrunedError, RunError, Terminated
 from metadialog.runs import layout
+from metadialog.runs.reading import is_there
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.sweeps.outcomes import read_outcome
+from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.resume import differences
 
 __all__ = ["AUTO", "Preempted", "check_same_results", "holds_run", "run_what_is_missing", "started_again"]
@@ -42,7 +44,7 @@ def started_again() -> bool:
 
 def holds_run(directory: Path) -> bool:
     """Say whether a run was begun in a directory."""
-    return (directory / layout.STATUS).exists()
+    return is_there(directory / layout.STATUS)
 
 
 def check_same_results(directory: Path, config: Mapping[str, Any]) -> None:
@@ -79,7 +81,7 @@ def run_what_is_missing(directory: Path, run: Callable[[str | None], None]) -> N
         if outcome.state == "pruned":
             raise PrunedError(str(outcome.reason))
         checkpoints = directory / layout.CHECKPOINTS
-        if (checkpoints / layout.LAST).exists() or (checkpoints / layout.BEST).exists():
+        if latest_checkpoint(checkpoints / layout.LAST, checkpoints / layout.BEST) is not None:
             run(str(directory))
             return
         for name in _LEFTOVERS:

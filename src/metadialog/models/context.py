@@ -148,8 +148,6 @@ class SoftTokens(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Embed token ids, `[...]` to `[..., width]`."""
         ordinary: Tensor = self.embed(tokens.clamp(min=0))
-        if not bool((tokens < 0).any()):
-            return ordinary
         soft = self.soft[(-1 - tokens).clamp(min=0)]
         return torch.where((tokens < 0)[..., None], soft, ordinary)
 

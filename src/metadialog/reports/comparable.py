@@ -10,6 +10,10 @@ from metadialog.errors import RunError
 from metadialog.reports.runs import Run
 from metadialog.runs import layout
 from metadialog.runs.config_file import flat, read_config
+from metadialog.runs.reading import is_there
+
+# Options that name the directory of another run.
+_SOURCES = ("run", "start.run")
 
 # Where and with what a run was made, and not what it does.
 _WHERE = ("seed", "logger", "device", "threads", "cache", "resume", "dataset.root", "dataset.path")
@@ -150,9 +154,9 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in flat(config).items():
         if any(key == where or key.startswith(f"{where}.") for where in _WHERE):
             continue
-        source = Path(value).expanduser() / layout.CONFIG if isinstance(value, str) and "/" in value else None
-        if source is not None and source.is_file():
+        source = Path(str(value)).expanduser() / layout.CONFIG if key in _SOURCES and value is not None else None
+        if source is not None and is_there(source):
             found |= {f"{key}:{inner}": kept for inner, kept in _options(read_config(source)).items()}
-        elif key not in ("run", "start.run"):  # the run that it came from is no longer there
+        elif key not in _SOURCES:  # the run that it came from is no longer there
             found[key] = value
     return found

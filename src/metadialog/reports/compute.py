@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from metadialog.reports.comparison import Comparison
-from metadialog.reports.figures import bars, finite, look, name_values, panel_height, perplexity_axis, style
+from metadialog.reports.figures import bars, cut_rows, finite, name_values, panel_height, perplexity_axis, style
+from metadialog.reports.looks import looks
 
 _AXES = {
     "flops": ("FLOPs of meta-training", 1.0),
@@ -56,6 +57,7 @@ def compute_figure(comparison: Comparison, spent: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(3.1 * columns + 1.5, panel_height(comparison) * rows))
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         panels = grid.ravel()
+        part = cut_rows(panels[0], part.reset_index(), ["inner_step"]).set_index("algorithm")
         for axes in panels[len(kinds) :]:
             axes.remove()
         for axes, kind in zip(panels, kinds, strict=False):
@@ -89,11 +91,11 @@ def _draw(
 ) -> None:
     least, most = spent[spent > 0].min(), spent.max()
     free = least / 10 ** (0.3 + 0.15 * np.log10(most / least))
-    for place, algorithm in enumerate(algorithms):
+    for drawn, algorithm in zip(looks(algorithms), algorithms, strict=True):
         if algorithm in part.index and algorithm in spent.index:
             row = part.loc[[algorithm]]
-            looks = {**look(place), "linestyle": "none"}
-            axes.errorbar([spent[algorithm] or free], row["mean"], yerr=bars(row), elinewidth=0.7, **looks)
+            marks = {**drawn, "linestyle": "none"}
+            axes.errorbar([spent[algorithm] or free], row["mean"], yerr=bars(row), elinewidth=0.7, **marks)
     axes.set_xscale("log")
     ticks = _ticks(float(least), float(most))
     labels = [written(tick) for tick in ticks]

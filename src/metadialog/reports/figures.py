@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.grid import metric_label
+from metadialog.reports.grid import number as written
+from metadialog.reports.looks import looks
 from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import METRICS
 
@@ -33,12 +35,10 @@ _MORE_FONTS = (
 )
 _PANELS = 4  # shots with a panel of curves
 _GAP = 0.19  # between names, inches
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_LINES = ("-", "--", ":", "-.")
-_MARKERS = "osD^vP*X<>"
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
 _KEY = 0.3  # of the piece of line before a name, inches
-_CLEAR = 6  # so many bands can lie over each other before they have to be fainter
+FEW = 6  # curves that may have bands around them: more would be a grey mass
+_FENCE = 3.0  # interquartile ranges beyond which a value would press all others together
 
 
 @contextmanager
@@ -53,13 +53,17 @@ def style() -> Iterator[None]:
         yield
 
 
-def look(place: int) -> dict[str, Any]:
-    """Return how an algorithm is drawn: of 28, no two share both colour and line."""
-    return {
-        "color": _COLOURS[place % len(_COLOURS)],
-        "linestyle": _LINES[place % len(_LINES)],
-        "marker": _MARKERS[place % len(_MARKERS)],
-    }
+def beyond(values: Mapping[Any, float]) -> dict[Any, float]:
+    """Return those of some values that lie so far from the others that an axis is cut before them.
+
+    A value is so if it is further outside the middle half than three times that half's width (Tukey's far outliers).
+    """
+    finite = np.array([value for value in values.values() if math.isfinite(value)])
+    if len(finite) < 4:
+        return {}
+    low, high = np.quantile(finite, [0.25, 0.75])
+    reach = _FENCE * max(float(high - low), 0.05)
+    return {name: value for name, value in values.items() if not low - reach <= value <= high + reach}
 
 
 def curves_figure(comparison: Comparison) -> Figure:
@@ -68,10 +72,11 @@ def curves_figure(comparison: Comparison) -> Figure:
     part = part[(part["inner_step"] >= 0) & (part.groupby("shots")["inner_step"].transform("max") > 0)]
     # Without shots a ceiling such as `oracle` alone adapts, and the others would be points.
     part = part[part["shots"] > 0] if (part["shots"] > 0).any() else part
-    shots = _some(sorted(part["shots"].unique().tolist()))
+    shots = some(sorted(part["shots"].unique().tolist()))
     with style():
         figure = Figure(figsize=(max(1, len(shots)) * 3.5 + 0.8, panel_height(comparison)))
         panels = figure.subplots(1, max(1, len(shots)), squeeze=False, sharey=True)[0]
+        part = cut_rows(panels[0], part, ["shots", "inner_step"])
         for axes, count in zip(panels, shots, strict=False):
             _draw_curves(axes, part[part["shots"] == count], comparison.algorithms)
             axes.set_title(f"{count} shot{'' if count == 1 else 's'}")
@@ -99,10 +104,12 @@ def shots_figure(comparison: Comparison) -> Figure:
     with style():
         figure = Figure(figsize=(5.9, panel_height(comparison)))
         axes = figure.subplots()
+        last = cut_rows(axes, last, ["place"])
+        drawn = looks(comparison.algorithms)
         for number, algorithm in enumerate(comparison.algorithms):
             rows = last[last["algorithm"] == algorithm].sort_values("place")
             shift = (number - (len(comparison.algorithms) - 1) / 2) * 0.03
-            axes.errorbar(rows["place"] + shift, rows["mean"], yerr=bars(rows), elinewidth=0.7, **look(number))
+            axes.errorbar(rows["place"] + shift, rows["mean"], yerr=bars(rows), elinewidth=0.7, **drawn[number])
         axes.set_xticks(range(len(counts)), [f"{count}" if count else "0\n(before)" for count in counts])
         axes.set_xlabel("shots (support dialogues)")
         perplexity_axis(axes, comparison)
@@ -138,16 +145,37 @@ def topics_figure(comparison: Comparison) -> Figure:
 
 
 def _draw_curves(axes: Axes, part: pd.DataFrame, algorithms: Sequence[str]) -> None:
-    faint = min(1.0, _CLEAR / len(algorithms))
-    for place, algorithm in enumerate(algorithms):
+    """Draw a curve for each algorithm; with its interval where few are compared."""
+    for drawn, algorithm in zip(looks(algorithms), algorithms, strict=True):
         rows = part[part["algorithm"] == algorithm].sort_values("inner_step")
-        looks = look(place)
-        axes.plot(rows["inner_step"], rows["mean"], markevery=max(1, len(rows) // 5), **looks)
-        band = {"color": looks["color"], "alpha": 0.07 * faint, "linewidth": 0}
+        axes.plot(rows["inner_step"], rows["mean"], markevery=max(1, len(rows) // 5), **drawn)
+        if len(algorithms) > FEW:
+            continue
+        band = {"color": drawn["color"], "alpha": 0.07, "linewidth": 0}
         axes.fill_between(rows["inner_step"], rows["low"], rows["high"], **band)
-        edge = {"color": looks["color"], "linestyle": looks["linestyle"], "linewidth": 0.6, "alpha": 0.5 * faint}
+        edge = {"color": drawn["color"], "linestyle": drawn["linestyle"], "linewidth": 0.6, "alpha": 0.5}
         for end in ("low", "high"):
             axes.plot(rows["inner_step"], rows[end], **edge)
+
+
+def cut_rows(axes: Axes, part: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Leave out the algorithms whose word perplexity would press all others together, and name them in a corner.
+
+    Args:
+        axes: to write in.
+        part: what is to be drawn.
+        by: the column that the last point of each algorithm is found by.
+    """
+    last = part.sort_values(list(by)).groupby("algorithm").tail(1).set_index("algorithm")["mean"]
+    outside = beyond(np.log(last[last > 0]).to_dict())
+    if outside:
+        lines = "\n".join(f"{name} {written(math.exp(value), None)}" for name, value in outside.items())
+        words = f"beyond the axis:\n{lines}"
+        axes.text(
+            0.98, 0.98, words, transform=axes.transAxes, ha="right", va="top", fontsize=7, color="0.3", parse_math=False
+        )
+    kept: pd.DataFrame = part[~part["algorithm"].isin(list(outside))]
+    return kept
 
 
 def _name_ends(axes: Axes, part: pd.DataFrame, by: str, algorithms: Sequence[str]) -> None:
@@ -174,18 +202,18 @@ def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequen
         within(spread(heights, gap), gap),
         strict=True,
     ):
-        looks = look(list(algorithms).index(name))
+        drawn = looks(algorithms)[list(algorithms).index(name)]
         ends: dict[str, Any] = {
             "xycoords": "axes fraction",
             "textcoords": "axes fraction",
             "annotation_clip": False,
             "va": "center",
         }
-        axes.annotate("", (1.0, place), (1.04, height), arrowprops={**_LEADER, "color": looks["color"]}, **ends)
+        axes.annotate("", (1.0, place), (1.04, height), arrowprops={**_LEADER, "color": drawn["color"]}, **ends)
         beside_axes: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "scalex": False, "scaley": False}
-        axes.plot([1.04, 1.04 + key / 2, 1.04 + key], [height] * 3, **looks, markevery=[1], **beside_axes)
+        axes.plot([1.04, 1.04 + key / 2, 1.04 + key], [height] * 3, **drawn, markevery=[1], **beside_axes)
         beside = (1.06 + key, height)
-        axes.annotate(name, beside, beside, fontsize=8, color=looks["color"], parse_math=False, **ends)
+        axes.annotate(name, beside, beside, fontsize=8, color=drawn["color"], parse_math=False, **ends)
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
@@ -252,7 +280,7 @@ def panel_height(comparison: Comparison) -> float:
     return max(3.8, 0.9 + 1.25 * _GAP * len(comparison.algorithms))
 
 
-def _some(shots: Sequence[int]) -> list[int]:
+def some(shots: Sequence[int]) -> list[int]:
     """Return few enough numbers of shots to draw, the least and the most among them."""
     if len(shots) <= _PANELS:
         return list(shots)

@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 
 from metadialog.reports.comparison import Comparison
+from metadialog.reports.differences import BASELINE_HEADER, baseline_title
 from metadialog.reports.grid import Cell, Grid
+from metadialog.reports.tables import Tables
 from metadialog.reports.words import legend, size
 
-_PREAMBLE = r"""% A document of its own; the table environments stand in any other that loads booktabs and graphicx.
+_HEAD = "% For \\input in a document that loads booktabs and graphicx; each table has a label.\n"
+_PREAMBLE = r"""% A document around table.tex.
 \documentclass{article}
 \usepackage[utf8]{inputenc}
 \usepackage{booktabs}
@@ -18,8 +21,9 @@ _PREAMBLE = r"""% A document of its own; the table environments stand in any oth
 _ENVIRONMENT = r"""\begin{table}[htbp]
 \centering
 \caption{%s}
+\label{tab:%s}
 \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%%
-\begin{tabular}{l%s}
+\begin{tabular}{%s}
 \toprule
 %s
 \midrule
@@ -38,18 +42,37 @@ _SPECIAL = {
 _LATIN = {*map(chr, range(0x20, 0x7F)), *map(chr, range(0xC0, 0x100))} - {*"ÐðÞþ", "\N{MULTIPLICATION SIGN}", "÷"}
 
 
-def latex(comparison: Comparison, grids: Sequence[Grid], topics: Sequence[Grid]) -> str:
-    """Return `table.tex`."""
+DOCUMENT = _PREAMBLE + "\\input{table.tex}\n\\end{document}\n"
+"""A document that shows `table.tex`, which lies beside it."""
+
+
+def latex(comparison: Comparison, tables: Tables) -> str:
+    """Return `table.tex`: table environments, to be put into a document."""
     caption = f"{size(comparison)} {legend(comparison)}"
-    tables = [environment(grid, f"{grid.title}. {caption}") for grid in grids]
-    tables += [environment(grid, f"{grid.title}.") for grid in topics]
-    return _PREAMBLE + "\n".join(tables) + "\\end{document}\n"
+    found = [grid_environment(grid, f"{grid.title}. {caption}") for grid in tables.scores]
+    if tables.baseline:
+        title = baseline_title(comparison)
+        ends = f"In brackets: {comparison.settings.confidence:.0%} interval; paired by episode."
+        found.append(_rows_environment(f"{title}. {ends}", title, BASELINE_HEADER, tables.baseline))
+    found += [grid_environment(grid, f"{grid.title}.") for grid in tables.topics]
+    return _HEAD + "\n".join(found)
 
 
-def environment(grid: Grid, caption: str) -> str:
+def grid_environment(grid: Grid, caption: str) -> str:
     """Return a table environment."""
     rows = "\n".join(_row(name, cells) for name, cells in grid.rows)
-    return _ENVIRONMENT % (escape(caption), "r" * len(grid.columns), _header(grid), rows)
+    return _ENVIRONMENT % (escape(caption), label(grid.title), "l" + "r" * len(grid.columns), _header(grid), rows)
+
+
+def _rows_environment(caption: str, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = "\n".join(f"{' & '.join(map(escape, row))} \\\\" for row in rows)
+    names = f"{' & '.join(map(escape, header))} \\\\"
+    return _ENVIRONMENT % (escape(caption), label(title), "lll" + "r" * (len(header) - 3), names, lines)
+
+
+def label(title: str) -> str:
+    """Return what a table is referred to by: `held-out-topics-5-shots` of `tab:held-out-topics-5-shots`."""
+    return re.sub(r"[^a-z0-9]+", "-", title.partition(", by")[0].lower()).strip("-")
 
 
 def _row(name: str, cells: Sequence[Cell | None]) -> str:

@@ -3,38 +3,27 @@
 from collections.abc import Iterable, Sequence
 
 from metadialog.reports.comparison import Comparison
-from metadialog.reports.differences import HEADER
+from metadialog.reports.differences import BASELINE_HEADER, HEADER, baseline_title
 from metadialog.reports.grid import Cell, Grid
+from metadialog.reports.tables import Tables
 from metadialog.reports.words import commands, legend, methods, size, varied_lines
 
 
-def markdown(
-    comparison: Comparison,
-    grids: Sequence[Grid],
-    topics: Sequence[Grid],
-    differences: Sequence[Sequence[str]],
-    notes: Sequence[str],
-) -> str:
-    """Return `table.md`.
-
-    Args:
-        comparison: the numbers.
-        grids: the tables of scores.
-        topics: the tables of topics.
-        differences: the rows of the table of differences.
-        notes: what else the reader should know, a sentence each.
-    """
-    parts = [f"# {escape(comparison.dataset)}", escape(size(comparison))]
+def markdown(comparison: Comparison, tables: Tables) -> str:
+    """Return `table.md`."""
+    parts = [f"# {escape(tables.title)}", escape(size(comparison))]
     parts += [f"**Beware.** {line}" for line in comparison.warnings]
-    for grid in grids:
+    for grid in tables.scores:
         parts += [f"## {escape(grid.title)}", table(grid), escape(legend(comparison))]
-    if differences:
-        parts += [f"## Differences from the best, {comparison.last_words}", _table(HEADER, differences, 3)]
-    for grid in topics:
+    if tables.baseline:
+        parts += [f"## {escape(baseline_title(comparison))}", _table(BASELINE_HEADER, tables.baseline, 3)]
+    if tables.differences:
+        parts += [f"## Differences from the best, {comparison.last_words}", _table(HEADER, tables.differences, 3)]
+    for grid in tables.topics:
         parts += [f"## {escape(grid.title)}", table(grid)]
     parts += ["## How it was computed", _list(f"**{name}**: {escape(text)}" for name, text in methods(comparison))]
-    if notes:
-        parts += ["## Notes", _list(map(escape, notes))]
+    if tables.notes:
+        parts += ["## Notes", _list(map(escape, tables.notes))]
     if comparison.varied:
         parts += ["## Options in which the rows differ", _list(map(escape, varied_lines(comparison)))]
     parts += ["## Commands", "\n".join(f"    {' '.join(command.split())}" for command in commands(comparison))]

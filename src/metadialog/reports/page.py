@@ -12,9 +12,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from metadialog.reports.comparison import Comparison
-from metadialog.reports.differences import HEADER
-from metadialog.reports.figures import look
-from metadialog.reports.grid import Grid, metric_label
+from metadialog.reports.differences import BASELINE_HEADER, HEADER, baseline_title
+from metadialog.reports.grid import metric_label
+from metadialog.reports.looks import looks
+from metadialog.reports.tables import Tables
 from metadialog.reports.words import commands, legend, methods, size, varied_lines
 
 _DASHES = {"-": "", "--": "8 4", ":": "2 4", "-.": "8 4 2 4"}
@@ -27,10 +28,12 @@ class Picture:
     Attributes:
         caption: what it shows.
         png: the file's content.
+        for_paper: whether the interactive chart shows the same, so that it is for print alone.
     """
 
     caption: str
     png: bytes
+    for_paper: bool = False
 
     @property
     def data(self) -> str:
@@ -38,42 +41,35 @@ class Picture:
         return base64.b64encode(self.png).decode()
 
 
-def page(
-    comparison: Comparison,
-    grids: Sequence[Grid],
-    topics: Sequence[Grid],
-    differences: Sequence[Sequence[str]],
-    notes: Sequence[str],
-    command: str,
-    pictures: Sequence[Picture] | None = None,
-) -> str:
+def page(comparison: Comparison, tables: Tables, command: str, pictures: Sequence[Picture] | None = None) -> str:
     """Return a page: with pictures `report.html`, without `table.html`.
 
     Args:
         comparison: the numbers.
-        grids: the tables of scores.
-        topics: the tables of topics.
-        differences: the rows of the table of differences.
-        notes: what else the reader should know, a sentence each.
+        tables: what is shown of them.
         command: what made this page.
         pictures: the figures; None leaves them and the interactive chart out.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["power"] = _power
     return environment.from_string(_part("report.html.jinja")).render(
-        dataset=comparison.dataset,
+        title=tables.title,
         size=size(comparison),
         warnings=comparison.warnings,
-        scores=grids,
+        scores=tables.scores,
         legend=legend(comparison),
         data=None if pictures is None else _chart(comparison),
         figures=pictures or [],
-        differences=differences,
+        differences=tables.differences,
+        baseline=tables.baseline,
+        baseline_title=baseline_title(comparison),
+        baseline_header=BASELINE_HEADER,
+        samples=[] if pictures is None else tables.samples,
         header=HEADER,
         last=comparison.last_words,
-        topics=topics,
+        topics=tables.topics,
         methods=methods(comparison),
-        notes=notes,
+        notes=tables.notes,
         varied=varied_lines(comparison),
         commands=commands(comparison),
         command=command,
@@ -105,8 +101,8 @@ def _chart(comparison: Comparison) -> Mapping[str, Any]:
             for metric in comparison.metrics
         ],
         "algorithms": [
-            {"name": name, "color": look(place)["color"], "dash": _DASHES[look(place)["linestyle"]]}
-            for place, name in enumerate(comparison.algorithms)
+            {"name": name, "color": drawn["color"], "dash": _DASHES[drawn["linestyle"]]}
+            for name, drawn in zip(comparison.algorithms, looks(comparison.algorithms), strict=True)
         ],
         "rows": [
             {

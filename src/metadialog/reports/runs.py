@@ -14,6 +14,7 @@ from metadialog.escapes import shortened
 from metadialog.moved_names import current_name
 from metadialog.runs import layout
 from metadialog.runs.config_file import read_config, read_run_config
+from metadialog.runs.reading import is_there
 from metadialog.runs.records import DrawnEpisode, read_records
 from metadialog.runs.schemas import read_costs, read_status
 
@@ -110,7 +111,7 @@ def _was_started(path: Path, inner: Sequence[str]) -> bool:
 
 def _state(path: Path) -> str:
     file = path / layout.STATUS
-    if not file.exists():
+    if not is_there(file):
         return "failed before it began"
     status = read_status(file)
     return f"failed ({shortened(status.reason)})" if status.status == "failed" and status.reason else status.status
@@ -118,7 +119,7 @@ def _state(path: Path) -> str:
 
 def _read(path: Path) -> Run:
     file = path / layout.RECORDS
-    if not file.exists():
+    if not is_there(file):
         raise RunError(f"{file}: there is no such file, where the run should have left its records")
     found = read_records(file)
     cost = path / layout.COST
@@ -130,7 +131,7 @@ def _read(path: Path) -> Run:
         episodes=_fingerprints(found.episodes),
         language=found.language,
         signatures=found.signatures,
-        cost=read_costs(cost).model_dump(exclude_unset=True) if cost.exists() else None,
+        cost=read_costs(cost).model_dump(exclude_unset=True) if is_there(cost) else None,
     )
 
 

@@ -7,21 +7,30 @@ from rich.table import Table
 from rich.text import Text
 
 from metadialog.reports.comparison import Comparison
+from metadialog.reports.differences import BASELINE_HEADER, baseline_title
 from metadialog.reports.grid import Cell, Grid
 from metadialog.reports.words import legend, size
 
 
-def terminal(comparison: Comparison, grids: Sequence[Grid]) -> Group:
+def terminal(comparison: Comparison, grids: Sequence[Grid], baseline: Sequence[Sequence[str]] = ()) -> Group:
     """Return the tables of scores, with what has to be known to read them."""
-    return Group(*_parts(comparison, grids))
+    return Group(*_parts(comparison, grids, baseline))
 
 
-def _parts(comparison: Comparison, grids: Sequence[Grid]) -> Iterator[RenderableType]:
+def _parts(
+    comparison: Comparison, grids: Sequence[Grid], baseline: Sequence[Sequence[str]]
+) -> Iterator[RenderableType]:
     yield Text(size(comparison))
     for grid in grids:
         yield Text(grid.title, style="italic")
         yield _table(grid)
     yield Text(legend(comparison))
+    if baseline:
+        yield Text(baseline_title(comparison), style="italic")
+        table = Table(*BASELINE_HEADER)
+        for row in baseline:
+            table.add_row(*map(Text, row))
+        yield table
     for line in comparison.warnings:
         yield Text(f"Beware. {line}", style="bold")
 

@@ -12,13 +12,25 @@ _TESTS: dict[Test, str] = {
     ),
     "permute_topics": (
         "paired permutation test that swaps two algorithms within whole topics: whether it holds on other topics, with "
-        "these seeds"
+        "these seeds; where results depend on the seed it finds differences where there are none"
     ),
     "permute_episodes": (
         "paired permutation test that swaps two algorithms within episodes: whether it holds on other episodes of "
         "these topics, with these seeds"
     ),
 }
+
+
+_NAMED = 4  # algorithms in a title
+
+
+def title(comparison: Comparison) -> str:
+    """Return what was compared, and on what: the title of a report."""
+    names = list(comparison.algorithms)
+    if len(names) > _NAMED:
+        return f"{len(names)} algorithms on {comparison.dataset}"
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return f"{listed} on {comparison.dataset}"
 
 
 def legend(comparison: Comparison) -> str:
@@ -40,10 +52,15 @@ def size(comparison: Comparison) -> str:
     few, most = int(seeds.min()), int(seeds.max())
     many = f"{few} to {most} seeds" if few < most else f"{few} seed{'' if few == 1 else 's'}"
     topics, episodes = (int(comparison.scores[name].max()) for name in ("topics", "episodes"))
+    algorithms, held_out = _counted(len(comparison.algorithms), "algorithm"), _counted(topics, "held-out topic")
     return (
-        f"{comparison.dataset}: {len(comparison.algorithms)} algorithms, {many} each, {topics} "
-        f"held-out topics, {episodes} episodes, the same for all; {len(comparison.runs)} runs."
+        f"{comparison.dataset}: {algorithms}, {many} each, {held_out}, {_counted(episodes, 'episode')}, the same for "
+        f"all; {_counted(len(comparison.runs), 'run')}."
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def methods(comparison: Comparison) -> list[tuple[str, str]]:
@@ -55,7 +72,15 @@ def methods(comparison: Comparison) -> list[tuple[str, str]]:
             "Word perplexity",
             (
                 "exp(total negative log-likelihood in nats / number of reference words), over all seeds and episodes "
-                "together; not a mean of means. Comparable between tokenizers."
+                "together; not a mean of means. Comparable between tokenizers. The end of each response counts in the "
+                "likelihood and is none of the words, so that short responses have a high value."
+            ),
+        ),
+        (
+            "Bits per character",
+            (
+                "the same likelihood in bits, the ends of responses with it, over the characters of the references; "
+                "only where runs hold their number and responses alone are counted."
             ),
         ),
         ("Loss, token accuracy", "means over all counted tokens, so not comparable between tokenizers."),

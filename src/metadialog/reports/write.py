@@ -4,24 +4,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.compute import compute_figure, costs
-from metadialog.reports.differences import difference_rows
+from metadialog.reports.differences import baseline_rows, difference_rows
 from metadialog.reports.figures import curves_figure, shots_figure, style, topics_figure
+from metadialog.reports.forest import difference_curves_figure, forest_figure
 from metadialog.reports.grid import Grid, score_grids, topic_grids
-from metadialog.reports.latex import latex
+from metadialog.reports.latex import DOCUMENT, latex
 from metadialog.reports.markdown import markdown
 from metadialog.reports.page import Picture, page
 from metadialog.reports.reach import reach_grids
+from metadialog.reports.samples import samples_of
+from metadialog.reports.tables import Tables
+from metadialog.reports.words import title
 from metadialog.runs.atomic import write_atomically
 from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import Metric
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 NO_COST = "cost.png is left out: not every run holds a cost.json with its meta_train cost."
+
+_SOMETIMES = {
+    *(f"{name}.{kind}" for name in ("cost", "forest", "difference_curves") for kind in ("png", "pdf")),
+    "differences_from_baseline.csv",
+}
+"""What is not in every report."""
+_UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""So that the same runs make the same files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +46,13 @@ class Report:
     Attributes:
         comparison: the numbers.
         grids: the tables of scores.
+        baseline: the rows of the table of differences from the baseline.
         files: name -> content.
     """
 
     comparison: Comparison
     grids: Sequence[Grid]
+    baseline: Sequence[Sequence[str]]
     files: Mapping[str, bytes]
 
     @property
@@ -48,8 +65,8 @@ class Report:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
             write_atomically(directory / name, content)
-        if self.without_cost:  # that of an earlier report would pass for this one's
-            (directory / "cost.png").unlink(missing_ok=True)
+        for name in _SOMETIMES - set(self.files):  # those of an earlier report would pass for this one's
+            (directory / name).unlink(missing_ok=True)
 
 
 def render(
@@ -73,32 +90,53 @@ def render(
     Raises:
         ConfigError: there are no records of these shots or steps.
     """
-    grids, topics = score_grids(comparison, metrics, shots, steps), [*topic_grids(comparison), *reach_grids(comparison)]
-    differences = difference_rows(comparison, metrics)
     figures = _figures(comparison)
     notes = [f"Left out: {line}" for line in skipped]
     if "cost" not in figures:
         notes.append(NO_COST)
     if any(key.startswith("tokenizer.") for key in comparison.varied):
         notes.append("The rows have different tokenizers: their losses per token cannot be compared.")
-    pictures = [Picture(caption, _saved(figure, "png")) for caption, figure in figures.values()]
+    tables = Tables(
+        title=title(comparison),
+        scores=score_grids(comparison, metrics, shots, steps),
+        topics=[*topic_grids(comparison), *reach_grids(comparison)],
+        differences=difference_rows(comparison, metrics),
+        baseline=baseline_rows(comparison, metrics),
+        samples=samples_of(comparison.runs),
+        notes=notes,
+    )
+    pictures = {
+        name: Picture(caption, _saved(figure, "png"), for_paper=name == "curves")
+        for name, (caption, figure) in figures.items()
+    }
     texts = {
-        "table.md": markdown(comparison, grids, topics, differences, notes),
-        "table.tex": latex(comparison, grids, topics),
+        "table.md": markdown(comparison, tables),
+        "table.tex": latex(comparison, tables),
+        "table_document.tex": DOCUMENT,
         "table.csv": _csv(comparison.scores),
         "differences.csv": _csv(comparison.differences),
         "topics.csv": _csv(comparison.topics),
-        "table.html": page(comparison, grids, topics, differences, notes, command),
-        "report.html": page(comparison, grids, topics, differences, notes, command, pictures),
+        "table.html": page(comparison, tables, command),
+        "report.html": page(comparison, tables, command, list(pictures.values())),
     }
-    images = {f"{name}.png": picture.png for name, picture in zip(figures, pictures, strict=True)}
-    images["curves.svg"] = _saved(figures["curves"][1], "svg")
-    return Report(comparison, grids, {**{name: text.encode() for name, text in texts.items()}, **images})
+    if comparison.settings.baseline is not None:
+        texts["differences_from_baseline.csv"] = _csv(comparison.baseline_differences)
+    files = {name: text.encode() for name, text in texts.items()}
+    for name, (_, figure) in figures.items():
+        files |= {f"{name}.png": pictures[name].png, f"{name}.pdf": _saved(figure, "pdf")}
+    files["curves.svg"] = _saved(figures["curves"][1], "svg")
+    return Report(comparison, tables.scores, tables.baseline, files)
 
 
 def _csv(table: pd.DataFrame) -> str:
     named = table.assign(inner_step=table["inner_step"].map(lambda step: "chosen" if step == CHOSEN else step))
-    return str(named.to_csv(index=False, lineterminator="\n"))
+    texts = {str(name): named[name].map(_without_formula) for name in named if named[name].dtype == object}
+    return str(named.assign(**texts).to_csv(index=False, lineterminator="\n"))
+
+
+def _without_formula(value: object) -> object:
+    """Return a cell that a spreadsheet shows, where it would take it for a formula and run it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
@@ -122,6 +160,21 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
             topics_figure(comparison),
         ),
     }
+    if len(comparison.baseline_differences):
+        paired = f"paired by episode, {ends}"
+        filled = f"filled: p < {comparison.settings.significance:g} after Holm's correction"
+        baseline = comparison.settings.baseline
+        found = {
+            "forest": (
+                f"Difference of each row from {baseline}, {paired}, at the {step} inner step; {filled}.",
+                forest_figure(comparison),
+            ),
+            "difference_curves": (
+                f"Difference of each row from {baseline} after each inner step, paired by episode.",
+                difference_curves_figure(comparison),
+            ),
+            **found,
+        }
     spent = costs(comparison)
     if len(spent.columns) and bool((spent > 0).to_numpy().any()):
         caption = (
@@ -134,7 +187,6 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
 
 def _saved(figure: Figure, kind: str) -> bytes:
     buffer = BytesIO()
-    # Without the date, so that the same runs make the same files.
     with style():
-        figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(buffer, format=kind, metadata=_UNDATED.get(kind))
     return buffer.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 from metadialog.errors import RunError
 from metadialog.moved_names import up_to_date
 from metadialog.runs import layout
-from metadialog.runs.reading import parse_json, read_text, validated
+from metadialog.runs.reading import is_there, parse_json, read_text, validated
 from metadialog.runs.schemas import HydraNode, HydraRuntime, HydraSettings, ModelConfig
 from metadialog.runs.yaml_file import LIMIT, read_mapping, read_yaml
 from metadialog.trust import check_strangers
@@ -113,7 +113,7 @@ def read_overrides(run: Path) -> list[str]:
         RunError: the file is damaged.
     """
     path = layout.hydra_overrides(run)
-    if not path.exists():
+    if not is_there(path):
         return []
     content = read_yaml(path, "list of overrides")
     if not isinstance(content, list) or not all(isinstance(line, str) for line in content):

@@ -35,6 +35,11 @@ _TOO_DEEP = f"it is nested too deeply; it should have at most {MAX_DEPTH} levels
 _LONG_INTEGER = re.compile(r"\d{1000}")
 
 
+def is_there(path: Path) -> bool:
+    """Say whether anything is at a path, be it a symbolic link that leads nowhere: that is damage, and no absence."""
+    return os.path.lexists(path)
+
+
 @contextmanager
 def open_regular(path: Path, limit: int, what: str = "file") -> Iterator[IO[bytes]]:
     """Open a regular file for reading.

@@ -17,7 +17,8 @@ from metadialog.overrides import typed
 from metadialog.runs import layout
 from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.config_file import read_config
-from metadialog.runs.schemas import FORMAT, read_status
+from metadialog.runs.reading import check_regular, is_there
+from metadialog.runs.schemas import FORMAT, METRICS_LIMIT, read_costs, read_selection, read_status
 from metadialog.trust import check_strangers
 
 if TYPE_CHECKING:
@@ -78,16 +79,31 @@ class RunDirectory:
         return read_status(self.status).model_dump()
 
     def check_finished(self) -> None:
-        """Check that the run came to its end.
+        """Check that the run came to its end, and that what it says of its cost and choices can be read.
 
         Raises:
-            RunError: it did not, or this is not the directory of a run.
+            RunError: it did not, this is not the directory of a run, or a file is damaged.
         """
         status = self.read_status()["status"]
         if status != "finished":
             raise RunError(
                 f"{self.path}: the run is {status}, not finished; go on with it by {typed('resume', str(self.path))}"
             )
+        if is_there(self.cost):
+            read_costs(self.cost)
+        if is_there(self.selection):
+            read_selection(self.selection)
+
+    def check_resumable(self) -> None:
+        """Check that what a run that goes on is written to can be read.
+
+        Raises:
+            RunError: a file is damaged, or something else is in its place.
+        """
+        if is_there(self.status):
+            self.read_status()
+        if is_there(self.metrics):
+            check_regular(self.metrics, METRICS_LIMIT, "metrics of a run")
 
     def check_new(self) -> None:
         """Check that no other run is here.
@@ -95,7 +111,7 @@ class RunDirectory:
         Raises:
             RunError: there is.
         """
-        if self.status.exists():
+        if is_there(self.status):
             raise RunError(f"{self.path}: holds a run already; choose another directory")
 
     def write_results(

@@ -14,6 +14,8 @@ from metadialog.runs.reading import MIB, read_json, read_json_lines
 FORMAT = 1
 """Of run and sweep directories, as this version writes them; files without the key are of version 0.1.0, which is 1."""
 
+METRICS_LIMIT = 2048 * MIB
+
 Count = Annotated[int, Ge(0), Le(2**63)]
 Amount = Annotated[float, Ge(0)]
 Finite = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore", frozen=True)
@@ -209,11 +211,15 @@ class SweepFile(Versioned):
     options: dict[str, str] | None = None
 
 
+Choice = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
+"""A name within a config group: no path that leads out of it."""
+
+
 class HydraRuntime(BaseModel):
     """What Hydra says of the process."""
 
     model_config = AnyNumber
-    choices: dict[str, str | None]
+    choices: dict[Annotated[str, Field(pattern=r"^[\w@/.-]+$")], Choice | None]
     cwd: str = ""
     config_sources: list[ConfigSource] = Field(default_factory=list)
 
@@ -274,7 +280,7 @@ def read_metrics(path: Path) -> list[Metric]:
     Raises:
         RunError: it is missing or damaged.
     """
-    return read_json_lines(path, Metric, 2048 * MIB, "metric of a run", torn_end=True)
+    return read_json_lines(path, Metric, METRICS_LIMIT, "metric of a run", torn_end=True)
 
 
 def read_samples(path: Path) -> list[SampleLine]:

@@ -35,11 +35,21 @@ def read_yaml(path: Path, what: str) -> Any:  # noqa: ANN401 - as YAML has it
     text = read_text(path, LIMIT, what)
     problem: Exception
     try:
-        _check_events(text, path, what)
+        if not _check_events(text, path, what):  # OmegaConf would take a text for a key
+            raise unreadable(path, what, "it should hold keys and values, or a list")
         return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError, RecursionError) as error:
         problem = error
     raise unreadable(path, what, str(problem)) from problem
+
+
+def read_text_of(path: Path, what: str = "config") -> str:
+    """Read a YAML file as the text that it is.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    return read_text(path, LIMIT, what)
 
 
 def read_mapping(path: Path, what: str) -> dict[str, Any]:
@@ -55,15 +65,15 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
     return cast("dict[str, Any]", _filled(found, found, path, ""))
 
 
-def _check_events(text: str, path: Path, what: str) -> None:
-    """Check a YAML text before anything is made of it.
+def _check_events(text: str, path: Path, what: str) -> bool:
+    """Check a YAML text before anything is made of it; return whether it holds keys and values, or a list.
 
     Raises:
         RunError: it holds an alias, a tag, or too much.
         YAMLError: it is no YAML.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    depth = 0
+    depth = collections = 0
     for number, event in enumerate(yaml.parse(text, Loader=loader)):
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
@@ -71,10 +81,12 @@ def _check_events(text: str, path: Path, what: str) -> None:
         if (tag := getattr(event, "tag", None)) is not None and tag not in {*_TAGS, "!"}:
             raise unreadable(path, what, f"line {line} holds the tag {shortened(tag, 60)}; it should have none")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        collections += depth
         if depth > MAX_DEPTH:
             raise unreadable(path, what, f"it is nested too deeply; it should have at most {MAX_DEPTH} levels")
         if number > _MAX_NODES:
             raise unreadable(path, what, f"it holds more than {_MAX_NODES:,} values")
+    return collections > 0
 
 
 def _filled(value: object, root: Mapping[str, Any], path: Path, key: str) -> object:

@@ -5,8 +5,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from metadialog.errors import ConfigError
 from metadialog.statistics.adequacy import warnings
-from metadialog.statistics.metric_comparison import DIFFERENCES, SCORES, TOPICS, MetricComparison, Settings
+from metadialog.statistics.metric_comparison import (
+    BASELINE_DIFFERENCES,
+    DIFFERENCES,
+    SCORES,
+    TOPICS,
+    MetricComparison,
+    Settings,
+)
 from metadialog.statistics.metrics import Metric, reported, with_curve
 from metadialog.statistics.panel import Column, Unit
 
@@ -26,6 +34,7 @@ class RecordComparison:
         metrics: what the records hold.
         scores: one row for each algorithm, metric, shots and inner step (`SCORES`).
         differences: each algorithm minus the best, likewise (`DIFFERENCES`).
+        baseline_differences: each algorithm minus the baseline, likewise (`BASELINE_DIFFERENCES`); empty without one.
         topics: the scores of each topic, with the most shots after the last inner step (`TOPICS`).
         warnings: where seeds, topics or episodes are too few.
         settings: how it was compared.
@@ -36,6 +45,7 @@ class RecordComparison:
     metrics: Sequence[Metric]
     scores: pd.DataFrame
     differences: pd.DataFrame
+    baseline_differences: pd.DataFrame
     topics: pd.DataFrame
     warnings: Sequence[str]
     settings: Settings
@@ -48,9 +58,14 @@ def compare_records(records: pd.DataFrame, settings: Settings) -> RecordComparis
         records: of all runs, as `adaptation.parquet` has them: one row for each algorithm, seed, topic, episode, shots
             and inner step.
         settings: how to compare.
+
+    Raises:
+        ConfigError: there is no such baseline.
     """
     records = with_curve(records)
     algorithms = list(dict.fromkeys(records["algorithm"]))
+    if settings.baseline not in (None, *algorithms):
+        raise ConfigError(f"baseline={settings.baseline}: no such row; the rows are {', '.join(algorithms)}")
     fixed = _fixed(records)
     records = _with_chosen(_carried(records, fixed))
     metrics = reported(records)
@@ -58,6 +73,7 @@ def compare_records(records: pd.DataFrame, settings: Settings) -> RecordComparis
     tables = [MetricComparison(records, metric, algorithms, units, settings) for metric in metrics]
     scores = pd.DataFrame([row for table in tables for row in table.scores()], columns=list(SCORES))
     differences = pd.DataFrame([row for table in tables for row in table.differences()], columns=list(DIFFERENCES))
+    baseline = [row for table in tables for row in table.baseline_differences()]
     topics = [row for table in tables if table.metric.name in _PER_TOPIC for row in table.topics(last_column(records))]
     episodes_of = pd.Series([topic for topic, _ in units]).value_counts()
     few = warnings(int(records.groupby("algorithm")["seed"].nunique().min()), len(episodes_of), int(episodes_of.min()))
@@ -67,6 +83,7 @@ def compare_records(records: pd.DataFrame, settings: Settings) -> RecordComparis
         metrics=metrics,
         scores=scores,
         differences=differences,
+        baseline_differences=pd.DataFrame(baseline, columns=list(BASELINE_DIFFERENCES)),
         topics=pd.DataFrame(topics, columns=list(TOPICS)),
         warnings=[*few, *_untested(tables)],
         settings=settings,

@@ -21,6 +21,7 @@ DIFFERENCES = (
     "metric", "shots", "inner_step", "best", "algorithm", "difference", "low", "high", "effect_size", "p_value",
     "p_value_holm",
 )  # fmt: skip
+BASELINE_DIFFERENCES = (*DIFFERENCES[:3], "baseline", *DIFFERENCES[4:])
 TOPICS = ("metric", "topic", "algorithm", "shots", "inner_step", "mean", "low", "high")
 
 
@@ -34,6 +35,7 @@ class Settings:
         test: between an algorithm and the best.
         significance: a corrected p-value below it is a difference.
         seed: of the draws.
+        baseline: the algorithm that all others are compared with, beside the best; None for none.
     """
 
     resamples: int
@@ -41,14 +43,15 @@ class Settings:
     test: Test
     significance: float
     seed: int
+    baseline: str | None = None
 
 
 @dataclass(slots=True)
 class Against:
-    """An algorithm minus the best of a column."""
+    """An algorithm minus another, in a column."""
 
     column: Column
-    best: str
+    other: str
     algorithm: str
     difference: float
     low: float
@@ -99,7 +102,18 @@ class MetricComparison:
     def differences(self) -> Iterator[tuple[object, ...]]:
         """Yield the rows of `DIFFERENCES`."""
         for row in self.compared:
-            yield (self.metric.name, *row.column, *(getattr(row, name) for name in DIFFERENCES[3:]))
+            yield self._difference(row)
+
+    def baseline_differences(self) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of `BASELINE_DIFFERENCES`: none without a baseline, or where it lacks the metric."""
+        baseline = self.settings.baseline
+        if baseline is None:
+            return
+        for row in self._against(baseline, [column for column in self.columns if self._has(baseline, column)]):
+            yield self._difference(row)
+
+    def _difference(self, row: Against) -> tuple[object, ...]:
+        return (self.metric.name, *row.column, row.other, *(getattr(row, name) for name in DIFFERENCES[4:]))
 
     def topics(self, column: Column) -> Iterator[tuple[object, ...]]:
         """Yield the rows of `TOPICS`: seeds and the topic's episodes are resampled, and no topics."""
@@ -141,13 +155,13 @@ class MetricComparison:
                 bests.setdefault(min(finite, key=finite.__getitem__), []).append(column)
         return bests
 
-    def _against(self, best: str, columns: list[Column]) -> list[Against]:
-        """Compare all others with the best, in the columns where it is the best; corrected within each column."""
+    def _against(self, other: str, columns: list[Column]) -> list[Against]:
+        """Compare all others with one, in some columns; corrected within each column."""
         rows: list[Against] = []
         for algorithm in self.boots:
-            if algorithm != best:
+            if algorithm != other:
                 common = [column for column in columns if self._has(algorithm, column)]
-                rows += self._pair(algorithm, best, common) if common else []
+                rows += self._pair(algorithm, other, common) if common else []
         for column in columns:
             family = [row for row in rows if row.column == column]
             for row, p_value in zip(family, holm(np.array([row.p_value for row in family])), strict=True):
@@ -157,8 +171,8 @@ class MetricComparison:
     def _has(self, algorithm: str, column: Column) -> bool:
         return bool(self.boots[algorithm].panel.weight[:, :, self.columns.index(column)].any())
 
-    def _pair(self, algorithm: str, best: str, columns: list[Column]) -> list[Against]:
-        pair = [self.boots[name].of_columns(columns) for name in (algorithm, best)]
+    def _pair(self, algorithm: str, other: str, columns: list[Column]) -> list[Against]:
+        pair = [self.boots[name].of_columns(columns) for name in (algorithm, other)]
         if pair[0].panel.seeds != pair[1].panel.seeds:
             common = sorted(set(pair[0].panel.seeds) & set(pair[1].panel.seeds))
             if not common:
@@ -169,7 +183,7 @@ class MetricComparison:
         found = compare(pair[0], pair[1], self.settings.test, self.settings.confidence, rng)
         values = (found.value, found.low, found.high, found.effect, found.p_value)
         return [
-            Against(column, best, algorithm, *(float(value[place]) for value in values))
+            Against(column, other, algorithm, *(float(value[place]) for value in values))
             for place, column in enumerate(columns)
         ]
 

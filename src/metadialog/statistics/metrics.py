@@ -1,5 +1,6 @@
 """What the metrics of the records are: how episodes are weighted together, and which way is better."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,7 @@ class Metric:
         by: the column that weights it in the numerator; None counts every episode once.
         per: the column that the sum of weights is of; None as `by`.
         better: which way is better; None if neither is (then there is no best, and no test).
+        scale: what the ratio is multiplied by.
         exponential: the ratio is shown through `exp`, as perplexity is; tests and effects are of the ratio itself.
         unit: of the ratio itself, as effects and differences have it.
     """
@@ -35,16 +37,25 @@ class Metric:
     per: str | None = None
     exponential: bool = False
     unit: str = ""
+    scale: float = 1.0
+
+    @property
+    def columns(self) -> list[str]:
+        """The records' columns that it takes."""
+        return [name for name in (self.column, self.by, self.per) if name is not None]
 
     def parts(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return the columns `total` and `weight` of each record; both are 0 where the metric is not there."""
         value = records[self.column].astype("float64")
         by = records[self.by].astype("float64") if self.by else pd.Series(1.0, records.index)
         per = records[self.per].astype("float64") if self.per else by
-        parts = pd.DataFrame({"total": value * by, "weight": per})
+        # Records of earlier versions do not hold what some metrics are per.
+        value, per = value.where(per.notna()), per.fillna(0.0)
+        parts = pd.DataFrame({"total": value * by * self.scale, "weight": per})
         # A loss is reported everywhere: where it is no number, the run has diverged, and that must not be lost.
         if self.column not in _ALWAYS_REPORTED:
             parts[~np.isfinite(value)] = 0.0
+        parts[parts["weight"] == 0] = 0.0
         return parts
 
 
@@ -61,6 +72,17 @@ _ALL = (
         "words",
         exponential=True,
         unit="nats/word",
+    ),
+    Metric(
+        "bits_per_character",
+        "bits per character",
+        "loss",
+        "lower",
+        3,
+        "tokens",
+        "characters",
+        unit="bits/character",
+        scale=1 / math.log(2),
     ),
     Metric("loss", "loss (nats/token)", "loss", "lower", 3, "tokens", unit="nats/token"),
     Metric("gain", "gain (nats/word)", "gain", "higher", 3, "tokens", "words", unit="nats/word"),
@@ -103,4 +125,8 @@ def with_curve(records: pd.DataFrame) -> pd.DataFrame:
 def reported(records: pd.DataFrame, names: Iterable[str] = METRICS) -> list[Metric]:
     """Return those of the metrics that the records hold, in the given order."""
     chosen = [METRICS[name] for name in names]
-    return [metric for metric in chosen if metric.column in records and records[metric.column].notna().any()]
+    return [metric for metric in chosen if all(_held(records, name) for name in metric.columns)]
+
+
+def _held(records: pd.DataFrame, column: str) -> bool:
+    return column in records and bool(records[column].notna().any())

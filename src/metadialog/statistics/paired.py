@@ -42,7 +42,10 @@ def compare(
         first: of one algorithm.
         second: of another, with the same seeds, episodes, columns and resamples.
         test: `bootstrap` asks whether the difference holds on other seeds, topics and episodes; the permutations ask
-            it of these seeds: `permute_topics` on other topics, `permute_episodes` on these topics alone.
+            it of these seeds: `permute_topics` on other topics, `permute_episodes` on these topics alone. With few
+            topics `permute_topics` is coarse (with 5 its least p-value is 0.0625), and where seeds differ it takes
+            their differences for the algorithms': simulated with three seeds that dominate, it rejects 43 to 59 % of
+            true null hypotheses at 0.05.
         confidence: of the interval.
         rng: draws the permutations.
 
@@ -68,7 +71,7 @@ def compare(
 def standard_error(drawn: Floats, free: Floats) -> Floats:
     """Return (C,) standard errors from a (B, C) bootstrap distribution with (C,) degrees of freedom.
 
-    A bootstrap's is too small by sqrt((n - 1) / n), which is mended here (Hesterberg 2015).
+    A bootstrap's is too small by sqrt((n - 1) / n), which is corrected here (Hesterberg 2015).
     """
     with np.errstate(invalid="ignore"):
         error: Floats = drawn.std(axis=0, ddof=1) * np.sqrt(divide(free + 1, free))

@@ -16,8 +16,10 @@ from metadialog.errors import RunError
 from metadialog.escapes import escaped
 from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically
+from metadialog.runs.reading import is_there
 from metadialog.runs.schemas import FORMAT, read_sweep, read_trials
 from metadialog.sweeps.outcomes import Outcome, State, read_outcome, read_state
+from metadialog.sweeps.storage import hide_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class SweepDirectory:
 
     def exists(self) -> bool:
         """Say whether a sweep was begun here."""
-        return self._sweep.exists()
+        return is_there(self._sweep)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -93,11 +95,10 @@ class SweepDirectory:
             return ""
 
     def write(self, about: Mapping[str, Any]) -> None:
-        """Write what was asked for, and who is at work; others cannot read it, as a URL may hold a password."""
+        """Write what was asked for, and who is at work, without the passwords of URLs."""
         process = {"id": os.getpid(), "host": socket.gethostname(), "started": _now()}
-        write_atomically(
-            self._sweep, json.dumps({"format": FORMAT, **about, "process": process}, indent=2) + "\n", mode=0o600
-        )
+        content = json.dumps({"format": FORMAT, **about, "process": process}, indent=2)
+        write_atomically(self._sweep, hide_password(content) + "\n", mode=0o600)
 
     def read(self) -> dict[str, Any]:
         """Read what was asked for.
@@ -118,7 +119,7 @@ class SweepDirectory:
         Raises:
             RunError: the file is damaged.
         """
-        if not self._trials.exists():
+        if not is_there(self._trials):
             return []
         lines = (line.model_dump(exclude={"format"}) for line in read_trials(self._trials))
         return [self._latest(Record(**line)) for line in lines]

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from metadialog.errors import RunError
 from metadialog.runs import layout
-from metadialog.runs.reading import MIB, open_regular
-from metadialog.runs.schemas import Status, read_status
+from metadialog.runs.reading import open_regular
+from metadialog.runs.schemas import METRICS_LIMIT, Status, read_status
 
 State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
 """`interrupted`: by a signal; `running`: or killed, which only its process could tell; `missing`: never begun."""
@@ -82,7 +82,7 @@ def best_validation(metrics: Path) -> float | None:
     """Return the lowest validation loss after adaptation in a file of metrics; None if there is none."""
     best: float | None = None
     try:
-        with open_regular(metrics, 2048 * MIB) as lines:
+        with open_regular(metrics, METRICS_LIMIT) as lines:
             for line in lines:
                 if b'"loss_after"' not in line:
                     continue

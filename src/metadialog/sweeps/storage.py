@@ -1,6 +1,7 @@
 """Where studies lie: SQLite, PostgreSQL or another database by URL, or Redis."""
 
 import logging
+import os
 import re
 import time
 import warnings
@@ -14,6 +15,14 @@ from metadialog.extras import need
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+
+STORAGE = "METADIALOG_STORAGE"
+"""The environment variable that a sweep hands the URL of its storage on in: no file holds its password."""
+HIDDEN = "***"
+
+# A password may hold signs that should be escaped: up to the last @ of the word, rather than the first.
+_BEFORE_HOST = re.compile(r"(\w://[^/@\s:]*):\S*@")
+_IN_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|\w*token|\w*key|\w*secret|auth)=)[^&\s'\"]+")
 
 CONNECT_SECONDS = 10
 BUSY_SECONDS = 120  # that a process waits for others that write to the same SQLite file
@@ -31,6 +40,8 @@ def check_url(url: str) -> None:
         ConfigError: it is no such URL, or its client is missing.
     """
     option = f"sweep.storage={hide_password(url)}"
+    if HIDDEN in url:
+        raise ConfigError(f"{option}: the password is kept in no file; give the whole URL once more")
     scheme, separator, rest = url.partition("://")
     if not separator or not rest:
         raise ConfigError(f"{option}: is not a URL; {_FORM}")
@@ -80,8 +91,19 @@ def absolute(url: str) -> str:
 
 
 def hide_password(text: str) -> str:
-    """Return a text without the passwords of the URLs in it."""
-    return re.sub(r"(\w://[^/@\s:]*):[^@\s]+@", r"\1:***@", text)
+    """Return a text without the passwords of the URLs in it, be they before the host or in the query."""
+    hidden = _BEFORE_HOST.sub(rf"\1:{HIDDEN}@", text)
+    return _IN_QUERY.sub(rf"\1{HIDDEN}", hidden)
+
+
+def known_url(shown: str) -> str | None:
+    """Return the URL that a file shows without its password, if the sweep that started this process has it.
+
+    Args:
+        shown: what `hide_password` made of it.
+    """
+    url = os.environ.get(STORAGE)
+    return url if url is not None and hide_password(url) == shown else None
 
 
 def _database(url: str) -> "BaseStorage":

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from metadialog.sweeps.identity import differences, other_space
 from metadialog.sweeps.outcomes import Outcome, read_outcome
 from metadialog.sweeps.settings import Sweep
 from metadialog.sweeps.space import Dimension
-from metadialog.sweeps.storage import absolute, open_storage, sqlite_url
+from metadialog.sweeps.storage import STORAGE, absolute, open_storage, sqlite_url
 from metadialog.sweeps.trial import make_pruner, write_trial
 
 # Attributes of trials and studies.
@@ -49,6 +50,7 @@ class Study:
         self._dimensions = dimensions
         self._directory = directory
         self._url = absolute(sweep.storage) if sweep.storage else sqlite_url(directory.database)
+        os.environ[STORAGE] = self._url  # for the runs, here and in child processes
         self._pruner = {"kind": sweep.pruner, "trials": sweep.prune_after_trials, "step": sweep.prune_after_step}
         self.study = optuna.create_study(
             storage=open_storage(self._url),

@@ -9,6 +9,7 @@ from pathlib import Path
 from metadialog.errors import RunError
 from metadialog.runs import layout
 from metadialog.runs.config_file import read_multirun, read_overrides
+from metadialog.runs.reading import is_there
 from metadialog.sweeps.directory import Record, SweepDirectory
 from metadialog.sweeps.outcomes import read_outcome
 
@@ -103,7 +104,7 @@ def _config_dir(sources: list[dict[str, str]]) -> list[str]:
 def _check(directory: Path) -> None:
     if not directory.is_dir():
         raise RunError(f"{directory}: there is no such directory; give the directory of a sweep")
-    if not (directory / layout.MULTIRUN).is_file():
+    if not is_there(directory / layout.MULTIRUN):
         raise RunError(
             f"{directory}: not the directory of a sweep: neither {layout.SWEEP} nor {layout.MULTIRUN} is in it; the "
             "directory of a sweep is the one that its runs lie in by number"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically
+from metadialog.runs.reading import is_there
 from metadialog.runs.schemas import read_trial
-from metadialog.sweeps.storage import open_storage
+from metadialog.sweeps.storage import hide_password, known_url, open_storage, sqlite_url
 
 if TYPE_CHECKING:
     import optuna
@@ -72,27 +73,44 @@ class StudyTrial:
 
 
 def write_trial(directory: Path, storage: str, study: str, trial_id: int, pruner: dict[str, Any]) -> None:
-    """Leave in a run's directory which trial it is; others cannot read it, as the URL may hold a password."""
-    text = json.dumps({"storage": storage, "study": study, "trial": trial_id, "pruner": pruner})
+    """Leave in a run's directory which trial it is; without the password of the storage's URL."""
+    text = json.dumps({"storage": hide_password(storage), "study": study, "trial": trial_id, "pruner": pruner})
     write_atomically(directory / layout.TRIAL, text, mode=0o600)
 
 
 def load_trial(directory: Path) -> Trial:
     """Return the trial that the run in a directory belongs to."""
     path = directory / layout.TRIAL
-    if not path.exists():
+    if not is_there(path):
         return NoTrial()
     import optuna
 
     try:
         about = read_trial(path)
+        url = _allowed(about.storage, directory)
+        if url is None:
+            _log.warning("%s: names a storage that this run was not started with: the run is not pruned", path)
+            return NoTrial()
         study = optuna.load_study(
-            study_name=about.study, storage=open_storage(about.storage), pruner=make_pruner(**about.pruner.model_dump())
+            study_name=about.study, storage=open_storage(url), pruner=make_pruner(**about.pruner.model_dump())
         )
         return StudyTrial(optuna.Trial(study, about.trial))
     except Exception as error:  # noqa: BLE001 - as above
         _log.warning("%s: the sweep's storage cannot be reached (%s): the run is not pruned", path, error)
         return NoTrial()
+
+
+def _allowed(shown: str, directory: Path) -> str | None:
+    """Return the URL to open: that of the sweep that has started this run, or the database beside it; None for others.
+
+    Whoever wrote the run's directory chose what is named there, and opening it may make files or run code.
+    """
+    url = known_url(shown)
+    beside = directory.absolute().parent / layout.STUDY
+    if url is None and shown.startswith("sqlite:") and beside.is_file():
+        named = Path(shown.partition(":///")[2])
+        url = sqlite_url(beside) if named.name == layout.STUDY else None
+    return url
 
 
 def make_pruner(kind: Literal["median", "none"], trials: int, step: int) -> "optuna.pruners.BasePruner":

@@ -31,7 +31,8 @@ def check_same_run(old: Mapping[str, Any], new: Mapping[str, Any], checkpoint: M
     differing = [
         f"{path} is {new_value!r} but was {old_value!r}"
         for path, old_value, new_value in differences(old, new)
-        if not any(path == one or path.startswith(f"{one}.") for one in free)
+        # What the run's own config does not name is an option of a later version.
+        if _names(old, path) and not any(path == one or path.startswith(f"{one}.") for one in free)
     ]
     if differing:
         raise RunError(
@@ -116,3 +117,13 @@ class Origin:
     def to_dict(self) -> dict[str, str]:
         """Return it by name."""
         return asdict(self)
+
+
+def _names(config: Mapping[str, Any], path: str) -> bool:
+    """Say whether a config has a value, be it null, at a path."""
+    node: Any = config
+    for name in path.split("."):
+        if not isinstance(node, Mapping) or name not in node:
+            return False
+        node = node[name]
+    return True

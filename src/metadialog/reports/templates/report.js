@@ -104,6 +104,10 @@ function chart(data) {
     }
     svg.append(make("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle", "font-size": 13 }, "inner step"));
 
+    const label = data.metrics.find((one) => one.name === metric.value).label;
+    const middle = (top + height - bottom) / 2;
+    svg.append(make("text", { x: 14, y: middle, "text-anchor": "middle", "font-size": 13, transform: `rotate(-90 14 ${middle})` }, label));
+
     const labels = [];
     for (const one of data.algorithms) {
       const own = rows.filter((row) => row.algorithm === one.name).sort((a, b) => a.step - b.step);

@@ -1,0 +1,32 @@
+"""How algorithms are drawn: what starts cold and what starts warm of one algorithm has one colour."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe and Ito (2008), without their yellow."""
+LINES = ("-", "--", ":", "-.")
+MARKERS = "osD^vP*X<>"
+
+_START = re.compile(r"^(?:warm|cold)_|_(?:warm|cold)$")
+
+
+def family(algorithm: str) -> str:
+    """Return the name of a row without what it starts from: `maml` of `maml_warm`."""
+    return _START.sub("", algorithm) or algorithm
+
+
+def looks(algorithms: Sequence[str]) -> list[dict[str, Any]]:
+    """Return colour, line and marker of each algorithm: of 28, no two share both colour and line."""
+    families = list(dict.fromkeys(map(family, algorithms)))
+    used: set[tuple[str, str]] = set()
+    found = []
+    for name in algorithms:
+        place = families.index(family(name))
+        colour = COLOURS[place % len(COLOURS)]
+        lines = [LINES[(place + shift) % len(LINES)] for shift in range(len(LINES))]
+        line = next((one for one in lines if (colour, one) not in used), lines[0])
+        used.add((colour, line))
+        found.append({"color": colour, "linestyle": line, "marker": MARKERS[place % len(MARKERS)]})
+    return found

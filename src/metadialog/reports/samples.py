@@ -1,0 +1,53 @@
+"""What the algorithms reply to the same contexts, side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from metadialog.reports.runs import Run
+from metadialog.runs import layout
+from metadialog.runs.schemas import SampleLine, read_samples
+
+MOST = 8
+"""Contexts in a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Replies to one context.
+
+    Attributes:
+        topic: of the dialogue.
+        context: what was said before.
+        reference: what was said then.
+        replies: algorithm -> its reply after adaptation.
+    """
+
+    topic: str
+    context: str
+    reference: str
+    replies: Mapping[str, str]
+
+
+def samples_of(runs: Sequence[Run]) -> list[Sample]:
+    """Return replies to the first context of each topic, with the most shots; of each algorithm its first run's.
+
+    Only contexts that every algorithm with samples has replied to are shown; none where no run has samples.
+
+    Raises:
+        RunError: a file of samples is damaged.
+    """
+    found: dict[str, dict[tuple[str, str, str], SampleLine]] = {}
+    for run in runs:
+        path = run.path / layout.SAMPLES
+        if run.algorithm not in found and path.exists():
+            lines = read_samples(path)
+            shots = max((line.shots for line in lines), default=0)
+            found[run.algorithm] = {
+                (line.topic, line.context, line.reference): line for line in reversed(lines) if line.shots == shots
+            }
+    if not found:
+        return []
+    common = [key for key in reversed(next(iter(found.values()))) if all(key in lines for lines in found.values())]
+    first = {topic: (topic, context, reference) for topic, context, reference in reversed(common)}
+    chosen = [key for key in common if first[key[0]] == key][:MOST]
+    return [Sample(*key, {name: lines[key].after for name, lines in found.items()}) for key in chosen]
