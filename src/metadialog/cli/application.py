@@ -5,7 +5,6 @@ import os
 import shlex
 import sys
 
-import hydra
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.metadialog_sweeper.sweeper import register
@@ -18,7 +17,7 @@ from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compos
 from metadialog.composing.earlier_run import inherit
 from metadialog.errors import ConfigError, MetadialogError, Terminated
 from metadialog.home import provide_home
-from metadialog.hydra_internals import GlobalHydra, HydraException
+from metadialog.hydra_internals import GlobalHydra, HydraException, main
 from metadialog.interrupts import interruptible
 from metadialog.overrides import quote_foreign
 from metadialog.sweeps.storage import hide_password
@@ -89,7 +88,7 @@ def _start(command: str, line: CommandLine) -> None:
             run_single(composed, loader)
             return
     sys.argv = [sys.argv[0], *line.arguments]
-    hydra.main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
+    main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
 
 
 def _take_over_errors() -> None:
