@@ -144,6 +144,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     def command(*arguments: str) -> Outcome:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["metadialog"])
+            patch.setattr(sys, "path", list(sys.path))
             environment = dict(os.environ)
             handlers = list(logging.root.handlers)
             try:

@@ -149,3 +149,39 @@ def test_a_remembered_folder_of_configs_replaces_nothing(run: Run, finished: Pat
     assert outcome.code == 2
     assert "nothing of it has been imported" in outcome.err
     assert not Path(MARKER).exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("hydra.job.env_set.PATH=/nowhere", "changes what Hydra executes or writes"),
+        ("+hydra.job_logging.handlers.file.filename=marker", "changes what Hydra executes or writes"),
+        ("hydra.launcher.setup=[touch marker]", "changes what Hydra executes or writes"),
+        ("hydra/job_logging=evil", "changes what Hydra executes or writes"),
+        ("model._target_=finished.model.evil.Model", "nothing of it has been imported"),
+        ("cache=${oc.env:HOME}", "asks for values from outside"),
+        ("sweep.storage=redis://somewhere:6379/0", "opens a storage"),
+        ("sweep.storage=sqlite:////nowhere/planted.db", "opens a storage"),
+    ],
+)
+@pytest.mark.parametrize("name", ["sweep", "study"])
+def test_what_a_sweep_was_started_with_is_not_obeyed(run: Run, name: str, argument: str, message: str) -> None:
+    directory = Path.cwd() / name
+    shutil.copytree(FIXTURES / name, directory)
+    if name == "sweep":
+        path = directory / "multirun.yaml"
+        content = yaml.safe_load(path.read_text())
+        content["hydra"]["overrides"]["task"].append(argument)
+        content["hydra"]["runtime"]["cwd"] = str(Path.cwd())
+        path.write_text(yaml.safe_dump(content))
+    else:
+        path = directory / "sweep.json"
+        content = json.loads(path.read_text())
+        content["arguments"].append(argument)
+        content["folder"] = str(Path.cwd())
+        path.write_text(json.dumps(content))
+    outcome = run("sweeps", "resume", name)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert not Path(MARKER).exists()
+    assert not Path("/nowhere").exists()

@@ -16,10 +16,22 @@ if TYPE_CHECKING:
     from metadialog.inference.folder import load_model
     from metadialog.inference.model import AdaptableModel
     from metadialog.models.rnn import DialogModel
+    from metadialog.trust import trusting
 
 __version__ = version("metadialog")
 
-__all__ = ["MAML", "AdaptableModel", "DialogModel", "Experiment", "Run", "compare", "compose", "load", "load_model"]
+__all__ = [
+    "MAML",
+    "AdaptableModel",
+    "DialogModel",
+    "Experiment",
+    "Run",
+    "compare",
+    "compose",
+    "load",
+    "load_model",
+    "trusting",
+]
 
 _PLACES = {
     "AdaptableModel": "metadialog.inference.model",
@@ -31,6 +43,7 @@ _PLACES = {
     "compose": "metadialog.experiment.compose",
     "load": "metadialog.experiment.run",
     "load_model": "metadialog.inference.folder",
+    "trusting": "metadialog.trust",
 }
 
 

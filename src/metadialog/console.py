@@ -1,10 +1,14 @@
 """The console that commands write to."""
 
 import sys
+from collections.abc import Iterable
 from io import StringIO
 from typing import Any, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from metadialog.escapes import escaped
 
 _UNBROKEN = 10_000  # columns; more than any line has
 
@@ -31,7 +35,12 @@ class _Replacing:
 
 
 class _Console(Console):
-    """Passes on that the reader has gone, where rich would end the process on its own terms."""
+    """Shows others' text as it is, and passes on that the reader has gone, where rich would end the process."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render a text or a table, with control characters and direction marks of others' text written out."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(escaped(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
         """Raise again what is being handled."""

@@ -1,9 +1,10 @@
-"""What is used of Hydra beyond its documented interface: all of it is imported here, and nowhere else.
+"""What is used of Hydra, most of it beyond its documented interface: all of it is imported here, and nowhere else.
 
 Hydra 1.3 has no public way to parse overrides, to ask which choices a group has, to compose without `hydra.main`, or
 to run one composed job. Another version of Hydra needs changes in this file alone.
 """
 
+from hydra import compose, initialize_config_module, main
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -41,7 +42,10 @@ __all__ = [
     "RunMode",
     "SearchPathQuery",
     "TaskFunction",
+    "compose",
     "configure_log",
     "get_args_parser",
+    "initialize_config_module",
+    "main",
     "run_job",
 ]

@@ -1,5 +1,6 @@
 """Values in Hydra's override grammar, and overrides as one types them in a shell."""
 
+import re
 import shlex
 
 from metadialog.hydra_internals import HydraException, OverridesParser
@@ -24,6 +25,21 @@ def quote(text: str) -> str:
     if escaped.endswith("\\"):
         escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
     return f"'{escaped}'"
+
+
+def quote_foreign(argument: str) -> str:
+    """Return an override whose words of other alphabets are quoted, which Hydra's grammar does not know unquoted.
+
+    What is quoted already, or no override, is returned as it is.
+    """
+    key, equals, value = argument.partition("=")
+    if not equals or value.isascii() or "'" in value or '"' in value or not key.isascii():
+        return argument
+    return f"{key}={_BARE.sub(lambda match: match[0] if match[0].isascii() else quote(match[0].strip()), value)}"
+
+
+_BARE = re.compile(r"[^,\[\]{}()]+")
+"""What lies between the signs of a list, a dictionary or a sweep."""
 
 
 def typed(key: str, text: str) -> str:

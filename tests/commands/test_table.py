@@ -113,7 +113,7 @@ def test_wandb_gets_the_tables_and_figures(run: Run, sweep: Path, read_wandb: Ca
         (["runs=SWEEP", "steps=[2]"], "steps=[2]: no run has records of steps 2; there are 0, 1"),
         (["runs=SWEEP", "resamples=1"], "resamples=1: should be greater than or equal to 100"),
         (["runs=SWEEP", "test=ttest"], "test=ttest: should be 'bootstrap', 'permute_topics' or 'permute_episodes'"),
-        (["runs=SWEEP", "output=file"], "output=file: is a file; it should be a directory"),
+        (["runs=SWEEP", "output=file"], "output=file: file is a file; output should be a directory"),
     ],
 )
 def test_mistakes_cost_one_line_and_leave_nothing(run: Run, sweep: Path, arguments: list[str], message: str) -> None:

@@ -53,6 +53,8 @@ def test_the_run_directory_is_the_contract(run: Run) -> None:
         "model/model.safetensors",
         "model/tokenizer.json",
         "model/config.json",
+        "model/README.md",
+        "model/checksums.json",
     }
     assert "${" not in (directory / "config.yaml").read_text()
     status = json.loads((directory / "status.json").read_text())

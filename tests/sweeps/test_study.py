@@ -136,6 +136,6 @@ def test_a_run_goes_on_where_the_storage_is_gone(make: Make, tmp_path: Path, cap
     study.announce(trial)
     directory = tmp_path / "sweep" / str(trial.number)
     assert (directory / "trial.json").stat().st_mode & 0o077 == 0  # a URL may hold a password
-    (directory / "trial.json").write_text((directory / "trial.json").read_text().replace("study.db", "no/study.db"))
+    (directory / "trial.json").write_text((directory / "trial.json").read_text().replace("study.db", "other.db"))
     assert load_trial(directory).report(0, 1.0) is None
     assert "the run is not pruned" in caplog.text

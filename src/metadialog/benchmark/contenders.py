@@ -169,9 +169,9 @@ class _Functional(nn.Module):
         self._of = (model,)  # in a tuple, so that it is no part of this module
         self._with = dict(parameters)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return logits and state."""
-        logits, state = functional_call(self._of[0], self._with, (tokens,))
+        logits, state = functional_call(self._of[0], self._with, (tokens, state))
         return logits, state
 
 

@@ -5,7 +5,6 @@ import os
 import shlex
 import sys
 
-import hydra
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.metadialog_sweeper.sweeper import register
@@ -18,8 +17,9 @@ from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compos
 from metadialog.composing.earlier_run import inherit
 from metadialog.errors import ConfigError, MetadialogError, Terminated
 from metadialog.home import provide_home
-from metadialog.hydra_internals import GlobalHydra, HydraException
+from metadialog.hydra_internals import GlobalHydra, HydraException, main
 from metadialog.interrupts import interruptible
+from metadialog.overrides import quote_foreign
 from metadialog.sweeps.storage import hide_password
 from metadialog.training.launch import Place, place
 from metadialog.trust import take_trust
@@ -46,7 +46,7 @@ def run(command: str, arguments: list[str]) -> int:
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else it tells of its fonts
         with interruptible():
             here = place()
-            line = CommandLine.parse(take_trust(arguments))
+            line = CommandLine.parse([quote_foreign(argument) for argument in take_trust(arguments)])
             if line.options.multirun and (line.options.cfg or line.options.info):
                 raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)
@@ -88,7 +88,7 @@ def _start(command: str, line: CommandLine) -> None:
             run_single(composed, loader)
             return
     sys.argv = [sys.argv[0], *line.arguments]
-    hydra.main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
+    main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
 
 
 def _take_over_errors() -> None:

@@ -11,6 +11,7 @@ from metadialog.console import make_console
 from metadialog.experiment.config import Device, Node
 from metadialog.experiment.hardware import find_device
 from metadialog.reports.cost import cost_figure, cost_table, read_costs
+from metadialog.runs.atomic import replacing, write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,8 @@ class BenchConfig:
 def main(job: Job) -> None:
     """Measure, show the table as it grows, and write `bench.json`, `table.md` and `cost.png`."""
     config: BenchConfig = build(job.config)
-    benchmark: Benchmark = build(config.bench, find_device(config.device))
     directory, console = Path(config.output).expanduser(), make_console(soft_wrap=True)
+    benchmark: Benchmark = build(config.bench, find_device(config.device))
     directory.mkdir(parents=True, exist_ok=True)
     for name in benchmark.missing():
         console.print(f"{name} is not installed, and left out: uv sync --group bench", markup=False)
@@ -51,6 +52,7 @@ def main(job: Job) -> None:
         )
     costs = read_costs(directory / "bench.json")
     table = cost_table(costs)
-    (directory / "table.md").write_text(table, encoding="utf-8")
-    cost_figure(costs).savefig(directory / "cost.png")
+    write_atomically(directory / "table.md", table)
+    with replacing(directory / "cost.png") as partial:
+        cost_figure(costs).savefig(partial, format="png")
     console.print(f"\n{table}\n{directory}: bench.json, table.md, cost.png", markup=False)

@@ -1,8 +1,10 @@
 """`metadialog data`: check a data set and describe it; download it first if asked to."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Annotated, ClassVar
 
+from annotated_types import MinLen
 from rich.console import Console
 
 from metadialog.cache.place import cache_directory
@@ -10,7 +12,9 @@ from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.datasets.auto import AutoDataset
 from metadialog.datasets.describe import describe, render
+from metadialog.datasets.export import PAGE, write_dialogues, write_page
 from metadialog.datasets.formats.detection import FORMATS
+from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError
 from metadialog.experiment.config import Node
 from metadialog.preparation.topics import load_topics
@@ -27,6 +31,7 @@ class DataConfig:
         split: the split of its topics.
         download: whether to bring the data set from its publisher first.
         cache: the folder that downloads and prepared data are kept in; None for the usual one.
+        output: the folder to write the dialogues and a page of their figures to; None for none.
     """
 
     command: ClassVar[str] = "data"
@@ -35,6 +40,7 @@ class DataConfig:
     split: Node
     download: bool
     cache: str | None
+    output: Annotated[str, MinLen(1)] | None
 
 
 def main(job: Job) -> None:
@@ -52,7 +58,13 @@ def main(job: Job) -> None:
     if isinstance(source, AutoDataset):
         show_format(source, job.console)
     topics = load_topics(config.dataset, config.split, config.cache)
-    job.console.print(render(describe(topics.corpus, topics.split)))
+    description = describe(topics.corpus, topics.split)
+    job.console.print(render(description))
+    if config.output is not None:
+        folder = _new_folder(config.output)
+        files = write_dialogues(topics.corpus, topics.split, folder)
+        write_page(topics.corpus, topics.split, description, files, folder)
+        job.console.print(f"written: {folder / PAGE} and {', '.join(files)}", highlight=False, soft_wrap=True)
 
 
 def show_format(source: AutoDataset, console: Console) -> None:
@@ -72,6 +84,22 @@ def show_format(source: AutoDataset, console: Console) -> None:
     if len(first.turns) > SHOWN_TURNS:
         console.print(f"  ... ({len(first.turns)} turns)", highlight=False, markup=False)
     console.print()
+
+
+def _new_folder(output: str) -> Path:
+    """Make the folder that is written to.
+
+    Raises:
+        ConfigError: it holds something else, or cannot be made.
+    """
+    folder = expand(output, "output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / PAGE).is_file():
+            raise ConfigError(f"output={output}: holds other files; name a new or an empty folder")
+    except OSError as error:
+        raise ConfigError(f"output={output}: cannot be written to: {error.strerror}; name another folder") from error
+    return folder
 
 
 def _source(dataset: Node) -> str:

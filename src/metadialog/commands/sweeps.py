@@ -14,6 +14,7 @@ from rich.text import Text
 from metadialog.cli.user_errors import guarded
 from metadialog.console import make_console
 from metadialog.errors import RunError
+from metadialog.escapes import escaped
 from metadialog.sweeps.listing import COLUMNS, ORDERS, rows
 from metadialog.sweeps.search import best_record, summary
 from metadialog.sweeps.tree import config_dir, read_records, read_start, replaced
@@ -70,7 +71,7 @@ def _list(directory: Path, options: argparse.Namespace, _: Sequence[str]) -> int
             table.add_row(*map(Text, line))
         console.print(table)
     else:
-        print("\n".join("\t".join(line) for line in (COLUMNS, *lines)))  # noqa: T201
+        print(escaped("\n".join("\t".join(line) for line in (COLUMNS, *lines))))  # noqa: T201
     console.print(summary(records), highlight=False, markup=False)
     return 0
 
@@ -83,18 +84,20 @@ def _best(directory: Path, _: argparse.Namespace, __: Sequence[str]) -> int:
         raise RunError(f"{directory}: no run has finished; {summary(records)}")
     where = directory / best.directory
     print(f"best validation loss {best.value:.4f}, of run {where}:", file=sys.stderr)  # noqa: T201
-    print(shlex.join([*config_dir(directory), *best.overrides]))  # noqa: T201
+    print(escaped(shlex.join([*config_dir(directory), *best.overrides])))  # noqa: T201
     return 0
 
 
 def _resume(directory: Path, _: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Start the sweep once more, where and as it was started; what is done is not done again."""
     from metadialog.cli.application import run as run_application
+    from metadialog.composing.remembered import check_start
 
     directory = directory.absolute()
     start = read_start(directory)
     if not start.folder.is_dir():
         raise RunError(f"{directory}: was started in {start.folder}, which is no longer there; make it, or link it")
+    check_start(start.arguments, list(overrides), directory)
     os.chdir(start.folder)
     return run_application("train", ["-m", *replaced(start.arguments, list(overrides))])
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,6 +23,8 @@ from metadialog.hydra_internals import (
     OverridesParser,
     RunMode,
     SearchPathQuery,
+    compose,
+    initialize_config_module,
 )
 from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically

@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from hydra import compose
 from omegaconf import OmegaConf
 
 from metadialog.config import nearest, show, unknown_option
 from metadialog.errors import ConfigError
-from metadialog.hydra_internals import GlobalHydra, HydraException, ObjectType, Override, OverridesParser
+from metadialog.hydra_internals import (
+    GlobalHydra,
+    HydraException,
+    ObjectType,
+    Override,
+    OverridesParser,
+    compose,
+)
 from metadialog.overrides import typed
 
 

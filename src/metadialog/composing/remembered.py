@@ -5,18 +5,23 @@ Hydra's own among them, which set environment variables, log files and what is e
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from metadialog.errors import RunError
+from metadialog.escapes import escaped, shortened
 from metadialog.runs.yaml_file import read_text_of, read_yaml
+from metadialog.sweeps.storage import hide_password, known_url
 from metadialog.trust import check_strangers
 
 _PLAIN = re.compile(r"[\w-]+")
 _RESOLVER = re.compile(r"\$\{[^}]*:")
 _PACKAGE = "metadialog.conf"
+_HYDRA_KEYS = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.mode")
+# How many jobs run where, in numbers and names; not what a launcher executes before them.
+_LAUNCHER = re.compile(r"hydra/launcher=\w+|hydra\.launcher\.(?!setup|python|\w*args|\w*parameters)\w+=[\w.:-]*")
 
 
 def check_remembered(folder: Path, choices: Mapping[str, str], run: Path) -> None:
@@ -70,3 +75,49 @@ def _problems_of_choice(folder: Path, group: str, choice: str, seen: set[str]) -
         elif default != "_self_":
             yield from _problems_of_choice(folder, group, default, seen)
     check_strangers({group: content}, path)
+
+
+def check_start(arguments: Sequence[str], given: Sequence[str], directory: Path) -> None:
+    """Check how a sweep was started, as its directory says, before it is started so once more.
+
+    Args:
+        arguments: what was typed then.
+        given: what the user types now, which needs no check.
+        directory: of the sweep.
+
+    Raises:
+        RunError: an argument may do more than choose options of the classes that are trusted.
+    """
+    keys = {_key(argument) for argument in given}
+    taken = [argument for argument in arguments if _key(argument) not in keys]
+    for argument in taken:
+        if (problem := _problem_of_argument(argument)) is not None:
+            raise RunError(
+                f"{directory}: was started with {escaped(shortened(hide_password(argument), 100))}, which {problem}; "
+                "if that was you, give it once more behind the directory"
+            )
+    if taken[:1] == ["--config-dir"] and "--config-dir" not in given:
+        groups = [argument.partition("=") for argument in taken if not argument.startswith(("hydra", "-"))]
+        for key, _, values in groups:
+            for value in values.split(","):
+                check_remembered(Path(taken[1]), {key.lstrip("+~").partition("@")[0]: value}, directory)
+
+
+def _problem_of_argument(argument: str) -> str | None:
+    key, value = _key(argument), argument.partition("=")[2]
+    if key.startswith("hydra") and key not in _HYDRA_KEYS and not _LAUNCHER.fullmatch(f"{key}={value}"):
+        return "changes what Hydra executes or writes"
+    if _RESOLVER.search(value):
+        return "asks for values from outside"
+    if key.endswith("_target_"):
+        for target in value.split(","):
+            check_strangers({key.partition(".")[0]: {"_target_": target}}, argument)
+    if key == "sweep.storage" and value != "null":
+        file = Path(value.partition(":///")[2]).expanduser()
+        if not value.startswith("sqlite:///") or not file.is_file():
+            return None if known_url(value) else "opens a storage"
+    return None
+
+
+def _key(argument: str) -> str:
+    return argument.partition("=")[0].lstrip("+~").partition("@")[0]

@@ -17,7 +17,7 @@ from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
 DOMAINS = ("film", "music", "travel")
-PARTS = ("train.json", "dev.json", "test.json")
+PARTS = ("train.json", "dev.json", "valid.json", "test.json")
 SPEAKERS = ("A", "B")
 PUBLICATION = "KdConv, with the folders film, music and travel of train.json, dev.json and test.json"
 

@@ -10,6 +10,7 @@ from metadialog.config import check
 from metadialog.errors import ConfigError
 from metadialog.experiment.check import check_surroundings
 from metadialog.experiment.experiment import Experiment
+from metadialog.overrides import quote_foreign
 
 EXPERIMENTS = ("train", "evaluate")
 """The commands that an experiment is composed for."""
@@ -32,7 +33,7 @@ def compose(
     """
     if command not in EXPERIMENTS:
         raise ConfigError(f"compose({command!r}): no such experiment; valid: {', '.join(EXPERIMENTS)}")
-    inherited = inherit(command, overrides)
+    inherited = inherit(command, [quote_foreign(override) for override in overrides])
     folder = inherited.remembered_config_dir() if config_dir is None else str(config_dir)
     with initialised(command, folder):
         composed = Composed(compose_job(command, inherited.overrides, with_hydra=True))

@@ -1,7 +1,7 @@
 """Ways of generating as a program, a command line or a request names them."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -53,9 +53,22 @@ def ways() -> Mapping[str, Mapping[str, Any]]:
 def _built(name: str, options: Mapping[str, Any]) -> Generation:
     if name not in ways():
         raise ConfigError(f"generation={name}: there is no such way; {nearest(name, ways())}")
-    node = {**ways()[name], **options}
-    check(node, "generation")
-    generation: Generation = build(node)
+    return _checked({**ways()[name], **options})
+
+
+def _checked(node: Mapping[str, Any]) -> Generation:
+    """Check and build a config node, or return what came of it the last time: checking takes longer than a token."""
+    try:
+        return _built_before(tuple(sorted(node.items())))
+    except TypeError:  # a value is a list or an object, which the check refuses
+        check(node, "generation")
+        raise
+
+
+@lru_cache(maxsize=256)
+def _built_before(items: tuple[tuple[str, Any], ...]) -> Generation:
+    check(dict(items), "generation")
+    generation: Generation = build(dict(items))
     return generation
 
 
@@ -65,10 +78,7 @@ def _changed(own: Generation, options: Mapping[str, Any]) -> Generation:
         return own
     if set(options) <= set(schema(type(own))):
         kept = {key: getattr(own, key) for key in schema(type(own)) if hasattr(own, key)}
-        node = {"_target_": f"{type(own).__module__}.{type(own).__qualname__}", **kept, **options}
-        check(node, "generation")
-        generation: Generation = build(node)
-        return generation
+        return _checked({"_target_": f"{type(own).__module__}.{type(own).__qualname__}", **kept, **options})
     for name in ("sampling", *ways()):
         if set(options) <= set(ways()[name]):
             kept = {"max_tokens": own.max_tokens} if hasattr(own, "max_tokens") else {}

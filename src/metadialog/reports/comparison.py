@@ -7,6 +7,7 @@ import pandas as pd
 
 from metadialog.errors import ConfigError
 from metadialog.reports.comparable import check_comparable, row_differences
+from metadialog.reports.folds import pool_folds
 from metadialog.reports.runs import Run
 from metadialog.statistics.comparison import CHOSEN, RecordComparison, compare_records, last_column
 from metadialog.statistics.metric_comparison import Settings
@@ -59,6 +60,7 @@ def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
     Raises:
         RunError: they are not comparable.
     """
+    runs = pool_folds(runs)
     check_comparable(runs)
     found = compare_records(pd.concat([run.records for run in runs], ignore_index=True), settings)
     numbers = {field.name: getattr(found, field.name) for field in fields(found)}

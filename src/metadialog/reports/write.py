@@ -26,6 +26,8 @@ from metadialog.runs.atomic import write_atomically
 from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import Metric
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 NO_COST = "cost.png is left out: not every run holds a cost.json with its meta_train cost."
 
 _SOMETIMES = {
@@ -128,7 +130,13 @@ def render(
 
 def _csv(table: pd.DataFrame) -> str:
     named = table.assign(inner_step=table["inner_step"].map(lambda step: "chosen" if step == CHOSEN else step))
-    return str(named.to_csv(index=False, lineterminator="\n"))
+    texts = {str(name): named[name].map(_without_formula) for name in named if named[name].dtype == object}
+    return str(named.assign(**texts).to_csv(index=False, lineterminator="\n"))
+
+
+def _without_formula(value: object) -> object:
+    """Return a cell that a spreadsheet shows, where it would take it for a formula and run it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:

@@ -132,6 +132,20 @@ def checked_topics(topics: Mapping[str, Iterable[Dialogue]], options: Mapping[st
             asked = " and ".join(f"{name}={value}" for name, value in options.items())
             raise DataError(
                 f"topic {topic}: has {len(dialogues)} dialogues, but {asked} take {needed}: lower them, "
-                f"set split.min_dialogues={needed}, or add dialogues"
+                f"set split.min_dialogues={needed}, or add dialogues{_fitting(options, len(dialogues))}"
             )
     return found
+
+
+def _fitting(options: Mapping[str, int], dialogues: int) -> str:
+    """Say which shots and queries a topic of so many dialogues has room for."""
+    if dialogues < 2:
+        return ""
+    shots, queries = options
+    room = min(options[shots], dialogues - 1)
+    group = shots.partition(".")[0]
+    counted = f"[{room}]" if group == "evaluation" else f"{room}"
+    fitting = f"; it has room for {group}.shots={counted} {queries}={min(options[queries], dialogues - room)}"
+    if group != "evaluation":
+        return fitting
+    return f"{fitting}, or for evaluation.leave_one_out=true with evaluation.queries=1 evaluation.episodes_per_topic=1"

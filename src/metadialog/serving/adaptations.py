@@ -97,7 +97,6 @@ class Adaptations:
                 raise RefusedError(429, f"{self._waiting} adaptations are waiting already; try again in a moment")
             self._pending.append(adaptation)
             self._all[adaptation.id] = adaptation
-            self._make_room()
         self._queue.put(adaptation)
 
     def get(self, name: str) -> Adaptation:
@@ -150,15 +149,14 @@ class Adaptations:
         self._thread.join()
 
     def _make_room(self) -> None:
-        for name, adaptation in list(self._all.items()):
-            if len(self._all) <= self._kept:
-                return
-            if adaptation not in self._pending:
-                del self._all[name]
-                self._dropped[name] = None
-                self.dropped += 1
-                if len(self._dropped) > _REMEMBERED:
-                    self._dropped.popitem(last=False)
+        """Drop what was used least recently; those that wait or run are beside those that are kept."""
+        done = [name for name, adaptation in self._all.items() if adaptation not in self._pending]
+        for name in done[: max(0, len(done) - self._kept)]:
+            del self._all[name]
+            self._dropped[name] = None
+            self.dropped += 1
+            if len(self._dropped) > _REMEMBERED:
+                self._dropped.popitem(last=False)
 
     def _work(self) -> None:
         while (adaptation := self._queue.get()) is not None:

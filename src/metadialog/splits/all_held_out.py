@@ -6,6 +6,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from metadialog.errors import DataError
+from metadialog.splits.advice import evaluating
 from metadialog.splits.split import TopicSplit
 
 
@@ -30,9 +31,10 @@ class AllHeldOutSplit:
         """
         dropped = {topic: sizes[topic] for topic in sorted(sizes) if sizes[topic] < self.min_dialogues}
         if len(dropped) == len(sizes):
+            most = max(sizes.values(), default=0)
             raise DataError(
                 f"none of {len(sizes)} topics has {self.min_dialogues} dialogues or more; at least one should: "
-                f"lower split.min_dialogues"
+                f"lower split.min_dialogues{f'; or {evaluating(most)}' if most > 1 else ''}"
             )
         test = tuple(topic for topic in sorted(sizes) if topic not in dropped)
         return TopicSplit(train=(), validation=(), test=test, dropped=dropped)

@@ -8,9 +8,8 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Lt
 
 from metadialog.errors import ConfigError, DataError
+from metadialog.splits.advice import PARTS, what_can_be_done
 from metadialog.splits.split import TopicSplit
-
-PARTS = 3
 
 
 class SeededSplit:
@@ -63,7 +62,7 @@ class SeededSplit:
         if len(topics) < PARTS:
             raise DataError(
                 f"{len(topics)} of {len(sizes)} topics have {self.min_dialogues} dialogues or more; there "
-                f"should be at least {PARTS}, one for each part: lower split.min_dialogues, or add topics"
+                f"should be at least {PARTS}, one for each part: {what_can_be_done(sizes)}"
             )
         tests = _count(self._test, len(topics))
         validations = _count(self._validation, len(topics))

@@ -14,6 +14,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as plots
 
+from metadialog.runs.atomic import replacing
+
 LOSS = "validation loss (nats per token)"
 MOST_BINS = 2  # finished trials that figures need at the least
 
@@ -42,6 +44,7 @@ def write_figures(study: optuna.Study, directory: Path) -> list[Path]:
 def _write(path: Path, axes: Axes) -> Path:
     figure = cast("Figure", axes.get_figure(root=True))
     figure.set_size_inches(1.6 * figure.get_figwidth(), figure.get_figheight())
-    figure.savefig(path)
+    with replacing(path) as partial:
+        figure.savefig(partial, format=path.suffix.removeprefix("."))
     plt.close(figure)
     return path

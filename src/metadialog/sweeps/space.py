@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
-from hydra.errors import HydraException
 
 from metadialog.errors import ConfigError
+from metadialog.hydra_internals import (
+    ChoiceSweep,
+    HydraException,
+    IntervalSweep,
+    Override,
+    OverridesParser,
+    RangeSweep,
+)
 
 if TYPE_CHECKING:
     import optuna

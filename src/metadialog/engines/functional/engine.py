@@ -89,9 +89,9 @@ class FunctionalEngine:
             together = tasks > 1 and support.stacked is not None and query.stacked is not None
             while (done := sum(len(part.query_losses) for part in parts)) < tasks:
                 if together and key not in self._one_by_one:
-                    size, places = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
-                    some = slice(done, min(done + size, tasks))
                     try:
+                        size, places = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
+                        some = slice(done, min(done + size, tasks))
                         parts.append(self._sweep(model, support, query, inner, derivatives, some, places))
                         continue
                     except (RuntimeError, NotImplementedError) as error:

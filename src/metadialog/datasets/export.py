@@ -1,0 +1,154 @@
+"""What was read, cleaned and split, as JSON lines, and a page with its figures."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from itertools import combinations
+from pathlib import Path
+
+from metadialog.datasets.corpus import Corpus
+from metadialog.datasets.describe import Description, Parts, Quantiles
+from metadialog.datasets.dialogue import Dialogue
+from metadialog.datasets.dialogues import Dialogues
+from metadialog.datasets.similar import THRESHOLD, near_duplicates
+from metadialog.text import words
+
+PAGE = "index.html"
+MOST_REPLIES = 20
+MOST_TOPICS = 40
+"""Topics in the table of overlaps: those with the most dialogues."""
+
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}
+table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child{text-align:left}.wide{overflow-x:auto}"""
+
+
+def write_dialogues(corpus: Corpus, split: Parts, folder: Path) -> dict[str, int]:
+    """Write a file of JSON lines for each part of the split, as `dataset=jsonl` reads them.
+
+    Turns that are not learned as replies are written as any other.
+
+    Args:
+        corpus: the cleaned data set.
+        split: of its topics.
+        folder: to write to.
+
+    Returns:
+        The dialogues of each file.
+    """
+    counts: Counter[str] = Counter()
+    names = {topic: f"{split.part(topic).removeprefix('meta-')}.jsonl" for topic in corpus.topics}
+    for name in dict.fromkeys(names.values()):
+        with (folder / name).open("w", encoding="utf-8") as file:
+            for topic in (topic for topic in corpus.topics if names[topic] == name):
+                for dialogue in corpus.topics[topic]:
+                    file.write(json.dumps(_record(dialogue), ensure_ascii=False) + "\n")
+                    counts[name] += 1
+    return dict(counts)
+
+
+def _record(dialogue: Dialogue) -> dict[str, object]:
+    turns = [{"speaker": turn.speaker, "text": turn.text} for turn in dialogue.turns]
+    return {"topic": dialogue.topic, "id": dialogue.id, "turns": turns}
+
+
+def write_page(corpus: Corpus, split: Parts, description: Description, files: Mapping[str, int], folder: Path) -> None:
+    """Write a page with the figures of a data set.
+
+    Args:
+        corpus: the cleaned data set.
+        split: of its topics.
+        description: of both.
+        files: the dialogues of each file beside the page.
+        folder: to write to.
+    """
+    name = escape(description.name)
+    reasons = [[reason, f"{count:,}"] for reason, count in description.dropped.reasons()]
+    parts = [
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{name}</title><style>{_STYLE}</style>",
+        f"<h1>{name}</h1>",
+        f"<p>{', '.join(f'<a href={file!r}>{file}</a> ({count:,} dialogues)' for file, count in files.items())}</p>",
+        _section("Topics by size", *_topics(description)),
+        _section("Taken out before", ["reason", "count"], reasons),
+        _section(f"Near duplicates across the split (similarity {THRESHOLD} or more)", *_near(corpus, split)),
+        _section(f"The {MOST_REPLIES} most frequent replies", *_replies(corpus)),
+        _section("Words that topics have in common (share of the words of both)", *_overlap(corpus)),
+        "</html>",
+    ]
+    (folder / PAGE).write_text("\n".join(parts), encoding="utf-8")
+
+
+def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return f"<h2>{escape(title)}</h2><p>none</p>"
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<h2>{escape(title)}</h2><div class='wide'><table><tr>{head}</tr>{body}</table></div>"
+
+
+def _topics(description: Description) -> tuple[list[str], list[list[str]]]:
+    header = ["topic", "part", "dialogues", "turns", "words", "words a turn (5, 50, 95 %)", "turns a dialogue"]
+    ordered = sorted(description.topics, key=lambda topic: (-topic.statistics.dialogues, topic.topic))
+    rows = [
+        [
+            topic.topic,
+            topic.part,
+            *(f"{getattr(topic.statistics, name):,}" for name in ("dialogues", "turns", "words")),
+            _levels(topic.statistics.words_per_turn),
+            _levels(topic.statistics.turns_per_dialogue),
+        ]
+        for topic in ordered
+    ]
+    return header, rows
+
+
+def _levels(quantiles: Quantiles) -> str:
+    return f"{quantiles.low}, {quantiles.median}, {quantiles.high}"
+
+
+def count_near_duplicates(corpus: Corpus, split: Parts) -> tuple[Counter[tuple[str, str]], list[tuple[str, str]]]:
+    """Return how many near duplicates there are between the parts of a split, and the ids of some."""
+    dialogues = [(split.part(topic), dialogue) for topic, found in corpus.topics.items() for dialogue in found]
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: list[tuple[str, str]] = []
+    for near in near_duplicates(dialogue for _, dialogue in dialogues):
+        (one, first), (other, second) = dialogues[near.one], dialogues[near.other]
+        if one != other:
+            counts[(min(one, other), max(one, other))] += 1
+            examples.append((first.id, second.id))
+    return counts, examples
+
+
+def _near(corpus: Corpus, split: Parts) -> tuple[list[str], list[list[str]]]:
+    counts, examples = count_near_duplicates(corpus, split)
+    rows = [[f"{one} and {other}", f"{count:,}"] for (one, other), count in sorted(counts.items())]
+    rows += [[f"for example {first}", second] for first, second in examples[:5]]
+    return ["between", "pairs"], rows
+
+
+def _replies(corpus: Corpus) -> tuple[list[str], list[list[str]]]:
+    dialogues = (dialogue for found in corpus.topics.values() for dialogue in found)
+    replies = (turn.text for dialogue in dialogues for turn in dialogue.turns[1:] if turn.reply)
+    counts = Counter(" ".join(text.split()) for text in replies)
+    total = counts.total()
+    most = counts.most_common(MOST_REPLIES)
+    return ["reply", "times", "share"], [[text[:200], f"{n:,}", f"{n / total:.2%}"] for text, n in most]
+
+
+def _overlap(corpus: Corpus) -> tuple[list[str], list[list[str]]]:
+    largest = sorted(corpus.topics, key=lambda topic: (-len(corpus.topics[topic]), topic))[:MOST_TOPICS]
+    known = {topic: set(_words(corpus.topics[topic])) for topic in sorted(largest)}
+    shares = {
+        pair: len(known[pair[0]] & known[pair[1]]) / max(1, len(known[pair[0]] | known[pair[1]]))
+        for pair in combinations(known, 2)
+    }
+    rows = [
+        [one, *("" if one == other else f"{shares[(min(one, other), max(one, other))]:.2f}" for other in known)]
+        for one in known
+    ]
+    return ["topic", *known], rows
+
+
+def _words(dialogues: Dialogues) -> Iterator[str]:
+    return (word.casefold() for dialogue in dialogues for turn in dialogue.turns for word in words(turn.text))
