@@ -75,3 +75,9 @@ def test_the_completion_script_registers_the_program(run: Run) -> None:
     outcome = run("--shell-completion", "install=bash")
     assert outcome.code == 0
     assert outcome.out.rstrip().endswith("-F hydra_bash_completion metadialog")
+
+
+def test_showing_a_config_imports_nothing_heavy() -> None:
+    script = "import sys; from metadialog import cli; cli.main(['train', '--cfg', 'job']); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert {*out.splitlines()[-1].split()}.isdisjoint({"torch", "pandas", "wandb", "matplotlib"})

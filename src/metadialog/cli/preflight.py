@@ -9,8 +9,7 @@ from metadialog.cli.output_directories import check_output, output_directory
 from metadialog.cli.sweep_options import check_launchers, check_storage, name_sweep, plan_sweep
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.composing.multirun import jobs_to_check
-from metadialog.experiment.check import computes
-from metadialog.experiment.compose import check_composed
+from metadialog.experiment.check import check_composed, computes
 
 
 def preflight(command: str, line: CommandLine) -> CommandLine:

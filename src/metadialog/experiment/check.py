@@ -6,11 +6,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metadialog.composing.compose import Composed
 from metadialog.composing.earlier_run import AUTO, PATHS
-from metadialog.config import build, complete
+from metadialog.config import build, check, complete
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
 from metadialog.trust import resolve
+
+
+def check_composed(composed: Composed, *, multirun: bool = False) -> None:
+    """Check a composed config, and what it says of the machine and of earlier runs.
+
+    Raises:
+        MetadialogError: something in it is wrong.
+    """
+    if composed.config.hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true: relative paths in the config would mean something else in the run than here; "
+            "leave it out: a run writes into its own directory anyway"
+        )
+    nodes = composed.resolve()
+    check(nodes)
+    check_surroundings(nodes, multirun=multirun)
 
 
 def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> None:

@@ -6,9 +6,8 @@ from typing import Literal
 
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
-from metadialog.config import check
 from metadialog.errors import ConfigError
-from metadialog.experiment.check import check_surroundings
+from metadialog.experiment.check import check_composed
 from metadialog.experiment.experiment import Experiment
 from metadialog.overrides import quote_foreign
 
@@ -43,19 +42,3 @@ def compose(
             )
         check_composed(composed)
     return Experiment(composed)
-
-
-def check_composed(composed: Composed, *, multirun: bool = False) -> None:
-    """Check a composed config, and what it says of the machine and of earlier runs.
-
-    Raises:
-        MetadialogError: something in it is wrong.
-    """
-    if composed.config.hydra.job.chdir:
-        raise ConfigError(
-            "hydra.job.chdir=true: relative paths in the config would mean something else in the run than here; "
-            "leave it out: a run writes into its own directory anyway"
-        )
-    nodes = composed.resolve()
-    check(nodes)
-    check_surroundings(nodes, multirun=multirun)
