@@ -113,8 +113,8 @@ def defaults(target: Callable[..., Any]) -> dict[str, Any]:
 def python_defaults(target: Callable[..., Any]) -> dict[str, Any]:
     """Return the options that have a default in Python: what a config means that was written before they existed."""
     empty = (inspect.Parameter.empty, FROM_YAML)
-    found = {name: parameter.default for name, (parameter, _) in _options(target).items()}
-    return {name: default for name, default in found.items() if default not in empty}
+    results = {name: parameter.default for name, (parameter, _) in _options(target).items()}
+    return {name: default for name, default in results.items() if default not in empty}
 
 
 def supplied(target: Callable[..., Any]) -> tuple[str, ...]:
