@@ -190,7 +190,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(path)))
     merged: dict[str, Any] = {}
     for entry in content.pop("defaults", ["_self_"]):
-        if not isinstance(entry, str):  # of another group
+        if not isinstance(entry, str) or "@" in entry:  # of another group, or put elsewhere
             continue
         merged |= content if entry == "_self_" else _read(path.parent / f"{entry.removesuffix('@_here_')}.yaml")
     return merged
