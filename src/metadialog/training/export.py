@@ -24,7 +24,7 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, about_run, dump, write_card
 from metadialog.trust import check_strangers
 
-_KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
+_KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation", "adaptation")
 
 _TOKENIZER_LIMIT = 1024 * MIB
 _WEIGHTS_LIMIT = 2**20 * MIB
