@@ -36,7 +36,7 @@ settings.load_profile("without deadline")
 # Several test processes share the cores: one thread each is faster than all of them fighting for all.
 torch.set_num_threads(1)
 
-# rouge-score brings absl, whose handler closes the stream that it was made with whenever logging is configured
+# TensorBoard brings absl, whose handler closes the stream that it was made with whenever logging is configured
 # again, as Hydra does. Here that stream would be pytest's own.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
