@@ -135,5 +135,5 @@ def _signal() -> signal.Signals | None:
     """Return the signal that submitit sends before it ends a job; None in any other job."""
     if "SUBMITIT_EXECUTOR" not in os.environ:
         return None
-    found: signal.Signals | None = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}", None)
-    return found
+    result: signal.Signals | None = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}", None)
+    return result
