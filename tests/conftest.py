@@ -265,7 +265,8 @@ def export(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Ex
     @functools.cache
     def make(*overrides: str) -> Path:
         with initialize_config_module("metadialog.conf", version_base="1.3"):
-            sizes = ["model.embedding_size=12", "model.hidden_size=16", *overrides]
+            width = [] if "model=transformer" in overrides else ["model.hidden_size=16"]
+            sizes = ["model.embedding_size=16", *width, *overrides]
             config: dict[str, Any] = plain(compose("train", sizes))
         torch.manual_seed(0)
         algorithm = make_learner(LearningConfig.of(config), tokenizer).algorithm

@@ -43,8 +43,8 @@ def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
     size = sum(parameter.nbytes for parameter in model.parameters())
     most = max(1, min(AT_ONCE, BYTES // max(1, _COPIES * size)))
     by_shots: dict[int, list[int]] = {}
-    for place, episode in enumerate(episodes):
-        by_shots.setdefault(episode.shots, []).append(place)
+    for index, episode in enumerate(episodes):
+        by_shots.setdefault(episode.shots, []).append(index)
     return [places[start : start + most] for places in by_shots.values() for start in range(0, len(places), most)]
 
 
@@ -67,9 +67,9 @@ def in_groups(
         return function([episodes[place] for place in places])
 
     parts = groups(model, episodes)
-    found = [of_group(places) for places in parts] if each is None else each(of_group, parts)
+    result = [of_group(places) for places in parts] if each is None else each(of_group, parts)
     by_place: dict[int, Result] = {}
-    for places, made in zip(parts, found, strict=True):
+    for places, made in zip(parts, result, strict=True):
         by_place |= dict(zip(places, made, strict=True))
     return [by_place[place] for place in range(len(episodes))]
 
@@ -112,10 +112,10 @@ def adapted_together(
     Raises:
         RuntimeError: they cannot be adapted in one pass.
     """
-    found = algorithm.adapt_together(model, [algorithm.adapts_to(episode) for episode in episodes], steps, scale)
-    if found is None:
+    result = algorithm.adapt_together(model, [algorithm.adapts_to(episode) for episode in episodes], steps, scale)
+    if result is None:
         raise OwnWayError(algorithm.name)
-    return found
+    return result
 
 
 def scores(models: SideBySide, episodes: Sequence[Episode]) -> list[Score]:

@@ -227,8 +227,8 @@ class _Plain(BaseModel):
         return bool(getattr(self.module, "predicts_at", False))
 
     def forward(self, tokens: Tensor, state: State | None = None, **options: Tensor) -> tuple[Tensor, State]:
-        found: tuple[Tensor, State] = self.module(tokens, state, **options)
-        return found
+        results: tuple[Tensor, State] = self.module(tokens, state, **options)
+        return results
 
 
 _NEEDED = ("token_losses", "token_scores", "read", "step", "select_rows")
