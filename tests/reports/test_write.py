@@ -26,7 +26,7 @@ MakeRun = Callable[..., Path]
 FILES = {
     "table.md", "table.tex", "table_document.tex", "table.csv", "table.html", "differences.csv", "topics.csv",
     "curves.png", "curves.svg",
-    "curves.pdf", "shots.pdf", "topics.pdf", "cost.pdf",
+    "curves.pdf", "shots.pdf", "topics.pdf",
     "shots.png", "topics.png", "report.html",
 }  # fmt: skip
 
