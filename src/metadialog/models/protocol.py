@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from metadialog.episodes import PAD_ID
 from metadialog.errors import ConfigError
 from metadialog.models.recurrence import State
 
@@ -170,6 +171,15 @@ class BaseModel(nn.Module):
     def select_rows(self, state: State, rows: Tensor) -> State:
         """Return the state of some rows; see `DialogueModel.select_rows`."""
         return map_state(lambda part: part.index_select(1, rows), state)
+
+
+def read_at_once(model: nn.Module, tokens: Tensor, lengths: Tensor, state: State | None) -> tuple[Tensor, State]:
+    """Read prompts in one pass, with a model that takes `at` and leaves padding unread; see `DialogueModel.read`."""
+    rows, time = tokens.shape
+    unread = torch.arange(time, device=tokens.device) >= lengths[:, None]  # [batch, time]
+    ends = torch.arange(rows, device=tokens.device) * time + lengths - 1
+    found: tuple[Tensor, State] = model(tokens.masked_fill(unread, PAD_ID), state, ends)
+    return found
 
 
 @cache
