@@ -187,10 +187,10 @@ def _stacked(batches: list[Batch]) -> tuple[Tensor, Tensor]:
 
 def _taken_gradients(model: nn.Module) -> Gradients:
     """Take the gradients from the parameters."""
-    found = tuple(torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters())
+    results = tuple(torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters())
     for parameter in model.parameters():
         parameter.grad = None
-    return found
+    return results
 
 
 CONTENDERS: dict[Name, Contender] = {

@@ -29,7 +29,7 @@ class Record:
         bleu, chrf: of the replies, 0 to 100; None at steps that are not reported, like those below.
         rouge_l, distinct_1, distinct_2: of the replies, 0 to 1.
         entropy, length_ratio, repetition: of the replies, see `ReplyQuality`.
-        in_prompt: support dialogues that stand in the prompt; None where none are put there.
+        in_prompt: support dialogues in the prompt, as `dialogues_of` finds them; None where none are put there.
         left_out: support dialogues that did not fit into it.
         prompt_tokens: of the support dialogues in the prompt.
         characters: of the references; None where other tokens than theirs are counted.
@@ -72,7 +72,7 @@ _QUALITIES = [attribute.name for attribute in fields(ReplyQuality)]
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     """Return the records as a table, one column for each attribute."""
     frame = pd.DataFrame([asdict(record) for record in records], columns=list(Record.__dataclass_fields__))
-    frame = frame.astype(dict.fromkeys(_QUALITIES, "float64") | dict.fromkeys(_PROMPT, "Int64"))
+    frame = frame.astype(dict.fromkeys(_QUALITIES, "float64") | dict.fromkeys((*_PROMPT, "characters"), "Int64"))
     # Of an algorithm that puts nothing into the prompt, there is nothing to say.
     return frame.drop(columns=[name for name in _PROMPT if frame[name].isna().all()])
 

@@ -75,10 +75,10 @@ def meta_gradient(
     inner = InnerLoop(inner_lr, steps, first_order, None if adapted is None else frozenset(adapted), rule=rule)
     engine = _engines.setdefault(memory, FunctionalEngine(memory=memory))
     numbered = list(enumerate(tasks))
-    found = [_of_alike(engine, model, loss_fn, alike, inner) for alike in _by_shapes(numbered)]
+    results = [_of_alike(engine, model, loss_fn, alike, inner) for alike in _by_shapes(numbered)]
     weight = 1 / len(tasks) if reduction == "mean" else 1.0
-    loss = torch.stack([part.loss for part in found]).sum() * weight
-    by_parameter = zip(*(part.gradients for part in found), strict=True)
+    loss = torch.stack([part.loss for part in results]).sum() * weight
+    by_parameter = zip(*(part.gradients for part in results), strict=True)
     trainable = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
     return loss, {name: torch.stack(parts).sum(0) * weight for name, parts in zip(trainable, by_parameter, strict=True)}
 
