@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test test-all test-cuda test-faults lint format clean
+.PHONY: help setup run bench test test-all test-cuda test-faults test-hard lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ bench: $(READY)  ## measure the engines beside other libraries: small and medium
 	$(BIN)/metadialog bench
 
 test: $(READY)  ## run the tests, but for the slow ones
-	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not faults"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not faults and not hard"
 
 test-all: $(READY)  ## run all tests, the slow ones too (builds the wheel, installs it elsewhere)
 	$(BIN)/pytest -n auto --dist worksteal
@@ -31,6 +31,9 @@ test-cuda: $(READY)  ## run the tests that compute on a GPU (the other targets s
 
 test-faults: $(READY)  ## kill real runs at random moments, and compare what comes of them (METADIALOG_FAULTS_SEED repeats)
 	$(BIN)/pytest -m faults -s
+
+test-hard: $(READY)  ## try every bad input of the corpus in tests/bad_inputs (`test` tries a sample)
+	$(BIN)/pytest -n auto --dist worksteal -m hard
 
 lint: $(READY)  ## check style, types and imports
 	$(BIN)/ruff check

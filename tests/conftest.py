@@ -36,7 +36,7 @@ settings.load_profile("without deadline")
 # Several test processes share the cores: one thread each is faster than all of them fighting for all.
 torch.set_num_threads(1)
 
-# rouge-score brings absl, whose handler closes the stream that it was made with whenever logging is configured
+# TensorBoard brings absl, whose handler closes the stream that it was made with whenever logging is configured
 # again, as Hydra does. Here that stream would be pytest's own.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
@@ -265,7 +265,8 @@ def export(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Ex
     @functools.cache
     def make(*overrides: str) -> Path:
         with initialize_config_module("metadialog.conf", version_base="1.3"):
-            sizes = ["model.embedding_size=12", "model.hidden_size=16", *overrides]
+            width = [] if "model=transformer" in overrides else ["model.hidden_size=16"]
+            sizes = ["model.embedding_size=16", *width, *overrides]
             config: dict[str, Any] = plain(compose("train", sizes))
         torch.manual_seed(0)
         algorithm = make_learner(LearningConfig.of(config), tokenizer).algorithm

@@ -170,12 +170,9 @@ def test_every_class_is_named_in_one_yaml_by_its_own_name() -> None:
         assert f"{target.__module__}.{target.__qualname__}" == name
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(named_in_yaml()) if not name.endswith("Config")])
-def test_a_default_in_python_is_that_of_the_yaml(name: str) -> None:
-    """It stands there for the runs of earlier versions, which do not have the option."""
-    target = resolve_name(name)
-    in_python = {option: default for option, default in defaults(target).items() if option not in required(target)}
-    in_yaml = packaged_defaults(target)
-    for option, default in in_python.items():
-        if not isinstance(in_yaml[option], dict):  # a node of options, which are None each
-            assert default == in_yaml[option]
+def test_packaged_defaults_are_options_of_the_class() -> None:
+    for name in named_in_yaml():
+        target = resolve_name(name)
+        assert set(packaged_defaults(target)) <= set(schema(target))
+        assert required(target) <= set(schema(target))
+        assert set(defaults(target)) <= set(schema(target))

@@ -167,11 +167,11 @@ def _describe(annotation: Any) -> str:
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> list[str]:
-    found = []
+    results = []
     for name, value in node.items():
         here = _join(path, name)
-        found += _leaves(value, here) if isinstance(value, Mapping) else [here]
-    return found
+        results += _leaves(value, here) if isinstance(value, Mapping) else [here]
+    return results
 
 
 def _join(path: str, name: str) -> str:

@@ -17,8 +17,8 @@ def need(library: str, extra: str, choice: str) -> None:
         ConfigError: it is not.
     """
     try:
-        found = find_spec(library) is not None
+        result = find_spec(library) is not None
     except ImportError:
-        found = False
-    if not found:
+        result = False
+    if not result:
         raise ConfigError(f"{choice}: the package {library} is not installed; pip install 'metadialog[{extra}]'")

@@ -72,15 +72,15 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         """Execute an operation, and count it."""
-        found = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         packet = func._overloadpacket  # noqa: SLF001 - how torch's own counter tells operations apart
         name = packet.__name__
         if name in _PRODUCTS:
             operands, count, times = _PRODUCTS[name]
             self._add(name, times * count(*args[operands]))
         elif packet in flop_registry:
-            self._add(name, int(flop_registry[packet](*args, **(kwargs or {}), out_val=found)))
-        return found
+            self._add(name, int(flop_registry[packet](*args, **(kwargs or {}), out_val=result)))
+        return result
 
     def _add(self, name: str, operations: int) -> None:
         self.by_kind[name] = self.by_kind.get(name, 0) + operations

@@ -113,8 +113,8 @@ def defaults(target: Callable[..., Any]) -> dict[str, Any]:
 def python_defaults(target: Callable[..., Any]) -> dict[str, Any]:
     """Return the options that have a default in Python: what a config means that was written before they existed."""
     empty = (inspect.Parameter.empty, FROM_YAML)
-    found = {name: parameter.default for name, (parameter, _) in _options(target).items()}
-    return {name: default for name, default in found.items() if default not in empty}
+    results = {name: parameter.default for name, (parameter, _) in _options(target).items()}
+    return {name: default for name, default in results.items() if default not in empty}
 
 
 def supplied(target: Callable[..., Any]) -> tuple[str, ...]:
@@ -190,7 +190,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(path)))
     merged: dict[str, Any] = {}
     for entry in content.pop("defaults", ["_self_"]):
-        if not isinstance(entry, str):  # of another group
+        if not isinstance(entry, str) or "@" in entry:  # of another group, or put elsewhere
             continue
         merged |= content if entry == "_self_" else _read(path.parent / f"{entry.removesuffix('@_here_')}.yaml")
     return merged

@@ -167,11 +167,11 @@ def _imported(name: str) -> object:
 
 
 def _checked(packages: Iterable[str]) -> frozenset[str]:
-    found = frozenset(packages)
-    for name in sorted(found):
+    results = frozenset(packages)
+    for name in sorted(results):
         if not name.isidentifier() or name in sys.stdlib_module_names:
             raise ConfigError(f"trust={escaped(shortened(name, 60))}: should be the name of a package of your own")
-    return found
+    return results
 
 
 def _targets(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

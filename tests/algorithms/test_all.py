@@ -10,6 +10,7 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.training.unsaved_state import UnsavedState
 
 Make = Callable[..., Algorithm]
 
@@ -80,13 +81,14 @@ def test_outer_steps_lower_the_outer_loss_on_the_same_tasks(
     if not algorithm.trains:
         return
     optimizer = torch.optim.Adam([*prepared.parameters(), *algorithm.learned.parameters()], 0.01)
-    losses = []
+    losses, unsaved = [], UnsavedState(algorithm)
     for step in range(12):
         torch.manual_seed(0)
         losses.append(algorithm.outer_step(prepared, episodes, step).loss)
         optimizer.step()
         optimizer.zero_grad()
     assert losses[-1] < losses[0] - 0.1
+    unsaved.check()  # a checkpoint holds all that training has changed
 
 
 @pytest.mark.cuda

@@ -1,13 +1,16 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from metadialog import cli
+from metadialog import cli, conf
+from metadialog.cli import COMMANDS
 
 Run = Callable[..., Any]
+MODELS = [path.stem for path in (Path(conf.__path__[0]) / "model").glob("*.yaml")]
 
 
 def test_help_lists_every_command_with_one_line(run: Run) -> None:
@@ -38,8 +41,7 @@ def test_an_unknown_command_names_the_nearest(run: Run) -> None:
     outcome = run("trian")
     assert outcome.code == 2
     assert outcome.err == (
-        "metadialog: 'trian' is not a command; did you mean 'train'? "
-        "the commands are train, evaluate, sweeps, sweep-config, table, predict, data, bench\n"
+        f"metadialog: 'trian' is not a command; did you mean 'train'? the commands are {', '.join(COMMANDS)}\n"
     )
 
 
@@ -50,11 +52,11 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("metadialog ", ["train", "evaluate", "sweeps", "sweep-config", "table", "predict", "data", "bench"]),
+        ("metadialog ", [*COMMANDS]),
         ("metadialog ev", ["evaluate"]),
-        ("metadialog train model=", ["model=gru", "model=hred", "model=lstm", "model=rnn", "model=seq2seq"]),
+        ("metadialog train model=", [f"model={choice}" for choice in MODELS]),
         ("metadialog train algorithm.inner_l", ["algorithm.inner_lr="]),
-        ("metadialog sweep-config model=", ["model=gru", "model=hred", "model=lstm", "model=rnn", "model=seq2seq"]),
+        ("metadialog sweep-config model=", [f"model={choice}" for choice in MODELS]),
         ("metadialog sweeps ", ["list", "best", "resume"]),
         ("metadialog sweeps be", ["best"]),
         ("metadialog sweeps best multi", []),

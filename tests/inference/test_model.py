@@ -19,7 +19,7 @@ from metadialog.inference.results import CurvePoint, Reply
 
 Export = Callable[..., Path]
 
-MODELS = ("gru", "lstm", "rnn", "seq2seq", "hred")
+MODELS = ("gru", "lstm", "rnn", "seq2seq", "hred", "transformer")
 ADAPTING = (
     "maml",
     "fomaml",
@@ -34,7 +34,10 @@ ADAPTING = (
     "alfa",
     "cavia",
     "low_rank",
+    "low_rank_finetune",
     "meta_curvature",
+    "prompt_tuning",
+    "meta_prompt_tuning",
 )
 CONTEXT = ["hello", "hi, how are you", "hungry"]
 
@@ -73,6 +76,20 @@ def test_every_algorithm_adapts_and_its_model_survives_a_folder(
     loaded = load_model(tmp_path / "adapted")
     assert loaded.score(food) == adapted.score(food)
     assert loaded.reply(CONTEXT) == adapted.reply(CONTEXT)
+
+
+@pytest.mark.parametrize("algorithm", ["in_context", "meta_in_context", "low_rank_in_context"])
+def test_dialogues_in_the_prompt_survive_a_folder(
+    export: Export, food: list[list[str]], algorithm: str, tmp_path: Path
+) -> None:
+    model = load_model(export(f"algorithm={algorithm}"))
+    adapted = model.adapt(food, steps=1)
+    adapted.save(tmp_path / "adapted")
+    loaded = load_model(tmp_path / "adapted")
+    assert loaded.score(food) == adapted.score(food)
+    assert loaded.reply(CONTEXT, generation={"max_tokens": 5}) == adapted.reply(CONTEXT, generation={"max_tokens": 5})
+    assert loaded.parent is not None
+    assert loaded.parent.score(food) == model.score(food)
 
 
 def test_zero_shot_takes_dialogues_and_stays_as_it_is(export: Export, food: list[list[str]]) -> None:

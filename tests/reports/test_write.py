@@ -26,7 +26,7 @@ MakeRun = Callable[..., Path]
 FILES = {
     "table.md", "table.tex", "table_document.tex", "table.csv", "table.html", "differences.csv", "topics.csv",
     "curves.png", "curves.svg",
-    "curves.pdf", "shots.pdf", "topics.pdf", "cost.pdf",
+    "curves.pdf", "shots.pdf", "topics.pdf",
     "shots.png", "topics.png", "report.html",
 }  # fmt: skip
 
@@ -156,7 +156,7 @@ def test_cost_is_drawn_where_every_run_tells_it(make_run: MakeRun, tmp_path: Pat
     runs, _ = read_runs([tmp_path], "refuse")
     comparison = compare_runs(runs, Settings(100, 0.95, "bootstrap", 0.05, 0))
     report = render(comparison, chosen_metrics(comparison, ["loss"]), None, None, "", [])
-    assert set(report.files) == {*FILES, "cost.png"}
+    assert set(report.files) == {*FILES, "cost.png", "cost.pdf"}
     assert not report.without_cost
     assert NO_COST not in report.files["table.md"].decode()
     assert report.files["report.html"].decode().count("data:image/png") == 4

@@ -63,7 +63,7 @@ class ReportingBasicSweeper(BasicSweeper):
             RunError: some failed, a line for each; what is no mistake of the user's is raised as it is.
         """
         try:
-            found = super().sweep(arguments)
+            result = super().sweep(arguments)
         except BaseException:
             if self._progress is not None:
                 _log.warning("%s", "; ".join([self._progress.summary(), *self._progress.failures()]))
@@ -71,7 +71,7 @@ class ReportingBasicSweeper(BasicSweeper):
         if self._progress is not None:
             _log.info("%s", self._progress.summary())
             self._raise(self._progress)
-        return found
+        return result
 
     def launch(self, launcher: Launcher, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run a batch; what failed is remembered, so that Hydra goes on with the next batch."""

@@ -91,8 +91,8 @@ def _job_config(context: HydraContext, config: DictConfig, overrides: Sequence[s
 
 def _resolved(job: DictConfig) -> dict[str, Any]:
     with _current(job):
-        found: Mapping[str, Any] = OmegaConf.to_container(job, resolve=False)  # type: ignore[assignment]
-        return {str(key): _plain(job, key) for key in found if key != "hydra"}
+        collected: Mapping[str, Any] = OmegaConf.to_container(job, resolve=False)  # type: ignore[assignment]
+        return {str(key): _plain(job, key) for key in collected if key != "hydra"}
 
 
 def _plain(job: DictConfig, key: str) -> Any:  # noqa: ANN401 - whatever is there

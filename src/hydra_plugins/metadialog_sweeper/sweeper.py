@@ -134,11 +134,13 @@ def _threads(config: DictConfig, choice: str, jobs: int) -> int | None:
 
 def _names(config: DictConfig, sweep: str, number: int) -> list[str]:
     """Return the overrides that show a sweep's runs in Weights & Biases together, each by a name of its own."""
-    logger = _plain(config.logger)
+    logger, path = _plain(config.logger), "logger"
+    if isinstance(logger.get("wandb"), dict):  # logger=several
+        logger, path = logger["wandb"], "logger.wandb"
     group = os.environ.get("WANDB_RUN_GROUP") or sweep
     title = f"{(os.environ.get('WANDB_NAME') or sweep)[:100]}-{number}"
     found = {"group": group[:128], "title": title}
-    return [f"logger.{key}={quote(value)}" for key, value in found.items() if logger.get(key, "") is None]
+    return [f"{path}.{key}={quote(value)}" for key, value in found.items() if logger.get(key, "") is None]
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:

@@ -98,9 +98,10 @@ class MetaPromptTuning(SoftPrefix, MAML):
 
 @torch.no_grad()
 def embedded(model: nn.Module, support: Batch, length: int) -> Tensor:
-    """Return the embeddings of the tokens of the support dialogues, averaged in `length` equal parts, in their order.
+    """Return the embeddings of the first tokens of the support dialogues, as a model would read them.
 
-    Where there are fewer tokens than that, they are repeated.
+    They are no averages: many models lean on what stands first, and know it as the token that a text begins with. Where
+    there are fewer tokens than `length`, they are repeated.
 
     Returns:
         `[length, width]`.
@@ -112,5 +113,5 @@ def embedded(model: nn.Module, support: Batch, length: int) -> Tensor:
     ids = ids if expand is None else expand(ids)
     while ids.shape[1] < length:
         ids = ids.repeat(1, 2)
-    vectors: Tensor = embed(ids)[0]  # [tokens, width]
-    return torch.stack([part.mean(0) for part in vectors.tensor_split(length)])
+    vectors: Tensor = embed(ids[:, :length])[0]
+    return vectors.clone()

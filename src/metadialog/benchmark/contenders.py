@@ -169,9 +169,9 @@ class _Functional(nn.Module):
         self._of = (model,)  # in a tuple, so that it is no part of this module
         self._with = dict(parameters)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return logits and state."""
-        logits, state = functional_call(self._of[0], self._with, (tokens,))
+        logits, state = functional_call(self._of[0], self._with, (tokens, state))
         return logits, state
 
 
@@ -187,10 +187,10 @@ def _stacked(batches: list[Batch]) -> tuple[Tensor, Tensor]:
 
 def _taken_gradients(model: nn.Module) -> Gradients:
     """Take the gradients from the parameters."""
-    found = tuple(torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters())
+    results = tuple(torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters())
     for parameter in model.parameters():
         parameter.grad = None
-    return found
+    return results
 
 
 CONTENDERS: dict[Name, Contender] = {

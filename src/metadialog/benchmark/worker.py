@@ -116,8 +116,8 @@ def _finish(device: torch.device) -> None:
 
 def _probe(gradients: Gradients) -> list[float]:
     generator = torch.Generator().manual_seed(1)
-    found = []
+    results = []
     for _ in range(PROBES):
         products = [torch.randn(g.shape, generator=generator).mul_(g.cpu()).sum(dtype=torch.float64) for g in gradients]
-        found.append(float(sum(products)))
-    return found
+        results.append(float(sum(products)))
+    return results

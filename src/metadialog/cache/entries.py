@@ -84,8 +84,8 @@ def find_damage(folder: Path) -> str | None:
         sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         paths = [folder / name for name in sealed]
         with ThreadPoolExecutor() as pool:
-            for path, expected, found in zip(paths, sealed.values(), pool.map(_checksum, paths), strict=True):
-                if found != expected:
+            for path, expected, result in zip(paths, sealed.values(), pool.map(_checksum, paths), strict=True):
+                if result != expected:
                     return f"{path.name} is not as it was written"
     except (OSError, ValueError, AttributeError) as error:
         return " ".join(str(error).split())

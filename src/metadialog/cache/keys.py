@@ -56,14 +56,14 @@ def _files(path: Path) -> list[Path]:
     """Return a file, or all files in a folder and in those that it links to, as they are read."""
     if not path.is_dir():
         return [path] if path.exists() else []
-    found = []
+    results = []
     been = set()
     for folder, folders, names in os.walk(path, followlinks=True):
         real = os.path.realpath(folder)
         folders[:] = [] if real in been else sorted(name for name in folders if not name.startswith("."))
-        found += [Path(folder, name) for name in names if not (name.startswith(".") or real in been)]
+        results += [Path(folder, name) for name in names if not (name.startswith(".") or real in been)]
         been.add(real)
-    return sorted(file for file in found if file.is_file())
+    return sorted(file for file in results if file.is_file())
 
 
 def _digest(path: Path) -> str:

@@ -24,7 +24,7 @@ def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> N
     if not multirun:
         config = compose_job(config_name, overrides, with_hydra=True)
         with as_job(config):
-            option = "output" if "output" in config else "hydra.run.dir"
+            option = "hydra.run.dir"
             _check(Path(_named(config.hydra.run.dir, option)), option, config.get("resume"))
         return
     sweep, template = sweep_template(config_name, overrides)
@@ -49,10 +49,23 @@ def _named(directory: str, option: str) -> str:
     return directory
 
 
-def _check(path: Path, option: str, resume: str | None) -> None:
-    file = next((place for place in (path, *path.parents) if place.is_file()), None)
+def output_directory(named: str, option: str = "output") -> Path:
+    """Return the directory that an option names, which need not exist yet.
+
+    Raises:
+        ConfigError: a file stands in its way.
+    """
+    path = Path(_named(named, option)).expanduser()
+    file = next((one for one in (path, *path.parents) if one.exists() and not one.is_dir()), None)
     if file is not None:
-        raise ConfigError(f"{option}={path}: {file} is a file; {option} should be a directory, or one that can be made")
+        raise ConfigError(
+            f"{option}={named}: {file} is a file; {option} should be a directory, or one that can be made"
+        )
+    return path
+
+
+def _check(path: Path, option: str, resume: str | None) -> None:
+    output_directory(str(path), option)
     if resume == AUTO:
         return
     if resume is not None:

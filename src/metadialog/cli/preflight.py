@@ -5,7 +5,7 @@ the directories that it names: a wrong name or value is found while nothing has 
 """
 
 from metadialog.cli.command_line import CommandLine
-from metadialog.cli.output_directories import check_output
+from metadialog.cli.output_directories import check_output, output_directory
 from metadialog.cli.sweep_options import check_launchers, check_storage, name_sweep, plan_sweep
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.composing.multirun import jobs_to_check
@@ -39,7 +39,9 @@ def preflight(command: str, line: CommandLine) -> CommandLine:
                 check_composed(composed, multirun=options.multirun)
         if plan:
             overrides = name_sweep(config_name, overrides, plan)
-        if not options.cfg and computes(config) and "output" not in config:
+        if not options.cfg and config.get("output") is not None:
+            output_directory(config["output"])
+        elif not options.cfg and computes(config):
             check_output(config_name, overrides, multirun=options.multirun)
         if plan:
             check_storage(config_name, overrides)

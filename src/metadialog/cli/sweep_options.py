@@ -51,13 +51,13 @@ def _hashed(lines: list[str]) -> str:
 def readable(arguments: list[str]) -> list[Override]:
     """Return the overrides among the arguments; what cannot be read is reported when the config is composed."""
     parser = OverridesParser.create()
-    found = []
+    results = []
     for argument in arguments:
         try:
-            found.append(parser.parse_override(argument))
+            results.append(parser.parse_override(argument))
         except HydraException:
             continue
-    return found
+    return results
 
 
 def check_launchers(overrides: list[str]) -> None:

@@ -34,8 +34,8 @@ class BenchConfig:
 def main(job: Job) -> None:
     """Measure, show the table as it grows, and write `bench.json`, `table.md` and `cost.png`."""
     config: BenchConfig = build(job.config)
-    benchmark: Benchmark = build(config.bench, find_device(config.device))
     directory, console = Path(config.output).expanduser(), make_console(soft_wrap=True)
+    benchmark: Benchmark = build(config.bench, find_device(config.device))
     directory.mkdir(parents=True, exist_ok=True)
     for name in benchmark.missing():
         console.print(f"{name} is not installed, and left out: uv sync --group bench", markup=False)

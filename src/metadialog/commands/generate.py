@@ -74,8 +74,8 @@ class _Answers:
             except DataError as error:
                 results[place] = {"error": str(error), "line": number}
         replies = self._model.replies([turns for _, turns in contexts], self._n, self._generation, seed=self._seed)
-        for (place, _), found in zip(contexts, replies, strict=True):
-            results[place] |= self._show(found)
+        for (place, _), outcome in zip(contexts, replies, strict=True):
+            results[place] |= self._show(outcome)
         return results
 
     def _show(self, found: list[Reply]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
-from metadialog.errors import ConfigError
 from metadialog.experiment.compare import TableConfig, compare_directories
 from metadialog.loggers.base import Logger, Status
 from metadialog.reports.terminal import terminal
@@ -22,8 +21,6 @@ def main(job: Job) -> None:
     """
     config: TableConfig = build(job.config)
     directory = Path(config.output).expanduser()
-    if directory.exists() and not directory.is_dir():
-        raise ConfigError(f"output={config.output}: is a file; it should be a directory")
     console = job.console
     compared = compare_directories(config)
     for line in compared.skipped:

@@ -123,13 +123,13 @@ def _check_algorithm(trained: str | None, values: Mapping[str, Any], given: list
 
 def _given(arguments: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
-    found = []
+    results = []
     for argument in arguments:
         try:
-            found.append(parser.parse_override(argument))
+            results.append(parser.parse_override(argument))
         except HydraException:  # a flag, or a mistake that is reported when the config is composed
             continue
-    return found
+    return results
 
 
 def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made", dict[str, Any]]:

@@ -65,16 +65,16 @@ def _grammar_problem(line: str, cause: HydraException) -> str:
 
 def _parsed(overrides: list[str]) -> list[Override]:
     """Return the overrides that can be read."""
-    found = []
+    results = []
     for line in overrides:
         with suppress(HydraException):
-            found.append(OverridesParser.create().parse_override(line))
-    return found
+            results.append(OverridesParser.create().parse_override(line))
+    return results
 
 
 def _choices(group: str) -> list[str]:
-    found: list[str] = GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
-    return found
+    results: list[str] = GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
+    return results
 
 
 def _choice_problem(override: Override) -> str | None:
@@ -124,13 +124,13 @@ def _groups_of(config_name: str) -> set[str]:
 
 
 def _paths(node: Mapping[str, Any], path: str = "") -> list[str]:
-    found = []
+    results = []
     for name, value in node.items():
         here = f"{path}.{name}" if path else str(name)
-        found.append(here)
+        results.append(here)
         if isinstance(value, Mapping):
-            found += _paths(value, here)
-    return found
+            results += _paths(value, here)
+    return results
 
 
 def _children(paths: list[str], parent: str) -> list[str]:

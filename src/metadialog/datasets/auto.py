@@ -59,10 +59,10 @@ class AutoDataset(BaseDataset):
         Raises:
             DataError: there is nothing at the path, or it is of none of the formats.
         """
-        found = detect(self._path) if self._format is None else FORMATS[self._format]
+        result = detect(self._path) if self._format is None else FORMATS[self._format]
         if not self._path.exists():
             raise DataError(f"{self._path}: there is no such file or folder; dataset.path should name one")
-        return found
+        return result
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the dialogues file after file, by name.
@@ -70,8 +70,8 @@ class AutoDataset(BaseDataset):
         Raises:
             DataError: the files are malformed, or of another format; the message names the file and the place.
         """
-        found = self.format
+        result = self.format
         try:
-            yield from nonempty(self._path, found.title, found.read(self._path, self._options))
+            yield from nonempty(self._path, result.title, result.read(self._path, self._options))
         except OSError as error:
             raise DataError(f"{self._path}: cannot be read: {error.strerror or error}") from error

@@ -74,10 +74,10 @@ class ChitChatDataset(BaseDataset):
         Raises:
             DataError: the package is not installed.
         """
-        found = find_spec("chitchat_dataset")  # it would read the whole file in importing its classes' defaults
-        if found is None or found.origin is None:
+        result = find_spec("chitchat_dataset")  # it would read the whole file in importing its classes' defaults
+        if result is None or result.origin is None:
             raise DataError("dataset=chitchat: its package is not installed; pip install chitchat-dataset")
-        return [Path(found.origin).with_name("dataset.json")]
+        return [Path(result.origin).with_name("dataset.json")]
 
     def read(self) -> Iterator[Dialogue | LeftOut]:
         """Read the conversations in the order of the file; the ids are the package's.
@@ -101,7 +101,7 @@ class ChitChatDataset(BaseDataset):
     ) -> Dialogue:
         senders = _senders(conversation)
         if self._topic == "prompt":
-            names = {sender: SPEAKERS[place % 2] for place, sender in enumerate(senders)}
+            names = {sender: SPEAKERS[index % 2] for index, sender in enumerate(senders)}
             topic = " ".join((conversation.prompt or "").split()) or NO_PROMPT
         else:
             topic = min(senders, key=lambda sender: (counts[sender], sender))

@@ -128,8 +128,8 @@ def _composed(dialogue: Dialogue) -> Dialogue:
 
 def _gather(items: Iterable[Item]) -> Iterator[list[Item]]:
     source = iter(items)
-    while found := list(islice(source, CHUNK)):
-        yield found
+    while result := list(islice(source, CHUNK)):
+        yield result
 
 
 def _digests(texts: Sequence[str]) -> Iterator[bytes]:

@@ -139,10 +139,10 @@ class Cleaner:
             self._numbers.setdefault(name, len(self._numbers))
         topics = [self._numbers[topic] for topic in chunk.dialogues.column("topic").to_pylist()]
         kept = []
-        for place, (key, topic) in enumerate(zip(chunk.keys, topics, strict=True)):
+        for index, (key, topic) in enumerate(zip(chunk.keys, topics, strict=True)):
             earlier = seen.first(key, topic)
             if earlier is None:
-                kept.append(place)
+                kept.append(index)
                 self._topic_of_row.append(topic)
             else:
                 self._counts["duplicates_within" if earlier == topic else "duplicates_across"] += 1

@@ -96,17 +96,17 @@ class DailyDialogDataset(BaseDataset):
 
     def _part_file(self) -> Traversable:
         name = f"dialogues_{self._part}.txt"
-        found = self._copy.find(self._part, f"{self._part}.zip", name)
-        if found is not None and found.name.endswith(".zip"):
-            found = inside(found) / self._part
-        if found is not None and found.is_dir():
-            found = found / name
-        if found is None or not found.is_file():
+        result = self._copy.find(self._part, f"{self._part}.zip", name)
+        if result is not None and result.name.endswith(".zip"):
+            result = inside(result) / self._part
+        if result is not None and result.is_dir():
+            result = result / name
+        if result is None or not result.is_file():
             raise DataError(
                 f"{self._copy.path}: holds no {self._part}.zip and no {self._part}/{name}; "
                 f"it should, for dataset.part={self._part}"
             )
-        return found
+        return result
 
 
 def _dialogues(file: Traversable) -> list[str]:

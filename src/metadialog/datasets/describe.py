@@ -123,7 +123,7 @@ def render(description: Description) -> Group:
 
 
 def _part(part: str, measured: Mapping[str, _Histograms]) -> PartDescription:
-    described = tuple(TopicDescription(topic, part, _statistics([found])) for topic, found in measured.items())
+    described = tuple(TopicDescription(topic, part, _statistics([result])) for topic, result in measured.items())
     return PartDescription(part, described, _statistics(measured.values()))
 
 

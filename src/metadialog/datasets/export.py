@@ -109,7 +109,7 @@ def _levels(quantiles: Quantiles) -> str:
 
 def count_near_duplicates(corpus: Corpus, split: Parts) -> tuple[Counter[tuple[str, str]], list[tuple[str, str]]]:
     """Return how many near duplicates there are between the parts of a split, and the ids of some."""
-    dialogues = [(split.part(topic), dialogue) for topic, found in corpus.topics.items() for dialogue in found]
+    dialogues = [(split.part(topic), dialogue) for topic, result in corpus.topics.items() for dialogue in result]
     counts: Counter[tuple[str, str]] = Counter()
     examples: list[tuple[str, str]] = []
     for near in near_duplicates(dialogue for _, dialogue in dialogues):
@@ -128,7 +128,7 @@ def _near(corpus: Corpus, split: Parts) -> tuple[list[str], list[list[str]]]:
 
 
 def _replies(corpus: Corpus) -> tuple[list[str], list[list[str]]]:
-    dialogues = (dialogue for found in corpus.topics.values() for dialogue in found)
+    dialogues = (dialogue for result in corpus.topics.values() for dialogue in result)
     replies = (turn.text for dialogue in dialogues for turn in dialogue.turns[1:] if turn.reply)
     counts = Counter(" ".join(text.split()) for text in replies)
     total = counts.total()

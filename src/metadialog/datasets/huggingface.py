@@ -89,8 +89,8 @@ class HuggingFaceDataset(BaseDataset):
         """
         seen: dict[str, int] = {}
         for identifier, group in groupby(enumerate(rows), key=lambda entry: str(entry[1][key])):
-            found = list(group)
-            first, row = found[0]
+            results = list(group)
+            first, row = results[0]
             where = f"{self._path}: {self._part}[{first}]"
             if identifier in seen:
                 raise DataError(
@@ -99,9 +99,9 @@ class HuggingFaceDataset(BaseDataset):
                 )
             seen[identifier] = first
             turns = (
-                self._turn_of(row, f"{self._path}: {self._part}[{number}]", rows.features) for number, row in found
+                self._turn_of(row, f"{self._path}: {self._part}[{number}]", rows.features) for number, row in results
             )
-            spoken = (Turn(turn.speaker or SPEAKERS[place % 2], turn.text) for place, turn in enumerate(turns))
+            spoken = (Turn(turn.speaker or SPEAKERS[index % 2], turn.text) for index, turn in enumerate(turns))
             yield Dialogue(self._topic_of(row, rows.features, where), tuple(spoken), f"{self._part}:{identifier}")
 
     def _turn_of(self, row: Mapping[str, Any], where: str, features: Mapping[str, Any]) -> Turn:

@@ -60,9 +60,9 @@ class LocalCopy:
         """Return the first file or folder that has one of the names, in the top or in a folder of it."""
         for folder in self.folders():
             for name in names:
-                found = folder / name
-                if found.is_file() or found.is_dir():
-                    return found
+                result = folder / name
+                if result.is_file() or result.is_dir():
+                    return result
         return None
 
     def need(self, *names: str) -> Traversable:
@@ -71,12 +71,12 @@ class LocalCopy:
         Raises:
             DataError: there is none.
         """
-        found = self.find(*names)
-        if found is None:
+        result = self.find(*names)
+        if result is None:
             raise DataError(
                 f"{self.path}: holds no {' or '.join(names)}; dataset.root should name a copy of {self._publication}"
             )
-        return found
+        return result
 
     def _open(self) -> Traversable:
         remedy = f"dataset.root should name a copy of {self._publication}"
@@ -124,10 +124,10 @@ def listing(folder: Traversable) -> list[Traversable]:
         DataError: it cannot be listed.
     """
     try:
-        found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        results = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}; it should be a folder") from error
-    return sorted(found, key=lambda entry: entry.name)
+    return sorted(results, key=lambda entry: entry.name)
 
 
 def read_bytes(file: Traversable) -> bytes:

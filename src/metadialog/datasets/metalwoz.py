@@ -85,11 +85,11 @@ class MetaLwozDataset(BaseDataset):
     def requested(self) -> Iterator[Dialogue]:
         """Read all dialogues, and those of MultiWOZ that the evaluation's archive holds: it specifies both."""
         yield from self.dialogues()
-        found = self._copy.find(MULTIWOZ, EVALUATION)
-        if found is not None and found.name == EVALUATION:
-            found = inside(found) / MULTIWOZ
-        if found is not None and found.is_file():
-            yield from (dialogue for _, dialogue in read_folder(inside(found)))
+        result = self._copy.find(MULTIWOZ, EVALUATION)
+        if result is not None and result.name == EVALUATION:
+            result = inside(result) / MULTIWOZ
+        if result is not None and result.is_file():
+            yield from (dialogue for _, dialogue in read_folder(inside(result)))
 
 
 def read_folder(top: Traversable, topic: str = "domain", prefix: str = "") -> Iterator[tuple[str, Dialogue]]:
@@ -147,7 +147,7 @@ def _tops(copy: LocalCopy) -> list[Traversable]:
         DataError: there is none, or a zip file is damaged.
     """
     tops = [folder for folder in copy.folders() if (folder / "dialogues").is_dir()]
-    archives = [found for name in ARCHIVES if (found := copy.find(name)) is not None]
+    archives = [result for name in ARCHIVES if (result := copy.find(name)) is not None]
     evaluation = copy.find(EVALUATION)
     if evaluation is not None and ARCHIVES[-1] not in {archive.name for archive in archives}:
         archives.append(inside(evaluation) / ARCHIVES[-1])

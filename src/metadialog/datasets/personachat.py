@@ -143,10 +143,10 @@ def _read(file: Traversable) -> Iterator[tuple[int, Persona, tuple[Turn, ...]]]:
 
 
 def _parse(line: str, where: str) -> tuple[int, str]:
-    found = _LINE.fullmatch(line)
-    if not found:
+    result = _LINE.fullmatch(line)
+    if not result:
         raise DataError(f"{where}: {line[:40]!r} has no number; {_LAYOUT}")
-    return int(found[1]), found[2]
+    return int(result[1]), result[2]
 
 
 def _complete(persona: list[str], where: str) -> Persona:

@@ -105,11 +105,11 @@ class SgdDataset(BaseDataset):
             yield self._dialogue(record, services, f"{file}: [{place}]", folder)
 
     def _folders(self) -> list[Traversable]:
-        found = [folder for name in FOLDERS if (folder := self._copy.find(name)) is not None and folder.is_dir()]
-        if not found:
+        results = [folder for name in FOLDERS if (folder := self._copy.find(name)) is not None and folder.is_dir()]
+        if not results:
             self._copy.need(*FOLDERS)
             raise DataError(f"{self._copy.path}: {FOLDERS[0]} is not a folder; dataset.root should name {PUBLICATION}")
-        return found
+        return results
 
     def _dialogue(self, record: _Record, services: set[str], where: str, folder: str) -> Dialogue | LeftOut:
         """Return the dialogue of a record, if it is to be taken.

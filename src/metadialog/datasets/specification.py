@@ -63,8 +63,8 @@ def read_specification(path: Path, dialogues: Iterable[Dialogue]) -> list[Reques
     if not lines:
         raise DataError(f"{path}:1: holds nothing to predict; it should hold one JSON object a line")
     named = {name for _, line in lines for name in (line.target_dlg, *line.support_dlgs)}
-    found = {dialogue.id: dialogue for dialogue in dialogues if dialogue.id in named}
-    return [_request(line, found, f"{path}:{number}") for number, line in lines]
+    results = {dialogue.id: dialogue for dialogue in dialogues if dialogue.id in named}
+    return [_request(line, results, f"{path}:{number}") for number, line in lines]
 
 
 def write_predictions(path: Path, requests: Sequence[Request], responses: Sequence[str]) -> None:

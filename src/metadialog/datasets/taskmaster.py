@@ -112,8 +112,8 @@ class TaskmasterDataset(BaseDataset):
             DataError: there are none.
         """
         if self._release == "tm1":
-            found = [file for name in FIRST if (file := self._copy.find(name)) is not None]
-            return found or [self._copy.need(*FIRST)]
+            results = [file for name in FIRST if (file := self._copy.find(name)) is not None]
+            return results or [self._copy.need(*FIRST)]
         folder = self._copy.need("data") if self._release == "tm2" else self._later_folder()
         files = [file for file in listing(folder) if file.name.endswith(".json")]
         if not files:

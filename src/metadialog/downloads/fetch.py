@@ -205,8 +205,8 @@ def _check_status(file: RemoteFile, response: requests.Response) -> None:
 
 def _check_range(response: requests.Response, part: _Part, offset: int) -> None:
     """Let only the very bytes that are missing be appended."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != offset or (found[2] != "*" and part.total not in (None, int(found[2]))):
+    result = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if not result or int(result[1]) != offset or (result[2] != "*" and part.total not in (None, int(result[2]))):
         part.discard()
         raise _InterruptedError("it sent other bytes than were asked for")
 

@@ -56,8 +56,8 @@ def unpack(archive: Path, file: RemoteFile, target: Path) -> None:
     members = _zip_members if file.archive == "zip" else _tar_members
     written: set[PurePosixPath] = set()
     try:
-        with members(archive, room) as found:
-            for count, member in enumerate(found, start=1):
+        with members(archive, room) as result:
+            for count, member in enumerate(result, start=1):
                 if count > MAX_MEMBERS:
                     raise _RefusedError(f"it has more than {MAX_MEMBERS:,} members")
                 path = _place(member, file)
@@ -127,8 +127,8 @@ def _zip_members(archive: Path, _room: int) -> Iterator[Iterator[_Member]]:
                 with opened.open(info) as content:
                     yield _Member(info.filename, kind, content)
 
-        with closing(members()) as found:  # before the archive is: a member that is open would keep it so
-            yield found
+        with closing(members()) as result:  # before the archive is: a member that is open would keep it so
+            yield result
 
 
 def _kind(info: zipfile.ZipInfo) -> str:
@@ -152,8 +152,8 @@ def _tar_members(archive: Path, room: int) -> Iterator[Iterator[_Member]]:
                 else:
                     yield _Member(info.name, "link" if info.issym() or info.islnk() else "device", None)
 
-        with closing(members()) as found:  # before the archive is: a member that is open would keep it so
-            yield found
+        with closing(members()) as result:  # before the archive is: a member that is open would keep it so
+            yield result
 
 
 class _Capped:

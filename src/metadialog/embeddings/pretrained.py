@@ -73,16 +73,16 @@ class Pretrained:
         """
         weight = token_embedding(model, "embedding=pretrained").weight
         wanted = _words(tokenizer)
-        found: dict[str, np.ndarray] = {}
+        results: dict[str, np.ndarray] = {}
         known = {*wanted} | {word.lower() for word in wanted}
         with self._opened() as lines:
             for number, word, text in self._vectors(lines, weight.shape[1]):
-                if word in known and word not in found:  # of two, as files have them, the more frequent comes first
-                    found[word] = self._numbers(number, text)
+                if word in known and word not in results:  # of two, as files have them, the more frequent comes first
+                    results[word] = self._numbers(number, text)
         filled = 0
         with torch.no_grad():
             for word, ids in wanted.items():
-                vector = found.get(word, found.get(word.lower()))
+                vector = results.get(word, results.get(word.lower()))
                 if vector is not None:
                     weight[ids] = torch.from_numpy(vector).to(weight)
                     filled += len(ids)

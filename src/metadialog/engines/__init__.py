@@ -1,1 +1,5 @@
-"""How the meta-gradient is computed."""
+"""How the meta-gradient is computed, and `meta_gradient` for any model and tasks."""
+
+from metadialog.engines.functional.api import meta_gradient
+
+__all__ = ["meta_gradient"]

@@ -47,8 +47,8 @@ def _gradients(loss: Tensor, parameters: Mapping[str, Tensor], *, create_graph: 
     """Return the gradients of a loss by those parameters that it depends on."""
     if not parameters or not loss.requires_grad:
         return {}
-    found = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, allow_unused=True)
-    return {name: gradient for name, gradient in zip(parameters, found, strict=True) if gradient is not None}
+    result = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, allow_unused=True)
+    return {name: gradient for name, gradient in zip(parameters, result, strict=True) if gradient is not None}
 
 
 def passes(support: Batch, chunk: int | None) -> Iterator[tuple[Batch, float]]:

@@ -105,21 +105,21 @@ class EngineTestCase:
         expected = Learn2LearnEngine().meta_gradient(model, objective, episodes, inner, "mean")
         torch.manual_seed(5)
         before = [parameter.detach().clone() for parameter in model.parameters()]
-        found = self.make_engine().meta_gradient(model, objective, episodes, inner, "mean")
+        result = self.make_engine().meta_gradient(model, objective, episodes, inner, "mean")
         for name, values in (
-            ("gradients", (found.gradients, expected.gradients)),
-            ("losses", ([found.loss], [expected.loss])),
-            ("support losses", ([found.support_losses], [expected.support_losses])),
-            ("query losses", ([found.query_losses], [expected.query_losses])),
-            ("gradients of rates", (_values(found), _values(expected))),
-            ("gradients of the rule", (found.rule_gradients, expected.rule_gradients)),
+            ("gradients", (result.gradients, expected.gradients)),
+            ("losses", ([result.loss], [expected.loss])),
+            ("support losses", ([result.support_losses], [expected.support_losses])),
+            ("query losses", ([result.query_losses], [expected.query_losses])),
+            ("gradients of rates", (_values(result), _values(expected))),
+            ("gradients of the rule", (result.rule_gradients, expected.rule_gradients)),
         ):
             error = relative_error(*values)
             if error > self.tolerance:
                 raise AssertionError(f"{name}: a relative error of {error:.1e}, over {self.tolerance:g}, with {inner}")
         if not all(map(torch.equal, before, model.parameters())):
             raise AssertionError("the model's parameters have changed")
-        return found
+        return result
 
     def each_model(self) -> list[nn.Module]:
         """Return every model, in double precision."""

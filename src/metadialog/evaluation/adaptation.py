@@ -99,12 +99,12 @@ def evaluate(
     Returns:
         The records, and for each query exchange a sample of replies at the first and the last reported step.
     """
-    found = in_groups(
+    result = in_groups(
         model,
         episodes,
         lambda some: evaluate_each(model, algorithm, some, protocol, generation, tokenizer, labels, selection),
     )
-    return [record for part, _ in found for record in part], [sample for _, part in found for sample in part]
+    return [record for part, _ in result for record in part], [sample for _, part in result for sample in part]
 
 
 def evaluate_each(
@@ -131,16 +131,16 @@ def evaluate_each(
         replies: list[dict[int, list[str]]] = [{} for _ in some]
         for step, (scored, said, models) in enumerate(stages):
             is_chosen = chosen is not None and step == chosen.inner_step
-            for place, episode in enumerate(some):
+            for index, episode in enumerate(some):
                 quality = None
                 if said is not None:
-                    replies[place][step] = said[place]
+                    replies[index][step] = said[index]
                     references = [exchange.response for exchange in episode.exchanges]
-                    quality = reply_quality(said[place], references, labels.language)
+                    quality = reply_quality(said[index], references, labels.language)
                 record = _record(
-                    scored[place], episode, step, quality, labels, _prompt(models[place]), rate=rate, selected=is_chosen
+                    scored[index], episode, step, quality, labels, _prompt(models[index]), rate=rate, selected=is_chosen
                 )
-                records[place].append(record)
+                records[index].append(record)
         kept = [{step: said[step] for step in said if step in protocol.report_steps} for said in replies]
         return [(mine, _samples(episode, said)) for mine, episode, said in zip(records, some, kept, strict=True)]
 
@@ -180,18 +180,18 @@ def _replies_of_all(
     own = [algorithm.replies(episode) for episode in episodes]
     if all(replies is not None for replies in own):
         return [replies or [] for replies in own]
-    found = replies_together(models, [episode.exchanges for episode in episodes], generation, tokenizer)
-    if found is not None:
-        return found
+    result = replies_together(models, [episode.exchanges for episode in episodes], generation, tokenizer)
+    if result is not None:
+        return result
     return [
-        _replies(models.one(place), algorithm, episode, generation, tokenizer) for place, episode in enumerate(episodes)
+        _replies(models.one(index), algorithm, episode, generation, tokenizer) for index, episode in enumerate(episodes)
     ]
 
 
 def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> tuple[float, float]:
     """Return the mean query loss over episodes before and after the algorithm's own inner steps, in nats."""
-    found = in_groups(model, episodes, lambda some: validation_losses(model, algorithm, some))
-    return mean_losses(found)
+    result = in_groups(model, episodes, lambda some: validation_losses(model, algorithm, some))
+    return mean_losses(result)
 
 
 def validation_losses(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> list[tuple[float, float]]:

@@ -72,7 +72,7 @@ _QUALITIES = [attribute.name for attribute in fields(ReplyQuality)]
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     """Return the records as a table, one column for each attribute."""
     frame = pd.DataFrame([asdict(record) for record in records], columns=list(Record.__dataclass_fields__))
-    frame = frame.astype(dict.fromkeys(_QUALITIES, "float64") | dict.fromkeys(_PROMPT, "Int64"))
+    frame = frame.astype(dict.fromkeys(_QUALITIES, "float64") | dict.fromkeys((*_PROMPT, "characters"), "Int64"))
     # Of an algorithm that puts nothing into the prompt, there is nothing to say.
     return frame.drop(columns=[name for name in _PROMPT if frame[name].isna().all()])
 

@@ -17,8 +17,10 @@ from metadialog.generation.stepwise import Choose, Stepwise
 from metadialog.models.protocol import BaseModel
 from metadialog.tokenizers.tokenizer import Tokenizer
 
-AT_ONCE = 16
-"""Episodes in a group, at most; it is the same however many processes share the groups, so that results are too."""
+AT_ONCE = {"cpu": 1, "cuda": 16}
+"""Episodes in a group, at most, by the kind of device; however many processes share the groups, so that results do not
+depend on it. A CPU is not faster with several: one task's weights stay in its cache, those of many do not.
+"""
 BYTES = 2**29
 """Of the parameters of a group, with what is at work on them."""
 _COPIES = 6
@@ -41,10 +43,11 @@ _alone: dict[object, str] = {}
 def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
     """Return the places of episodes in groups that suit to be run in one pass: with as many shots each."""
     size = sum(parameter.nbytes for parameter in model.parameters())
-    most = max(1, min(AT_ONCE, BYTES // max(1, _COPIES * size)))
+    kind = next(model.parameters()).device.type
+    most = max(1, min(AT_ONCE.get(kind, 1), BYTES // max(1, _COPIES * size)))
     by_shots: dict[int, list[int]] = {}
-    for place, episode in enumerate(episodes):
-        by_shots.setdefault(episode.shots, []).append(place)
+    for index, episode in enumerate(episodes):
+        by_shots.setdefault(episode.shots, []).append(index)
     return [places[start : start + most] for places in by_shots.values() for start in range(0, len(places), most)]
 
 
@@ -67,9 +70,9 @@ def in_groups(
         return function([episodes[place] for place in places])
 
     parts = groups(model, episodes)
-    found = [of_group(places) for places in parts] if each is None else each(of_group, parts)
+    result = [of_group(places) for places in parts] if each is None else each(of_group, parts)
     by_place: dict[int, Result] = {}
-    for places, made in zip(parts, found, strict=True):
+    for places, made in zip(parts, result, strict=True):
         by_place |= dict(zip(places, made, strict=True))
     return [by_place[place] for place in range(len(episodes))]
 
@@ -112,10 +115,10 @@ def adapted_together(
     Raises:
         RuntimeError: they cannot be adapted in one pass.
     """
-    found = algorithm.adapt_together(model, [algorithm.adapts_to(episode) for episode in episodes], steps, scale)
-    if found is None:
+    result = algorithm.adapt_together(model, [algorithm.adapts_to(episode) for episode in episodes], steps, scale)
+    if result is None:
         raise OwnWayError(algorithm.name)
-    return found
+    return result
 
 
 def scores(models: SideBySide, episodes: Sequence[Episode]) -> list[Score]:
@@ -172,7 +175,7 @@ def _joined(choosers: Sequence[Choose], counts: Sequence[int]) -> Choose:
 def _has_plain_states(model: nn.Module) -> bool:
     kind = type(model)
     return isinstance(model, BaseModel) and all(
-        getattr(kind, name) is getattr(BaseModel, name) for name in ("read", "step", "select_rows")
+        getattr(kind, name) is getattr(BaseModel, name) for name in ("step", "select_rows")
     )
 
 

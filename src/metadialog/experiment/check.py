@@ -35,7 +35,6 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
         return
     # This imports torch, which the description of data need not wait for.
     from metadialog.experiment.hardware import check_dtype, find_device
-    from metadialog.runs.run_directory import RunDirectory
 
     check_dtype(find_device(config["device"]), config.get("dtype", "float32"))
     if {"algorithm", "engine", "inner", "objective"} <= config.keys():
@@ -45,9 +44,19 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
         _check_resume(config)
     if "training" in config and config["start"].get("run") is not None:
-        RunDirectory(Path(config["start"]["run"]).expanduser()).check_finished()
+        _check_source(config["start"]["run"])
     if config.get("run") is not None and "inner" in config:  # else an exported model is enough
-        RunDirectory(Path(config["run"]).expanduser()).check_finished()
+        _check_source(config["run"])
+
+
+def _check_source(named: str) -> None:
+    """Check the run whose model is used."""
+    from metadialog.runs.run_directory import RunDirectory
+    from metadialog.training.export import check_exported
+
+    run = RunDirectory(Path(named).expanduser())
+    run.check_finished()
+    check_exported(run.model)
 
 
 def computes(config: Mapping[str, Any]) -> bool:

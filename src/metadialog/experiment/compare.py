@@ -90,11 +90,11 @@ def compare_directories(config: TableConfig) -> Compared:
     if unknown:
         raise ConfigError(f"metrics: {', '.join(unknown)}: no such metric; valid: {', '.join(METRICS)}")
     places = [config.runs] if isinstance(config.runs, str) else config.runs
-    found, skipped = read_runs([Path(place).expanduser() for place in places], config.unfinished)
+    result, skipped = read_runs([Path(place).expanduser() for place in places], config.unfinished)
     settings = Settings(
         config.resamples, config.confidence, config.test, config.significance, config.seed, config.baseline
     )
-    comparison = compare_runs(found, settings)
+    comparison = compare_runs(result, settings)
     steps = None if config.steps is None else [CHOSEN if step == "chosen" else int(step) for step in config.steps]
     return Compared(comparison, chosen_metrics(comparison, config.metrics), steps, skipped)
 

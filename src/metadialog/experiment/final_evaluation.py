@@ -109,12 +109,12 @@ class FinalEvaluation:
             done = itertools.count()
 
             def of_group(some: Sequence[Episode]) -> list[tuple[list[Record], list[Sample]]]:
-                found = evaluate_each(
+                result = evaluate_each(
                     model, learner.algorithm, some, self.protocol, generation, learner.tokenizer, labels, selection
                 )
                 ready = [next(done) for _ in some][-1] + 1
                 report(min(ready * team.size, len(episodes)))  # the others are about as far
-                return found
+                return result
 
             parts = in_groups(model, episodes, of_group, team.map)
         samples = [sample for _, part in parts for sample in part]

@@ -63,9 +63,9 @@ def find_device(device: Device, local_rank: int = 0, processes: int = 1) -> torc
     if colon and int(number) >= count:
         raise ConfigError(f"device={device}: torch finds {count} CUDA devices here, the last is cuda:{count - 1}")
     # Where a launcher shows each process its own GPU alone, that is number 0 for each.
-    found = torch.device("cuda", int(number) if colon else local_rank % count)
-    torch.cuda.set_device(found)
-    return found
+    result = torch.device("cuda", int(number) if colon else local_rank % count)
+    torch.cuda.set_device(result)
+    return result
 
 
 def check_dtype(device: torch.device, dtype: str) -> None:

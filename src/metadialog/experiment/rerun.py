@@ -21,7 +21,6 @@ from metadialog.runs import layout
 from metadialog.runs.reading import is_there
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.sweeps.outcomes import read_outcome
-from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.resume import differences
 
 __all__ = ["AUTO", "Preempted", "check_same_results", "holds_run", "run_what_is_missing", "started_again"]
@@ -80,6 +79,8 @@ def run_what_is_missing(directory: Path, run: Callable[[str | None], None]) -> N
             return
         if outcome.state == "pruned":
             raise PrunedError(str(outcome.reason))
+        from metadialog.training.checkpoint import latest_checkpoint  # imports torch
+
         checkpoints = directory / layout.CHECKPOINTS
         if latest_checkpoint(checkpoints / layout.LAST, checkpoints / layout.BEST) is not None:
             run(str(directory))
@@ -134,5 +135,5 @@ def _signal() -> signal.Signals | None:
     """Return the signal that submitit sends before it ends a job; None in any other job."""
     if "SUBMITIT_EXECUTOR" not in os.environ:
         return None
-    found: signal.Signals | None = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}", None)
-    return found
+    result: signal.Signals | None = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}", None)
+    return result

@@ -83,12 +83,12 @@ class Run:
         """What training and evaluation took: tokens, seconds, bytes, floating-point operations."""
         path = self._files.cost
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunError(f"{path}: there is no such file: the run has not come to its end") from error
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-        return found
+        return results
 
     @property
     def validation_loss(self) -> float:
@@ -176,12 +176,12 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
-    found = []
+    results = []
     for number, line in enumerate(lines, start=1):
         try:
-            found.append(json.loads(line))
+            results.append(json.loads(line))
         except ValueError as error:
             if number == len(lines):
                 break
             raise RunError(f"{path}, line {number}: should be a JSON object: {error}") from error
-    return found
+    return results

@@ -115,8 +115,8 @@ class Beam(Options):
         best = totals.flatten().topk(min(2 * self.beams, possible))
         parents: list[int] = []
         going_on: list[tuple[float, list[int]]] = []
-        for rank, (total, place) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
-            parent, token = divmod(place, log_p.shape[-1])
+        for rank, (total, index) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
+            parent, token = divmod(index, log_p.shape[-1])
             tokens = search.alive[parent][1]
             if token != end_id:
                 if len(going_on) < self.beams:

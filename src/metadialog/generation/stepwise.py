@@ -108,11 +108,11 @@ class Stepwise(Options):
         """
         repeated = [prompt for prompt in prompts for _ in range(count)]
         replies = self._replies(model, repeated, end_id, forbidden, generator)
-        found = []
+        results = []
         for start in range(0, len(replies), count):
             different = {tuple(reply.tokens): reply for reply in replies[start : start + count]}
-            found.append(sorted(different.values(), key=lambda reply: -reply.score))
-        return found
+            results.append(sorted(different.values(), key=lambda reply: -reply.score))
+        return results
 
     def _replies(
         self,

@@ -82,8 +82,8 @@ def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int) -> Divis
             )
     drawn = set(random.Random(seed).sample(range(len(usable)), count))  # noqa: S311 - an experiment, no secret
     return Division(
-        [dialogue for place, dialogue in enumerate(usable) if place not in drawn],
-        [dialogue for place, dialogue in enumerate(usable) if place in drawn],
+        [dialogue for index, dialogue in enumerate(usable) if index not in drawn],
+        [dialogue for index, dialogue in enumerate(usable) if index in drawn],
         len(dialogues) - len(usable),
     )
 
@@ -114,7 +114,7 @@ def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = S
 def evenly(total: int, count: int) -> list[int]:
     """Return up to `count` places at equal distances among `total`, the first one first."""
     count = min(total, count)
-    return [place * total // count for place in range(count)]
+    return [index * total // count for index in range(count)]
 
 
 def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) -> str:

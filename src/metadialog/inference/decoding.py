@@ -86,7 +86,7 @@ class Decoder:
     def remove(self, replies: Sequence[Growing]) -> None:
         """Leave off some replies that are not whole."""
         for group in self._groups:
-            self._keep(group, [place for place, row in enumerate(group.rows) if row not in replies])
+            self._keep(group, [position for position, row in enumerate(group.rows) if row not in replies])
         self._groups = [group for group in self._groups if group.rows]
 
     def step(self) -> list[Growing]:
@@ -102,7 +102,7 @@ class Decoder:
         rows = group.rows
         logits = forbid(group.logits, self._forbidden)
         log_p = logits.log_softmax(-1)  # before the rules, which change the logits
-        chosen = [row.choose(logits[place], row.tokens) for place, row in enumerate(rows)]
+        chosen = [row.choose(logits[position], row.tokens) for position, row in enumerate(rows)]
         gained = log_p[range(len(rows)), chosen].tolist()
         for row, token, gain in zip(rows, chosen, gained, strict=True):
             row.log_probability += gain
@@ -110,7 +110,7 @@ class Decoder:
             if not row.finished:
                 row.tokens.append(token)
             row.ended = row.finished or len(row.tokens) >= row.max_tokens
-        going_on = [place for place, row in enumerate(rows) if not row.ended]
+        going_on = [position for position, row in enumerate(rows) if not row.ended]
         if len(going_on) < len(rows):
             self._keep(group, going_on)
         if group.rows:

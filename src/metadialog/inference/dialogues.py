@@ -70,19 +70,19 @@ def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
 def _read(path: Path) -> list[Dialogue]:
     """Read a file or folder; what is JSON or plain text is read by `parse_dialogues`, which takes more of it."""
     try:
-        found = detect(path).name if path.exists() else None
+        result = detect(path).name if path.exists() else None
     except DataError:
-        found = None
-    if found is not None and found not in _PARSED:
-        return _detected(path, found)
+        result = None
+    if result is not None and result not in _PARSED:
+        return _detected(path, result)
     try:
         return parse_dialogues(_decoded(path.read_bytes(), str(path)), str(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; it should be a file of dialogues") from error
     except DataError:
-        if found is None:
+        if result is None:
             raise
-        return _detected(path, found)
+        return _detected(path, result)
 
 
 def _detected(path: Path, found: str) -> list[Dialogue]:
@@ -221,10 +221,10 @@ def _plain_text(text: str, name: str, topic: str) -> list[Dialogue]:
 def _spoken(lines: Sequence[str]) -> tuple[Turn, ...]:
     """Return the turns of lines: with their speakers, if all lines have one and some speaker comes again."""
     named = [_NAMED.match(line) for line in lines]
-    found = [match.groups() for match in named if match is not None]
-    if len(found) == len(lines) > 1 and len({speaker for speaker, _ in found}) <= max(2, len(lines) // 2):
-        return tuple(Turn(speaker.strip(), text) for speaker, text in found)
-    return tuple(Turn(SPEAKERS[place % 2], line) for place, line in enumerate(lines))
+    results = [match.groups() for match in named if match is not None]
+    if len(results) == len(lines) > 1 and len({speaker for speaker, _ in results}) <= max(2, len(lines) // 2):
+        return tuple(Turn(speaker.strip(), text) for speaker, text in results)
+    return tuple(Turn(SPEAKERS[index % 2], line) for index, line in enumerate(lines))
 
 
 def _decoded(content: bytes, name: str) -> str:

@@ -62,7 +62,20 @@ def load_model(
         threads=threads,
     )
     support = read_dialogues(exported / SUPPORT) if (exported / SUPPORT).exists() else []
-    return AdaptableModel(module, equipment, support=support)
+    if "adaptation" not in config:
+        return AdaptableModel(module, equipment, support=support)
+    base = AdaptableModel(module, replace(equipment, about=replace(equipment.about, adapted_to=None)))
+    adapted = _replayed(base, support, config["adaptation"], exported / MODEL_CONFIG)
+    return AdaptableModel(adapted.module, equipment, base, support, adapted.curve, adapted.step, adapted.rate)
+
+
+def _replayed(base: AdaptableModel, support: Sequence[Dialogue], options: object, where: Path) -> AdaptableModel:
+    """Adapt once more, as was done before the model was written."""
+    try:
+        steps, rate = int(options["steps"]), float(options["rate"])  # type: ignore[index]
+    except (TypeError, ValueError, LookupError) as error:
+        raise RunError(f"{where}: damaged: adaptation should say steps and rate") from error
+    return base.adapt(support, steps, rate=rate)
 
 
 def model_folder(folder: Path) -> Path:
@@ -90,11 +103,24 @@ def save_model(model: AdaptableModel, folder: Path, name: str | None = None) -> 
         name = folder.resolve().name
     if name is not None:
         about = replace(about, name=slug(name))
-    export_model(folder, model.module, equipment.algorithm, equipment.tokenizer, dict(equipment.config), about)
+    config, base = dict(equipment.config), model
+    replayed = _is_extended(model)
+    if replayed and model.parent is not None:
+        if model.parent.parent is not None and _is_extended(model.parent):
+            raise RunError(f"{folder}: a model that {about.algorithm} has adapted twice cannot be written")
+        base = model.parent
+        config["adaptation"] = {"steps": model.step, "rate": model.rate}
+    export_model(folder, base.module, equipment.algorithm, equipment.tokenizer, config, about)
     if equipment.selection.grid:
         write_atomically(folder / SELECTION, equipment.selection.to_json(equipment.algorithm.name))
-    if equipment.algorithm.retrieves:  # its replies are taken from them
+    if equipment.algorithm.retrieves or replayed:  # its replies are made of them
         write_atomically(folder / SUPPORT, to_jsonl(model.support))
+
+
+def _is_extended(model: AdaptableModel) -> bool:
+    """Say whether adaptation has made a module of other parts, such as one with a prompt."""
+    parent = model.parent
+    return parent is not None and set(model.module.state_dict()) != set(parent.module.state_dict())
 
 
 def to_jsonl(dialogues: Sequence[Dialogue]) -> str:

@@ -81,12 +81,14 @@ class AdaptableModel:
         support: the dialogues that it was adapted to.
         curve: the adaptation curve, up to the last step that was tried.
         step: the inner step of the curve that this model is.
+        rate: what the algorithm's inner rates were multiplied by.
 
     Attributes:
         parent: the model that it was adapted from; None if it was not.
         support: the dialogues that it was adapted to.
         curve: the adaptation curve.
         step: inner steps that were taken from the parent.
+        rate: what the algorithm's inner rates were multiplied by.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class AdaptableModel:
         support: Sequence[Dialogue] = (),
         curve: Sequence[CurvePoint] = (),
         step: int = 0,
+        rate: float = 1.0,
     ) -> None:
         self._module = module.eval()
         self._equipment = equipment
@@ -104,6 +107,7 @@ class AdaptableModel:
         self.support = tuple(support)
         self.curve = tuple(curve)
         self.step = step
+        self.rate = rate
 
     @property
     def module(self) -> nn.Module:
@@ -186,7 +190,7 @@ class AdaptableModel:
             module = share(best, self._module)
         adapted_to = _adapted_to(self._equipment.about.name, len(support), len(held), curve, best.step)
         equipment = replace(self._equipment, about=replace(self._equipment.about, adapted_to=adapted_to))
-        return AdaptableModel(module, equipment, self, support, curve, best.step)
+        return AdaptableModel(module, equipment, self, support, curve, best.step, rate)
 
     @overload
     def reply(
@@ -293,6 +297,9 @@ class AdaptableModel:
     def save(self, folder: str | Path, name: str | None = None) -> None:
         """Write the model to a folder, from which `load_model` and others can load it.
 
+        Where an algorithm replies from the dialogues themselves, or extends the model by them, the dialogues are
+        written too, and loading adapts to them once more.
+
         Args:
             folder: is made; a model that is there is replaced.
             name: of the model, for its card; None for its own or, if it was adapted, that of the folder.
@@ -307,7 +314,7 @@ class AdaptableModel:
     def with_threads(self, threads: int | None) -> "AdaptableModel":
         """Return the same model, computing with another number of CPU threads."""
         equipment = replace(self._equipment, threads=threads)
-        return AdaptableModel(self._module, equipment, self.parent, self.support, self.curve, self.step)
+        return AdaptableModel(self._module, equipment, self.parent, self.support, self.curve, self.step, self.rate)
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

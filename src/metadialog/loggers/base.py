@@ -35,6 +35,7 @@ RECORD_COLUMNS = (
     "entropy",
     "length_ratio",
     "repetition",
+    "characters",
 )
 SAMPLE_KEYS = ("topic", "inner_step", "context", "reference", "before", "after")
 

@@ -157,8 +157,8 @@ def _start_service(identity: RunIdentity, mode: Mode) -> str:
 
     options = _options(identity)
     settings = wandb.Settings(**options) if mode == "auto" else wandb.Settings(mode=mode, **options)
-    found = str(wandb.setup(settings).settings.mode)
-    return {"dryrun": "offline", "run": "online"}.get(found, found)
+    result = str(wandb.setup(settings).settings.mode)
+    return {"dryrun": "offline", "run": "online"}.get(result, result)
 
 
 def _options(identity: RunIdentity) -> dict[str, Any]:
@@ -184,17 +184,17 @@ def _init(identity: RunIdentity, mode: Literal["online", "offline"]) -> "wandb.R
 
     directory = identity.run_dir / "wandb"
     # What the environment and wandb's settings files say; entity and group are looked up there by wandb itself.
-    found = wandb.setup().settings
+    result = wandb.setup().settings
     before = set(directory.glob("*"))
     try:
         return within(
             INIT_SECONDS + GRACE_SECONDS,
             lambda: wandb.init(
-                project=identity.project or found.project or DEFAULT_PROJECT,
+                project=identity.project or result.project or DEFAULT_PROJECT,
                 entity=identity.entity,
                 group=identity.group,
-                name=identity.title or found.run_name or identity.default_title,
-                tags=identity.tags or found.run_tags or (),
+                name=identity.title or result.run_name or identity.default_title,
+                tags=identity.tags or result.run_tags or (),
                 config=dict(identity.config),
                 id=identity.run_id,
                 resume="allow",

@@ -10,6 +10,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from metadialog.metrics.bleu import BleuTokenizer
+from metadialog.metrics.rouge import rouge_l
 from metadialog.text import UNSPACED, words
 
 
@@ -55,8 +56,6 @@ def reply_quality(replies: Sequence[str], references: Sequence[str], language: s
     """
     if not replies or len(replies) != len(references):
         raise ValueError(f"{len(replies)} replies, {len(references)} references; there should be as many, at least 1")
-    from metadialog.metrics.rouge import rouge_l  # slow to import, and not needed before here
-
     bleu, chrf = _metrics(language)
     bleu_score = bleu.corpus_score(list(replies), [list(references)]).score
     chrf_score = chrf.corpus_score(list(replies), [list(references)]).score

@@ -51,8 +51,8 @@ class Luong(Attention):
 
     def keys(self, values: Tensor) -> Tensor:
         """Return `W_a h_s`."""
-        found: Tensor = self.match(values)
-        return found
+        result: Tensor = self.match(values)
+        return result
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Return the products."""
@@ -75,10 +75,10 @@ class Bahdanau(Attention):
 
     def keys(self, values: Tensor) -> Tensor:
         """Return `U_a h_j`."""
-        found: Tensor = self.key(values)
-        return found
+        result: Tensor = self.key(values)
+        return result
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Return the energies."""
-        found: Tensor = self.energy(torch.tanh(self.query(queries)[:, :, None] + keys[:, None]))  # [.., read, 1]
-        return found[..., 0]
+        result: Tensor = self.energy(torch.tanh(self.query(queries)[:, :, None] + keys[:, None]))  # [.., read, 1]
+        return result[..., 0]

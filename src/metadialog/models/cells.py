@@ -48,8 +48,8 @@ def scan(
         starts = [first[layer] for first in firsts]
         traces = _layer(rnn, layer, x, starts)
         x = traces[0]
-        for place, (trace, start) in enumerate(zip(traces, starts, strict=True)):
-            ends[place].append(_at_end(trace, start, lengths))
+        for index, (trace, start) in enumerate(zip(traces, starts, strict=True)):
+            ends[index].append(_at_end(trace, start, lengths))
     outputs = x.transpose(0, 1)
     if lengths is not None:
         read = torch.arange(inputs.shape[1], device=inputs.device) < lengths[:, None]  # [rows, time]

@@ -56,8 +56,8 @@ class AfterReading(BaseModel):
         if at is not None and not getattr(self.base, "predicts_at", False):
             logits, state = self.base(tokens, state)
             return logits.flatten(0, 1).index_select(0, at), state
-        found: tuple[Tensor, State] = self.base(tokens, state, **options)
-        return found
+        results: tuple[Tensor, State] = self.base(tokens, state, **options)
+        return results
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
         """Score the tokens that count; see `DialogueModel.token_losses`."""

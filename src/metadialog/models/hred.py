@@ -8,8 +8,8 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel, at_places
-from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
+from metadialog.models.protocol import BaseModel, at_places, read_at_once
+from metadialog.models.recurrence import Bridge, Cell, Hidden, State, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns, static_turns
 from metadialog.options import FROM_YAML, with_defaults
 
@@ -88,6 +88,10 @@ class HRED(BaseModel):
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
         logits = self.head(at_places(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
+
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read prompts in one pass: padding is not read; see `DialogueModel.read`."""
+        return read_at_once(self, tokens, lengths, state)
 
     def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
         """Let the shapes inside suit all of some streams, `[streams, time]`, meanwhile; see `static_turns`."""

@@ -50,15 +50,15 @@ def add_low_rank(model: nn.Module, wanted: Iterable[str], rank: int, scale: floa
     wanted = list(wanted)
     names = select(model, wanted, option)
     parameters = {id(model.get_parameter(name)) for name in names}
-    found = [
+    results = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
         if type(child) is nn.Linear and id(child.weight) in parameters
     ]
-    if not found:
+    if not results:
         raise ConfigError(f"{option}={wanted}: no linear layer is among {', '.join(sorted(names))}")
-    for parent, name, child in found:
+    for parent, name, child in results:
         setattr(parent, name, LowRankLinear(child, rank, scale))
 
 

@@ -29,7 +29,7 @@ def select(model: nn.Module, wanted: Iterable[str], option: str) -> frozenset[st
         ConfigError: one of them is no part, and matches no parameter.
     """
     parts = parts_of(model)
-    found: set[str] = set()
+    results: set[str] = set()
     for name in wanted:
         matched = set(_matches(model, parts.get(name, (name,))))
         if not matched:
@@ -38,8 +38,8 @@ def select(model: nn.Module, wanted: Iterable[str], option: str) -> frozenset[st
                 f"{option}: {name!r} is no part of the model ({', '.join(parts)}) and matches none of its parameters: "
                 f"{names}"
             )
-        found |= matched
-    return frozenset(found)
+        results |= matched
+    return frozenset(results)
 
 
 def freeze(model: nn.Module, wanted: Iterable[str], option: str) -> None:

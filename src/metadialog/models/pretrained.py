@@ -243,8 +243,8 @@ class PretrainedModel(BaseModel):
         if cache is not None:
             inputs[self._cache_option] = cache
         output = network(**inputs, use_cache=cache is not None, return_dict=True)
-        found: Tensor = output.last_hidden_state if self.has_linear_head else output.logits
-        return found
+        result: Tensor = output.last_hidden_state if self.has_linear_head else output.logits
+        return result
 
     def _logits(self, hidden: Tensor) -> Tensor:
         """Return our logits, `[..., vocab]`, of what `_run` returned."""

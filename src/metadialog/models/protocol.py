@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from metadialog.episodes import PAD_ID
 from metadialog.errors import ConfigError
 from metadialog.models.recurrence import State
 
@@ -172,6 +173,15 @@ class BaseModel(nn.Module):
         return map_state(lambda part: part.index_select(1, rows), state)
 
 
+def read_at_once(model: nn.Module, tokens: Tensor, lengths: Tensor, state: State | None) -> tuple[Tensor, State]:
+    """Read prompts in one pass, with a model that takes `at` and leaves padding unread; see `DialogueModel.read`."""
+    rows, time = tokens.shape
+    unread = torch.arange(time, device=tokens.device) >= lengths[:, None]  # [batch, time]
+    ends = torch.arange(rows, device=tokens.device) * time + lengths - 1
+    found: tuple[Tensor, State] = model(tokens.masked_fill(unread, PAD_ID), state, ends)
+    return found
+
+
 @cache
 def _takes_at(kind: type[nn.Module]) -> bool:
     return "at" in signature(kind.forward).parameters
@@ -227,8 +237,8 @@ class _Plain(BaseModel):
         return bool(getattr(self.module, "predicts_at", False))
 
     def forward(self, tokens: Tensor, state: State | None = None, **options: Tensor) -> tuple[Tensor, State]:
-        found: tuple[Tensor, State] = self.module(tokens, state, **options)
-        return found
+        results: tuple[Tensor, State] = self.module(tokens, state, **options)
+        return results
 
 
 _NEEDED = ("token_losses", "token_scores", "read", "step", "select_rows")

@@ -71,8 +71,8 @@ def run(rnn: nn.RNNBase, inputs: Tensor, lengths: Tensor, hidden: Hidden) -> tup
     if not len(read):
         return outputs, hidden
     packed = pack_padded_sequence(inputs[read], lengths[read].cpu(), batch_first=True, enforce_sorted=False)
-    found, after = rnn(packed, map_hidden(lambda state: state[:, read], hidden))
-    padded, _ = pad_packed_sequence(found, batch_first=True, total_length=inputs.shape[1])
+    result, after = rnn(packed, map_hidden(lambda state: state[:, read], hidden))
+    padded, _ = pad_packed_sequence(result, batch_first=True, total_length=inputs.shape[1])
     hidden = map_hidden(lambda new, old: old.index_copy(1, read, new), after, hidden)
     return outputs.index_copy(0, read, padded), hidden
 

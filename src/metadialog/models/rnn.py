@@ -1,12 +1,13 @@
 """The dialogue model: an embedding, a recurrent layer and a linear layer to the vocabulary."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
+import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from metadialog.models.protocol import BaseModel, at_places
-from metadialog.models.recurrence import CELLS, Cell, Hidden, recurrent
+from metadialog.models.recurrence import CELLS, Cell, Hidden, State, recurrent, run
 from metadialog.options import FROM_YAML, with_defaults
 
 _OWN_LAYERS = (nn.Embedding, *CELLS.values(), nn.Dropout, nn.Identity, nn.Linear)
@@ -76,3 +77,15 @@ class DialogModel(BaseModel):
         x, hidden = self.rnn(x, hidden)  # [batch, time, hidden], [layers, batch, hidden]
         x = self.project(at_places(self.drop(x), at))  # [batch, time, hidden], or [..., embedding] if tied
         return self.linear(x), hidden  # [batch, time, vocab]
+
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read prompts in one pass, each row as far as it goes; see `DialogueModel.read`."""
+        if type(self).forward is not DialogModel.forward:
+            return super().read(tokens, lengths, state)
+        begun = cast("Hidden | None", state)
+        if begun is None:
+            nothing = self.embed(tokens[:, 0]).new_zeros(self.rnn.num_layers, len(tokens), self.rnn.hidden_size)
+            begun = (nothing, nothing) if isinstance(self.rnn, nn.LSTM) else nothing
+        x, after = run(self.rnn, self.drop(self.embed(tokens)), lengths, begun)
+        ends = x[torch.arange(len(tokens), device=tokens.device), lengths - 1]  # [batch, hidden]
+        return self.linear(self.project(self.drop(ends))), after

@@ -10,8 +10,8 @@ from torch.nn.functional import pad
 
 from metadialog.models.attention import Bahdanau, Luong
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel, at_places
-from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
+from metadialog.models.protocol import BaseModel, at_places, read_at_once
+from metadialog.models.recurrence import Bridge, Cell, Hidden, State, map_hidden, recurrent, run, top
 from metadialog.models.shapes import are_static
 from metadialog.models.turns import Turns, static_turns
 from metadialog.options import FROM_YAML, with_defaults
@@ -104,6 +104,10 @@ class Seq2Seq(BaseModel):
         logits = self.head(at_places(self.drop(torch.tanh(self.combine(made))), at))  # [batch, time, vocab]
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
         return logits, state
+
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read prompts in one pass: padding is not read; see `DialogueModel.read`."""
+        return read_at_once(self, tokens, lengths, state)
 
     def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
         """Let the shapes inside suit all of some streams, `[streams, time]`, meanwhile; see `static_turns`."""

@@ -48,8 +48,8 @@ class Block(nn.Module):
         # Written out: the fused attention of torch has no second derivatives.
         scores = queries @ self._by_head(keys).transpose(2, 3) / queries.shape[-1] ** 0.5  # [batch, heads, time, ...]
         weights = scores.masked_fill(~visible[:, None], torch.finfo(scores.dtype).min).softmax(-1)
-        found = (weights @ self._by_head(values)).transpose(1, 2).flatten(2)  # [batch, time, width]
-        x = x + self.drop(self.project(found))
+        result = (weights @ self._by_head(values)).transpose(1, 2).flatten(2)  # [batch, time, width]
+        x = x + self.drop(self.project(result))
         x = x + self.drop(self.down(nn.functional.gelu(self.up(self.norm_2(x)))))
         return x, keys, values
 

@@ -78,8 +78,8 @@ class Turns:
 
     def lay_out(self, values: Tensor) -> Tensor:
         """Return values of the tokens, `[batch, time, width]`, by turn, `[batch * turns, length, width]`."""
-        found: Tensor = values[self._rows(3), self.at].flatten(0, 1)
-        return found
+        result: Tensor = values[self._rows(3), self.at].flatten(0, 1)
+        return result
 
     def put_back(self, values: Tensor) -> Tensor:
         """Return values by turn, `[batch * turns, length, width]`, as those of the tokens, `[batch, time, width]`."""

@@ -14,6 +14,7 @@ from metadialog.generation.base import without_dropout
 from metadialog.generation.greedy import Greedy
 from metadialog.generation.sampling import Sampling
 from metadialog.metrics.bleu import BleuTokenizer, sentence_bleu
+from metadialog.metrics.rouge import rouge_l
 from metadialog.models.loss import mean_token_loss
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, with_defaults
@@ -151,8 +152,6 @@ def _reward(reward: Reward, bleu_tokenizer: BleuTokenizer) -> Callable[[str, str
     """Return the function from reference and reply to what the reply is worth."""
     if reward == "bleu":
         return partial(sentence_bleu, tokenizer=bleu_tokenizer)
-    from metadialog.metrics.rouge import rouge_l  # slow to import
-
     return rouge_l
 
 

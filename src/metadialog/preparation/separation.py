@@ -86,14 +86,14 @@ def _kept(corpus: Corpus, part_of: Mapping[str, str], min_dialogues: int) -> dic
 
 def _groups(corpus: Corpus, topics: Iterable[str]) -> dict[int, list[tuple[str, int]]]:
     """Return the dialogues that belong together: (topic, place in it), by group."""
-    found: dict[int, list[tuple[str, int]]] = {}
+    results: dict[int, list[tuple[str, int]]] = {}
     if not len(corpus.twins):
-        return found
+        return results
     order = np.argsort(corpus.twins[:, 0])
     rows, groups = corpus.twins[order].T  # [twins] each
     for topic in topics:
         of_topic = np.asarray(corpus.topics[topic].rows)
         at = np.minimum(np.searchsorted(rows, of_topic), len(rows) - 1)
         for place in np.flatnonzero(rows[at] == of_topic).tolist():
-            found.setdefault(int(groups[at[place]]), []).append((topic, place))
-    return found
+            results.setdefault(int(groups[at[place]]), []).append((topic, place))
+    return results

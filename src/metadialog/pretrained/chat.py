@@ -59,8 +59,8 @@ def _pieces(tokenizer: Any, system: str | None) -> list[str] | None:  # noqa: AN
         return None
     pieces = []
     for content in (_FIRST, _SECOND, _THIRD):
-        before, found, rest = rest.partition(content)
-        if not found:
+        before, result, rest = rest.partition(content)
+        if not result:
             return None
         pieces.append(before)
     pieces.append(rest)

@@ -39,12 +39,12 @@ def row_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
     """
     firsts = {run.algorithm: _options(run.config) for run in reversed(runs)}
     keys = sorted({key for options in firsts.values() for key in options})
-    found = {}
+    results = {}
     for key in keys:
         values = {algorithm: show(options.get(key, "-")) for algorithm, options in sorted(firsts.items())}
         if key.partition(".")[0] != "algorithm" and len(set(values.values())) > 1:
-            found[key] = values
-    return found
+            results[key] = values
+    return results
 
 
 def _differences(runs: Sequence[Run]) -> Iterator[str]:
@@ -150,13 +150,13 @@ def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run does, flat; a run that it started from counts by what that one does, not by where it lies."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for key, value in flat(config).items():
         if any(key == where or key.startswith(f"{where}.") for where in _WHERE):
             continue
         source = Path(str(value)).expanduser() / layout.CONFIG if key in _SOURCES and value is not None else None
         if source is not None and is_there(source):
-            found |= {f"{key}:{inner}": kept for inner, kept in _options(read_config(source)).items()}
+            results |= {f"{key}:{inner}": kept for inner, kept in _options(read_config(source)).items()}
         elif key not in _SOURCES:  # the run that it came from is no longer there
-            found[key] = value
-    return found
+            results[key] = value
+    return results

@@ -62,8 +62,8 @@ def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
     """
     runs = pool_folds(runs)
     check_comparable(runs)
-    found = compare_records(pd.concat([run.records for run in runs], ignore_index=True), settings)
-    numbers = {field.name: getattr(found, field.name) for field in fields(found)}
+    result = compare_records(pd.concat([run.records for run in runs], ignore_index=True), settings)
+    numbers = {field.name: getattr(result, field.name) for field in fields(result)}
     return Comparison(runs=runs, varied=row_differences(runs), **numbers)
 
 

@@ -236,10 +236,10 @@ def within(heights: Sequence[float], gap: float) -> list[float]:
     """Push heights that are `gap` apart back between 0 and 1, as far as there is room, without changing their order."""
     moved = list(heights)
     order = sorted(range(len(moved)), key=moved.__getitem__)
-    for number, place in enumerate(reversed(order)):
-        moved[place] = min(moved[place], 1 - number * gap)
-    for number, place in enumerate(order):
-        moved[place] = max(moved[place], number * gap)
+    for number, index in enumerate(reversed(order)):
+        moved[index] = min(moved[index], 1 - number * gap)
+    for number, index in enumerate(order):
+        moved[index] = max(moved[index], number * gap)
     return moved
 
 

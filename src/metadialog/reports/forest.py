@@ -36,15 +36,15 @@ def forest_figure(comparison: Comparison) -> Figure:
         for axes, count in zip(panels, shots, strict=False):
             rows = main[count]
             outside = beyond(rows["difference"].to_dict())
-            for place, name in enumerate(order):
+            for index, name in enumerate(order):
                 if name in rows.index and name not in outside:
                     row = rows.loc[name]
-                    found = row["p_value_holm"] < comparison.settings.significance
+                    result = row["p_value_holm"] < comparison.settings.significance
                     looked = {key: colours[name][key] for key in ("color", "marker")}
                     ends = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
                     ends = [[max(0.0, end[0]) if np.isfinite(end[0]) else 0.0] for end in ends]
-                    face = looked["color"] if found else "white"
-                    axes.errorbar(row["difference"], place, xerr=ends, linestyle="none", mfc=face, **looked)
+                    face = looked["color"] if result else "white"
+                    axes.errorbar(row["difference"], index, xerr=ends, linestyle="none", mfc=face, **looked)
             axes.axvline(0, color="0.35", linewidth=0.9)
             axes.set_title(f"{count} shot{'' if count == 1 else 's'}")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(5))

@@ -95,12 +95,12 @@ def shown_scores(
     _check("shots", chosen, known)
     if steps is not None:
         _check("steps", steps, sorted(scores["inner_step"].unique().tolist()))
-    found = []
+    results = []
     for count in chosen:
         part = scores[scores["shots"] == count]
         for metric, step in _columns(part, metrics, steps):
-            found.append(part[(part["metric"] == metric.name) & (part["inner_step"] == step)])
-    return pd.concat(found, ignore_index=True)
+            results.append(part[(part["metric"] == metric.name) & (part["inner_step"] == step)])
+    return pd.concat(results, ignore_index=True)
 
 
 def topic_grids(comparison: Comparison) -> list[Grid]:
@@ -136,9 +136,9 @@ def _score_grid(comparison: Comparison, metrics: Sequence[Metric], shots: int, s
         label = metric_label(metric, comparison.runs[0].language)
         arrow = {"lower": " ↓", "higher": " ↑", None: ""}[metric.better]
         groups[label + arrow] = groups.get(label + arrow, 0) + 1
-    found = scores.set_index(["algorithm", "metric", "inner_step"])
+    result = scores.set_index(["algorithm", "metric", "inner_step"])
     bests = {
-        (metric.name, step): _best(found["mean"].xs((metric.name, step), level=("metric", "inner_step")), metric)
+        (metric.name, step): _best(result["mean"].xs((metric.name, step), level=("metric", "inner_step")), metric)
         for metric, step in columns
     }
     rows = []
@@ -147,7 +147,7 @@ def _score_grid(comparison: Comparison, metrics: Sequence[Metric], shots: int, s
         for metric, step in columns:
             key = (algorithm, metric.name, step)
             best = bests[key[1:]] == algorithm
-            cells.append(_score_cell(found, key, metric, best, comparison.settings.significance))
+            cells.append(_score_cell(result, key, metric, best, comparison.settings.significance))
         rows.append((algorithm, cells))
     names = [_steps(step) for _, step in columns]
     return Grid(f"Held-out topics, {_shots(shots)}, by inner steps", "algorithm", list(groups.items()), names, rows)
@@ -156,12 +156,12 @@ def _score_grid(comparison: Comparison, metrics: Sequence[Metric], shots: int, s
 def _columns(
     scores: pd.DataFrame, metrics: Sequence[Metric], steps: Sequence[int] | None
 ) -> Iterator[tuple[Metric, int]]:
-    for place, metric in enumerate(metrics):
+    for index, metric in enumerate(metrics):
         reported = sorted(scores.loc[scores["metric"] == metric.name, "inner_step"].unique().tolist())
         if not reported:
             continue
         main = CHOSEN if CHOSEN in reported else reported[-1]
-        usual = [min(step for step in reported if step >= 0), main] if place == 0 else [main]
+        usual = [min(step for step in reported if step >= 0), main] if index == 0 else [main]
         wanted = usual if steps is None else steps
         yield from ((metric, step) for step in dict.fromkeys(wanted) if step in reported)
 

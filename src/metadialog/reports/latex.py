@@ -49,13 +49,13 @@ DOCUMENT = _PREAMBLE + "\\input{table.tex}\n\\end{document}\n"
 def latex(comparison: Comparison, tables: Tables) -> str:
     """Return `table.tex`: table environments, to be put into a document."""
     caption = f"{size(comparison)} {legend(comparison)}"
-    found = [grid_environment(grid, f"{grid.title}. {caption}") for grid in tables.scores]
+    results = [grid_environment(grid, f"{grid.title}. {caption}") for grid in tables.scores]
     if tables.baseline:
         title = baseline_title(comparison)
         ends = f"In brackets: {comparison.settings.confidence:.0%} interval; paired by episode."
-        found.append(_rows_environment(f"{title}. {ends}", title, BASELINE_HEADER, tables.baseline))
-    found += [grid_environment(grid, f"{grid.title}.") for grid in tables.topics]
-    return _HEAD + "\n".join(found)
+        results.append(_rows_environment(f"{title}. {ends}", title, BASELINE_HEADER, tables.baseline))
+    results += [grid_environment(grid, f"{grid.title}.") for grid in tables.topics]
+    return _HEAD + "\n".join(results)
 
 
 def grid_environment(grid: Grid, caption: str) -> str:

@@ -21,12 +21,12 @@ def looks(algorithms: Sequence[str]) -> list[dict[str, Any]]:
     """Return colour, line and marker of each algorithm: of 28, no two share both colour and line."""
     families = list(dict.fromkeys(map(family, algorithms)))
     used: set[tuple[str, str]] = set()
-    found = []
+    results = []
     for name in algorithms:
         place = families.index(family(name))
         colour = COLOURS[place % len(COLOURS)]
         lines = [LINES[(place + shift) % len(LINES)] for shift in range(len(LINES))]
         line = next((one for one in lines if (colour, one) not in used), lines[0])
         used.add((colour, line))
-        found.append({"color": colour, "linestyle": line, "marker": MARKERS[place % len(MARKERS)]})
-    return found
+        results.append({"color": colour, "linestyle": line, "marker": MARKERS[place % len(MARKERS)]})
+    return results

@@ -84,8 +84,8 @@ def _part(name: str) -> str:
 
 def _power(text: str) -> Markup:
     """Write 1.8e7 as a product with a power of ten."""
-    found = re.fullmatch(r"(-?[\d.]+)e(-?\d+)", text)
-    return Markup("{}&times;10<sup>{}</sup>").format(found[1], found[2]) if found else Markup.escape(text)
+    result = re.fullmatch(r"(-?[\d.]+)e(-?\d+)", text)
+    return Markup("{}&times;10<sup>{}</sup>").format(result[1], result[2]) if result else Markup.escape(text)
 
 
 def _chart(comparison: Comparison) -> Mapping[str, Any]:

@@ -76,10 +76,10 @@ def read_runs(places: Sequence[Path], unfinished: Unfinished) -> tuple[list[Run]
     for place in places:
         if not place.is_dir():
             raise RunError(f"runs={place}: there is no such directory; give a run directory or a directory of them")
-        found = list(_directories(place))
-        if not found:
+        results = list(_directories(place))
+        if not results:
             raise RunError(f"runs={place}: holds no run of metadialog train or evaluate, here or further down")
-        directories |= {path.resolve(): path for path in found}
+        directories |= {path.resolve(): path for path in results}
     states = {path: _state(path) for path in directories.values()}
     skipped = [f"{path}: {state}" for path, state in states.items() if state != "finished"]
     if skipped and unfinished == "refuse":
@@ -121,16 +121,16 @@ def _read(path: Path) -> Run:
     file = path / layout.RECORDS
     if not is_there(file):
         raise RunError(f"{file}: there is no such file, where the run should have left its records")
-    found = read_records(file)
+    result = read_records(file)
     cost = path / layout.COST
     return Run(
         path=path,
         config=read_run_config(path / layout.CONFIG, trusted_only=False),
         status=read_status(path / layout.STATUS).model_dump(),
-        records=_checked(found.records, file),
-        episodes=_fingerprints(found.episodes),
-        language=found.language,
-        signatures=found.signatures,
+        records=_checked(result.records, file),
+        episodes=_fingerprints(result.episodes),
+        language=result.language,
+        signatures=result.signatures,
         cost=read_costs(cost).model_dump(exclude_unset=True) if is_there(cost) else None,
     )
 
@@ -151,7 +151,7 @@ def _checked(records: pd.DataFrame, file: Path) -> pd.DataFrame:
 
 def _fingerprints(drawn: Sequence[DrawnEpisode]) -> dict[int, frozenset[tuple[Any, ...]]]:
     """Return which dialogues are in which episode, for each number of shots."""
-    found: dict[int, set[tuple[Any, ...]]] = {}
+    results: dict[int, set[tuple[Any, ...]]] = {}
     for one in drawn:
-        found.setdefault(one.shots, set()).add((one.topic, one.episode, tuple(one.support), tuple(one.query)))
-    return {shots: frozenset(episodes) for shots, episodes in found.items()}
+        results.setdefault(one.shots, set()).add((one.topic, one.episode, tuple(one.support), tuple(one.query)))
+    return {shots: frozenset(episodes) for shots, episodes in results.items()}

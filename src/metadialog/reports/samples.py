@@ -36,18 +36,18 @@ def samples_of(runs: Sequence[Run]) -> list[Sample]:
     Raises:
         RunError: a file of samples is damaged.
     """
-    found: dict[str, dict[tuple[str, str, str], SampleLine]] = {}
+    results: dict[str, dict[tuple[str, str, str], SampleLine]] = {}
     for run in runs:
         path = run.path / layout.SAMPLES
-        if run.algorithm not in found and path.exists():
+        if run.algorithm not in results and path.exists():
             lines = read_samples(path)
             shots = max((line.shots for line in lines), default=0)
-            found[run.algorithm] = {
+            results[run.algorithm] = {
                 (line.topic, line.context, line.reference): line for line in reversed(lines) if line.shots == shots
             }
-    if not found:
+    if not results:
         return []
-    common = [key for key in reversed(next(iter(found.values()))) if all(key in lines for lines in found.values())]
+    common = [key for key in reversed(next(iter(results.values()))) if all(key in lines for lines in results.values())]
     first = {topic: (topic, context, reference) for topic, context, reference in reversed(common)}
     chosen = [key for key in common if first[key[0]] == key][:MOST]
-    return [Sample(*key, {name: lines[key].after for name, lines in found.items()}) for key in chosen]
+    return [Sample(*key, {name: lines[key].after for name, lines in results.items()}) for key in chosen]

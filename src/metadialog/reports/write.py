@@ -143,7 +143,7 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     """Return the figures with what they show: name -> caption, figure."""
     ends = f"with {comparison.settings.confidence:.0%} intervals"
     step = "chosen" if comparison.last[1] == CHOSEN else "last"
-    found = {
+    results = {
         "curves": (
             f"Adaptation curves: word perplexity on held-out topics after each inner step, {ends}.",
             curves_figure(comparison),
@@ -164,7 +164,7 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
         paired = f"paired by episode, {ends}"
         filled = f"filled: p < {comparison.settings.significance:g} after Holm's correction"
         baseline = comparison.settings.baseline
-        found = {
+        results = {
             "forest": (
                 f"Difference of each row from {baseline}, {paired}, at the {step} inner step; {filled}.",
                 forest_figure(comparison),
@@ -173,7 +173,7 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
                 f"Difference of each row from {baseline} after each inner step, paired by episode.",
                 difference_curves_figure(comparison),
             ),
-            **found,
+            **results,
         }
     spent = costs(comparison)
     if len(spent.columns) and bool((spent > 0).to_numpy().any()):
@@ -181,8 +181,8 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
             f"Word perplexity, {comparison.last_words}, {ends}, against the cost of meta-training (mean over seeds); "
             f"what has no meta-training stands left of the broken line."
         )
-        found["cost"] = (caption, compute_figure(comparison, spent))
-    return found
+        results["cost"] = (caption, compute_figure(comparison, spent))
+    return results
 
 
 def _saved(figure: Figure, kind: str) -> bytes:

@@ -99,8 +99,8 @@ def _is_intact(file: IO[bytes]) -> bool:
 def _digest(file: IO[bytes], size: int) -> str:
     """Return the SHA-256 of the first bytes of a file."""
     file.seek(0)
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     while size > 0 and (chunk := file.read(min(_CHUNK, size))):
-        found.update(chunk)
+        result.update(chunk)
         size -= len(chunk)
-    return found.hexdigest()
+    return result.hexdigest()

@@ -47,9 +47,9 @@ def read_rows(path: Path) -> Iterator[Row]:
 def _parse(line: str) -> tuple[int, str, float, str, float] | None:
     """Return step, split, time, name and value of a line; None where a process was killed while it wrote."""
     try:
-        found = json.loads(line)
-        value = math.nan if found["value"] is None else float(found["value"])
-        return int(found["step"]), str(found["split"]), float(found["time"]), str(found["name"]), value
+        result = json.loads(line)
+        value = math.nan if result["value"] is None else float(result["value"])
+        return int(result["step"]), str(result["split"]), float(result["time"]), str(result["name"]), value
     except (ValueError, KeyError, TypeError):
         return None
 

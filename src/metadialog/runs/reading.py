@@ -129,16 +129,16 @@ def parse_json(text: str, where: object, what: str) -> Any:  # noqa: ANN401 - as
         RunError: it is no such JSON.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_without_duplicates)
+        result = json.loads(text, object_pairs_hook=_without_duplicates)
     except RecursionError as error:
         raise unreadable(where, what, _TOO_DEEP) from error
     except ValueError as error:
         if _LONG_INTEGER.search(text):
             raise unreadable(where, what, "it holds an integer of more than 1,000 digits") from error
         raise unreadable(where, what, f"it is no JSON, so it is damaged or incomplete: {error}") from error
-    if not _is_shallow(found):
+    if not _is_shallow(result):
         raise unreadable(where, what, _TOO_DEEP)
-    return found
+    return result
 
 
 def read_json(path: Path, model: type[Model], limit: int, what: str) -> Model:
@@ -174,7 +174,7 @@ def read_json_lines(path: Path, model: type[Model], limit: int, what: str, *, to
     lines = content.split(b"\n")
     if torn_end and lines[-1]:
         lines.pop()
-    found = []
+    results = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             where = f"{path}: line {number}"
@@ -182,8 +182,8 @@ def read_json_lines(path: Path, model: type[Model], limit: int, what: str, *, to
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise unreadable(where, what, "it should be UTF-8 text") from error
-            found.append(validated(parse_json(text, where, what), model, where, what))
-    return found
+            results.append(validated(parse_json(text, where, what), model, where, what))
+    return results
 
 
 def validated(content: object, model: type[Model], where: object, what: str) -> Model:
@@ -246,12 +246,12 @@ def _inside(value: object) -> list[object]:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    results = dict(pairs)
+    if len(results) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {escaped(shortened(twice, 60))!r} is there twice")
-    return found
+    return results
 
 
 def _size(number: int) -> str:

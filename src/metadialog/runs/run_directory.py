@@ -176,16 +176,16 @@ class RunDirectory:
 
     def _progress(self) -> list[tuple[int, int] | None]:
         """Return what changes when a run makes progress: the lengths and times of what it writes on the way."""
-        found: list[tuple[int, int] | None] = []
+        results: list[tuple[int, int] | None] = []
         for path in (self.last, self.best, self.records, self.metrics):
             try:
                 about = path.stat()
             except OSError:
-                found.append(None)
+                results.append(None)
             else:
                 # Opening the metrics to go on with them changes their time, but not their length.
-                found.append((about.st_size, 0 if path == self.metrics else about.st_mtime_ns))
-        return found
+                results.append((about.st_size, 0 if path == self.metrics else about.st_mtime_ns))
+        return results
 
     def _write_status(self, status: Mapping[str, object]) -> None:
         write_atomically(self.status, json.dumps(status, indent=2) + "\n")

@@ -59,10 +59,10 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
         RunError: it cannot be read, holds something else, or asks for more than the values of its own keys, such as
             those of environment variables.
     """
-    found = read_yaml(path, what)
-    if not isinstance(found, dict):
+    result = read_yaml(path, what)
+    if not isinstance(result, dict):
         raise RunError(f"{path}: no {what}: it should hold keys and values")
-    return cast("dict[str, Any]", _filled(found, found, path, ""))
+    return cast("dict[str, Any]", _filled(result, result, path, ""))
 
 
 def _check_events(text: str, path: Path, what: str) -> bool:
@@ -101,12 +101,12 @@ def _filled(value: object, root: Mapping[str, Any], path: Path, key: str) -> obj
     if not isinstance(value, str) or "${" not in value:
         return value
     reference = _REFERENCE.fullmatch(value)
-    found: Any = root
+    result: Any = root
     for name in reference.group(1).split(".") if reference else ():
-        found = found.get(name) if isinstance(found, dict) else None
-    if reference is None or isinstance(found, dict | list) or (isinstance(found, str) and "${" in found):
+        result = result.get(name) if isinstance(result, dict) else None
+    if reference is None or isinstance(result, dict | list) or (isinstance(result, str) and "${" in result):
         raise RunError(
             f"{path}: {key}: {escaped(shortened(value, 60))} is not filled in; the config of a run is read as it is, "
             "and should hold the values themselves"
         )
-    return found
+    return result

@@ -123,18 +123,18 @@ def _words(
     A turn that is there as a whole decodes to its text, whose words are known; what is left of one that has been
     cut is decoded here.
     """
-    found = counts[spans.response].astype(np.int64)
+    result = counts[spans.response].astype(np.int64)
     begins = at[spans.response] + 1
     for i in np.flatnonzero(begins + spans.reply < at[spans.response + 1]):
-        found[i] = _count(flat[begins[i] : begins[i] + spans.reply[i]], tokenizer)
+        result[i] = _count(flat[begins[i] : begins[i] + spans.reply[i]], tokenizer)
     if not limits.counts_context:
-        return found
+        return result
     up_to = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])  # [turns + 1]
     whole = np.searchsorted(at, spans.start)  # [exchanges], the first turn that begins within the span
-    found += up_to[spans.response] - up_to[whole]
+    result += up_to[spans.response] - up_to[whole]
     for i in np.flatnonzero(at[whole] > spans.start):
-        found[i] += _count(flat[spans.start[i] : at[whole[i]]], tokenizer)
-    return found
+        result[i] += _count(flat[spans.start[i] : at[whole[i]]], tokenizer)
+    return result
 
 
 def _count(ids: Integers, tokenizer: Tokenizer) -> int:

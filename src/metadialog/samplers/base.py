@@ -126,15 +126,15 @@ def checked_topics(topics: Mapping[str, Iterable[Dialogue]], options: Mapping[st
     if not topics:
         raise DataError("there are no topics to draw episodes from; there should be at least one")
     needed = sum(options.values())
-    found = {topic: Dialogues.of(topics[topic]) for topic in sorted(topics)}
-    for topic, dialogues in found.items():
+    results = {topic: Dialogues.of(topics[topic]) for topic in sorted(topics)}
+    for topic, dialogues in results.items():
         if len(dialogues) < needed:
             asked = " and ".join(f"{name}={value}" for name, value in options.items())
             raise DataError(
                 f"topic {topic}: has {len(dialogues)} dialogues, but {asked} take {needed}: lower them, "
                 f"set split.min_dialogues={needed}, or add dialogues{_fitting(options, len(dialogues))}"
             )
-    return found
+    return results
 
 
 def _fitting(options: Mapping[str, int], dialogues: int) -> str:

@@ -25,10 +25,10 @@ def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
         raise ValueError(f"cannot draw {count} different numbers out of {population}")
     moved: dict[int, int] = {}  # what the shuffled range holds where it is no longer itself
     drawn = []
-    for place in range(count):
-        chosen = place + int(generator.random() * (population - place))
+    for index in range(count):
+        chosen = index + int(generator.random() * (population - index))
         drawn.append(moved.get(chosen, chosen))
-        moved[chosen] = moved.get(place, place)
+        moved[chosen] = moved.get(index, index)
     return drawn
 
 

@@ -113,10 +113,10 @@ class ExchangeEncoder:
         return self._prompt([token for turn in latest for token in self._mark(turn, responder)])
 
     def _tokens(self, dialogues: Iterable[Dialogue]) -> list[DialogueTokens]:
-        found = Dialogues.of(dialogues)
-        if self._prepared and found.store is self._prepared.dialogues:
-            return [self._prepared.tokens(row) for row in found.rows.tolist()]
-        return [self._tokenized(dialogue) for dialogue in found]
+        result = Dialogues.of(dialogues)
+        if self._prepared and result.store is self._prepared.dialogues:
+            return [self._prepared.tokens(row) for row in result.rows.tolist()]
+        return [self._tokenized(dialogue) for dialogue in result]
 
     def _tokenize(self, dialogue: Dialogue) -> DialogueTokens:
         return tokenize(dialogue, self._tokenizer)
@@ -124,9 +124,9 @@ class ExchangeEncoder:
     def _encode(self, dialogue: Dialogue) -> tuple[EncodedExchange, ...]:
         _check_turns(dialogue)
         return tuple(
-            self._encode_exchange(dialogue.turns, place)
-            for place, turn in enumerate(dialogue.turns)
-            if place and turn.reply
+            self._encode_exchange(dialogue.turns, index)
+            for index, turn in enumerate(dialogue.turns)
+            if index and turn.reply
         )
 
     def _encode_exchange(self, turns: Sequence[Turn], place: int) -> EncodedExchange:

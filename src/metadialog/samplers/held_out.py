@@ -55,11 +55,11 @@ def held_out_episodes(
         DataError: a topic has fewer than `max(shots) + queries` dialogues; the message names it.
     """
     most = max(shots)
-    found = checked_topics(topics, {f"{options}.shots": most, f"{options}.queries": queries})
+    result = checked_topics(topics, {f"{options}.shots": most, f"{options}.queries": queries})
     encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
     query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
-    for topic, dialogues in found.items():
+    for topic, dialogues in result.items():
         for index in range(episodes_per_topic):
             places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(dialogues), len(dialogues))
             query = dialogues.pick(places[:queries])

@@ -43,11 +43,11 @@ def leave_one_out_episodes(
         DataError: a topic has fewer than `max(shots) + 1` dialogues; the message names it.
     """
     most = max(shots)
-    found = checked_topics(topics, {"evaluation.shots": most, "evaluation.queries": 1})
+    result = checked_topics(topics, {"evaluation.shots": most, "evaluation.queries": 1})
     encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
     query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
-    for topic, dialogues in found.items():
+    for topic, dialogues in result.items():
         count_of_topic = len(dialogues)
         for place in range(count_of_topic):
             query = dialogues.pick([place])

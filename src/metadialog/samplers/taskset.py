@@ -70,7 +70,7 @@ class DialoguePlaces(Dataset[tuple[int, int]]):
 
     def __init__(self, sizes: Sequence[int]) -> None:
         """Lay topics of these sizes (in dialogues) end to end."""
-        self._items = [(place, label) for label, size in enumerate(sizes) for place in range(size)]
+        self._items = [(position, label) for label, size in enumerate(sizes) for position in range(size)]
 
     def __len__(self) -> int:
         """Return the number of dialogues of all topics."""

@@ -106,16 +106,16 @@ class Adaptations:
             RefusedError: there is none by this name, or it has been dropped.
         """
         with self._lock:
-            found = self._all.get(name)
-            if found is None and name in self._dropped:
+            result = self._all.get(name)
+            if result is None and name in self._dropped:
                 raise RefusedError(
                     410,
                     f"the adaptation was dropped: {self._kept} are kept, and it was used least recently; adapt again",
                 )
-            if found is None:
+            if result is None:
                 raise RefusedError(404, "there is no such adaptation")
             self._all.move_to_end(name)
-            return found
+            return result
 
     def adapted(self, name: str) -> AdaptableModel:
         """Return an adapted model.
@@ -135,9 +135,9 @@ class Adaptations:
         Raises:
             RefusedError: there is none by this name.
         """
-        found = self.get(name)
+        result = self.get(name)
         with self._lock:
-            found.cancelled = True
+            result.cancelled = True
             self._all.pop(name, None)
 
     def stop(self) -> None:

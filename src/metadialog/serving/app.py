@@ -270,8 +270,8 @@ def _add_replies(app: FastAPI, service: Service) -> None:
         options = request.generation.options()
         growing = model.growing(context, options, seed=request.seed)
         if growing is None or (request.n > 1 and not request.stream):
-            found = await asyncio.to_thread(lambda: model.replies([context], request.n, options, seed=request.seed)[0])
-            made = [ReplyBody(text=str(one), score=finite(one.score), tokens=one.tokens) for one in found]
+            result = await asyncio.to_thread(lambda: model.replies([context], request.n, options, seed=request.seed)[0])
+            made = [ReplyBody(text=str(one), score=finite(one.score), tokens=one.tokens) for one in result]
             if request.stream:
                 return StreamingResponse(_whole(made[0]), media_type="text/event-stream")
             return RepliesBody(replies=made)

@@ -18,24 +18,24 @@ def warnings(seeds: int, topics: int, episodes_of_a_topic: int) -> list[str]:
         topics: how many there are.
         episodes_of_a_topic: the fewest that any topic has.
     """
-    found = []
+    results = []
     if seeds == 1:
-        found.append(
+        results.append(
             "One seed: intervals and tests say nothing of other seeds (rule: at least 5), and a difference may be luck."
         )
     elif seeds < MIN_SEEDS:
-        found.append(
+        results.append(
             f"{seeds} seeds: too few to tell how much depends on the seed (rule: at least {MIN_SEEDS}); intervals may "
             f"be too short where seeds matter most."
         )
     if topics < MIN_TOPICS:
         count = "One topic" if topics == 1 else f"{topics} topics"
-        found.append(
+        results.append(
             f"{count}: too few to speak of new topics (rule: at least {MIN_TOPICS}, as no test that swaps fewer topics "
             f"can reach p < 0.05)."
         )
     if episodes_of_a_topic < MIN_EPISODES:
-        found.append(
+        results.append(
             f"A topic with one episode: topics and episodes cannot be told apart (rule: at least {MIN_EPISODES} each)."
         )
-    return found
+    return results

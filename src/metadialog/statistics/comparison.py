@@ -126,10 +126,10 @@ def _with_chosen(records: pd.DataFrame) -> pd.DataFrame:
 
 def _untested(tables: Sequence[MetricComparison]) -> list[str]:
     """Return a sentence on algorithms that are not tested: what has no mark would pass for significantly worse."""
-    found = sorted({algorithm for table in tables for algorithm in table.untested()})
-    if not found:
+    results = sorted({algorithm for table in tables for algorithm in table.untested()})
+    if not results:
         return []
-    names = ", ".join(found)
+    names = ", ".join(results)
     why = "with which they share no seed, or a single episode"
     marks = "There a number without a mark is not a significantly worse one."
     return [f"Not tested against the best of every column, {why}: {names}. {marks}"]

@@ -89,12 +89,12 @@ class MetricComparison:
         corrected = {(row.algorithm, row.column): row.p_value_holm for row in self.compared}
         for algorithm, boot in self.boots.items():
             low, high = interval(boot, self.settings.confidence)
-            for place, column in enumerate(self.columns):
-                present = np.asarray(boot.panel.weight[:, :, place] > 0)
+            for index, column in enumerate(self.columns):
+                present = np.asarray(boot.panel.weight[:, :, index] > 0)
                 if not present.any():
                     continue
                 units = [boot.panel.units[episode] for episode in np.flatnonzero(present.sum(axis=0))]
-                values = self._shown(self.means[algorithm][place], low[place], high[place])
+                values = self._shown(self.means[algorithm][index], low[index], high[index])
                 counts = int(present.any(axis=1).sum()), len({topic for topic, _ in units}), len(units)
                 p_value = corrected.get((algorithm, column), np.nan)
                 yield (self.dataset, algorithm, self.metric.name, *column, *values, *counts, p_value)
@@ -149,8 +149,8 @@ class MetricComparison:
         if self.metric.better is None:
             return bests
         sign = 1 if self.metric.better == "lower" else -1
-        for place, column in enumerate(self.columns):
-            finite = {name: sign * mean[place] for name, mean in self.means.items() if np.isfinite(mean[place])}
+        for index, column in enumerate(self.columns):
+            finite = {name: sign * mean[index] for name, mean in self.means.items() if np.isfinite(mean[index])}
             if finite:
                 bests.setdefault(min(finite, key=finite.__getitem__), []).append(column)
         return bests
@@ -180,11 +180,11 @@ class MetricComparison:
             panels = [boot.panel.of_seeds(common) for boot in pair]
             pair = [bootstrap(panel, self.settings.resamples, self.settings.seed) for panel in panels]
         rng = np.random.default_rng(self.settings.seed)
-        found = compare(pair[0], pair[1], self.settings.test, self.settings.confidence, rng)
-        values = (found.value, found.low, found.high, found.effect, found.p_value)
+        result = compare(pair[0], pair[1], self.settings.test, self.settings.confidence, rng)
+        values = (result.value, result.low, result.high, result.effect, result.p_value)
         return [
-            Against(column, other, algorithm, *(float(value[place]) for value in values))
-            for place, column in enumerate(columns)
+            Against(column, other, algorithm, *(float(value[index]) for value in values))
+            for index, column in enumerate(columns)
         ]
 
     def _shown(self, *values: float) -> tuple[float, ...]:

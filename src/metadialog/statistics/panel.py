@@ -37,8 +37,8 @@ class Panel:
     def topics(self) -> NDArray[np.intp]:
         """(N,): the number of each episode's topic, in the order of their names."""
         names = [topic for topic, _ in self.units]
-        found: NDArray[np.intp] = np.unique(names, return_inverse=True)[1]
-        return found
+        result: NDArray[np.intp] = np.unique(names, return_inverse=True)[1]
+        return result
 
     def whole(self) -> "Panel":
         """Leave a column empty that not every seed reported: its mean would be one of some seeds, chosen by chance."""

@@ -128,8 +128,8 @@ class SweepDirectory:
         if Outcome(record.state).is_final:
             # Version 0.1.0 did not write how long a run took.
             return record if record.seconds is not None else replace(record, seconds=self._seconds(record))
-        found = read_outcome(self.path / record.directory)
-        return replace(record, state=found.state, value=found.value, reason=found.reason, seconds=found.seconds)
+        result = read_outcome(self.path / record.directory)
+        return replace(record, state=result.state, value=result.value, reason=result.reason, seconds=result.seconds)
 
     def _seconds(self, record: Record) -> float | None:
         return read_state(self.path / record.directory).seconds

@@ -107,13 +107,13 @@ def identify(plan: Plan, compose: Compose) -> Identity:
     """
     varied = {dimension.key.lstrip("+") for dimension in plan.dimensions}
     corners = list(plan.corners())
-    found = _options(compose(corners[0]), varied)
+    result = _options(compose(corners[0]), varied)
     for corner in corners[1:]:
         [changed] = [line for line in corner if line not in corners[0]] or [""]
         options = _options(compose(corner), varied)
-        keys = sorted(key for key in {*found, *options} if found.get(key) != options.get(key) and ": " not in key)
-        found |= {f"{changed}: {key}": options.get(key, "-") for key in keys}
-    return Identity(found, plan, compose)
+        keys = sorted(key for key in {*result, *options} if result.get(key) != options.get(key) and ": " not in key)
+        result |= {f"{changed}: {key}": options.get(key, "-") for key in keys}
+    return Identity(result, plan, compose)
 
 
 def other_space(before: Sequence[str], now: Sequence[str]) -> str:

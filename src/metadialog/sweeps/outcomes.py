@@ -97,7 +97,7 @@ def best_validation(metrics: Path) -> float | None:
 def _parse(line: bytes) -> dict[str, Any]:
     """Return a line's object; an empty one where a process was killed while it wrote."""
     try:
-        found = json.loads(line)
+        result = json.loads(line)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return result if isinstance(result, dict) else {}

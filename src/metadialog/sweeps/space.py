@@ -78,9 +78,9 @@ class Dimension:
         """Return the choices as numbers, which Optuna's figures put in order, if all of them are."""
         numbers = [_native(choice) for choice in self.choices]
         if all(type(n) in (int, float) and str(n) == text for n, text in zip(numbers, self.choices, strict=True)):
-            found = tuple(n for n in numbers if isinstance(n, (int, float)))
-            if len({*found}) == len(found):  # 1 and 1.0 are two texts, but one number
-                return found
+            results = tuple(n for n in numbers if isinstance(n, (int, float)))
+            if len({*results}) == len(results):  # 1 and 1.0 are two texts, but one number
+                return results
         return self.choices
 
     def for_wandb(self, points: int | None) -> dict[str, Any]:

@@ -32,5 +32,5 @@ class PretrainedTokenizer:
         Raises:
             ConfigError: there is none, or a library is not installed.
         """
-        found = load_tokenizer(locate(self.path, _OPTION), _OPTION)
-        return Tokenizer(tokenizers.Tokenizer.from_str(shifted(found, SPECIAL_TOKENS)))
+        result = load_tokenizer(locate(self.path, _OPTION), _OPTION)
+        return Tokenizer(tokenizers.Tokenizer.from_str(shifted(result, SPECIAL_TOKENS)))

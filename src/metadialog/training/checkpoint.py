@@ -182,8 +182,8 @@ def latest_checkpoint(last: Path, best: Path) -> dict[str, Any] | None:
         RunError: one of them is damaged; or there is none, though the run came to its end.
     """
     # A symbolic link that leads nowhere is damage, and not a run that has only begun.
-    found = [read_checkpoint(path) for path in (last, best) if os.path.lexists(path)]
-    if not found:
+    results = [read_checkpoint(path) for path in (last, best) if os.path.lexists(path)]
+    if not results:
         _check_begun(last.parent.parent)
-    whole = [state for state in found if "standing" in state]
+    whole = [state for state in results if "standing" in state]
     return max(whole, key=lambda state: int(state["standing"]["step"]), default=None)

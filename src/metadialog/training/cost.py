@@ -143,6 +143,6 @@ def cost_of(path: Path) -> Cost:
     """
     if not path.exists():
         return Cost()
-    found = read_costs(path).meta_train
+    result = read_costs(path).meta_train
     known = {field.name for field in fields(Cost)}
-    return Cost() if found is None else Cost(**found.model_dump(include=known))
+    return Cost() if result is None else Cost(**result.model_dump(include=known))

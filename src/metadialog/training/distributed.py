@@ -157,8 +157,8 @@ class Ranks:
         """Return what a function makes of each of some items; the processes share the work."""
         mine = self.part_of(len(items))
         places = range(len(items))[mine]
-        found = self.collect({place: function(item) for place, item in zip(places, items[mine], strict=True)})
-        return [found[place] for place in range(len(items))]
+        result = self.collect({place: function(item) for place, item in zip(places, items[mine], strict=True)})
+        return [result[place] for place in range(len(items))]
 
     def collect(self, parts: dict[int, Item]) -> dict[int, Item]:
         """Return the parts of all processes."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
 
@@ -24,7 +24,7 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, about_run, dump, write_card
 from metadialog.trust import check_strangers
 
-_KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation")
+_KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "generation", "adaptation")
 
 _TOKENIZER_LIMIT = 1024 * MIB
 _WEIGHTS_LIMIT = 2**20 * MIB
@@ -107,6 +107,23 @@ def _apart(module: nn.Module) -> nn.Module:
     On a GPU those of a recurrent layer are parts of one block. Tied weights stay one.
     """
     return copy.deepcopy(module).cpu()  # copying a parameter makes memory for it
+
+
+def check_exported(directory: Path) -> None:
+    """Check the files of an exported model, before anything is made for its use.
+
+    Raises:
+        RunError: one is missing or damaged, or the config names a class that is not to be trusted.
+    """
+    read_exported_config(directory)
+    load_tokenizer(directory)
+    path = directory / WEIGHTS
+    check_regular(path, _WEIGHTS_LIMIT, "weights of a model")
+    try:
+        with safe_open(path, framework="pt") as file:
+            file.keys()
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:

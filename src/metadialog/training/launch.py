@@ -65,8 +65,8 @@ def meet(environment: MutableMapping[str, str], here: Place) -> None:
 
 def first_node(nodes: str) -> str:
     """Return the first host of a list as SLURM writes it: `gpu[07-09,12],login` is `gpu07` and others."""
-    found = re.match(r"([^,\[]*)(?:\[([^\],-]+)[^\]]*\])?([^,\[]*)", nodes)
-    return "".join(part or "" for part in found.groups()) if found else nodes
+    result = re.match(r"([^,\[]*)(?:\[([^\],-]+)[^\]]*\])?([^,\[]*)", nodes)
+    return "".join(part or "" for part in result.groups()) if result else nodes
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

@@ -39,9 +39,9 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         ValueError, KeyError, TypeError: it is that of another optimizer, or of another model's.
     """
     own = [set(group) for group in optimizer.state_dict()["param_groups"]]
-    found = [set(group) for group in state["param_groups"]]
-    if any(mine - its for mine, its in zip(own, found, strict=True)):
-        missing = sorted(next(mine - its for mine, its in zip(own, found, strict=True) if mine - its))
+    results = [set(group) for group in state["param_groups"]]
+    if any(mine - its for mine, its in zip(own, results, strict=True)):
+        missing = sorted(next(mine - its for mine, its in zip(own, results, strict=True) if mine - its))
         raise ValueError(f"the optimizer is another one, without {missing[0]}")
     optimizer.load_state_dict(dict(state))
     for parameter, kept in optimizer.state.items():

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from collections.abc import Iterator
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.errors import RunError
@@ -40,9 +41,18 @@ class UnsavedState:
 
     def _contents(self) -> dict[str, bytes]:
         algorithm = self._algorithm
-        names = vars(algorithm).keys() - {"tools", "learned", *algorithm.caches}
-        contents = {name: _pickled(vars(algorithm)[name], algorithm) for name in names}
+        contents = {name: _pickled(value, algorithm) for name, value in _state(algorithm)}
         return {name: content for name, content in contents.items() if content is not None}
+
+
+def _state(algorithm: Algorithm, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the attributes that no checkpoint holds, and those of algorithms among them."""
+    for name in vars(algorithm).keys() - {"tools", "learned", *algorithm.caches}:
+        value = vars(algorithm)[name]
+        if isinstance(value, Algorithm):
+            yield from _state(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _pickled(value: object, algorithm: Algorithm) -> bytes | None:

@@ -101,9 +101,9 @@ def files_of(path: Path, *endings: str) -> list[Path]:
     """Return a file itself, or the files of these endings anywhere in a folder, by name; hidden ones are no data."""
     if path.is_file():
         return [path] if path.suffix.lower() in endings else []
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    results = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
     hidden = (".", "__MACOSX")
-    return [file for file in found if not any(part.startswith(hidden) for part in file.relative_to(path).parts)]
+    return [file for file in results if not any(part.startswith(hidden) for part in file.relative_to(path).parts)]
 
 
 def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds

@@ -72,7 +72,7 @@ def turns_of_list(record: Record, options: Options) -> list[Turn]:
     key = next((key for key in TURNS_KEYS if isinstance(record.get(key), list)), None)
     if key is None:
         raise ValueError(f"has no list of turns; it should have one of {', '.join(TURNS_KEYS)}")
-    return [turn for place, item in enumerate(record[key]) for turn in [_turn(item, place, key, options)] if turn]
+    return [turn for index, item in enumerate(record[key]) for turn in [_turn(item, index, key, options)] if turn]
 
 
 def _turn(item: object, place: int, key: str, options: Options) -> Turn | None:
@@ -146,7 +146,7 @@ def turns_of_label_studio(record: Record, options: Options) -> list[Turn]:
     if not isinstance(data, Mapping) or not has_paragraphs(data):
         raise ValueError("its data hold no dialogue; they should hold a list of objects with a speaker and a text")
     return [
-        turn for place, item in enumerate(_paragraphs(data)) for turn in [_turn(item, place, "data", options)] if turn
+        turn for index, item in enumerate(_paragraphs(data)) for turn in [_turn(item, index, "data", options)] if turn
     ]
 
 

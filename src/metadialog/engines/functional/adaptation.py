@@ -104,8 +104,8 @@ class Speaker(BaseModel):
             return part.index_select(1, rows).unflatten(1, (self.models.tasks, most)).transpose(0, 1)  # type: ignore[no-untyped-call,no-any-return]
 
         def of_task(parameters: Mapping[str, Tensor], own: Tensor, *begun: State) -> tuple[Tensor, State]:
-            found: tuple[Tensor, State] = call_with(self.models.model, parameters, lambda module: module(own, *begun))
-            return found
+            results: tuple[Tensor, State] = call_with(self.models.model, parameters, lambda module: module(own, *begun))
+            return results
 
         begun = () if inner is None else (map_state(together, inner),)
         with static_shapes(self.models.model, laid_out), plain_layers(self.models.model):
@@ -125,8 +125,8 @@ class Speaker(BaseModel):
         def of_task(parameters: Mapping[str, Tensor], own: Tensor, end: Tensor) -> tuple[Tensor, State]:
             at = torch.arange(most, device=end.device) * own.shape[1] + end - 1
             with reading(end):
-                found: tuple[Tensor, State] = call_with(model, parameters, lambda module: module(own, None, at))
-            return found
+                results: tuple[Tensor, State] = call_with(model, parameters, lambda module: module(own, None, at))
+            return results
 
         with static_shapes(model, inputs), plain_layers(model):
             logits, after = vmap(of_task)(dict(self.models.parameters), inputs, ends)

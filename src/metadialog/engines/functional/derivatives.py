@@ -35,13 +35,13 @@ class Derivatives:
         """
         own, common = _leaves(adapted), _leaves(shared) if by_shared else dict(shared)
         total: Tensor | None = None
-        found: Tensors = {}
+        result: Tensors = {}
         with torch.enable_grad():
             for part in losses(own, common):
-                _add_up(found, _differentiate(part, {**own, **common} if by_shared else own))
+                _add_up(result, _differentiate(part, {**own, **common} if by_shared else own))
                 total = part.detach() if total is None else total + part.detach()
         assert total is not None  # noqa: S101 - there is no task without data
-        return total, found
+        return total, result
 
     def products(
         self, losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
@@ -67,7 +67,7 @@ class Derivatives:
 def _forward_over_reverse(
     losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
 ) -> tuple[Tensors, Tensors]:
-    found: Tensors = {}
+    result: Tensors = {}
     products: Tensors = {}
     _load_forward_derivatives()
     with forward_ad.dual_level(), torch.enable_grad():
@@ -78,15 +78,15 @@ def _forward_over_reverse(
         for part in losses(moving, common):
             for name, gradient in _differentiate(part, {**moving, **common}).items():
                 primal, tangent = forward_ad.unpack_dual(gradient)  # type: ignore[no-untyped-call]
-                _add_up(found, {name: primal})
+                _add_up(result, {name: primal})
                 if tangent is not None:
                     _add_up(products, {name: tangent})
-    return found, products
+    return result, products
 
 
 def _dual(primal: Tensor, tangent: Tensor) -> Tensor:
-    found: Tensor = forward_ad.make_dual(primal, tangent)  # type: ignore[no-untyped-call]
-    return found
+    result: Tensor = forward_ad.make_dual(primal, tangent)  # type: ignore[no-untyped-call]
+    return result
 
 
 @cache
@@ -100,7 +100,7 @@ def _load_forward_derivatives() -> None:
 def _reverse_over_reverse(
     losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
 ) -> tuple[Tensors, Tensors]:
-    found: Tensors = {}
+    result: Tensors = {}
     products: Tensors = {}
     own, common = _leaves(adapted), _leaves(shared)
     leaves = {**own, **common}
@@ -111,8 +111,8 @@ def _reverse_over_reverse(
             if curved:
                 along = [direction[name] for name in curved]
                 _add_up(products, _differentiate([gradients[name] for name in curved], leaves, along))
-            _add_up(found, {name: gradient.detach() for name, gradient in gradients.items()})
-    return found, products
+            _add_up(result, {name: gradient.detach() for name, gradient in gradients.items()})
+    return result, products
 
 
 def _leaves(parameters: Parameters) -> Tensors:
@@ -130,8 +130,8 @@ def _differentiate(
     outputs = [outputs.sum()] if isinstance(outputs, Tensor) else outputs
     if not inputs or not any(output.requires_grad for output in outputs):
         return {}
-    found = torch.autograd.grad(outputs, list(inputs.values()), along, create_graph=create_graph, allow_unused=True)
-    return {name: value for name, value in zip(inputs, found, strict=True) if value is not None}
+    result = torch.autograd.grad(outputs, list(inputs.values()), along, create_graph=create_graph, allow_unused=True)
+    return {name: value for name, value in zip(inputs, result, strict=True) if value is not None}
 
 
 def _add_up(totals: Tensors, parts: Mapping[str, Tensor]) -> None:

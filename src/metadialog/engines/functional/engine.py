@@ -164,7 +164,7 @@ def _together(model: nn.Module, inner: InnerLoop, parts: Sequence[Swept], reduct
                 for step, rates in enumerate(inner.rates or ())
             ),
             tuple(
-                total([part.rule_gradients[place] if part.rule_gradients else None for part in parts], learned)
-                for place, learned in enumerate(inner.rule.learned)
+                total([part.rule_gradients[index] if part.rule_gradients else None for part in parts], learned)
+                for index, learned in enumerate(inner.rule.learned)
             ),
         )

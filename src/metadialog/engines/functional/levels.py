@@ -76,8 +76,8 @@ def stacked_losses(model: nn.Module, level: Level, adapted: Parameters, shared: 
         raise RuntimeError("vmap: the tasks' data have different shapes")
 
     def loss(of_task: Parameters, data: Any) -> Tensor:  # noqa: ANN401
-        found: Tensor = call_with(model, {**shared, **of_task}, lambda module: stacked_loss(module, data))
-        return found
+        result: Tensor = call_with(model, {**shared, **of_task}, lambda module: stacked_loss(module, data))
+        return result
 
     with level.shapes(), plain_layers(model):
         losses: Tensor = vmap(loss)(dict(adapted), level.stacked)

@@ -120,9 +120,9 @@ class Sweep:
             if not self._passes_through:
                 back.through(step)
             if weight := self.inner.query_weight(step):
-                losses, found = self._gradients("query", step, back.before(step))
+                losses, result = self._gradients("query", step, back.before(step))
                 outer = outer + (0 if self.draws else weight * losses)
-                back.add({name: weight * value for name, value in found.items()})
+                back.add({name: weight * value for name, value in result.items()})
         return Swept(supports, outer, query_losses, back.totals(), back.rates, back.learned)
 
     @property
@@ -293,14 +293,14 @@ class _Back:
         rates = self.sweep.rates_of(step)
         rule = self.sweep.inner.rule
         memory = self.averages.get("velocity", {})
-        found = {}
+        results = {}
         for name, value in own.items():
             along = -(self.sweep.inner.lr if rates is None else rates[name].detach()) * value
             if isinstance(rule, Momentum):
                 along = along * (1 + rule.momentum) if rule.nesterov else along
                 along = along + memory[name] if name in memory else along
-            found[name] = along
-        return found
+            results[name] = along
+        return results
 
     def _through_rule(self, step: int, state: State, gradients: Tensors) -> Tensors:
         """Take the cotangents back through the rule, and return those of the gradients."""
@@ -327,18 +327,18 @@ class _Back:
         groups: list[dict[Any, Tensor]] = [now.parameters, by, start, at]
         groups += list(now.averages.values())
         groups.append(dict(enumerate(sweep.inner.rule.learned)))
-        found = _vector_jacobian(known, groups)
-        parameters, along, by_start, by_rates = found[:4]
+        result = _vector_jacobian(known, groups)
+        parameters, along, by_start, by_rates = result[:4]
         for name, value in parameters.items():
             self.cotangents[name] = value
-        self.averages = dict(zip(now.averages, found[4:-1], strict=True))
+        self.averages = dict(zip(now.averages, result[4:-1], strict=True))
         for name, value in by_start.items():
             self.start[name] = self.start[name] + value if name in self.start else value
         place = sweep.inner.rates_at(step)
         for name, value in by_rates.items():
             key = (place, name)
             self.rates[key] = self.rates[key] + value if key in self.rates else value
-        self._add_learned(found[-1])
+        self._add_learned(result[-1])
         return along
 
     def _add_learned(self, found: Mapping[int, Tensor]) -> None:
@@ -350,10 +350,10 @@ class _Back:
 
     def totals(self) -> Tensors:
         """Return the gradients by the initialisation."""
-        found = {name: value.sum(0) if name in self.sweep.start else value for name, value in self.cotangents.items()}
+        results = {name: value.sum(0) if name in self.sweep.start else value for name, value in self.cotangents.items()}
         for name, value in self.start.items():
-            found[name] = found[name] + value if name in found else value
-        return found
+            results[name] = results[name] + value if name in results else value
+        return results
 
 
 def _is_linear(inner: InnerLoop) -> bool:
@@ -372,9 +372,9 @@ def _vector_jacobian(outputs: list[tuple[Tensor, Tensor]], groups: list[dict[Any
     if not outputs or not inputs:
         return [{} for _ in groups]
     values, along = zip(*outputs, strict=True)
-    found = iter(torch.autograd.grad(values, inputs, along, allow_unused=True))
+    result = iter(torch.autograd.grad(values, inputs, along, allow_unused=True))
     by_group = []
     for group in groups:
-        derivatives = {key: next(found) for key, value in group.items() if value.requires_grad}
+        derivatives = {key: next(result) for key, value in group.items() if value.requires_grad}
         by_group.append({key: value for key, value in derivatives.items() if value is not None})
     return by_group

@@ -172,10 +172,10 @@ def _slope_tangent(slope: Tensor, targets: Targets, d_logits: Tensor) -> Tensor:
     weights = targets.weights[..., None]
     at_target = d_logits.gather(-1, chosen)
     # From the slope s = w (p - onehot): w p dz = s dz + w dz_y at y, and its sum over the vocabulary is w sum(p dz).
-    found = d_logits.mul_(slope)
-    mean = found.sum(-1, keepdim=True).div_(weights.clamp_min(torch.finfo(weights.dtype).tiny)).add_(at_target)
-    found.addcmul_(slope, -mean)
-    return found.scatter_add_(-1, chosen, weights * (at_target - mean))
+    result = d_logits.mul_(slope)
+    mean = result.sum(-1, keepdim=True).div_(weights.clamp_min(torch.finfo(weights.dtype).tiny)).add_(at_target)
+    result.addcmul_(slope, -mean)
+    return result.scatter_add_(-1, chosen, weights * (at_target - mean))
 
 
 def _gather_outer(found: Tensor, block: slice, d_slope: Tensor, x: Tensor, slope: Tensor, d_x: Tensor | None) -> None:

@@ -47,17 +47,17 @@ def draw(
     if not sites:
         return [Masks((None,) * layers, None)] * len(passes)
     like = model.linear.weight
-    found = []
+    results = []
     for batches in passes:
         exchanges, tokens = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
         size = (len(batches), tokens, exchanges)
-        found.append({site: like.new_zeros(*size, width) for site, width, _ in sites})
+        results.append({site: like.new_zeros(*size, width) for site, width, _ in sites})
     for task, name in enumerate(numbers):
         with seeds.of(name):
-            for masks, batches in zip(found, passes, strict=True):
+            for masks, batches in zip(results, passes, strict=True):
                 for part in batches[task].buckets or (batches[task],):  # as `mean_token_loss` goes through them
                     _draw_part(masks, task, part, layers, sites, like)
-    return [Masks(tuple(of.get(layer) for layer in range(layers)), of.get(layers)) for of in found]
+    return [Masks(tuple(of.get(layer) for layer in range(layers)), of.get(layers)) for of in results]
 
 
 def _draw_part(

@@ -37,11 +37,11 @@ class ElmanCell(Cell[Trace, ElmanTangent, Cotangent]):
         """See `Cell.tangent`."""
         slope = _slope(trace)
         source = plus(gi, gh)
-        found = torch.empty_like(source)
-        torch.mul(slope[:, 0], source[:, 0], out=found[:, 0])
+        result = torch.empty_like(source)
+        torch.mul(slope[:, 0], source[:, 0], out=result[:, 0])
         for step in range(1, source.shape[1]):
-            torch.mul(slope[:, step], source[:, step] + product(found[:, step - 1], weight), out=found[:, step])
-        return found, ElmanTangent((-2 * trace.outputs).mul_(found))
+            torch.mul(slope[:, step], source[:, step] + product(result[:, step - 1], weight), out=result[:, step])
+        return result, ElmanTangent((-2 * trace.outputs).mul_(result))
 
     def backward_tangent(
         self,

@@ -69,8 +69,8 @@ class GRUCell(Cell[GRUTrace, GRUTangent, Cotangent]):
 
     def backward(self, trace: GRUTrace, weight: Tensor, outputs: Tensor) -> Cotangent:
         """See `Cell.backward`."""
-        found = _back(trace, weight, outputs, None)
-        return Cotangent(found.states, _with_candidate(found.gh, found.states * trace.by_gi), found.gh)
+        result = _back(trace, weight, outputs, None)
+        return Cotangent(result.states, _with_candidate(result.gh, result.states * trace.by_gi), result.gh)
 
     def tangent(self, trace: GRUTrace, weight: Tensor, gi: Tensor | None, gh: Tensor) -> tuple[Tensor, GRUTangent]:
         """See `Cell.tangent`."""
@@ -109,11 +109,11 @@ class GRUCell(Cell[GRUTrace, GRUTangent, Cotangent]):
             before = carried if before is None else carried.add_(before)
             gates = cotangent.states[..., None, :] * tangent.by_gh
         sources = outputs if before is None else outputs + shifted(before)
-        found = _back(trace, weight, sources, gates)
-        candidate = found.states * trace.by_gi
+        result = _back(trace, weight, sources, gates)
+        candidate = result.states * trace.by_gi
         if tangent is not None:
             candidate.addcmul_(cotangent.states, tangent.by_gi)
-        return Cotangent(found.states, _with_candidate(found.gh, candidate), found.gh)
+        return Cotangent(result.states, _with_candidate(result.gh, candidate), result.gh)
 
 
 def _trace_tangent(trace: GRUTrace, states: Tensor, pre: Tensor, candidate: Tensor | None) -> GRUTangent:
@@ -149,17 +149,17 @@ def _back(trace: GRUTrace, weight: Tensor, sources: Tensor, gates: Tensor | None
     """Go back through time: `dgh = by_gh dh + gates`, `dh_before = source + z dh + dgh @ W`; `gi` is left to do."""
     tasks, time, batch, hidden = trace.update.shape
     states = torch.empty_like(trace.update)
-    found = torch.empty_like(trace.by_gh)
+    result = torch.empty_like(trace.by_gh)
     now = sources[:, time - 1]
     for step in reversed(range(time)):
         states[:, step] = now
-        torch.mul(now[:, :, None], trace.by_gh[:, step], out=found[:, step])
+        torch.mul(now[:, :, None], trace.by_gh[:, step], out=result[:, step])
         if gates is not None:
-            found[:, step] += gates[:, step]
+            result[:, step] += gates[:, step]
         if step:
             base = torch.addcmul(sources[:, step - 1], trace.update[:, step], now)
-            now = add_transposed(base, found[:, step].view(tasks, batch, 3 * hidden), weight)
-    flat = found.view(tasks, time, batch, 3 * hidden)
+            now = add_transposed(base, result[:, step].view(tasks, batch, 3 * hidden), weight)
+    flat = result.view(tasks, time, batch, 3 * hidden)
     return Cotangent(states, flat, flat)
 
 

@@ -150,7 +150,7 @@ def _back(
     """Go back through time, from the derivatives by the outputs and what else adds to cells and gates."""
     tasks, time, batch, hidden = trace.squashed.shape
     states, cells = torch.empty_like(trace.squashed), torch.empty_like(trace.squashed)
-    found = torch.empty_like(trace.gates)
+    result = torch.empty_like(trace.gates)
     forget = trace.gates[..., 1, :]
     now = sources[:, time - 1]
     for step in reversed(range(time)):
@@ -160,12 +160,12 @@ def _back(
             cell.addcmul_(cells[:, step + 1], forget[:, step + 1])
         if cell_sources is not None:
             cell += cell_sources[:, step]
-        by_gates, gates = trace.by_gates[:, step], found[:, step]
+        by_gates, gates = trace.by_gates[:, step], result[:, step]
         torch.mul(cell[:, :, None], by_gates[:, :, :INTO_CELL], out=gates[:, :, :INTO_CELL])
         torch.mul(now, by_gates[:, :, 3], out=gates[:, :, 3])
         if gate_sources is not None:
             gates += gate_sources[:, step]
         if step:
             now = add_transposed(sources[:, step - 1], gates.view(tasks, batch, 4 * hidden), weight)
-    flat = found.view(tasks, time, batch, 4 * hidden)
+    flat = result.view(tasks, time, batch, 4 * hidden)
     return LSTMCotangent(states, flat, flat, cells)

@@ -140,25 +140,25 @@ class StackedDialogModel:
         self, weights: Weights, tape: Tape, traced: list[tuple[Tensor, Trace]], wanted: Wanted
     ) -> dict[str, Tensor]:
         """Fill in the tape's cotangents, and return the gradients."""
-        found: dict[str, Tensor] = {}
+        results: dict[str, Tensor] = {}
         output = cross_entropy.backward(
             tape.slope, tape.projected, weights[self.output_weight], self._wanted_output(wanted)
         )
-        self._put_output(found, output)
+        self._put_output(results, output)
         tape.by_projected = by_features = output.inputs
         if self.projects:
-            by_features = self._project_back(weights, tape.features, tape.by_projected, wanted, found)
+            by_features = self._project_back(weights, tape.features, tape.by_projected, wanted, results)
         by_outputs = _times(tape.batch.expand(by_features), tape.masks.output)
         for layer in reversed(range(self.layers)):
             w_ih, w_hh, *_ = (weights[name] for name in _of_layer(layer))
             inputs, trace = traced[layer]
             cotangent = self.cell.backward(trace, w_hh, by_outputs)
             tape.layers.insert(0, LayerTape(inputs, trace, cotangent))
-            _put_layer(found, layer, wanted, cotangent, inputs, trace.previous)
+            _put_layer(results, layer, wanted, cotangent, inputs, trace.previous)
             by_inputs = transposed(cotangent.gi.flatten(1, 2), w_ih).view_as(inputs)
             by_outputs = _times(by_inputs, tape.masks.inputs[layer])
-        self._put_embedding(found, weights, tape.batch, by_outputs, wanted)
-        return found
+        self._put_embedding(results, weights, tape.batch, by_outputs, wanted)
+        return results
 
     def hessian_product(
         self, weights: Weights, tape: Tape, direction: Weights, wanted: Wanted, spare: Weights | None = None
@@ -191,7 +191,7 @@ class StackedDialogModel:
                 direction.get("project.weight"),
                 direction.get("project.bias"),
             )
-        found: dict[str, Tensor] = {}
+        results: dict[str, Tensor] = {}
         output = cross_entropy.backward_tangent(
             tape.slope,
             tape.projected,
@@ -201,22 +201,22 @@ class StackedDialogModel:
             self._wanted_output(wanted),
             None if spare is None else spare.get(self.output_weight),
         )
-        self._put_output(found, output)
+        self._put_output(results, output)
         by_features = output.inputs
         if self.projects:
-            by_features = self._project_back(weights, tape.features, output.inputs, wanted, found)
+            by_features = self._project_back(weights, tape.features, output.inputs, wanted, results)
             if features is not None and "project.weight" in wanted:
                 summed = wanted["project.weight"]
-                found["project.weight"] += outer(tape.by_projected, features, summed=summed)
+                results["project.weight"] += outer(tape.by_projected, features, summed=summed)
             if "project.weight" in direction:
                 by_features = by_features + transposed(tape.by_projected, direction["project.weight"])
         by_outputs = _times(batch.expand(by_features), masks.output)
         for layer in reversed(range(self.layers)):
             by_outputs = self._layer_back_tangent(
-                weights, layer, tape, tangents[layer], by_outputs, direction, wanted, found
+                weights, layer, tape, tangents[layer], by_outputs, direction, wanted, results
             )
-        self._put_embedding(found, weights, batch, by_outputs, wanted)
-        return found
+        self._put_embedding(results, weights, batch, by_outputs, wanted)
+        return results
 
     def _layer_tangent(
         self, weights: Weights, layer: int, at: LayerTape, x: Tensor | None, direction: Weights
@@ -333,13 +333,13 @@ def _affine_tangent(
     x: Tensor, d_x: Tensor | None, weight: Tensor | None, d_weight: Tensor | None, d_bias: Tensor | None
 ) -> Tensor | None:
     """Differentiate `x @ weight.T + bias`; None for zero. Tangents of weight and bias are stacked."""
-    found = None if d_x is None or weight is None else product(d_x, weight)
+    result = None if d_x is None or weight is None else product(d_x, weight)
     if d_weight is not None:
-        found = plus(found, product(x, d_weight))
+        result = plus(result, product(x, d_weight))
     if d_bias is not None:
         bias = d_bias[:, None]
-        found = bias.expand(-1, x.shape[1], -1) if found is None else found.add_(bias)
-    return found
+        result = bias.expand(-1, x.shape[1], -1) if result is None else result.add_(bias)
+    return result
 
 
 def _times(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -247,10 +247,10 @@ class Sweep:
             at = self.inner.rates_at(step)
             direction = {name: self.rates[at, name] * value for name, value in direction.items()}
             scale = 1.0
-        found = self.network.hessian_product(weights, now.tape, direction, self._wanted(summed=step == 0), spare)
-        for name, part in found.items():
+        result = self.network.hessian_product(weights, now.tape, direction, self._wanted(summed=step == 0), spare)
+        for name, part in result.items():
             _add(gradients, name, part, -scale)
-        return found
+        return result
 
     def _collect_rates(
         self,

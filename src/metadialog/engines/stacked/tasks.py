@@ -80,8 +80,8 @@ def stack(batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype
         if all(part.shape == (count, time) for part in parts):
             return torch.stack(list(parts)).transpose(1, 2).contiguous()
         whole = parts[0].new_zeros(len(parts), time, count)
-        for place, part in enumerate(parts):
-            whole[place, : part.shape[1], : part.shape[0]] = part.t()
+        for index, part in enumerate(parts):
+            whole[index, : part.shape[1], : part.shape[0]] = part.t()
         return whole
 
     mask = together([batch.mask for batch in batches]).flatten(1)  # [tasks, time * batch]

@@ -1,0 +1,138 @@
+"""MLflow: a local folder or a tracking server; a view of the files that every run writes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pandas as pd
+from annotated_types import MinLen
+
+from metadialog.extras import need
+from metadialog.loggers.base import SAMPLE_KEYS, Status
+from metadialog.loggers.giving_up import GivesUp
+from metadialog.runs.metrics_file import Split
+from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Text = Annotated[str, MinLen(1)]
+
+_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+_MOST_PARAMETER = 500  # characters that MLflow takes of a value
+
+
+class MlflowLogger:
+    """Shows a run in MLflow.
+
+    Args:
+        run_dir: directory of the run.
+        config: the resolved config: the run's parameters.
+        name: what the run is called.
+        run_id: identifier of an earlier run to continue, or None for a new run.
+        experiment: that the run belongs to; it is made if it is not there.
+        tracking_uri: a folder or the address of a server; None for `MLFLOW_TRACKING_URI`, else for `mlruns` in the
+            working directory.
+
+    Raises:
+        ConfigError: MLflow is not installed.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        config: Mapping[str, object],
+        name: str,
+        run_id: str | None,
+        *,
+        experiment: Text,
+        tracking_uri: Text | None,
+    ) -> None:
+        need("mlflow", "mlflow", "logger=mlflow")
+        self._run_dir = run_dir
+        self._run_id = run_id
+        self._calls = GivesUp("MLflow")
+        self._client: MlflowClient | None = None
+        self._calls.run(lambda: self._open(config, name, experiment, tracking_uri))
+
+    def _open(self, config: Mapping[str, object], name: str, experiment: str, tracking_uri: str | None) -> None:
+        import os
+
+        from mlflow import MlflowClient
+
+        place = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or Path("mlruns").absolute().as_uri()
+        if not place.startswith(("http", "databricks")):
+            # A folder is what was asked for; MLflow 3 takes one only where this says so.
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        client = MlflowClient(place)
+        if self._run_id is None:
+            found = client.get_experiment_by_name(experiment)
+            number = client.create_experiment(experiment) if found is None else found.experiment_id
+            self._run_id = client.create_run(number, run_name=name).info.run_id
+            for key, value in _flat(config).items():
+                client.log_param(self._run_id, key, str(value)[:_MOST_PARAMETER])
+            client.set_tag(self._run_id, "run_directory", str(self._run_dir.absolute()))
+        else:
+            client.update_run(self._run_id, status="RUNNING")
+        self._client = client
+
+    @property
+    def run_id(self) -> str | None:
+        """Identifier of the run, under which a resumed run continues it."""
+        return self._run_id
+
+    def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
+        """Log scalars as `split/name`; what is no finite number is left out."""
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._call("log_metric", f"{split}/{name}", float(value), step=step)
+
+    def log_adaptation(self, records: pd.DataFrame) -> None:
+        """Log a curve for each topic, over the inner steps, the gain, and the records as a file."""
+        for topic, curve in adaptation_curves(records).items():
+            for step, loss in curve.items():
+                if math.isfinite(loss):
+                    self._call("log_metric", f"adaptation_curve/{_key(topic)}", loss, step=step)
+        for name, value in adaptation_gain(records).items():
+            if math.isfinite(value):
+                self._call("log_metric", f"adaptation/{name}", value)
+        self._call("log_text", records.to_csv(index=False), "adaptation.csv")
+
+    def log_samples(self, samples: Sequence[Mapping[str, object]]) -> None:
+        """Log the samples as a file."""
+        table = pd.DataFrame([{key: sample.get(key) for key in SAMPLE_KEYS} for sample in samples])
+        self._call("log_text", table.to_csv(index=False), "samples.csv")
+
+    def log_model(self, directory: Path) -> None:
+        """Log the exported model as files."""
+        self._call("log_artifacts", str(directory), "model")
+
+    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+        """Log the tables, the figures and the page as files."""
+        for name, table in tables.items():
+            self._call("log_text", table.to_csv(index=False), f"{name}.csv")
+        for path in (*figures.values(), page):
+            self._call("log_artifact", str(path))
+
+    def finish(self, status: Status) -> None:
+        """Mark the run as ended."""
+        self._call("set_terminated", status=_STATUS[status])
+        self._client = None
+
+    def _call(self, name: str, *arguments: Any, **options: Any) -> None:
+        client, run_id = self._client, self._run_id
+        if client is not None:
+            self._calls.run(lambda: getattr(client, name)(run_id, *arguments, **options))
+
+
+def _flat(node: object, path: str = "") -> dict[str, object]:
+    if isinstance(node, Mapping):
+        parts = (_flat(value, f"{path}.{name}" if path else str(name)) for name, value in node.items())
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: node} if path else {}
+
+
+def _key(topic: str) -> str:
+    """Return a topic in the signs that MLflow takes in a name."""
+    return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-. /") else "_" for sign in topic)

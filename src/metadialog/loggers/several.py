@@ -1,0 +1,82 @@
+"""Several loggers at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from annotated_types import Len
+
+from metadialog.config import build
+from metadialog.loggers.base import Logger, Status
+from metadialog.runs.metrics_file import Split
+
+Name = Literal["wandb", "tensorboard", "mlflow"]
+Node = dict[str, Any]
+
+
+class SeveralLoggers:
+    """Tells several loggers the same.
+
+    Args:
+        run_dir: directory of the run.
+        config: the resolved config.
+        name: what the run is called.
+        run_id: of an earlier run to continue, as `run_id` gave it.
+        use: the loggers.
+        wandb: config node of one of them.
+        tensorboard: likewise.
+        mlflow: likewise.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        config: Mapping[str, object],
+        name: str,
+        run_id: str | None,
+        *,
+        use: Annotated[list[Name], Len(1)],
+        wandb: Node,
+        tensorboard: Node,
+        mlflow: Node,
+    ) -> None:
+        nodes: dict[str, Node] = {"wandb": wandb, "tensorboard": tensorboard, "mlflow": mlflow}
+        before = dict(part.split(":", 1) for part in (run_id or "").split(",") if ":" in part)
+        self._loggers: dict[str, Logger] = {}
+        for one in dict.fromkeys(use):
+            self._loggers[one] = build(nodes[one], run_dir, config, name, before.get(one))
+
+    @property
+    def run_id(self) -> str | None:
+        """The identifiers of all that have one, as `wandb:abc,mlflow:def`."""
+        found = [f"{name}:{logger.run_id}" for name, logger in self._loggers.items() if logger.run_id is not None]
+        return ",".join(found) or None
+
+    def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
+        """Log scalars of one outer step."""
+        self._each(lambda logger: logger.log(step, split, values))
+
+    def log_adaptation(self, records: pd.DataFrame) -> None:
+        """Log the final adaptation records."""
+        self._each(lambda logger: logger.log_adaptation(records))
+
+    def log_samples(self, samples: Sequence[Mapping[str, object]]) -> None:
+        """Log sample replies."""
+        self._each(lambda logger: logger.log_samples(samples))
+
+    def log_model(self, directory: Path) -> None:
+        """Log the exported model."""
+        self._each(lambda logger: logger.log_model(directory))
+
+    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+        """Log a comparison of runs."""
+        self._each(lambda logger: logger.log_report(tables, figures, page))
+
+    def finish(self, status: Status) -> None:
+        """End all logs."""
+        self._each(lambda logger: logger.finish(status))
+
+    def _each(self, call: Callable[[Logger], None]) -> None:
+        for logger in self._loggers.values():
+            call(logger)

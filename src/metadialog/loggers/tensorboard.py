@@ -1,0 +1,106 @@
+"""TensorBoard: event files in the run directory; a view of the files that every run writes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from metadialog.extras import need
+from metadialog.loggers.base import SAMPLE_KEYS, Status
+from metadialog.loggers.giving_up import GivesUp
+from metadialog.runs.metrics_file import Split
+from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
+
+FOLDER = "tensorboard"
+
+
+class TensorboardLogger:
+    """Shows a run in TensorBoard: `tensorboard --logdir DIR` finds all runs below a directory.
+
+    A resumed run adds a file to the earlier ones: what it logs of the same steps takes their place.
+
+    Args:
+        run_dir: directory of the run.
+        config: the resolved config, shown as text.
+        name: what the run is called; TensorBoard goes by directories.
+        run_id: passed on.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
+    """
+
+    def __init__(self, run_dir: Path, config: Mapping[str, object], name: str, run_id: str | None) -> None:
+        need("tensorboard", "tensorboard", "logger=tensorboard")
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self._run_id = run_id
+        self._calls = GivesUp("TensorBoard")
+        self._writer: SummaryWriter | None = None
+        self._calls.run(lambda: self._open(lambda: SummaryWriter(str(run_dir / FOLDER))))
+        self._text("config", "\n".join(f"    {key}: {value}" for key, value in {"name": name, **config}.items()))
+
+    def _open(self, make: Callable[[], object]) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        made = make()
+        self._writer = made if isinstance(made, SummaryWriter) else None
+
+    @property
+    def run_id(self) -> str | None:
+        """The identifier that was given: a run that goes back to a service later still continues there."""
+        return self._run_id
+
+    def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
+        """Log scalars as `split/name`."""
+        writer = self._writer
+        if writer is not None:
+            for name, value in values.items():
+                self._calls.run(lambda name=name, value=value: writer.add_scalar(f"{split}/{name}", value, step))  # type: ignore[misc]
+
+    def log_adaptation(self, records: pd.DataFrame) -> None:
+        """Log a curve for each topic, over the inner steps, and the gain."""
+        writer = self._writer
+        if writer is None:
+            return
+        for topic, curve in adaptation_curves(records).items():
+            for step, loss in curve.items():
+                self._calls.run(lambda t=topic, s=step, v=loss: writer.add_scalar(f"adaptation_curve/{t}", v, s))  # type: ignore[misc]
+        for name, value in adaptation_gain(records).items():
+            self._calls.run(lambda name=name, value=value: writer.add_scalar(f"adaptation/{name}", value))  # type: ignore[misc]
+
+    def log_samples(self, samples: Sequence[Mapping[str, object]]) -> None:
+        """Log the samples as a table."""
+        head = f"| {' | '.join(SAMPLE_KEYS)} |\n|{'---|' * len(SAMPLE_KEYS)}"
+        lines = [f"| {' | '.join(_cell(sample.get(key)) for key in SAMPLE_KEYS)} |" for sample in samples]
+        if lines:
+            self._text("samples", "\n".join([head, *lines]))
+
+    def log_model(self, directory: Path) -> None:
+        """Do nothing: the model is in the run directory."""
+
+    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+        """Log the figures as images."""
+        from matplotlib.image import imread
+
+        del tables, page
+        writer = self._writer
+        if writer is not None:
+            for name, path in figures.items():
+                self._calls.run(lambda n=name, p=path: writer.add_image(n, imread(p), dataformats="HWC"))  # type: ignore[misc]
+
+    def finish(self, status: Status) -> None:
+        """Write what waits, and close the file."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._calls.run(lambda: writer.add_text("status", status))
+            self._calls.run(writer.close)
+
+    def _text(self, name: str, text: str) -> None:
+        writer = self._writer
+        if writer is not None:
+            self._calls.run(lambda: writer.add_text(name, text))
+
+
+def _cell(value: object) -> str:
+    return escape(" ".join(str(value).split())).replace("|", "&#124;")
