@@ -52,7 +52,7 @@ def smollm2(path: Path) -> dict[str, float]:
     tokenizer = PretrainedTokenizer(path=None).train([])
     model = PretrainedModel(tokenizer.vocab_size, path=None, attention="sdpa").eval()
     found = replies(model, tokenizer, tries=2)
-    rule = Adam(chunk=8)
+    rule = Adam(chunk=4)
     algorithm = LowRankFineTuning(
         Tools(rule=rule), layers=["*.q_proj.*", "*.v_proj.*", "*.down_proj.*"], inner_lr=0.003, inner_steps=2
     )
