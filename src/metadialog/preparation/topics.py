@@ -29,6 +29,9 @@ PREPARED = "prepared"
 
 _ATTEMPTS = 3
 
+NAMED = 10
+"""Dropped topics that are named in a line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -58,8 +61,9 @@ class Topics:
         kept = sum(len(dialogues) for dialogues in self.corpus.topics.values())
         line = f"{self.corpus.name}: {kept} dialogues; topics: {parts}, {len(self.split.test)} meta-test"
         if self.split.dropped:
-            few = ", ".join(f"{topic} ({count})" for topic, count in self.split.dropped.items())
-            line += f"; dropped for too few dialogues: {few}"
+            named = [f"{topic} ({count})" for topic, count in self.split.dropped.items()]
+            further = f" and {len(named) - NAMED:,} others" if len(named) > NAMED else ""
+            line += f"; dropped for too few dialogues: {', '.join(named[:NAMED])}{further}"
         left_out = [f"{count} {reason}" for reason, count in self.corpus.dropped.left_out.items()]
         if self.corpus.dropped.one_speaker:
             left_out.append(f"{self.corpus.dropped.one_speaker} dialogues of one speaker alone")
