@@ -66,6 +66,9 @@ def run(rnn: nn.RNNBase, inputs: Tensor, lengths: Tensor, hidden: Hidden) -> tup
     """
     if are_static():
         return scan(rnn, inputs, hidden, lengths)
+    if bool((lengths == inputs.shape[1]).all()):  # nothing to pack, which `vmap` could not do
+        whole: tuple[Tensor, Hidden] = rnn(inputs, hidden)
+        return whole
     read = lengths.nonzero()[:, 0]  # torch packs no empty rows
     outputs = inputs.new_zeros(*inputs.shape[:2], top(hidden).shape[-1])
     if not len(read):
