@@ -61,7 +61,7 @@ def _parameters() -> Iterator[Any]:
         yield pytest.param(line, id=f"{number}: {line}", marks=marks)
 
 
-@pytest.mark.parametrize("line", _parameters())
+@pytest.mark.parametrize("line", list(_parameters()))
 def test_a_bad_input_costs_one_line(run: Run, tmp_path: Path, damages: Damages, line: Line) -> None:
     work = tmp_path / "work"
     _make(line.damage, work, damages)
