@@ -30,7 +30,8 @@ def _socket(path: Path, _: str) -> None:
     here = Path.cwd()
     os.chdir(path.parent)  # the path of a socket may have 107 characters at most
     try:
-        socket.socket(socket.AF_UNIX).bind(path.name)
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(path.name)
     finally:
         os.chdir(here)
 
