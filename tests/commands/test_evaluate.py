@@ -116,25 +116,35 @@ def test_options_that_what_was_learned_does_not_fit_are_named(run: Run) -> None:
 def test_a_damaged_config_costs_one_line(run: Run, trained: Path) -> None:
     config = trained / "config.yaml"
     text = config.read_text()
-    for cut in (text.replace("  language: english\n", ""), text[text.index("\nsplit:") :]):
+    cuts = {"dataset.language": text.replace("  language: english\n", ""), "dataset": text[text.index("\nsplit:") :]}
+    for missing, cut in cuts.items():
         assert cut != text
         config.write_text(cut)
         refused = run("evaluate", f"run={trained}")
         assert refused.code == 2
-        assert refused.err.startswith(f"metadialog evaluate: {config}: damaged: ")
-        assert "dataset.language" in refused.err
+        assert refused.err.startswith(f"metadialog evaluate: {config}: damaged")
+        assert missing in refused.err.split(": damaged")[1]
         assert refused.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("key", "value"), [("model._target_", "foo.bar"), ("dtype", "foo")])
-def test_a_damaged_config_of_the_model_costs_one_line(run: Run, trained: Path, key: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("model._target_", "foo.bar", "not a class of metadialog.models; nothing of it has been imported"),
+        ("dtype", "foo", "dtype is 'foo'; it should be 'float32' or 'float64'"),
+    ],
+)
+def test_a_damaged_config_of_the_model_costs_one_line(
+    run: Run, trained: Path, key: str, value: str, reason: str
+) -> None:
     path = trained / "model" / "config.json"
     config = OmegaConf.load(path)
     OmegaConf.update(config, key, value)
     path.write_text(json.dumps(OmegaConf.to_container(config)), encoding="utf-8")
     refused = run("evaluate", f"run={trained}")
     assert refused.code == 2
-    assert refused.err.startswith(f"metadialog evaluate: {trained / 'model'}: no readable exported model")
+    assert refused.err.startswith(f"metadialog evaluate: {path}: ")
+    assert reason in refused.err
     assert refused.err.count("\n") == 1
 
 
@@ -167,7 +177,7 @@ def test_damaged_weights_cost_one_line(run: Run, trained: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:100])
     refused = run("evaluate", f"run={trained}")
     assert refused.code == 2
-    assert refused.err.startswith(f"metadialog evaluate: {trained / 'model'}: no readable exported model")
+    assert refused.err.startswith(f"metadialog evaluate: {weights}: has been changed since it was written")
     assert refused.err.count("\n") == 1
 
 

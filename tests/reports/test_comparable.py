@@ -102,9 +102,9 @@ def test_runs_that_others_started_from_count_by_their_configs(make_run: MakeRun,
     runs = [make_run("maml", seed) for seed in (0, 1)]
     for run, source in zip(runs, sources, strict=True):
         config = OmegaConf.load(run / "config.yaml")
-        OmegaConf.update(config, "training.warm_start", str(source))
+        OmegaConf.update(config, "start.run", str(source))
         OmegaConf.save(config, run / "config.yaml")
     check_comparable(read_runs(runs, "refuse")[0])
-    OmegaConf.update(config, "training.warm_start", str(other))
+    OmegaConf.update(config, "start.run", str(other))
     OmegaConf.save(config, run / "config.yaml")
-    assert "training.warm_start:training.steps (120 in " in refusal(tmp_path / "runs")
+    assert "start.run:training.steps (120 in " in refusal(tmp_path / "runs")

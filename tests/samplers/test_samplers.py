@@ -216,7 +216,7 @@ def test_a_topic_with_too_few_dialogues_is_named(kind: str) -> None:
         build(kind, made_up({"big": 10, "small": 9}))
     assert str(caught.value) == (
         "topic small: has 9 dialogues, but sampler.shots=5 and sampler.queries=5 take 10: lower them, "
-        "set split.min_dialogues=10, or add dialogues"
+        "set split.min_dialogues=10, or add dialogues; it has room for sampler.shots=5 sampler.queries=4"
     )
 
 
