@@ -155,11 +155,11 @@ def test_wrong_input_is_told_beside_it(page: Page, dialogues: str, sentence: str
 
 
 def test_a_file_or_a_text_that_is_too_large(page: Page, tmp_path: Path) -> None:
-    file = tmp_path / "large.txt"
-    file.write_text("a\nb\n\n" * 100_000, encoding="utf-8")
+    file, text = tmp_path / "large.txt", f"{'word ' * 1000}\n" * 100  # long lines, which are laid out quickly
+    file.write_text(text, encoding="utf-8")
     page.get_by_label("Or a file").set_input_files(file)
     expect(page.locator("#adapt-error")).to_contain_text("larger than 0.25 MiB")
-    page.evaluate("text => { document.getElementById('dialogues').value = text; }", "a\nb\n\n" * 100_000)
+    page.evaluate("text => { document.getElementById('dialogues').value = text; }", text)
     page.locator("#adapt-button").click()
     expect(page.locator("#adapt-error")).to_contain_text("larger than 0.25 MiB")
 
