@@ -62,7 +62,7 @@ def test_rates_and_steps_are_chosen_on_the_meta_validation_topics_alone(run: Run
         outcome = run("evaluate", f"run={trained}", *parts, *grid, "generation.max_tokens=2")
         assert outcome.code == 0, outcome.err
         assert set(pd.read_parquet(outcome.run_directory / "adaptation.parquet")["topic"]) == {test}
-        return (outcome.run_directory / "selection.json").read_text()
+        return Path(outcome.run_directory, "selection.json").read_text()
 
     first = selection("food", "humor")
     assert selection("food", "trivia") == first
