@@ -1,6 +1,7 @@
 """Dialogues and contexts as programs, files and requests give them."""
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -111,3 +112,74 @@ def test_the_user_has_the_last_word_of_a_context() -> None:
     assert replier(turns) == replier(as_turns("a")) == "bot"
     assert replier([Turn("Ann", "x"), Turn("Ben", "y")]) == "Ann"
     assert replier([Turn("bot", "x")]) == "user"
+
+
+WITHOUT_TOPICS = ["id,speaker,text", "1,user,hi", "1,bot,hello", "2,user,bye", "2,bot,see you", "2,user,yes"]
+WITH_TOPICS = ["id,label,speaker,text", "1,a,user,hi", "1,b,bot,hello", "2,,user,bye", "2,c,bot,see you", "2,,user,yes"]
+WHATSAPP = """\
+31/12/2023, 10:02 - Messages are end-to-end encrypted.
+31/12/2023, 10:02 - Ann: hi
+31/12/2023, 10:03 - Ben: hello
+01/01/2024, 10:02 - Ann: bye
+01/01/2024, 10:03 - Ben: see you
+01/01/2024, 10:04 - Ann: yes
+"""
+
+
+def sheet(lines: list[str], file: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for line in lines:
+        book.active.append([cell or None for cell in line.split(",")])
+    book.save(file)
+
+
+@pytest.mark.parametrize("lines", [WITHOUT_TOPICS, WITH_TOPICS], ids=["no topics", "several topics"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".xlsx"])
+def test_a_table_is_one_topic(lines: list[str], ending: str, tmp_path: Path) -> None:
+    file = tmp_path / f"bicycle_hire{ending}"
+    if ending == ".xlsx":
+        sheet(lines, file)
+    else:
+        file.write_text("\n".join(lines).replace(",", "\t" if ending == ".tsv" else ","), encoding="utf-8")
+    found = as_dialogues(file)
+    assert spoken(found) == TWO
+    assert {dialogue.topic for dialogue in found} == {"bicycle hire"}
+
+
+@pytest.mark.parametrize(
+    ("text", "speakers"),
+    [("hi\nhello\n\nbye\nsee you\nyes\n", ("user", "bot")), (WHATSAPP, ("Ann", "Ben"))],
+    ids=["plain text", "WhatsApp"],
+)
+def test_a_text_is_one_topic(text: str, speakers: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "hire.txt").write_text(text, encoding="utf-8")
+    found = as_dialogues(tmp_path / "hire.txt")
+    names = dict(zip(("user", "bot"), speakers, strict=True))
+    assert spoken(found) == [tuple((names[speaker], said) for speaker, said in one) for one in TWO]
+    assert {dialogue.topic for dialogue in found} == {"hire"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "plain text", "WhatsApp", "openai"])
+def test_formats_of_the_standard_input(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "xlsx":
+        sheet(WITHOUT_TOPICS, tmp_path / "mine.xlsx")
+        content = (tmp_path / "mine.xlsx").read_bytes()
+    else:
+        chats = [{"messages": [{"role": speaker, "content": text} for speaker, text in one]} for one in TWO]
+        texts = {
+            "csv": "\n".join(WITHOUT_TOPICS),
+            "plain text": "user: hi\nbot: hello\n\nuser: bye\nbot: see you\nuser: yes",
+            "WhatsApp": WHATSAPP.replace("Ann", "user").replace("Ben", "bot"),
+            "openai": "\n".join(json.dumps(chat) for chat in chats),
+        }
+        content = texts[kind].encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert spoken(as_dialogues("-")) == TWO
+
+
+def test_a_table_that_cannot_be_read_names_what_helps(tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("id,speaker,said\n1,user,hi\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"mine\.csv:1: has no column 'text'.* \(`metadialog data dataset=auto"):
+        as_dialogues(file)

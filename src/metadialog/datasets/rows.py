@@ -62,9 +62,23 @@ class Rows:
         return self._rows
 
     def check_quotes(
-        self, values: Sequence[object], where: str, topic_at: int, topic: str, speaker_at: int, speakers: set[str]
+        self,
+        values: Sequence[object],
+        where: str,
+        topic_at: int | None,
+        topic: str,
+        speaker_at: int,
+        speakers: set[str],
     ) -> None:
         """Refuse a value that holds whole rows, which a stray quotation mark has taken in.
+
+        Args:
+            values: of a row.
+            where: place of the row, for messages.
+            topic_at: place of the column of topics; None where there is none.
+            topic: of the row.
+            speaker_at: place of the column of speakers.
+            speakers: that have spoken in the rows before.
 
         Raises:
             DataError: a line within a value is a row of the table, of the same topic or a speaker that is known.
@@ -76,7 +90,9 @@ class Rows:
                 continue
             for line in value.split("\n")[1:]:
                 cells = [cell.strip().strip('"') for cell in line.split(self.delimiter)]
-                if len(cells) == len(self.header) and (cells[topic_at] == topic or cells[speaker_at] in speakers):
+                if len(cells) != len(self.header):
+                    continue
+                if (topic_at is not None and cells[topic_at] == topic) or cells[speaker_at] in speakers:
                     raise DataError(
                         f"{where}: a quotation mark before takes whole rows into one value, such as {line[:40]!r}; "
                         f'write "" for a quotation mark in a text, or dataset.quotes=false where none of them quotes'

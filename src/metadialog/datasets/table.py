@@ -101,20 +101,24 @@ class TableDataset(BaseDataset):
             raise DataError(f"{self._path}: cannot be read: {problem}; dataset.path should name a table") from error
 
 
-def dialogues_of(rows: Rows, columns: Columns, path: str) -> Iterator[Dialogue]:
+def dialogues_of(
+    rows: Rows, columns: Columns, path: str, topic: str | None = None, *, one_topic: bool = False
+) -> Iterator[Dialogue]:
     """Yield the dialogues of a table.
 
     Args:
         rows: of the table.
         columns: names of its columns, where they are not those of `COLUMNS` or `SYNONYMS`.
         path: of the table, for messages.
+        topic: of dialogues that have none; None where each has to have one.
+        one_topic: whether this is the topic of all dialogues, and no column says another.
 
     Raises:
         DataError: a column is not there, or a row is malformed.
     """
-    places = find_columns(rows.header, columns, f"{path}:1" if rows.has_lines else path)
+    places = find_columns(rows.header, columns, f"{path}:1" if rows.has_lines else path, topic, one_topic=one_topic)
     seen: dict[str, str] = {}
-    for identifier, group in groupby(_filled(rows, places), key=lambda row: row.dialogue_id):
+    for identifier, group in groupby(_filled(rows, places, topic), key=lambda row: row.dialogue_id):
         found = list(group)
         if identifier in seen:
             raise DataError(
@@ -127,13 +131,35 @@ def dialogues_of(rows: Rows, columns: Columns, path: str) -> Iterator[Dialogue]:
         raise DataError(f"{path}:1: holds no dialogue; it should have a row for each turn")
 
 
-def find_columns(header: Sequence[str], columns: Columns, where: str) -> dict[Column, int]:
-    """Return the place of each column.
+def find_columns(
+    header: Sequence[str], columns: Columns, where: str, topic: str | None = None, *, one_topic: bool = False
+) -> dict[Column, int]:
+    """Return the place of each column; that of the topic may be left out where dialogues without one get another.
+
+    Args:
+        header: names of the columns of a table.
+        columns: names that are not those of `COLUMNS` or `SYNONYMS`.
+        where: place of the header, for messages.
+        topic: of dialogues that have none; None where each has to have one.
+        one_topic: whether this is the topic of all dialogues, and no column says another.
 
     Raises:
         DataError: one is not there, or there several times.
     """
-    return {column: _place(header, column, columns.get(column), where) for column in COLUMNS}
+    wanted = list(COLUMNS)
+    unnamed = topic is not None and columns.get("topic") is None
+    if unnamed and (one_topic or not _candidates(header, "topic")):
+        wanted.remove("topic")
+    return {column: _place(header, column, columns.get(column), where) for column in wanted}
+
+
+def _candidates(header: Sequence[str], column: Column) -> list[str]:
+    """Return the names of a header that may be those of a column."""
+    return [name for name in header if _folded(name) in (column, *SYNONYMS[column])]
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold().replace(" ", "_")
 
 
 def _place(header: Sequence[str], column: Column, named: str | None, where: str) -> int:
@@ -142,7 +168,7 @@ def _place(header: Sequence[str], column: Column, named: str | None, where: str)
         raise DataError(f"{where}: has more than one column {wanted!r}; it should have one")
     if wanted in header:
         return header.index(wanted)
-    lower = [name.strip().casefold().replace(" ", "_") for name in header]
+    lower = [_folded(name) for name in header]
     names = (wanted.casefold(),) if named else (column, *SYNONYMS[column])
     for name in names:
         if lower.count(name) == 1:
@@ -154,18 +180,27 @@ def _place(header: Sequence[str], column: Column, named: str | None, where: str)
     )
 
 
-def _filled(rows: Rows, places: Mapping[Column, int]) -> Iterator[_Row]:
-    """Yield the rows, each with the id and the topic of its dialogue, which may stand in the first row alone."""
+def _filled(rows: Rows, places: Mapping[Column, int], topic: str | None) -> Iterator[_Row]:
+    """Yield the rows, each with the id and the topic of its dialogue, which may stand in the first row alone.
+
+    Args:
+        rows: of the table.
+        places: of its columns.
+        topic: of dialogues that have none; None where each has to have one.
+    """
     before: _Row | None = None
     speakers: set[str] = set()
     for where, values in rows:
-        given = {column: values[place] for column, place in places.items()}
+        given: dict[Column, object] = {column: values[place] for column, place in places.items()}
+        given.setdefault("topic", topic)
         if before is not None and _is_blank(given["dialogue_id"]):
             given["dialogue_id"] = before.dialogue_id
         if before is not None and _is_blank(given["topic"]) and str(given["dialogue_id"]).strip() == before.dialogue_id:
             given["topic"] = before.topic
+        if topic is not None and _is_blank(given["topic"]):
+            given["topic"] = topic
         row = _row(where, given)
-        rows.check_quotes(values, where, places["topic"], row.topic, places["speaker"], speakers)
+        rows.check_quotes(values, where, places.get("topic"), row.topic, places["speaker"], speakers)
         speakers.add(row.speaker)
         before = row
         yield row

@@ -1,5 +1,6 @@
 """Dialogues and contexts as a program, a file or a request gives them."""
 
+import csv
 import json
 import os
 import re
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.formats.base import Options
+from metadialog.datasets.formats.base import Options, nonempty
 from metadialog.datasets.formats.detection import FORMATS, detect
 from metadialog.datasets.jsonl import SPEAKERS
-from metadialog.errors import DataError
+from metadialog.datasets.rows import delimiter_of
+from metadialog.datasets.table import find_columns
+from metadialog.errors import ConfigError, DataError
 
 DialogueLike = Dialogue | Sequence[Turn] | Sequence[str] | Mapping[str, Any]
 """One dialogue: ours, its turns, or what `json.loads` makes of `{"turns": [...]}`."""
@@ -25,7 +28,10 @@ Context = str | Dialogue | Sequence[Turn] | Sequence[str] | Sequence[Mapping[str
 """The turns before a reply, the oldest first; one text is one turn."""
 
 LAYOUT = '["a turn", "its answer", ...]'
+STANDARD_INPUT = "standard input"
 _PARSED = ("json", "logs")
+_STARTS = {b"PK\x03\x04": ".xlsx", b"PAR1": ".parquet"}
+_REMEDY = "`metadialog data dataset=auto output=FOLDER` takes these options, and writes dialogues that can be read here"
 _NAMED = re.compile("^([^\\s:\uff1a][^:\uff1a]{0,39})[:\uff1a]\\s*(\\S.*)$")  # \uff1a is the colon of Chinese texts
 
 
@@ -53,18 +59,34 @@ def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
 def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
     """Read dialogues from a file or folder in any format of `dataset=auto`, or from the standard input (`-`).
 
+    They are one topic: a table needs no column of topics, and what such a column says is not read.
+
     Raises:
         DataError: it cannot be read, or holds no dialogues.
     """
     if os.fspath(path) != "-":
         return _read(Path(path).expanduser())
+    content = sys.stdin.buffer.read()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "standard input"
-        file.write_bytes(sys.stdin.buffer.read())
+        file = Path(folder) / f"{STANDARD_INPUT}{_ending(content)}"
+        file.write_bytes(content)
         try:
             return _read(file)
         except DataError as error:
-            raise DataError(str(error).replace(str(file), file.name)) from error
+            raise DataError(str(error).replace(str(file), STANDARD_INPUT)) from error
+
+
+def _ending(content: bytes) -> str:
+    """Return the ending that a file of some content would have, by which formats are told apart."""
+    for start, ending in _STARTS.items():
+        if content.startswith(start):
+            return ending
+    first = content.lstrip().partition(b"\n")[0].decode("utf-8", errors="replace").lstrip("\ufeff")
+    try:
+        find_columns(next(csv.reader([first], delimiter=delimiter_of(first, ".csv")), []), {}, "", "", one_topic=True)
+    except (DataError, csv.Error):
+        return ".jsonl" if first.startswith("{") else ".txt"
+    return ".csv"
 
 
 def _read(path: Path) -> list[Dialogue]:
@@ -86,7 +108,15 @@ def _read(path: Path) -> list[Dialogue]:
 
 
 def _detected(path: Path, found: str) -> list[Dialogue]:
-    return list(FORMATS[found].read(path, Options({})))
+    made = FORMATS[found]
+    try:
+        return list(nonempty(path, made.title, made.read(path, Options({}, one_topic=True))))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (DataError, ConfigError) as error:
+        if "dataset." not in str(error):
+            raise
+        raise DataError(f"{error} ({_REMEDY})") from error
 
 
 def parse_dialogues(text: str, name: str) -> list[Dialogue]:

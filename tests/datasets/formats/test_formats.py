@@ -355,3 +355,9 @@ def test_other_choices_say_what_a_folder_is_for(run: Run, tmp_path: Path) -> Non
     outcome = run("data", "dataset=jsonl", f"dataset.path={logs_in_folders(tmp_path)}")
     assert outcome.code == 2
     assert "is a folder; dataset.path should name a file; dataset=auto reads folders as well" in outcome.err
+
+
+def test_a_table_without_a_column_of_topics_is_a_topic(tmp_path: Path) -> None:
+    for name in ("food", "space_travel"):
+        (tmp_path / f"{name}.csv").write_text("id,speaker,text\n1,a,Hi\n1,b,Ho\n", encoding="utf-8")
+    assert {one.topic for one in AutoDataset(path=str(tmp_path), language="en").dialogues()} == {"food", "space travel"}

@@ -24,6 +24,7 @@ class Options:
         gap: hours of silence that end a dialogue in the export of a chat.
         quotes: whether quotation marks quote in a CSV file.
         sheet: of an Excel file.
+        one_topic: whether the dialogues of a table are of one topic, that of the file, whatever its columns say.
     """
 
     columns: Columns
@@ -31,6 +32,7 @@ class Options:
     gap: float = 6.0
     quotes: bool = True
     sheet: str | None = None
+    one_topic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

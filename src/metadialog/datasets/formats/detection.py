@@ -35,16 +35,22 @@ def is_table(path: Path) -> bool:
 
 
 def read_tables(path: Path, options: Options) -> Iterator[Dialogue]:
-    """Yield the dialogues of a table, or of all tables in a folder.
+    """Yield the dialogues of a table, or of all tables in a folder; without a column of topics, a table is a topic.
 
     Raises:
         DataError: a table is malformed.
     """
     for file in files_of(path, *TABLES):
         with open_rows(file, options.encoding, options.sheet, quotes=options.quotes) as rows:
-            for dialogue in dialogues_of(rows, options.columns, str(file)):
+            for dialogue in dialogues_of(
+                rows, options.columns, str(file), topic=_topic(file), one_topic=options.one_topic
+            ):
                 where = f"{file.stem}:{dialogue.id}" if path.is_dir() else dialogue.id
                 yield Dialogue(dialogue.topic, dialogue.turns, where)
+
+
+def _topic(file: Path) -> str:
+    return " ".join(file.stem.replace("_", " ").split()) or file.name
 
 
 FORMATS = {
