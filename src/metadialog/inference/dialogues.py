@@ -50,7 +50,7 @@ def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
         return read_dialogues(given)
     if isinstance(given, Dialogue | Mapping):
         raise DataError(f"{name}: is one dialogue; it should be a list of dialogues, such as [{LAYOUT}]")
-    if not isinstance(given, Iterable) or isinstance(given, bytes):
+    if not isinstance(given, Iterable):
         raise DataError(f"{name}: is {_kind(given)}; it should be the path of a file, or a list of dialogues")
     made = [_dialogue(one, f"{name}[{place}]", name) for place, one in enumerate(given)]
     if not made:
