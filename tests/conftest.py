@@ -311,3 +311,25 @@ def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def export_pretrained(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Export:
+    """Return a function that exports the tiny pretrained model, made with some overrides; not to be changed."""
+    from metadialog.tokenizers.pretrained import PretrainedTokenizer
+
+    @functools.cache
+    def make(*overrides: str) -> Path:
+        kinds = ["model=pretrained", "tokenizer=pretrained"]
+        paths = [f"model.path={tiny_pretrained}", f"tokenizer.path={tiny_pretrained}"]
+        with initialize_config_module("metadialog.conf", version_base="1.3"):
+            config: dict[str, Any] = plain(compose("train", [*kinds, *paths, *overrides]))
+        torch.manual_seed(0)
+        tokenizer = PretrainedTokenizer(path=str(tiny_pretrained)).train([])
+        algorithm = make_learner(LearningConfig.of(config), tokenizer).algorithm
+        model = algorithm.prepare(build(config["model"], tokenizer.vocab_size))
+        folder = tmp_path_factory.mktemp("exported_pretrained")
+        export_model(folder, model, algorithm, tokenizer, config)
+        return folder
+
+    return make

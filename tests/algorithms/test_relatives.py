@@ -251,11 +251,12 @@ def _states(algorithm: Algorithm, model: nn.Module, support: Batch | None) -> li
     ]
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_meta_curvature_transforms_the_inner_gradients(
-    make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler
+    make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler, reduction: str
 ) -> None:
     episodes = sampler.batch(2)
-    algorithm = make_algorithm("meta_curvature", inner_lr=RATE, inner_steps=2)
+    algorithm = make_algorithm("meta_curvature", inner_lr=RATE, inner_steps=2, reduction=reduction)
     algorithm.prepare(double)
     algorithm.learned.double()
     generator = torch.Generator().manual_seed(4)
@@ -275,11 +276,13 @@ def test_meta_curvature_transforms_the_inner_gradients(
     for episode in episodes:
         current: Parameters = start
         for _ in range(2):
-            found = gradients_of(loss_of(double, current, episode.support), current)
-            current = {n: v - RATE * transformed(i, found[n]) for i, (n, v) in enumerate(current.items())}
+            inner = gradients_of(loss_of(double, current, episode.support), current)
+            current = {n: v - RATE * transformed(i, inner[n]) for i, (n, v) in enumerate(current.items())}
         losses.append(loss_of(double, current, episode.query))
-    outer = torch.stack(losses).mean()
-    assert algorithm.outer_step(double, episodes, 0).loss == pytest.approx(outer.item())
+    outer = torch.stack(losses).mean() if reduction == "mean" else torch.stack(losses).sum()
+    found = algorithm.outer_step(double, episodes, 0)
+    assert found.loss == pytest.approx(outer.item())
+    assert found.query_loss == pytest.approx(torch.stack(losses).mean().item())
     compare(double, gradients_of(outer, start))
     for name, value in algorithm.learned.named_parameters():
         assert value.grad is not None

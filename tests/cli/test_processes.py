@@ -14,7 +14,7 @@ import pytest
 from metadialog.cli import processes
 from metadialog.cli.command_line import CommandLine
 from metadialog.errors import ConfigError
-from metadialog.training.launch import Place
+from metadialog.training.launch import RankInfo
 
 Run = Callable[..., Any]
 OPTIONS = ("debug=smoke", "logger=local", "dtype=float64", "training.meta_batch=3", "training.steps=4")
@@ -58,6 +58,6 @@ def test_what_one_process_does_is_not_for_two(run: Run, monkeypatch: pytest.Monk
         "metadialog data: data runs in one process, but 2 were started; leave out torchrun or srun\n"
     )
     with pytest.raises(ConfigError, match="-m starts its runs by itself"):
-        processes.check("train", CommandLine.parse(["-m", "seed=0,1"]), Place(0, 2, 0))
+        processes.check("train", CommandLine.parse(["-m", "seed=0,1"]), RankInfo(0, 2, 0))
     assert not Path("outputs").exists()
     assert os.environ["RANK"] == "0"

@@ -53,6 +53,22 @@ def test_other_options_have_the_last_word(run: Run, trained: Path) -> None:
     pd.testing.assert_frame_equal(expected, same, check_exact=True)
 
 
+def test_rates_and_steps_are_chosen_on_the_meta_validation_topics_alone(run: Run, trained: Path) -> None:
+    """Other meta-test topics leave the choice as it is, other meta-validation topics change what it is made from."""
+
+    def selection(validation: str, test: str) -> str:
+        parts = ["split=explicit", "split.train=[ai]", f"split.validation=[{validation}]", f"split.test=[{test}]"]
+        grid = ["evaluation.rates=[0.5,2]", "evaluation.selection_episodes=1", "evaluation.queries=2"]
+        outcome = run("evaluate", f"run={trained}", *parts, *grid, "generation.max_tokens=2")
+        assert outcome.code == 0, outcome.err
+        assert set(pd.read_parquet(outcome.run_directory / "adaptation.parquet")["topic"]) == {test}
+        return Path(outcome.run_directory, "selection.json").read_text()
+
+    first = selection("food", "humor")
+    assert selection("food", "trivia") == first
+    assert selection("trivia", "humor") != first
+
+
 def test_other_data(run: Run, trained: Path) -> None:
     with Path("my.jsonl").open("w") as file:
         for topic in ("bread", "tea", "salt", "rice"):

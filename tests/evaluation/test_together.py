@@ -111,6 +111,17 @@ def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(together.AT_ONCE, "cpu", 16)
 
 
+def test_a_records_perplexity_is_by_word(episodes: list[Episode], tokenizer: Tokenizer) -> None:
+    model = model_of("gru", tokenizer)
+    found, _ = evaluate(model, maml(), episodes, protocol(), Greedy(max_tokens=2), tokenizer, LABELS, Selection((), 1))
+    assert found
+    words = {(episode.topic, episode.index): int(episode.query.words.sum()) for episode in episodes}
+    for record in found:
+        of_episode = words[record.topic, record.episode]
+        assert record.words == of_episode < record.tokens  # so that one in the place of the other shows
+        assert record.word_perplexity == pytest.approx(math.exp(record.loss * record.tokens / of_episode))
+
+
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("generation", [Greedy(max_tokens=6), Sampling(max_tokens=6), Beam(max_tokens=4)])
 def test_records_and_replies_are_those_of_one_by_one(

@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.errors import ConfigError, DataError
+from metadialog.errors import ConfigError, DataError, MetadialogError
 from metadialog.evaluation.scoring import evaluation_mode, score
 from metadialog.inference.decoding import Decoder
 from metadialog.inference.folder import load_model
@@ -253,8 +254,18 @@ def test_a_context_that_is_none_costs_one_sentence(model: AdaptableModel, contex
 
 
 def test_wrong_values_cost_one_sentence(model: AdaptableModel, food: list[list[str]]) -> None:
-    with pytest.raises(ConfigError, match="steps=-1: should be"):
-        model.adapt(food, steps=-1)
+    for steps in (-1, 1.5, "3", True):
+        with pytest.raises(ConfigError, match=f"steps={steps!r}: should be a whole number"):
+            model.adapt(food, steps=steps)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="seed='x': should be a whole number from 0"):
+        model.reply("hello", generation="sampling", seed="x")  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match="seed=-1: should be"):
+        model.reply("hello", generation="sampling", seed=-1)
+    with pytest.raises(DataError, match="contexts: is a text"):
+        model.replies("hello")
+    for wrong in (None, 3, "a\0b"):
+        with pytest.raises(DataError, match="should"):
+            model.adapt(wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="rate=0: should be over 0"):
         model.adapt(food, rate=0)
     with pytest.raises(ConfigError, match=r"generation\.temprature: no such option; did you mean temperature"):
@@ -267,6 +278,21 @@ def test_wrong_values_cost_one_sentence(model: AdaptableModel, food: list[list[s
         model.reply("hello", 0)
     with pytest.raises(DataError, match="no dialogue to adapt to"):
         model.adapt([["alone"]])
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"device": "gpu"}, "device=gpu: should be cpu, or a device that torch finds here"),
+        ({"threads": 0}, "threads=0: should be a whole number, 1 or more"),
+        ({"folder": None}, "folder=None: should be the path of a folder"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_costs_one_sentence(
+    export: Export, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(MetadialogError, match=problem):
+        load_model(**{"folder": export(), **options})
 
 
 def test_the_calling_program_keeps_its_threads(model: AdaptableModel, food: list[list[str]]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.preparation.episodes import held_out, train_tokenizer, validation_episodes
+from metadialog.preparation.episodes import held_out, selection_episodes, train_tokenizer, validation_episodes
 from metadialog.preparation.topics import Topics
 from metadialog.samplers.base import Sampler
 from metadialog.samplers.episodes import EpisodeSampler
@@ -85,7 +85,7 @@ def test_held_out_episodes_share_no_dialogue_with_themselves_or_training(
         episodes_per_topic=1,
         max_tokens=64,
         seed=seed,
-        rates=None,
+        rates=[0.5, 1.0],
         selection_episodes=1,
         leave_one_out=leave_one_out,
     )
@@ -93,9 +93,11 @@ def test_held_out_episodes_share_no_dialogue_with_themselves_or_training(
     trained_on = {d.id for dialogues in data.topics.of(data.topics.split.train).values() for d in dialogues}
     tested = held_out(data.topics.of(data.topics.split.test), tokenizer, protocol, SAMPLER)
     validated = validation_episodes(data.topics, tokenizer, protocol, SAMPLER, episodes_per_topic=2)
+    chosen_on = selection_episodes(data.topics, tokenizer, protocol, SAMPLER)
+    assert {episode.topic for episode in chosen_on} == set(data.topics.split.validation)
     assert {episode.topic for episode in tested} == set(data.topics.split.test)
     assert {episode.topic for episode in validated} == set(data.topics.split.validation)
-    for episode in (*tested, *validated):
+    for episode in (*tested, *validated, *chosen_on):
         assert set(episode.support_ids).isdisjoint(episode.query_ids)
         assert trained_on.isdisjoint((*episode.support_ids, *episode.query_ids))
 

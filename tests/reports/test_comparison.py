@@ -56,6 +56,25 @@ def test_the_best_has_no_p_value_and_the_worse_a_small_one(comparison: Compariso
     assert (rows["effect_size"] > 0).all()
 
 
+def test_p_values_are_corrected_by_holms_method_in_each_column(make_run: MakeRun, tmp_path: Path) -> None:
+    for algorithm in ("finetune", "maml", "scratch", "zero_shot"):
+        for seed in (0, 1):
+            make_run(algorithm, seed)
+    runs, _ = read_runs([tmp_path], "refuse")
+    settings = Settings(300, 0.95, "permute_topics", 0.05, 0, baseline="finetune")
+    comparison = compare_runs(runs, settings)
+    for rows in (comparison.differences, comparison.baseline_differences):
+        corrected = 0
+        for _, family in rows.groupby(["metric", "shots", "inner_step"]):
+            tested = family[family["p_value"].notna()].sort_values("p_value", kind="stable")
+            largest = 0.0
+            for place, (_, row) in enumerate(tested.iterrows()):
+                largest = max(largest, min(1.0, (len(tested) - place) * row["p_value"]))
+                assert row["p_value_holm"] == pytest.approx(largest)
+                corrected += int(row["p_value_holm"] > row["p_value"])
+        assert corrected
+
+
 def test_what_does_not_adapt_is_the_same_at_every_step(comparison: Comparison) -> None:
     assert comparison.fixed == ["zero_shot"]
     values = [one(comparison, "zero_shot", "word_perplexity", 5, step)["mean"] for step in range(5)]

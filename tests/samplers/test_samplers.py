@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch.utils.data import Dataset
 
+from metadialog import learn2learn_interface
 from metadialog.config import check
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError, DataError, RunError
-from metadialog.learn2learn_import import learn2learn
 from metadialog.samplers.base import Sampler
 from metadialog.samplers.episodes import TopicWeighting, topic_weights
 from metadialog.samplers.exchanges import ExchangeEncoder
@@ -199,6 +199,7 @@ def test_learn2learn_draws_topics_and_dialogues_uniformly() -> None:
 def test_the_draw_is_learn2learns_own(topics: Topics) -> None:
     sampler = build("taskset", topics, seed=3)
     dialogues = [dialogue for topic in sorted(topics) for dialogue in topics[topic]]
+    learn2learn = learn2learn_interface.learn2learn  # type: ignore[attr-defined]
     dataset = learn2learn.data.MetaDataset(ByTopic(dialogues))
     transforms = learn2learn.data.transforms
     steps = [transforms.NWays(dataset, n=1), transforms.KShots(dataset, k=10), transforms.LoadData(dataset)]

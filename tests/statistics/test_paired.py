@@ -9,7 +9,7 @@ from scipy import stats
 
 from metadialog.statistics.bootstrap import Bootstrapped, bootstrap
 from metadialog.statistics.metrics import METRICS
-from metadialog.statistics.paired import Difference, Test, compare, effect_size, permutation_p_value
+from metadialog.statistics.paired import Difference, Test, compare, effect_size, permutation_p_value, standard_error
 from metadialog.statistics.panel import Panel, make_panel, unit_values
 
 Records = Callable[..., pd.DataFrame]
@@ -98,6 +98,21 @@ def test_intervals_and_p_values_say_the_same(simulated: Records) -> None:
         second = first.assign(loss=first["loss"] + rng.normal(shift, 0.3, len(first)))
         found = difference(first, second)
         assert (found.low[0] <= 0 <= found.high[0]) == (found.p_value[0] >= 0.05)
+
+
+def test_a_standard_error_is_corrected_for_few_seeds_and_topics(simulated: Records) -> None:
+    """Of n seeds alone, a bootstrap's standard error is that of the mean, times sqrt((n - 1) / n)."""
+    assert standard_error(np.array([[1.0], [2.0], [3.0]]), np.array([2.0])) == pytest.approx(np.sqrt(3 / 2))
+    rng = np.random.default_rng(3)
+    sizes, spreads = (4, 1, 1), (0.5, 0.0, 0.0, 0.0)
+    first, second = (simulated(rng, sizes, spreads, tokens=(40, 40)) for _ in range(2))
+    pairs = (first["loss"] - second["loss"]).to_numpy()
+    boots = [bootstrap(panel(records), 20_000, 0) for records in (first, second)]
+    found = compare(boots[0], boots[1], "bootstrap", 0.95, np.random.default_rng(0))
+    expected = stats.ttest_1samp(pairs, 0)
+    interval = expected.confidence_interval(0.95)
+    assert found.p_value[0] == pytest.approx(expected.pvalue, rel=0.03)
+    assert found.high[0] - found.low[0] == pytest.approx(interval.high - interval.low, rel=0.03)
 
 
 def test_panels_of_other_seeds_are_refused(simulated: Records) -> None:

@@ -29,7 +29,7 @@ from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.schedules.outer import constant
 from metadialog.tokenizers.character import CharacterTokenizer
 from metadialog.training.distributed import ALONE, Ranks, join
-from metadialog.training.launch import Place
+from metadialog.training.launch import RankInfo
 from metadialog.training.options import TrainingOptions
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
@@ -94,10 +94,10 @@ def train(folder: Path, team: Ranks, job: list[Any]) -> None:
             )
 
 
-def rank(folder: Path, place: Place, port: int, job: list[Any]) -> int:
+def rank(folder: Path, here: RankInfo, port: int, job: list[Any]) -> int:
     """Be one rank; return the exit code, and say why, if that is this rank's to say."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    team = join(place)
+    team = join(here)
     try:
         train(folder, team, job)
     except MetadialogError as error:
@@ -128,10 +128,10 @@ def main() -> None:
             train(folder, ALONE, job)
             continue
         children = []
-        for place in (Place(r, job[1], r) for r in range(job[1])):
+        for here in (RankInfo(r, job[1], r) for r in range(job[1])):
             child = os.fork()
             if child == 0:
-                os._exit(rank(folder, place, int(sys.argv[3]) + number, job))
+                os._exit(rank(folder, here, int(sys.argv[3]) + number, job))
             children.append(child)
         began = time.monotonic()
         codes = ended(children, as_one=job[-1] == "keeper")

@@ -116,7 +116,12 @@ def test_annealing_is_accounted_for() -> None:
         first_order_until=5,
         learned_rates=True,
     )
-    assert [algorithm.passes(step) for step in (0, 5, 10)] == [Passes(3, 0, 3), Passes(3, 3, 3), Passes(3, 3, 1)]
+    of_phases = [Passes(3, 0, 3)] * 5 + [Passes(3, 3, 3)] * 5 + [Passes(3, 3, 1)] * 2
+    assert [algorithm.passes(step) for step in range(12)] == of_phases
+    for step, passes in enumerate(of_phases):  # what is counted is what is computed
+        loop = algorithm.training_loop(model(), step)
+        assert loop.first_order == (passes.hessian_products == 0)
+        assert (loop.query_weights is None) == (passes.query == 1)
 
 
 def test_what_was_counted_is_the_measure_of_what_was_not() -> None:

@@ -14,7 +14,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from metadialog.errors import LostError
 from metadialog.training import distributed
 from metadialog.training.distributed import ALONE, Ranks
-from metadialog.training.launch import Place
+from metadialog.training.launch import RankInfo
 
 MAML = {"inner_lr": 0.3, "inner_steps": 2, "first_order": False}
 # name, algorithm, its options, tasks of a meta-batch
@@ -104,9 +104,9 @@ def test_who_comes_when_the_notes_are_gone_speaks_only_if_it_knows_of_nobody_who
 ) -> None:
     monkeypatch.setattr(distributed, "_GRACE_SECONDS", 0)
     notes: list[Any] = [TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)]
-    late = Ranks(Place(1, 2, 1), TCPStore("127.0.0.1", notes[0].port, is_master=False))
+    late = Ranks(RankInfo(1, 2, 1), TCPStore("127.0.0.1", notes[0].port, is_master=False))
     if has_heard:
-        with Ranks(Place(1, 3, 1), notes[0]).failing() as is_first_to_fail:
+        with Ranks(RankInfo(1, 3, 1), notes[0]).failing() as is_first_to_fail:
             assert is_first_to_fail
         with pytest.raises(LostError):
             late.hear("arguments")

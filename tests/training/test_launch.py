@@ -1,15 +1,15 @@
 import pytest
 
 from metadialog.errors import ConfigError
-from metadialog.training.launch import Place, first_node, meet, place
+from metadialog.training.launch import RankInfo, first_node, meet, rank_info
 
 
 def test_torchrun_says_who_is_who() -> None:
-    assert place({"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == Place(3, 8, 1)
+    assert rank_info({"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == RankInfo(3, 8, 1)
 
 
 def test_srun_says_who_is_who() -> None:
-    assert place({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "0"}) == Place(0, 4, 0)
+    assert rank_info({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "0"}) == RankInfo(0, 4, 0)
 
 
 @pytest.mark.parametrize(
@@ -22,14 +22,14 @@ def test_srun_says_who_is_who() -> None:
     ids=["by hand", "torchrun with one process", "sbatch"],
 )
 def test_one_process_is_alone(environment: dict[str, str]) -> None:
-    assert place(environment) is None
+    assert rank_info(environment) is None
 
 
 def test_an_environment_that_contradicts_itself_is_named() -> None:
     with pytest.raises(ConfigError, match="RANK=2: should be below WORLD_SIZE=2"):
-        place({"RANK": "2", "WORLD_SIZE": "2"})
+        rank_info({"RANK": "2", "WORLD_SIZE": "2"})
     with pytest.raises(ConfigError, match="WORLD_SIZE=many: should be a number"):
-        place({"RANK": "2", "WORLD_SIZE": "many"})
+        rank_info({"RANK": "2", "WORLD_SIZE": "many"})
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_first_of_slurms_nodes(nodes: str, first: str) -> None:
 
 
 def test_the_processes_of_a_step_meet_where_those_of_another_do_not() -> None:
-    here, ports = Place(1, 2, 1), set()
+    here, ports = RankInfo(1, 2, 1), set()
     for job, step in (("17", "0"), ("17", "1"), ("18", "0")):
         environment = {"SLURM_STEP_NODELIST": "gpu[3-4]", "SLURM_JOB_ID": job, "SLURM_STEP_ID": step}
         meet(environment, here)
@@ -58,5 +58,5 @@ def test_the_processes_of_a_step_meet_where_those_of_another_do_not() -> None:
 
 def test_what_is_said_of_the_meeting_place_stays() -> None:
     environment = {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}
-    meet(environment, Place(0, 2, 0))
+    meet(environment, RankInfo(0, 2, 0))
     assert (environment["MASTER_ADDR"], environment["MASTER_PORT"]) == ("here", "1234")

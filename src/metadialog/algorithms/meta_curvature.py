@@ -10,7 +10,7 @@ from metadialog.algorithms.maml import MAML
 from metadialog.engines.base import support_of
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import ConfigError
-from metadialog.learn2learn_import import learn2learn, quiet_clone
+from metadialog.learn2learn_interface import Learner, curvature_transforms, transformed
 from metadialog.randomness import TaskSeeds
 
 
@@ -49,8 +49,7 @@ class MetaCurvature(MAML):
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Make the transforms of each parameter's gradient."""
-        transform = learn2learn.optim.MetaCurvatureTransform
-        self.learned = learn2learn.optim.ParameterUpdate(model.parameters(), transform)
+        self.learned = curvature_transforms(model)
         return model
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
@@ -78,8 +77,7 @@ class MetaCurvature(MAML):
         losses = []
         for _ in range(self.inner_steps):
             losses.append(self.tools.objectives.inner(learner.module, support))
-            with quiet_clone():
-                learner.adapt(losses[-1])
+            learner.adapt(losses[-1])
         return losses[0].item(), self.tools.objectives.outer(learner.module, episode.query)
 
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
@@ -88,25 +86,16 @@ class MetaCurvature(MAML):
             yield model
             return
         learner = self._clone(model, scale)
-        learn2learn.utils.detach_module(learner.module, keep_requires_grad=True)
+        learner.detach()
         yield learner.module
         for _ in range(steps):
             with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
                 loss = self.tools.objectives.inner(learner.module, support)
-                with quiet_clone():
-                    learner.adapt(loss, first_order=True)
-            learn2learn.utils.detach_module(learner.module, keep_requires_grad=True)
+                learner.adapt(loss, first_order=True)
+            learner.detach()
             yield learner.module
 
-    def _clone(self, model: nn.Module, scale: float) -> learn2learn.algorithms.GBML:
-        gbml = learn2learn.algorithms.GBML(
-            model,
-            transform=None,
-            lr=self.inner_lr * scale,
-            first_order=self.first_order,
-            allow_unused=True,
-            allow_nograd=True,
-            compute_update=self.learned,
-        )
-        with quiet_clone(), torch.enable_grad():
-            return gbml.clone()
+    def _clone(self, model: nn.Module, scale: float) -> Learner:
+        start = transformed(model, self.inner_lr * scale, self.learned, first_order=self.first_order)
+        with torch.enable_grad():
+            return start.clone()

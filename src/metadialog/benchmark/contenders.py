@@ -20,7 +20,7 @@ from metadialog.engines.lean import LeanEngine
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Batch, merge
-from metadialog.learn2learn_import import learn2learn, quiet_clone
+from metadialog.learn2learn_interface import maml
 from metadialog.models.loss import mean_token_loss
 
 Kind = Literal["engine", "peer", "yardstick"]
@@ -79,15 +79,14 @@ def gradient_descent(work: Workload) -> Gradients:
 
 def learn2learn_loop(work: Workload) -> Gradients:
     """learn2learn's documented loop: clone, adapt, backward, task after task."""
-    maml = learn2learn.algorithms.MAML(work.model, lr=work.inner.lr)
-    maml.zero_grad()
-    with quiet_clone():
-        for episode in work.episodes:
-            learner = maml.clone()
-            for _ in range(work.inner.steps):
-                learner.adapt(mean_token_loss(learner, _support(episode.support)))
-            loss = mean_token_loss(learner, episode.query) / len(work.episodes)
-            loss.backward()  # type: ignore[no-untyped-call]
+    start = maml(work.model, work.inner.lr)
+    work.model.zero_grad()
+    for episode in work.episodes:
+        learner = start.clone()
+        for _ in range(work.inner.steps):
+            learner.adapt(mean_token_loss(learner.module, _support(episode.support)))
+        loss = mean_token_loss(learner.module, episode.query) / len(work.episodes)
+        loss.backward()  # type: ignore[no-untyped-call]
     return _taken_gradients(work.model)
 
 

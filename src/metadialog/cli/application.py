@@ -21,7 +21,7 @@ from metadialog.hydra_internals import GlobalHydra, HydraException, main
 from metadialog.interrupts import interruptible
 from metadialog.overrides import quote_foreign
 from metadialog.sweeps.storage import hide_password
-from metadialog.training.launch import Place, place
+from metadialog.training.launch import RankInfo, rank_info
 from metadialog.trust import take_trust
 
 EXIT_INTERRUPTED = 130
@@ -37,7 +37,7 @@ def run(command: str, arguments: list[str]) -> int:
         command: its name, which is also that of its primary config.
         arguments: what followed the command on the command line.
     """
-    here: Place | None = None
+    here: RankInfo | None = None
     try:
         _take_over_errors()
         register()
@@ -45,7 +45,7 @@ def run(command: str, arguments: list[str]) -> int:
         provide_home()
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else it tells of its fonts
         with interruptible():
-            here = place()
+            here = rank_info()
             line = CommandLine.parse([quote_foreign(argument) for argument in take_trust(arguments)])
             if line.options.multirun and (line.options.cfg or line.options.info):
                 raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")

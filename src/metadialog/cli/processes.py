@@ -7,13 +7,13 @@ from metadialog.cli.command_line import CommandLine
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.errors import ConfigError
 from metadialog.overrides import quote
-from metadialog.training.launch import Place
+from metadialog.training.launch import RankInfo
 
 PARALLEL = ("train",)
 """The commands that several processes can share."""
 
 
-def check(command: str, line: CommandLine, here: Place | None) -> None:
+def check(command: str, line: CommandLine, here: RankInfo | None) -> None:
     """Check that several processes were not started for what one does.
 
     Raises:
@@ -27,7 +27,7 @@ def check(command: str, line: CommandLine, here: Place | None) -> None:
         raise ConfigError(f"-m starts its runs by itself, but {here.size} processes were started; leave out torchrun")
 
 
-def agree(command: str, here: Place | None, prepare: Callable[[], CommandLine]) -> CommandLine:
+def agree(command: str, here: RankInfo | None, prepare: Callable[[], CommandLine]) -> CommandLine:
     """Return the command line that all processes run: the one that the first has prepared, with one run directory.
 
     Args:

@@ -1,6 +1,7 @@
 """`metadialog adapt run=DIR dialogues=FILE output=DIR`: adapt a trained model to dialogues, and keep it."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from metadialog.cli.composed_job import Job
@@ -10,7 +11,7 @@ from metadialog.errors import RunError
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import AdaptConfig
 from metadialog.inference.adapting import compare, curve_line, divide, report
-from metadialog.inference.dialogues import as_dialogues
+from metadialog.inference.dialogues import STANDARD_INPUT, as_dialogues
 from metadialog.inference.folder import load_model
 from metadialog.inference.results import CurvePoint
 from metadialog.runs.atomic import write_atomically
@@ -32,7 +33,9 @@ def main(job: Job) -> float:
     console = job.console
     target = _new_folder(config.output)
     model = load_model(config.run, device=find_device(config.device), threads=config.threads)
-    division = divide(as_dialogues(config.dialogues), config.held_out, config.seed)
+    name = STANDARD_INPUT if config.dialogues == "-" else Path(config.dialogues).name
+    division = divide(as_dialogues(config.dialogues), config.held_out, config.seed, name)
+    _check_writable(target)
     console.print(
         f"adapting to {len(division.support)} dialogues; {len(division.held_out)} held out"
         + (f", {division.passed_over} without an answer passed over" if division.passed_over else ""),
@@ -59,7 +62,6 @@ def main(job: Job) -> float:
     try:
         adapted.save(partial, name=target.name)
         replies = compare(adapted, division.held_out or division.support)
-        name = "the standard input" if config.dialogues == "-" else Path(config.dialogues).name
         write_atomically(partial / REPORT, report(adapted, division, name, replies))
         if target.exists():
             target.rmdir()  # it is empty
@@ -68,6 +70,20 @@ def main(job: Job) -> float:
         shutil.rmtree(partial, ignore_errors=True)
     console.print(f"adapted model: {target}", soft_wrap=True, highlight=False, markup=False)
     return about.loss_after
+
+
+def _check_writable(folder: Path) -> None:
+    """Make a folder's parents, and a file among them for a moment, before work is done that would be lost.
+
+    Raises:
+        RunError: nothing can be written there.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder.parent):
+            pass
+    except OSError as error:
+        raise RunError(f"output={folder}: nothing can be written there: {error.strerror}; choose another") from error
 
 
 def _new_folder(output: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from annotated_types import MinLen
 from rich.console import Console
 
-from metadialog.cache.place import cache_directory
+from metadialog.cache.directory import cache_directory
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.datasets.auto import AutoDataset

@@ -14,7 +14,7 @@ from metadialog.engines.descent import descend
 from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch, Episode
 from metadialog.inner.base import Memory
-from metadialog.learn2learn_import import learn2learn, quiet_clone
+from metadialog.learn2learn_interface import Learner, maml
 from metadialog.randomness import TaskSeeds
 
 
@@ -48,9 +48,7 @@ class Learn2LearnEngine:
             inner: the inner loop.
             reduction: over tasks.
         """
-        maml = learn2learn.algorithms.MAML(
-            model, lr=inner.lr, first_order=inner.first_order, allow_unused=True, allow_nograd=True
-        )
+        start = maml(model, inner.lr, first_order=inner.first_order, allow_unused=True)
         parameters = [p for p in model.parameters() if p.requires_grad]
         rates = [rate for of_step in inner.rates or () for rate in of_step.values()]
         leaves = [*parameters, *rates, *inner.rule.learned]
@@ -62,7 +60,7 @@ class Learn2LearnEngine:
         with torch.backends.cudnn.flags(enabled=False):
             for episode in episodes:
                 with seeds.of(episode.index):
-                    support_loss, outer_loss, query_loss = self._two_levels(maml, objective, episode, inner)
+                    support_loss, outer_loss, query_loss = self._two_levels(start, objective, episode, inner)
                 if outer_loss.requires_grad and leaves:
                     gradients = torch.autograd.grad(
                         weight * outer_loss, leaves, allow_unused=True, materialize_grads=True
@@ -84,18 +82,17 @@ class Learn2LearnEngine:
         )
 
     def _two_levels(
-        self, maml: nn.Module, objective: Objective, episode: Episode, inner: InnerLoop
+        self, start: Learner, objective: Objective, episode: Episode, inner: InnerLoop
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return a task's support loss before the inner loop, its outer loss, and its query loss after the loop."""
         support = support_of(episode)
-        with quiet_clone():
-            learner = maml.clone()  # type: ignore[operator]
+        learner = start.clone()
         descent = _Descent(learner, objective, support, inner)
         queries: dict[int, Tensor] = {}
         supports = []
         for step in range(inner.steps + 1):
             if inner.query_weight(step):
-                queries[step] = objective(learner, episode.query)
+                queries[step] = objective(learner.module, episode.query)
             if step < max(1, inner.steps):
                 supports.append(descent.step(step))
         outer = torch.stack([inner.query_weight(step) * loss for step, loss in queries.items()]).sum()
@@ -109,7 +106,7 @@ class Learn2LearnEngine:
 class _Descent:
     """The inner loop on a clone, within the graph: by learn2learn's own `adapt`, and by a rule where it has none."""
 
-    def __init__(self, learner: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> None:
+    def __init__(self, learner: Learner, objective: Objective, support: Batch, inner: InnerLoop) -> None:
         self.learner = learner
         self.objective = objective
         self.support = support
@@ -122,17 +119,16 @@ class _Descent:
     def step(self, step: int) -> Tensor:
         """Take a step, if there is one to take, and return the support loss before it."""
         if self.plain or step >= self.inner.steps:
-            loss = (self.inner.support_objective or self.objective)(self.learner, self.support)
+            loss = (self.inner.support_objective or self.objective)(self.learner.module, self.support)
             if step < self.inner.steps:
-                with quiet_clone():  # adapt() re-routes the recurrent layers' weights, which clones them as well
-                    self.learner.adapt(loss)  # type: ignore[operator]
+                self.learner.adapt(loss)
             return loss
         return self._step_by_rule(step)
 
     def _step_by_rule(self, step: int) -> Tensor:
         parameters = self._adapted()
         loss, gradients = support_gradients(
-            self.learner,
+            self.learner.module,
             parameters,
             self.objective,
             self.support,
@@ -141,17 +137,9 @@ class _Descent:
         )
         rates = {name: self.inner.rate(name, step) for name in gradients}
         changes, self.memory = self.inner.rule.changes(parameters, gradients, rates, self.memory)
-        module = self._module
-        updates = [changes.get(name) for name, _ in module.named_parameters()]
-        with quiet_clone():
-            learn2learn.algorithms.maml.maml_update(module, lr=1.0, grads=updates)
+        self.learner.update([changes.get(name) for name, _ in self.learner.module.named_parameters()])
         return loss
 
-    @property
-    def _module(self) -> nn.Module:
-        module: nn.Module = self.learner.module  # type: ignore[assignment]
-        return module
-
     def _adapted(self) -> dict[str, Tensor]:
-        named = self._module.named_parameters()
+        named = self.learner.module.named_parameters()
         return {name: value for name, value in named if value.requires_grad and self.inner.adapts(name)}

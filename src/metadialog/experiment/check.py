@@ -139,7 +139,7 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     if config.get("download"):
         return
     if dataset.get("root", "") is None:
-        from metadialog.cache.place import cache_directory
+        from metadialog.cache.directory import cache_directory
         from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))

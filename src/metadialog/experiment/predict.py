@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from metadialog.cache.place import cache_directory
+from metadialog.cache.directory import cache_directory
 from metadialog.config import build
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.local import expand

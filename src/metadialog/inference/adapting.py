@@ -56,13 +56,14 @@ class Comparison:
     after: str
 
 
-def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int) -> Division:
+def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int, name: str = "dialogues") -> Division:
     """Hold some dialogues out.
 
     Args:
         dialogues: all.
         held_out: how many; `auto` for a quarter, at least one, where there are `ENOUGH`, and else none.
         seed: of the draw.
+        name: what messages call the dialogues, such as their file.
 
     Raises:
         DataError: no dialogue has an exchange.
@@ -70,7 +71,9 @@ def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int) -> Divis
     """
     usable = [dialogue for dialogue in dialogues if len(dialogue.turns) >= MIN_TURNS]
     if not usable:
-        raise DataError(f"no dialogue to adapt to: each should have {MIN_TURNS} turns or more, a turn and its answer")
+        raise DataError(
+            f"{name}: no dialogue to adapt to: each should have {MIN_TURNS} turns or more, a turn and its answer"
+        )
     if held_out == "auto":
         count = max(1, min(MOST_HELD_OUT, round(len(usable) / 4))) if len(usable) >= ENOUGH else 0
     else:

@@ -93,7 +93,7 @@ class Conversation:
     def _adapt(self, file: str) -> Iterator[str]:
         if not file:
             raise ConfigError("/adapt: name a file of dialogues, as in /adapt mine.jsonl")
-        division = divide(as_dialogues(file), "auto", self.seed)
+        division = divide(as_dialogues(file), "auto", self.seed, file)
         points: list[CurvePoint] = []
         self.model = self.base.adapt(division.support, held_out=division.held_out or None, on_step=points.append)
         for point in points:

@@ -50,6 +50,8 @@ def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
         return read_dialogues(given)
     if isinstance(given, Dialogue | Mapping):
         raise DataError(f"{name}: is one dialogue; it should be a list of dialogues, such as [{LAYOUT}]")
+    if not isinstance(given, Iterable):
+        raise DataError(f"{name}: is {_kind(given)}; it should be the path of a file, or a list of dialogues")
     made = [_dialogue(one, f"{name}[{place}]", name) for place, one in enumerate(given)]
     if not made:
         raise DataError(f"{name}: holds no dialogue; it should hold at least one")
@@ -64,6 +66,8 @@ def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
     Raises:
         DataError: it cannot be read, or holds no dialogues.
     """
+    if "\0" in os.fspath(path):
+        raise DataError(f"{os.fspath(path)!r}: is no path; it should name a file of dialogues")
     if os.fspath(path) != "-":
         return _read(Path(path).expanduser())
     content = sys.stdin.buffer.read()

@@ -14,6 +14,7 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.engines.auto import AutoEngine
 from metadialog.errors import RunError
 from metadialog.evaluation.selection import NOTHING, Selection, read_selection
+from metadialog.inference.checking import as_device, as_folder, check_whole
 from metadialog.inference.compute import THREADS, computing
 from metadialog.inference.dialogues import read_dialogues
 from metadialog.inference.generations import ways
@@ -41,15 +42,19 @@ def load_model(
 
     Raises:
         RunError: there is no model, or it is damaged.
+        ConfigError: there is no such device here, or the number of threads is out of range.
     """
-    given = Path(folder).expanduser()
+    given = as_folder(folder)
+    target = as_device(device)
+    if threads is not None:
+        check_whole("threads", threads, 1)
     exported = model_folder(given)
     config = read_exported_config(exported)
     check_strangers({key: value for key, value in config.items() if isinstance(value, dict)}, exported / MODEL_CONFIG)
     with computing(threads):
         tokenizer = load_tokenizer(exported)
         algorithm = _algorithm(config, tokenizer)
-        module = load_exported(exported, algorithm, tokenizer, torch.device("cpu" if device is None else device))
+        module = load_exported(exported, algorithm, tokenizer, target)
     sampler = config["sampler"]
     equipment = Equipment(
         algorithm=algorithm,

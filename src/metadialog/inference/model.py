@@ -1,6 +1,5 @@
 """A trained model that is adapted to dialogues, asked for replies, scored and saved."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,11 +13,12 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.algorithms.retrieval import similarities
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 from metadialog.episodes import Batch
-from metadialog.errors import ConfigError, DataError
+from metadialog.errors import DataError
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import Selection
 from metadialog.generation.base import Generation
 from metadialog.generation.stepwise import Stepwise
+from metadialog.inference.checking import MOST_SEED, as_folder, check_rate, check_whole
 from metadialog.inference.compute import THREADS, computing
 from metadialog.inference.decoding import Decoder, Growing, choice
 from metadialog.inference.dialogues import Context, Dialogues, as_dialogues, as_turns, replier
@@ -160,8 +160,10 @@ class AdaptableModel:
             DataError: a file cannot be read, or there is no dialogue of two turns or more.
             ConfigError: the number of steps or the rate is out of range.
         """
-        _check("steps", steps, steps is None or steps >= 0, "a whole number, 0 or more")
-        _check("rate", rate, rate is None or 0 < rate < math.inf, "over 0")
+        if steps is not None:
+            check_whole("steps", steps, 0)
+        if rate is not None:
+            check_rate(rate)
         support = _usable(as_dialogues(dialogues), "adapt to")
         held = [] if held_out is None else _usable(as_dialogues(held_out, "held_out"), "score on")
         chosen = self._equipment.selection.nearest(len(support))
@@ -226,7 +228,10 @@ class AdaptableModel:
     ) -> list[list[Reply]]:
         """Return `n` replies to each context, the best first; the contexts are read together. See `reply`."""
         way = as_generation(generation, self._equipment.generation)
-        _check("n", n, n >= 1, "a whole number, 1 or more")
+        check_whole("n", n, 1)
+        check_whole("seed", seed, 0, MOST_SEED)
+        if isinstance(contexts, str):
+            raise DataError("contexts: is a text; it should be a list of contexts")
         asked = [as_turns(context) for context in contexts]
         if self._equipment.algorithm.retrieves:
             return [self._retrieved(turns, n) for turns in asked]
@@ -309,7 +314,7 @@ class AdaptableModel:
         """
         from metadialog.inference.folder import save_model
 
-        save_model(self, Path(folder).expanduser(), name)
+        save_model(self, as_folder(folder), name)
 
     def with_threads(self, threads: int | None) -> "AdaptableModel":
         """Return the same model, computing with another number of CPU threads."""
@@ -386,8 +391,3 @@ def _usable(dialogues: Sequence[Dialogue], purpose: str) -> list[Dialogue]:
 
 def _as_text(turns: Sequence[Turn]) -> str:
     return "\n".join(f"{turn.speaker}: {' '.join(turn.text.split())}" for turn in turns)
-
-
-def _check(option: str, value: object, fits: bool, wanted: str) -> None:
-    if not fits:
-        raise ConfigError(f"{option}={value}: should be {wanted}")

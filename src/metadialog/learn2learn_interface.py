@@ -1,0 +1,146 @@
+"""Everything that this package takes from learn2learn; no other file imports it.
+
+`import learn2learn` pulls in its `gym`, `vision` and `text` parts, which need gym and torchvision. Nothing here
+uses them, so empty modules stand in for them while learn2learn is imported; a real part that is already imported
+stays.
+
+learn2learn clones a recurrent layer with `Module._apply`, which looks at the `.grad` of the (non-leaf) clones,
+and torch warns of that on every clone. The gradient is right all the same (it is checked against finite
+differences in the tests), so this warning, and only this, is silenced.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+for _part in ("learn2learn.gym", "learn2learn.vision", "learn2learn.text"):
+    sys.modules.setdefault(_part, ModuleType(_part))
+
+import learn2learn  # noqa: E402
+
+
+class Learner:
+    """A model inside the graph, which learn2learn's `adapt` updates in place.
+
+    Args:
+        wrapped: learn2learn's wrapper of the model.
+    """
+
+    def __init__(self, wrapped: Any) -> None:  # noqa: ANN401 - learn2learn has no annotations
+        self._wrapped = wrapped
+
+    @property
+    def module(self) -> nn.Module:
+        """The model with the weights of this step."""
+        module: nn.Module = self._wrapped.module
+        return module
+
+    def clone(self) -> "Learner":
+        """Return a copy whose weights are functions of this one's: gradients flow back to them."""
+        with _quiet():
+            return Learner(self._wrapped.clone())
+
+    def adapt(self, loss: Tensor, *, first_order: bool | None = None) -> None:
+        """Take an inner step on a loss of `module`, a scalar in nats.
+
+        Args:
+            loss: of the present weights.
+            first_order: whether the inner gradient counts as a constant; None for what the learner was made with.
+        """
+        with _quiet():  # it re-routes the weights of recurrent layers, which clones them as well
+            self._wrapped.adapt(loss, first_order=first_order)
+
+    def update(self, changes: Sequence[Tensor | None]) -> None:
+        """Subtract a change from each parameter, in the order of `module.parameters()`; None leaves it as it is."""
+        with _quiet():
+            learn2learn.algorithms.maml.maml_update(self.module, lr=1.0, grads=list(changes))
+
+    def detach(self) -> None:
+        """Cut the weights from the graph; they still require gradients."""
+        learn2learn.utils.detach_module(self.module, keep_requires_grad=True)
+
+
+def maml(model: nn.Module, lr: float, *, first_order: bool = False, allow_unused: bool = False) -> Learner:
+    """Wrap a model in learn2learn's MAML (Finn et al. 2017, arXiv:1703.03400).
+
+    Args:
+        model: the initialisation.
+        lr: the inner learning rate.
+        first_order: whether inner gradients count as constants.
+        allow_unused: whether the loss may leave parameters out, and parameters may require no gradient.
+    """
+    return Learner(
+        learn2learn.algorithms.MAML(
+            model, lr=lr, first_order=first_order, allow_unused=allow_unused, allow_nograd=allow_unused
+        )
+    )
+
+
+def curvature_transforms(model: nn.Module) -> nn.Module:
+    """Return a learned transform of each parameter's gradient (Park and Oliva 2019, arXiv:1902.03356, equation 8)."""
+    transforms: nn.Module = learn2learn.optim.ParameterUpdate(
+        model.parameters(), learn2learn.optim.MetaCurvatureTransform
+    )
+    return transforms
+
+
+def transformed(model: nn.Module, lr: float, transforms: nn.Module, *, first_order: bool) -> Learner:
+    """Wrap a model in learn2learn's GBML, whose inner steps follow transformed gradients.
+
+    Args:
+        model: the initialisation.
+        lr: the inner learning rate.
+        transforms: of `curvature_transforms`.
+        first_order: whether inner gradients count as constants.
+    """
+    return Learner(
+        learn2learn.algorithms.GBML(
+            model,
+            transform=None,
+            lr=lr,
+            first_order=first_order,
+            allow_unused=True,
+            allow_nograd=True,
+            compute_update=transforms,
+        )
+    )
+
+
+class TaskDraw:
+    """Draws tasks of one class and `examples` of its items each, from the process's global random generators.
+
+    Args:
+        items: (item, label) each; the label is the class.
+        examples: items of a task, drawn without replacement.
+    """
+
+    def __init__(self, items: Dataset[tuple[int, int]], examples: int) -> None:
+        dataset = learn2learn.data.MetaDataset(items)
+        transforms = learn2learn.data.transforms
+        self._tasks = learn2learn.data.Taskset(
+            dataset,
+            task_transforms=[
+                transforms.NWays(dataset, n=1),
+                transforms.KShots(dataset, k=examples),
+                transforms.LoadData(dataset),
+            ],
+        )
+
+    def sample(self) -> tuple[int, list[int]]:
+        """Return the label of a task, and its items."""
+        items, labels = self._tasks.sample()  # [examples] each
+        return int(labels[0]), [int(item) for item in items]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence torch's warning about the `.grad` of a non-leaf tensor while learn2learn clones a module."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"The \.grad attribute of a Tensor that is not a leaf")
+        yield
