@@ -31,6 +31,7 @@ from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
 from metadialog.datasets.seen import Seen
 from metadialog.errors import DataError
+from metadialog.unpacked import GrowsTooMuchError, open_gzip
 
 SPEAKERS = ("user", "bot")
 LAYOUT = '{"topic": "...", "turns": ["...", "..."]}'
@@ -123,6 +124,8 @@ class JsonlDataset(BaseDataset):
                 f"{self._path}:{number + 1}: the gzip data are broken from here on ({error}); "
                 f"it should be a whole gzip file, or plain text without the ending .gz"
             ) from error
+        except GrowsTooMuchError as error:
+            raise DataError(f"{self._path}:{number + 1}: is not read on: {error}") from error
         except OSError as error:
             raise DataError(
                 f"{self._path}: cannot be read: {error.strerror}; dataset.path should name a .jsonl or .jsonl.gz file"
@@ -132,7 +135,7 @@ class JsonlDataset(BaseDataset):
         with self._path.open("rb") as file:
             zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         if zipped or self._path.suffix == ".gz":
-            return cast("BinaryIO", gzip.open(self._path, "rb"))
+            return cast("BinaryIO", open_gzip(self._path))
         return self._path.open("rb")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 from annotated_types import MinLen
 
 from metadialog.errors import ConfigError, DataError
+from metadialog.unpacked import GrowsTooMuchError, check_member
 
 Root = Annotated[str, MinLen(1)]
 """The option `root` of every published data set: the path of a local copy; None for the downloaded one."""
@@ -137,9 +138,12 @@ def read_bytes(file: Traversable) -> bytes:
         DataError: it cannot be read.
     """
     try:
+        check_member(file)
         return file.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}; it should be a file") from error
+    except GrowsTooMuchError as error:
+        raise DataError(f"{file}: is not read: {error}") from error
     except (KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         # What Python says of a damaged or encrypted member of a zip file.
         problem = " ".join(str(error).split())

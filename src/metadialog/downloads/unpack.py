@@ -14,10 +14,9 @@ from typing import IO, cast
 
 from metadialog.downloads.sources import RemoteFile
 from metadialog.errors import DataError
+from metadialog.unpacked import MAX_RATIO
 
 MAX_MEMBERS = 100_000
-MAX_RATIO = 200
-"""Most bytes that a byte of an archive may become; dialogues in JSON come to about 20."""
 
 _LITTER = {"__MACOSX", ".DS_Store"}
 _CHUNK = 1 << 20
