@@ -98,6 +98,7 @@ def test_the_records_hold_every_inner_step_of_every_episode(run: Run) -> None:
         "entropy",
         "length_ratio",
         "repetition",
+        "characters",
     ]
     assert set(records["topic"]) == {"computers", "emotion", "gossip", "movies", "science"}
     steps = records.groupby("shots")["inner_step"].agg(set).to_dict()

@@ -75,7 +75,8 @@ def test_another_config_in_the_same_directory_is_refused(tmp_path: Path) -> None
 
     identity = Identity({"model.hidden_size": "64", "seed": "0"}, plan(LR), never)
     identity.check(directory)
-    directory.write({"options": identity.options})
+    start = {"arguments": [], "hydra": [], "config_sources": [], "folder": str(tmp_path)}
+    directory.write({**start, "options": identity.options})
     identity.check(directory)
     with pytest.raises(RunError, match=r"holds a sweep of other runs \(model.hidden_size is 32 but was 64\)"):
         Identity({"model.hidden_size": "32", "seed": "0"}, plan(LR), never).check(directory)
