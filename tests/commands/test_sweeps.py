@@ -310,7 +310,8 @@ def choose(parameter: dict[str, Any]) -> object:
 def test_a_glob_sweeps_real_choices_only(run: Run) -> None:
     outcome = run("sweep-config", "sweep=grid", "algorithm=glob(*maml)")
     assert outcome.code == 0, outcome.err
-    assert yaml.safe_load(outcome.out)["parameters"]["algorithm"] == {"values": ["fomaml", "maml"]}
+    algorithms = ["fomaml", "low_rank_fomaml", "low_rank_maml", "maml"]
+    assert yaml.safe_load(outcome.out)["parameters"]["algorithm"] == {"values": algorithms}
 
 
 @pytest.mark.parametrize(
