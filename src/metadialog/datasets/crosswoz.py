@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any, Unpack
 
-from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Turn
-from metadialog.datasets.local import LocalCopy, Root, inside
+from metadialog.datasets.local import Root, inside
+from metadialog.datasets.published import PublishedDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
@@ -36,13 +36,14 @@ class _Record:
     goal: list[list[Any]]
 
 
-class CrossWozDataset(BaseDataset):
+class CrossWozDataset(PublishedDataset):
     """Dialogues of a user ("user") and a system ("system"), under the domain of their goal, such as 酒店.
 
     With `multi_domain` those of several domains are taken as well, with all of them for a topic, such as `景点+酒店`.
     """
 
     name = "crosswoz"
+    publication = PUBLICATION
     source = "crosswoz"
     language = "zh"
 
@@ -52,8 +53,7 @@ class CrossWozDataset(BaseDataset):
         Raises:
             ConfigError: the root begins with the home of a user who has none.
         """
-        super().__init__(**cleaning)
-        self._copy = LocalCopy(root, PUBLICATION)
+        super().__init__(root=root, **cleaning)
         self._multi_domain = multi_domain
 
     def read(self) -> Iterator[Dialogue | LeftOut]:

@@ -11,12 +11,11 @@ what lies between commas, and not CSV. The rows of a conversation stand together
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
 from itertools import groupby
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
-from metadialog.datasets.base import BaseDataset
-from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.local import LocalCopy, Root, read_lines
+from metadialog.datasets.local import read_lines
+from metadialog.datasets.published import PublishedDataset
 from metadialog.errors import DataError
 
 PARTS = ("train.csv", "valid.csv", "test.csv")
@@ -33,21 +32,13 @@ class _Row(NamedTuple):
     text: str
 
 
-class EmpatheticDialoguesDataset(BaseDataset):
+class EmpatheticDialoguesDataset(PublishedDataset):
     """Dialogues of one who tells ("speaker") and one who answers ("listener"), under one of 32 emotions."""
 
     name = "empathetic"
+    publication = PUBLICATION
     source = "empathetic"
     language = "en"
-
-    def __init__(self, *, root: Root | None, **cleaning: Unpack[CleaningOptions]) -> None:
-        """Name the local copy.
-
-        Raises:
-            ConfigError: the root begins with the home of a user who has none.
-        """
-        super().__init__(**cleaning)
-        self._copy = LocalCopy(root, PUBLICATION)
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the files in the order train, valid, test, of those that are there; the ids are `part/conv_id`.

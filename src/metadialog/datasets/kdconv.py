@@ -7,12 +7,9 @@ Folders `film`, `music` and `travel`, each with `train.json`, `dev.json` and `te
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Unpack
 
-from metadialog.datasets.base import BaseDataset
-from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.local import LocalCopy, Root
+from metadialog.datasets.published import PublishedDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
@@ -32,21 +29,13 @@ class _Record:
     messages: list[_Message]
 
 
-class KdConvDataset(BaseDataset):
+class KdConvDataset(PublishedDataset):
     """Dialogues of two people, "A" and "B", under their domain: film, music or travel."""
 
     name = "kdconv"
+    publication = PUBLICATION
     source = "kdconv"
     language = "zh"
-
-    def __init__(self, *, root: Root | None, **cleaning: Unpack[CleaningOptions]) -> None:
-        """Name the local copy.
-
-        Raises:
-            ConfigError: the root begins with the home of a user who has none.
-        """
-        super().__init__(**cleaning)
-        self._copy = LocalCopy(root, PUBLICATION)
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read domain after domain, of those that are there; the ids are `domain/part:number`, from 0.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Literal, Unpack
 
-from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.local import LocalCopy, Root, inside, listing
+from metadialog.datasets.published import PublishedDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
@@ -41,7 +41,7 @@ class _Task:
     domain: str
 
 
-class MetaLwozDataset(BaseDataset):
+class MetaLwozDataset(PublishedDataset):
     """Dialogues of two people, one of whom plays a bot ("bot") and begins, the other its user ("user").
 
     The topic is the domain, such as `ALARM_SET`, or the task with its domain, such as `ALARM_SET 29499a5b`. Those
@@ -49,6 +49,7 @@ class MetaLwozDataset(BaseDataset):
     """
 
     name = "metalwoz"
+    publication = PUBLICATION
     source = "metalwoz"
     language = "en"
 
@@ -60,8 +61,7 @@ class MetaLwozDataset(BaseDataset):
         Raises:
             ConfigError: the root begins with the home of a user who has none.
         """
-        super().__init__(**cleaning)
-        self._copy = LocalCopy(root, PUBLICATION)
+        super().__init__(root=root, **cleaning)
         self._topic = topic
         self.paper_split: str | None = f"metalwoz-{topic}"
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any, Unpack
 
-from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Turn
-from metadialog.datasets.local import LocalCopy, Root, inside, listing
+from metadialog.datasets.local import Root, inside, listing
 from metadialog.datasets.metalwoz import EVALUATION, MULTIWOZ, read_folder
+from metadialog.datasets.published import PublishedDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
@@ -56,7 +56,7 @@ class _NamedRecord:
     turns: list[_NamedUtterance]
 
 
-class MultiWozDataset(BaseDataset):
+class MultiWozDataset(PublishedDataset):
     """Dialogues of a user and a system about a town, under their domain.
 
     With `multi_domain` those of several domains are taken as well, with all of them for a topic, such as
@@ -64,6 +64,7 @@ class MultiWozDataset(BaseDataset):
     """
 
     name = "multiwoz"
+    publication = PUBLICATION
     source = "multiwoz"
     language = "en"
 
@@ -73,8 +74,7 @@ class MultiWozDataset(BaseDataset):
         Raises:
             ConfigError: the root begins with the home of a user who has none.
         """
-        super().__init__(**cleaning)
-        self._copy = LocalCopy(root, PUBLICATION)
+        super().__init__(root=root, **cleaning)
         self._multi_domain = multi_domain
 
     def read(self) -> Iterator[Dialogue | LeftOut]:

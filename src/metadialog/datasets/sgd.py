@@ -14,10 +14,10 @@ from functools import cache, partial
 from importlib.resources.abc import Traversable
 from typing import Literal, Unpack
 
-from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Shard, Turn
-from metadialog.datasets.local import LocalCopy, Root, listing
+from metadialog.datasets.local import Root, listing
+from metadialog.datasets.published import PublishedDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
@@ -45,7 +45,7 @@ class _Service:
     service_name: str
 
 
-class SgdDataset(BaseDataset):
+class SgdDataset(PublishedDataset):
     """Dialogues of the folders `train`, `dev` and `test`, of those that are there.
 
     Dialogues of one domain have that domain for a topic, such as `Hotels`, or their service, such as
@@ -56,6 +56,7 @@ class SgdDataset(BaseDataset):
     """
 
     name = "sgd"
+    publication = PUBLICATION
     source = "sgd"
     language = "en"
 
@@ -72,8 +73,7 @@ class SgdDataset(BaseDataset):
         Raises:
             ConfigError: the root begins with the home of a user who has none.
         """
-        super().__init__(**cleaning)
-        self._copy = LocalCopy(root, PUBLICATION)
+        super().__init__(root=root, **cleaning)
         self._topic = topic
         self._multi_domain = multi_domain
         self.paper_split: str | None = f"sgd-{topic}"

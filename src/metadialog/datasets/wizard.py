@@ -8,12 +8,9 @@ or all in `data.json`:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Unpack
 
-from metadialog.datasets.base import BaseDataset
-from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.local import LocalCopy, Root
+from metadialog.datasets.published import PublishedDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
@@ -41,21 +38,13 @@ class _Record:
     dialog: list[_Utterance]
 
 
-class WizardOfWikipediaDataset(BaseDataset):
+class WizardOfWikipediaDataset(PublishedDataset):
     """Dialogues of a "wizard" and an "apprentice", under the topic that they have chosen."""
 
     name = "wizard"
+    publication = PUBLICATION
     source = "wizard"
     language = "en"
-
-    def __init__(self, *, root: Root | None, **cleaning: Unpack[CleaningOptions]) -> None:
-        """Name the local copy.
-
-        Raises:
-            ConfigError: the root begins with the home of a user who has none.
-        """
-        super().__init__(**cleaning)
-        self._copy = LocalCopy(root, PUBLICATION)
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the parts that are there, or else `data.json`; the ids are `file:number`, from 0.
