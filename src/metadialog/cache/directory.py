@@ -18,7 +18,7 @@ def cache_directory(option: str | None = None) -> Path:
     `metadialog` in the user's cache folder (on Linux $XDG_CACHE_HOME, or ~/.cache).
 
     Raises:
-        ConfigError: the path begins with the home of a user who has none.
+        ConfigError: the path begins with `~user`, and there is no such home folder.
     """
     chosen = option or os.environ.get(ENVIRONMENT)
     if not chosen:

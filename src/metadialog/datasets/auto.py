@@ -43,7 +43,8 @@ class AutoDataset(BaseDataset):
         """Name the file or folder; it is looked into when the dialogues are read.
 
         Raises:
-            ConfigError: the path begins with the home of a user who has none; the language or the encoding is none.
+            ConfigError: the path begins with `~user`, and there is no such home folder; or the language or
+                the encoding does not exist.
         """
         super().__init__(**cleaning)
         self._path = expand(path, "dataset.path")

@@ -57,7 +57,7 @@ class DailyDialogDataset(BaseDataset):
 
         Raises:
             ConfigError: the language is no code; a part is asked for in another language than English; the root
-                begins with the home of a user who has none.
+                begins with `~user`, and there is no such home folder.
         """
         super().__init__(**cleaning)
         if part != "all" and language != "en":

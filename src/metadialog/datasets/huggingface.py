@@ -70,7 +70,7 @@ class HuggingFaceDataset(BaseDataset):
 
         Raises:
             DataError: the data set cannot be loaded, or a row is not as the options say.
-            ConfigError: it has no such column, or its path begins with the home of a user who has none.
+            ConfigError: it has no such column, or its path begins with `~user`, and there is no such home folder.
         """
         rows = self._load()
         if self._id is not None:

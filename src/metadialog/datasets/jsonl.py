@@ -50,7 +50,7 @@ class JsonlDataset(BaseDataset):
         """Name the file and its language; it is opened when the dialogues are read.
 
         Raises:
-            ConfigError: the path begins with the home of a user who has none; the language is no code.
+            ConfigError: the path begins with `~user`, and there is no such home folder; or the language is not a code.
         """
         super().__init__(**cleaning)
         self._path = expand(path, "dataset.path")

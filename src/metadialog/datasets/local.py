@@ -23,7 +23,7 @@ def expand(path: str, option: str) -> Path:
     """Return the path that an option gives, with `~` for the home folder.
 
     Raises:
-        ConfigError: it begins with the home of a user who has none.
+        ConfigError: it begins with `~user`, and there is no such home folder.
     """
     try:
         return Path(path).expanduser()
@@ -42,7 +42,7 @@ class LocalCopy:
             publication: what should be there, for the messages.
 
         Raises:
-            ConfigError: the path begins with the home of a user who has none.
+            ConfigError: the path begins with `~user`, and there is no such home folder.
         """
         self.path = None if root is None else expand(root, "dataset.root")
         self._publication = publication

@@ -59,7 +59,7 @@ class MetaLwozDataset(PublishedDataset):
         """Name the local copy and what a topic is.
 
         Raises:
-            ConfigError: the root begins with the home of a user who has none.
+            ConfigError: the root begins with `~user`, and there is no such home folder.
         """
         super().__init__(root=root, **cleaning)
         self._topic = topic

@@ -72,7 +72,7 @@ class MultiWozDataset(PublishedDataset):
         """Name the local copy.
 
         Raises:
-            ConfigError: the root begins with the home of a user who has none.
+            ConfigError: the root begins with `~user`, and there is no such home folder.
         """
         super().__init__(root=root, **cleaning)
         self._multi_domain = multi_domain

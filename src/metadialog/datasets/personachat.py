@@ -61,7 +61,7 @@ class PersonaChatDataset(BaseDataset):
         """Name the local copy, and what counts as one persona.
 
         Raises:
-            ConfigError: the root begins with the home of a user who has none.
+            ConfigError: the root begins with `~user`, and there is no such home folder.
         """
         super().__init__(**cleaning)
         self._copy = LocalCopy(root, PUBLICATION)

@@ -75,7 +75,8 @@ class TableDataset(BaseDataset):
         """Name the file, its language and its columns; it is opened when the dialogues are read.
 
         Raises:
-            ConfigError: the path begins with the home of a user who has none; the language or the encoding is none.
+            ConfigError: the path begins with `~user`, and there is no such home folder; or the language or
+                the encoding does not exist.
         """
         super().__init__(**cleaning)
         self._path = expand(path, "dataset.path")

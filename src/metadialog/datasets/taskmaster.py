@@ -63,7 +63,7 @@ class TaskmasterDataset(BaseDataset):
         """Name the local copy, the release, and what a topic is.
 
         Raises:
-            ConfigError: the root begins with the home of a user who has none.
+            ConfigError: the root begins with `~user`, and there is no such home folder.
         """
         super().__init__(**cleaning)
         self.source = SOURCES[release]
