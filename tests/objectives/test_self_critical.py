@@ -255,7 +255,10 @@ def test_engines_that_do_not_know_it_say_so_before_anything_starts(run: Run, eng
     outcome = run("train", *TINY, f"engine={engine}", f"objective.level={level}")
     assert outcome.code == 2
     assert outcome.out == ""
-    assert "not those of the objective SelfCritical; engine=learn2learn and engine=auto know all" in outcome.err
+    assert (
+        "not those of the objective SelfCritical; engine=functional, engine=learn2learn and engine=auto know all"
+        in outcome.err
+    )
 
 
 def test_a_wrong_weight_is_named(run: Run) -> None:
