@@ -22,6 +22,8 @@ from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_s
 
 _OPTION = "model.path"
 _FINGERPRINT = "fingerprint"
+_TOKENS_AT_ONCE = 128
+"""Tokens whose logits are computed together where no graph is kept: 25 MB of single precision in SmolLM2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,7 @@ class PretrainedModel(BaseModel):
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor]:
         """Score the tokens that count; see `DialogueModel.token_scores`."""
-        losses, logits, wanted = self._scores(tokens, targets, mask, state)
-        return losses, torch.zeros_like(mask).masked_scatter(mask, logits.argmax(-1) == wanted)
+        return self._scores(tokens, targets, mask, state)
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts of different lengths, all tokens at once; see `DialogueModel.read`."""
@@ -157,17 +158,26 @@ class PretrainedModel(BaseModel):
 
     def _scores(
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the losses, `[batch, time]`, and the logits and targets of what counts, `[counted, ...]`."""
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses, and whether each target is the most likely token, both `[batch, time]`."""
         expanded = self._expand(tokens, state)
         hidden = self._run(expanded, None) if state is None else self._continue(expanded, state)[0]
-        hidden = hidden[_rows(tokens), expanded.at]  # [batch, time, width]
-        logits = self._logits(hidden[mask])  # [counted, vocab]
+        hidden = hidden[_rows(tokens), expanded.at][mask]  # [counted, width]
         wanted = targets[mask]
         ends = (wanted == SELF_ID) | (wanted == OTHER_ID)
         wanted = wanted.masked_fill(ends, END_ID)  # a marker is charged as the end of the turn before it
-        losses = cross_entropy(logits, wanted, reduction="none")
-        return torch.zeros_like(mask, dtype=losses.dtype).masked_scatter(mask, losses), logits, wanted
+        # The logits of a few thousand tokens take more memory than the model. Where no graph keeps them anyway, they
+        # are computed for a few tokens at a time.
+        size = max(1, len(wanted)) if torch.is_grad_enabled() else _TOKENS_AT_ONCE
+        losses, hits = [], []
+        for part, target in zip(hidden.split(size), wanted.split(size), strict=True):
+            logits = self._logits(part)  # [counted, vocab]
+            losses.append(cross_entropy(logits, target, reduction="none"))
+            hits.append(logits.detach().argmax(-1) == target)
+        return (
+            torch.zeros_like(mask, dtype=hidden.dtype).masked_scatter(mask, torch.cat(losses)),
+            torch.zeros_like(mask).masked_scatter(mask, torch.cat(hits)),
+        )
 
     def _expand(self, tokens: Tensor, state: State | None) -> _Expanded:
         fresh = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
