@@ -238,7 +238,7 @@ class AdaptableModel:
         prompts = [self._prompt(turns) for turns in asked]
         if not isinstance(way, Stepwise):
             return self._replies_as_a_whole(prompts, n, way, seed)
-        grown = [[self._growing(prompt, way, seed + place) for place in range(n)] for prompt in prompts]
+        grown = [[self._growing(prompt, way, seed + index) for index in range(n)] for prompt in prompts]
         with self._computing():
             decoder = Decoder(self._module, self.tokenizer)
             decoder.add([row for rows in grown for row in rows])
@@ -296,8 +296,8 @@ class AdaptableModel:
         exchanges = self._equipment.encoder.exchanges(self.support)
         asked = _as_text(as_turns(context))
         near = similarities(asked, [exchange.context for exchange in exchanges])
-        ordered = sorted(range(len(near)), key=lambda place: -near[place])[:n]
-        return [NearExchange(near[place], exchanges[place].context, exchanges[place].response) for place in ordered]
+        ordered = sorted(range(len(near)), key=lambda index: -near[index])[:n]
+        return [NearExchange(near[index], exchanges[index].context, exchanges[index].response) for index in ordered]
 
     def save(self, folder: str | Path, name: str | None = None) -> None:
         """Write the model to a folder, from which `load_model` and others can load it.

@@ -85,14 +85,14 @@ def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str
     Raises:
         DataError: the data set has not been downloaded, or cannot be read.
     """
-    place = cache_directory(cache)
-    node = located(dataset, place)
+    folder = cache_directory(cache)
+    node = located(dataset, folder)
     source: Dataset = build(node)
     splitter: Split = build(split)
-    corpus, key = prepared_corpus(node, source, place)
+    corpus, key = prepared_corpus(node, source, folder)
     split_topics = splitter.split(corpus.sizes, source.paper_split)
     corpus, split_topics = separate_twins(corpus, split_topics, splitter.min_dialogues)
-    return Topics(corpus, split_topics, source.language, cache=place, key=key)
+    return Topics(corpus, split_topics, source.language, cache=folder, key=key)
 
 
 def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
