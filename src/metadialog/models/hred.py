@@ -71,8 +71,8 @@ class HRED(BaseModel):
             at: positions among `batch * time` to predict after, `[positions]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token: of encoder, context
-            and decoder.
+            Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token: of encoder,
+            context and decoder.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         encoder, context, decoder = self._begin(x) if hidden is None else hidden

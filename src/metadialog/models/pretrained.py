@@ -113,7 +113,7 @@ class PretrainedModel(BaseModel):
         self.network.set_input_embeddings(module)
 
     def forward(self, tokens: Tensor, state: State | None = None, at: Tensor | None = None) -> tuple[Tensor, State]:
-        """Predict the token after each token, or after those at some positions; see `DialogueModel` and `at_positions`."""
+        """Predict the token after each token, or after those at `at`; see `DialogueModel` and `at_positions`."""
         expanded = self._expand(tokens, state)
         hidden, state = self._continue(expanded, state)
         return self._logits(at_positions(hidden[_rows(tokens), expanded.at], at)), state

@@ -102,7 +102,7 @@ class BaseModel(nn.Module):
     States are tensors `[any, batch, any]`, nested in tuples (see `State`). The token embedding is `self.embed`; a
     subclass that calls it otherwise says so in `embedding_name`.
 
-    A `forward(tokens, state, at)` returns the logits at some positions alone (see `at_positions`): those of padding and of
+    A `forward(tokens, state, at)` returns the logits at some positions (see `at_positions`): those of padding and of
     contexts, which do not count, are most of the work of a small model.
     """
 
@@ -197,7 +197,7 @@ def counted_logits(model: nn.Module, tokens: Tensor, mask: Tensor, state: State 
 
 
 def at_positions(features: Tensor, at: Tensor | None) -> Tensor:
-    """Return features `[batch, time, width]` at some positions among `batch * time`, `[positions, width]`; None for all."""
+    """Return features `[batch, time, width]` at positions among `batch * time`, `[positions, width]`; None for all."""
     return features if at is None else features.flatten(0, 1).index_select(0, at)
 
 

@@ -114,7 +114,7 @@ class Transformer(BaseModel):
         self.register_buffer("frequencies", 10_000 ** (-torch.arange(0, units, 2) / units), persistent=False)
 
     def forward(self, tokens: Tensor, state: _State | None = None, at: Tensor | None = None) -> tuple[Tensor, _State]:
-        """Predict the token after each token, or after those at some positions; see `DialogueModel` and `at_positions`."""
+        """Predict the token after each token, or after those at `at`; see `DialogueModel` and `at_positions`."""
         x = self.drop(self.embed(tokens))  # [batch, time, width]
         batch, time, width = x.shape
         if state is None:

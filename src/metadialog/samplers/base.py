@@ -59,7 +59,7 @@ class Sampler(ABC):
         return make_episode(self._encoder, topic, index, support, query)
 
     def dialogues_drawn(self, episodes: int) -> int:
-        """Count the distinct dialogues in the first so many episodes; a topic's dialogues are told apart by position."""
+        """Count the distinct dialogues in the first so many episodes; a topic's dialogues are told apart by index."""
         drawn = {(topic, position) for topic, positions in map(self._draw, range(episodes)) for position in positions}
         return len(drawn)
 
