@@ -78,10 +78,10 @@ class _Answers:
             results[index] |= self._show(outcome)
         return results
 
-    def _show(self, found: list[Reply]) -> dict[str, Any]:
+    def _show(self, replies: list[Reply]) -> dict[str, Any]:
         if self._n == 1:
-            return self._one(found[0])
-        return {"replies": [self._one(reply) for reply in found]}
+            return self._one(replies[0])
+        return {"replies": [self._one(reply) for reply in replies]}
 
     def _one(self, reply: Reply) -> dict[str, Any]:
         shown: dict[str, Any] = {"reply": str(reply)}

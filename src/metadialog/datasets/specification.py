@@ -75,19 +75,19 @@ def write_predictions(path: Path, requests: Sequence[Request], responses: Sequen
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _request(line: _Line, found: dict[str, Dialogue], where: str) -> Request:
-    missing = [name for name in (line.target_dlg, *line.support_dlgs) if name not in found]
+def _request(line: _Line, by_id: dict[str, Dialogue], where: str) -> Request:
+    missing = [name for name in (line.target_dlg, *line.support_dlgs) if name not in by_id]
     if missing:
         raise DataError(f"{where}: dialogue {missing[0]!r} is not in the data set; it should be one of its ids")
     if line.target_dlg in line.support_dlgs:
         raise DataError(f"{where}: target_dlg {line.target_dlg!r} is in support_dlgs as well; it should not be")
-    target = found[line.target_dlg]
+    target = by_id[line.target_dlg]
     index = line.predict_turn
     if not 1 <= index <= len(target.turns):
         raise DataError(f"{where}: predict_turn is {index}; it should be from 1 to {len(target.turns)}, counted from 0")
     shown = target.turns[:index]
     asked = Dialogue(target.topic, (*shown, Turn(_speaker(target, index), "")), target.id)
-    return Request(tuple(found[name] for name in line.support_dlgs), asked, target.id, index)
+    return Request(tuple(by_id[name] for name in line.support_dlgs), asked, target.id, index)
 
 
 def _speaker(dialogue: Dialogue, index: int) -> str:

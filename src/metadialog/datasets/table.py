@@ -120,14 +120,14 @@ def dialogues_of(
     positions = find_columns(rows.header, columns, f"{path}:1" if rows.has_lines else path, topic, one_topic=one_topic)
     seen: dict[str, str] = {}
     for identifier, group in groupby(_filled(rows, positions, topic), key=lambda row: row.dialogue_id):
-        found = list(group)
+        members = list(group)
         if identifier in seen:
             raise DataError(
-                f"{found[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
+                f"{members[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
                 f"of a dialogue should stand together"
             )
-        seen[identifier] = found[0].where.rpartition(":")[2]
-        yield _dialogue(found)
+        seen[identifier] = members[0].where.rpartition(":")[2]
+        yield _dialogue(members)
     if not seen:
         raise DataError(f"{path}:1: holds no dialogue; it should have a row for each turn")
 

@@ -111,8 +111,8 @@ def _read(path: Path) -> list[Dialogue]:
         return _detected(path, result)
 
 
-def _detected(path: Path, found: str) -> list[Dialogue]:
-    made = FORMATS[found]
+def _detected(path: Path, format_name: str) -> list[Dialogue]:
+    made = FORMATS[format_name]
     try:
         return list(nonempty(path, made.title, made.read(path, Options({}, one_topic=True))))
     except OSError as error:

@@ -220,8 +220,8 @@ class AdaptableModel:
             DataError: the context says nothing.
             ConfigError: the way of generating is unknown.
         """
-        (found,) = self.replies([context], n, generation, seed=seed)
-        return found[0] if n == 1 else found
+        (replies,) = self.replies([context], n, generation, seed=seed)
+        return replies[0] if n == 1 else replies
 
     def replies(
         self, contexts: Sequence[Context], n: int = 1, generation: GenerationLike = None, *, seed: int = 0
@@ -358,8 +358,8 @@ class AdaptableModel:
         forbidden = [special.pad_id, special.begin_id, special.self_id, special.other_id]
         with self._computing():
             generator = torch.Generator(device=self.device).manual_seed(seed)
-            found = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
-        return [[Reply(special.decode(one.tokens), one.score, len(one.tokens)) for one in best] for best in found]
+            replies = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
+        return [[Reply(special.decode(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
 
     def _retrieved(self, turns: Sequence[Turn], n: int) -> list[Reply]:
         return [Reply(near.response) for near in self.nearest(list(turns), n)] or [Reply("")]

@@ -67,8 +67,8 @@ class MlflowLogger:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         client = MlflowClient(uri)
         if self._run_id is None:
-            found = client.get_experiment_by_name(experiment)
-            number = client.create_experiment(experiment) if found is None else found.experiment_id
+            existing = client.get_experiment_by_name(experiment)
+            number = client.create_experiment(experiment) if existing is None else existing.experiment_id
             self._run_id = client.create_run(number, run_name=name).info.run_id
             for key, value in _flat(config).items():
                 client.log_param(self._run_id, key, str(value)[:_MOST_PARAMETER])

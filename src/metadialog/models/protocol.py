@@ -178,8 +178,8 @@ def read_at_once(model: nn.Module, tokens: Tensor, lengths: Tensor, state: State
     rows, time = tokens.shape
     unread = torch.arange(time, device=tokens.device) >= lengths[:, None]  # [batch, time]
     ends = torch.arange(rows, device=tokens.device) * time + lengths - 1
-    found: tuple[Tensor, State] = model(tokens.masked_fill(unread, PAD_ID), state, ends)
-    return found
+    result: tuple[Tensor, State] = model(tokens.masked_fill(unread, PAD_ID), state, ends)
+    return result
 
 
 @cache

@@ -84,7 +84,7 @@ class Seq2Seq(BaseModel):
 
         Returns:
             Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token: of the encoder
-            and of the decoder, what the encoder gave, `[read, batch, hidden]`, the turn of each of these, `[read, batch,
+            and of the decoder, what the encoder gave, `[read, batch, hidden]`, the turn of each, `[read, batch,
             1]`, from 1 on, 0 for nothing, and the turn that is going on, `[1, batch, 1]`.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]

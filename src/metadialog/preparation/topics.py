@@ -125,17 +125,17 @@ def prepared_corpus(node: Mapping[str, Any], source: Dataset, cache: Path) -> tu
         DataError: the data set cannot be read, or changes all the time; nothing is left of it in the cache.
     """
     for _ in range(_ATTEMPTS):
-        found = _corpus_key(node, source)
-        if found is None:
+        digest = _corpus_key(node, source)
+        if digest is None:
             return open_store(temporary(partial(write_store, source))), None
 
-        def write(folder: Path, expected: str = found) -> None:
+        def write(folder: Path, expected: str = digest) -> None:
             write_store(source, folder)
             if _corpus_key(node, source) != expected:
                 raise _ChangedError
 
         try:
-            return open_store(entry(cache / PREPARED / f"dialogues-{found}", write)), found
+            return open_store(entry(cache / PREPARED / f"dialogues-{digest}", write)), digest
         except _ChangedError:
             continue
     raise DataError(f"dataset {source.name}: its files change while they are read; they should lie still")

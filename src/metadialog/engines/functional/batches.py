@@ -78,7 +78,7 @@ def stack(batches: Sequence[Batch]) -> dict[str, Tensor]:
 
     Returns:
         `inputs`, `[tasks, batch, time]`; of the counted tokens the positions `at` among `batch * time`, the `targets`
-        and the `weights` in the task's mean, `[tasks, counted]`: a task with fewer than the others has some of weight 0.
+        and the `weights` in the task's mean, `[tasks, counted]`: a task with fewer than the others has zeros.
     """
     rows, time = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
     counted = max(1, *(int(batch.mask.sum()) for batch in batches)) if len(batches) > 1 else 0

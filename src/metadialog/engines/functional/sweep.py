@@ -175,10 +175,10 @@ class Sweep:
             moved = {name: state.parameters[name] - by[name] * value for name, value in gradients.items()}
             return State({**state.parameters, **moved}, state.averages)
 
-        def of_task(parameters: Tensors, found: Tensors, averages: Averages) -> tuple[Tensors, Averages]:
-            by = {name: rates if isinstance(rates, float) else rates[name] for name in found}
+        def of_task(parameters: Tensors, gradients: Tensors, averages: Averages) -> tuple[Tensors, Averages]:
+            by = {name: rates if isinstance(rates, float) else rates[name] for name in gradients}
             memory = Memory(start if self.inner.rule.weight_decay else {}, step, averages)
-            changes, after = self.inner.rule.changes(parameters, found, by, memory)
+            changes, after = self.inner.rule.changes(parameters, gradients, by, memory)
             moved = {**parameters, **{name: parameters[name] - change for name, change in changes.items()}}
             return moved, {of: dict(values) for of, values in after.averages.items()}
 
@@ -261,9 +261,9 @@ class _Back:
         """Return the state before a step; for falling steps."""
         return self.trajectory.before(step)
 
-    def add(self, found: Tensors) -> None:
+    def add(self, gradients: Tensors) -> None:
         """Add to the cotangents of the parameters."""
-        for name, value in found.items():
+        for name, value in gradients.items():
             self.cotangents[name] = self.cotangents[name] + value if name in self.cotangents else value
 
     def through(self, step: int) -> None:
@@ -341,11 +341,11 @@ class _Back:
         self._add_learned(result[-1])
         return along
 
-    def _add_learned(self, found: Mapping[int, Tensor]) -> None:
+    def _add_learned(self, gradients: Mapping[int, Tensor]) -> None:
         learned = self.sweep.inner.rule.learned
         if not self.learned:
             self.learned = [torch.zeros_like(value) for value in learned]
-        for index, value in found.items():
+        for index, value in gradients.items():
             self.learned[index] = self.learned[index] + value
 
     def totals(self) -> Tensors:
