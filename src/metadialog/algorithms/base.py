@@ -20,7 +20,6 @@ from metadialog.models.parts import select
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, Options
 
-
 PRETRAINED_CHUNK = 4
 """Exchanges of the support set in one pass where `inner.chunk` is null and the model is a pretrained one."""
 

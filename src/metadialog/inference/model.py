@@ -160,7 +160,7 @@ class AdaptableModel:
 
         Raises:
             DataError: a file cannot be read, or there is no dialogue of two turns or more.
-            ConfigError: the number of steps or the rate is out of range, or so high that the loss is no number any more.
+            ConfigError: the number of steps or the rate is out of range, or so high that the loss overflows.
         """
         if steps is not None:
             check_whole("steps", steps, 0)
@@ -412,9 +412,12 @@ def _check_finite(point: CurvePoint, rate: float) -> None:
     if math.isfinite(point.support_loss):
         return
     if point.step == 0:
-        raise ConfigError("the loss before adaptation is no finite number: the model, or a turn, cannot be computed with")
+        raise ConfigError(
+            "the loss before adaptation is no finite number: the model, or a turn, cannot be computed with"
+        )
     raise ConfigError(
-        f"rate={rate:g}: the loss after {point.step} inner steps is no finite number; choose a smaller rate, or fewer steps"
+        f"rate={rate:g}: the loss after {point.step} inner steps is no finite number; "
+        "choose a smaller rate, or fewer steps"
     )
 
 

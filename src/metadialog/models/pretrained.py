@@ -156,9 +156,7 @@ class PretrainedModel(BaseModel):
         """Return tokens, `[batch, time]`, in the pretrained model's own ids, `[batch, longest]`."""
         return self._expand(tokens, None).ids
 
-    def _scores(
-        self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None
-    ) -> tuple[Tensor, Tensor]:
+    def _scores(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None) -> tuple[Tensor, Tensor]:
         """Return the losses, and whether each target is the most likely token, both `[batch, time]`."""
         expanded = self._expand(tokens, state)
         hidden = self._run(expanded, None) if state is None else self._continue(expanded, state)[0]
