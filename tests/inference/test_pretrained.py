@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from metadialog.algorithms.base import PRETRAINED_CHUNK, GradientAlgorithm
+from metadialog.algorithms.base import GradientAlgorithm
 from metadialog.errors import RunError
 from metadialog.inference.adapting import compare
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import load_model
 from metadialog.inference.model import AdaptableModel
+from metadialog.models.protocol import PRETRAINED_ROWS
 
 pytest.importorskip("transformers")
 
@@ -80,11 +81,11 @@ def test_adaptation_goes_over_the_dialogues_in_parts(
     algorithm = model.equipment.algorithm
     assert isinstance(algorithm, GradientAlgorithm)
     assert algorithm.tools.rule.chunk is None
-    assert algorithm.inner_loop(model.module, 1).rule.chunk == PRETRAINED_CHUNK
+    assert algorithm.inner_loop(model.module, 1).rule.chunk == PRETRAINED_ROWS
     in_parts = model.adapt(food, steps=2)
     algorithm.tools.rule.chunk = 10**6
     assert algorithm.inner_loop(model.module, 1).rule.chunk == 10**6
-    monkeypatch.setattr("metadialog.models.pretrained._TOKENS_AT_ONCE", 3)
+    monkeypatch.setattr("metadialog.models.protocol.PRETRAINED_ROWS", 10**6)
     at_once = model.adapt(food, steps=2)
     for one, other in zip(in_parts.curve, at_once.curve, strict=True):
         assert one.support_loss == pytest.approx(other.support_loss, rel=1e-5)

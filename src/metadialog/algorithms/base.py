@@ -17,11 +17,9 @@ from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN
 from metadialog.models.parts import select
+from metadialog.models.protocol import rows_at_once
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, Options
-
-PRETRAINED_CHUNK = 4
-"""Exchanges of the support set in one pass where `inner.chunk` is null and the model is a pretrained one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,14 +245,12 @@ class GradientAlgorithm(Algorithm):
 
 
 def _within_memory(rule: InnerRule, model: nn.Module) -> InnerRule:
-    """Return the rule, with a few exchanges in a pass where it leaves that open and the model is a pretrained one.
-
-    Of SmolLM2, a dozen exchanges take more memory for their activations than the model does; the gradient is the same.
-    """
-    if rule.chunk is not None or not any(getattr(part, "is_pretrained", False) for part in model.modules()):
+    """Return the rule, with as many exchanges in a pass as memory takes where it leaves that open."""
+    rows = rows_at_once(model)
+    if rule.chunk is not None or rows is None:
         return rule
     sized = copy.copy(rule)
-    sized.chunk = PRETRAINED_CHUNK
+    sized.chunk = rows
     return sized
 
 

@@ -22,8 +22,6 @@ from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_s
 
 _OPTION = "model.path"
 _FINGERPRINT = "fingerprint"
-_TOKENS_AT_ONCE = 128
-"""Tokens whose logits are computed together where no graph is kept: 25 MB of single precision in SmolLM2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,8 @@ class PretrainedModel(BaseModel):
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor]:
         """Score the tokens that count; see `DialogueModel.token_scores`."""
-        return self._scores(tokens, targets, mask, state)
+        losses, logits, wanted = self._scores(tokens, targets, mask, state)
+        return losses, torch.zeros_like(mask).masked_scatter(mask, logits.argmax(-1) == wanted)
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts of different lengths, all tokens at once; see `DialogueModel.read`."""
@@ -156,26 +155,19 @@ class PretrainedModel(BaseModel):
         """Return tokens, `[batch, time]`, in the pretrained model's own ids, `[batch, longest]`."""
         return self._expand(tokens, None).ids
 
-    def _scores(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None) -> tuple[Tensor, Tensor]:
-        """Return the losses, and whether each target is the most likely token, both `[batch, time]`."""
+    def _scores(
+        self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the losses, `[batch, time]`, and the logits and targets of what counts, `[counted, ...]`."""
         expanded = self._expand(tokens, state)
         hidden = self._run(expanded, None) if state is None else self._continue(expanded, state)[0]
-        hidden = hidden[_rows(tokens), expanded.at][mask]  # [counted, width]
+        hidden = hidden[_rows(tokens), expanded.at]  # [batch, time, width]
+        logits = self._logits(hidden[mask])  # [counted, vocab]
         wanted = targets[mask]
         ends = (wanted == SELF_ID) | (wanted == OTHER_ID)
         wanted = wanted.masked_fill(ends, END_ID)  # a marker is charged as the end of the turn before it
-        # The logits of a few thousand tokens take more memory than the model. Where no graph keeps them anyway, they
-        # are computed for a few tokens at a time.
-        size = max(1, len(wanted)) if torch.is_grad_enabled() else _TOKENS_AT_ONCE
-        losses, hits = [], []
-        for part, target in zip(hidden.split(size), wanted.split(size), strict=True):
-            logits = self._logits(part)  # [counted, vocab]
-            losses.append(cross_entropy(logits, target, reduction="none"))
-            hits.append(logits.detach().argmax(-1) == target)
-        return (
-            torch.zeros_like(mask, dtype=hidden.dtype).masked_scatter(mask, torch.cat(losses)),
-            torch.zeros_like(mask).masked_scatter(mask, torch.cat(hits)),
-        )
+        losses = cross_entropy(logits, wanted, reduction="none")
+        return torch.zeros_like(mask, dtype=losses.dtype).masked_scatter(mask, losses), logits, wanted
 
     def _expand(self, tokens: Tensor, state: State | None) -> _Expanded:
         fresh = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
