@@ -101,7 +101,9 @@ def test_processes_cannot_share_what_nobody_has_said_can_be_shared(folder: Path)
         [script, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode != 0
-    assert "algorithm=robust_maml: RobustMAML has an outer_step of its own, and does not say" in done.stdout + done.stderr
+    assert "RobustMAML has an outer_step of its own, and does not say" in done.stdout + done.stderr
+        "algorithm=robust_maml: RobustMAML has an outer_step of its own, and does not say" in done.stdout + done.stderr
+    )
 
 
 STATE = '''

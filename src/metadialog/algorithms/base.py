@@ -19,7 +19,6 @@ from metadialog.models.parts import select
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, Options
 
-
 Retriever = Callable[[str, Sequence[Exchange]], Sequence[str]]
 """Returns replies to a context, taken from some exchanges, the best first; none if it finds none."""
 
