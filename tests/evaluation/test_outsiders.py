@@ -160,7 +160,7 @@ def test_written_out_derivatives_are_for_whoever_says_that_they_hold(episodes: l
 
 def test_a_subclass_with_a_forward_of_its_own_is_not_taken_for_its_parent() -> None:
     class Scaled(DialogModel):
-        def forward(self, tokens: Tensor, hidden: object = None, at: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        def forward(self, tokens: Tensor, hidden: object = None, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
             logits, state = super().forward(tokens, hidden, at)  # type: ignore[arg-type]
             return 2 * logits, state  # type: ignore[return-value]
 
