@@ -5,7 +5,7 @@ import multiprocessing
 import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Gt, Le, MinLen
 
+from metadialog.benchmark.base import RESULTS, TABLE, BaseBenchmark
 from metadialog.runs.atomic import write_atomically
 
 Part = Literal["recurrent", "transformer", "pretrained"]
@@ -68,7 +69,7 @@ class Row:
         return f"{self.part}: {self.what}: {_number(self.value)} {self.unit} (aim: {self.aim}){compared}"
 
 
-class Talking:
+class Talking(BaseBenchmark):
     """Measures what a user waits for.
 
     Args:
@@ -111,14 +112,10 @@ class Talking:
 
     def summarise(self, directory: Path) -> str:
         """Write `table.md` from `bench.json`, and return it."""
-        rows = [Row(**row) for row in json.loads((directory / "bench.json").read_text(encoding="utf-8"))]
+        rows = [Row(**row) for row in json.loads((directory / RESULTS).read_text(encoding="utf-8"))]
         made = table(rows)
-        write_atomically(directory / "table.md", made)
+        write_atomically(directory / TABLE, made)
         return made
-
-    def write(self, results: list[Row], path: Path) -> None:
-        """Write `bench.json`."""
-        write_atomically(path, json.dumps([asdict(row) for row in results], indent=1) + "\n")
 
 
 def table(rows: list[Row]) -> str:

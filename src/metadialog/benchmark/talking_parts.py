@@ -17,6 +17,7 @@ from metadialog.algorithms.baselines import FineTuning
 from metadialog.algorithms.prepare import prepared_model
 from metadialog.benchmark.plain_loops import plain_adaptation, plain_reply, plain_step
 from metadialog.benchmark.talking import Part, Row, Sizes, in_turns, median_ratio
+from metadialog.config import build
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.episodes import Episode
@@ -46,6 +47,7 @@ _SMOLLM2 = [
     'algorithm.layers=["*.q_proj.*","*.v_proj.*","*.down_proj.*"]',
     "algorithm.inner_lr=0.003",
     "inner=adam",
+    f"sampler.max_tokens={CONTEXT_TOKENS}",
 ]
 
 
@@ -107,7 +109,9 @@ def at_once(model: AdaptableModel, sizes: Sizes) -> list[Row]:
     in_turn = [sizes.clients * seconds for seconds in one]
     beside, unit = "one after another", "tokens/s each"
     return [
-        Row("recurrent", what, "20", median(sizes.tokens / s for s in taken), unit, median_ratio(taken, in_turn), beside)
+        Row(
+            "recurrent", what, "20", median(sizes.tokens / s for s in taken), unit, median_ratio(taken, in_turn), beside
+        )
         for what, taken in (
             (f"{sizes.clients} at once, one model", together),
             (f"{sizes.clients} at once, each an adaptation of its own", several),
@@ -133,7 +137,7 @@ def transformer(sizes: Sizes) -> list[Row]:
     """Measure a step of joint training of a Transformer, beside a loop that does the same."""
     torch.set_num_threads(sizes.threads)
     tokenizer = BytePairTokenizer(vocab_size=400).train(texts())
-    batch = ExchangeEncoder(tokenizer, 3, 64, "response").batch(conversations(40))
+    batch = ExchangeEncoder(tokenizer, 3, 64, "response").batch(conversations(12))
     episode = Episode("all", 0, None, batch, (), (), ())
     clip_norm = 5.0
 
@@ -193,8 +197,6 @@ PARTS: Mapping[Part, Callable[[Sizes], list[Row]]] = {
 
 def untrained(overrides: Sequence[str], train_on: Sequence[str]) -> AdaptableModel:
     """Return the model of a run before its training; its tokenizer is trained on some texts."""
-    from metadialog.config import build
-
     config = compose("train", *overrides).config
     tokenizer = build(config["tokenizer"]).train(train_on)
     learner = make_learner(LearningConfig.of(config), tokenizer)
