@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
+from annotated_types import Interval, Le, Lt
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,6 +16,7 @@ from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog import config
 from metadialog.cli import COMMANDS
 from metadialog.composing.compose import add_config_dir
+from metadialog.options import schema
 
 FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))
@@ -117,3 +121,30 @@ def test_a_defaults_list_says_where_the_file_itself_stands(file: Path) -> None:
         # Hydra wants overrides of other groups behind all else; they add nothing themselves.
         added = [entry for entry in defaults if isinstance(entry, str) or not next(iter(entry)).startswith("override ")]
         assert added[-1] == "_self_"
+
+
+def numbers(annotation: Any, limits: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Yield the limits of each kind of number that an annotation allows."""
+    inner, own = get_args(annotation), ()
+    if get_origin(annotation) is Annotated:
+        (annotation, *own), inner = inner, (inner[0],)
+    if annotation in (int, float):
+        yield (*limits, *own)
+        return
+    for one in inner:
+        yield from numbers(one)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
+def test_no_number_is_without_an_upper_bound(file: Path) -> None:
+    """A number that cannot be meant is refused before anything starts, and not after hours or in the middle."""
+    target = re.search(r"^_target_: *(\S+)", file.read_text("utf-8"), re.M)
+    if target is None:
+        return
+    for name, annotation in schema(resolve_name(target[1])).items():
+        for limits in numbers(annotation):
+            bounded = [
+                isinstance(one, Le | Lt) or (isinstance(one, Interval) and (one.le, one.lt) != (None, None))
+                for one in limits
+            ]
+            assert any(bounded), f"{file}: {name}"
