@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 import pytest
-from annotated_types import Interval, Le, Lt
+from annotated_types import Ge, Interval, Le, Lt, MinLen
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
@@ -123,16 +123,21 @@ def test_a_defaults_list_says_where_the_file_itself_stands(file: Path) -> None:
         assert added[-1] == "_self_"
 
 
-def numbers(annotation: Any, limits: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+def numbers(annotation: object, limits: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
     """Yield the limits of each kind of number that an annotation allows."""
-    inner, own = get_args(annotation), ()
-    if get_origin(annotation) is Annotated:
-        (annotation, *own), inner = inner, (inner[0],)
     if annotation in (int, float):
-        yield (*limits, *own)
-        return
-    for one in inner:
-        yield from numbers(one)
+        yield limits
+    elif get_origin(annotation) is Annotated:
+        kind, *own = get_args(annotation)
+        yield from numbers(kind, tuple(own))
+    else:
+        for inner in get_args(annotation):
+            yield from numbers(inner)
+
+
+def test_the_walk_finds_numbers_wherever_they_stand() -> None:
+    annotation = Annotated[list[Annotated[int, Ge(1)]], MinLen(1)] | dict[str, float | Annotated[int, Le(2)]] | None
+    assert list(numbers(annotation)) == [(Ge(1),), (), (Le(2),)]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
