@@ -31,5 +31,5 @@ def test_a_config_dir_is_added_where_none_is_named() -> None:
 
 
 def test_an_unknown_flag_is_refused() -> None:
-    with pytest.raises(ConfigError, match="^unrecognized arguments: --multirn; did you mean --multirun"):
+    with pytest.raises(ConfigError, match=r"^unrecognized arguments: --multirn; did you mean --multirun"):
         CommandLine.parse(["a=1", "--multirn"])
