@@ -63,7 +63,7 @@ def _parquet(path: Path, text: str, rows: int) -> None:
 def _excel(path: Path, text: str, rows: int) -> None:
     book = openpyxl.Workbook()
     for row in [("dialogue_id", "topic", "speaker", "text"), *[("1", "a", "b", text)] * rows]:
-        book.active.append(row)
+        book.worksheets[0].append(row)
     book.save(path)
 
 
