@@ -100,11 +100,11 @@ def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = S
         count: how many replies.
     """
     exchanges = [
-        (dialogue.turns[:place], dialogue.turns[place])
+        (dialogue.turns[:position], dialogue.turns[position])
         for dialogue in dialogues
-        for place in range(1, len(dialogue.turns))
+        for position in range(1, len(dialogue.turns))
     ]
-    chosen = [exchanges[place] for place in evenly(len(exchanges), count)]
+    chosen = [exchanges[position] for position in evenly(len(exchanges), count)]
     contexts: list[Context] = [turns for turns, _ in chosen]
     before = (model.parent or model).replies(contexts)
     after = model.replies(contexts)
@@ -115,7 +115,7 @@ def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = S
 
 
 def evenly(total: int, count: int) -> list[int]:
-    """Return up to `count` places at equal distances among `total`, the first one first."""
+    """Return up to `count` positions at equal distances among `total`, the first one first."""
     count = min(total, count)
     return [index * total // count for index in range(count)]
 

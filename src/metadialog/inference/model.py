@@ -220,8 +220,8 @@ class AdaptableModel:
             DataError: the context says nothing.
             ConfigError: the way of generating is unknown.
         """
-        (found,) = self.replies([context], n, generation, seed=seed)
-        return found[0] if n == 1 else found
+        (replies,) = self.replies([context], n, generation, seed=seed)
+        return replies[0] if n == 1 else replies
 
     def replies(
         self, contexts: Sequence[Context], n: int = 1, generation: GenerationLike = None, *, seed: int = 0
@@ -238,7 +238,7 @@ class AdaptableModel:
         prompts = [self._prompt(turns) for turns in asked]
         if not isinstance(way, Stepwise):
             return self._replies_as_a_whole(prompts, n, way, seed)
-        grown = [[self._growing(prompt, way, seed + place) for place in range(n)] for prompt in prompts]
+        grown = [[self._growing(prompt, way, seed + index) for index in range(n)] for prompt in prompts]
         with self._computing():
             decoder = Decoder(self._module, self.tokenizer)
             decoder.add([row for rows in grown for row in rows])
@@ -296,8 +296,8 @@ class AdaptableModel:
         exchanges = self._equipment.encoder.exchanges(self.support)
         asked = _as_text(as_turns(context))
         near = similarities(asked, [exchange.context for exchange in exchanges])
-        ordered = sorted(range(len(near)), key=lambda place: -near[place])[:n]
-        return [NearExchange(near[place], exchanges[place].context, exchanges[place].response) for place in ordered]
+        ordered = sorted(range(len(near)), key=lambda index: -near[index])[:n]
+        return [NearExchange(near[index], exchanges[index].context, exchanges[index].response) for index in ordered]
 
     def save(self, folder: str | Path, name: str | None = None) -> None:
         """Write the model to a folder, from which `load_model` and others can load it.
@@ -358,8 +358,8 @@ class AdaptableModel:
         forbidden = [special.pad_id, special.begin_id, special.self_id, special.other_id]
         with self._computing():
             generator = torch.Generator(device=self.device).manual_seed(seed)
-            found = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
-        return [[Reply(special.decode(one.tokens), one.score, len(one.tokens)) for one in best] for best in found]
+            replies = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
+        return [[Reply(special.decode(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
 
     def _retrieved(self, turns: Sequence[Turn], n: int) -> list[Reply]:
         return [Reply(near.response) for near in self.nearest(list(turns), n)] or [Reply("")]

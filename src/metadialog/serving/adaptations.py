@@ -123,11 +123,11 @@ class Adaptations:
         Raises:
             RefusedError: there is none by this name, or it is not there yet.
         """
-        found = self.get(name)
-        if found.adapted is None:
-            words = f"failed: {found.error}" if found.status == "failed" else f"is {found.status}"
+        adaptation = self.get(name)
+        if adaptation.adapted is None:
+            words = f"failed: {adaptation.error}" if adaptation.status == "failed" else f"is {adaptation.status}"
             raise RefusedError(409, f"the adaptation {words}")
-        return found.adapted
+        return adaptation.adapted
 
     def delete(self, name: str) -> None:
         """Break an adaptation off, or forget it.

@@ -99,17 +99,17 @@ class Service:
         if (dialogues is None) == (text is None):
             raise RefusedError(422, "send either dialogues or text")
         if text is not None:
-            found = parse_dialogues(text, "text")
+            parsed = parse_dialogues(text, "text")
         else:
-            found = as_dialogues([_plain(turns) for turns in dialogues or []])
-        if len(found) > self.limits.dialogues:
-            raise RefusedError(422, f"there are {len(found)} dialogues; send {self.limits.dialogues} or fewer at once")
-        turns = sum(len(dialogue.turns) for dialogue in found)
+            parsed = as_dialogues([_plain(turns) for turns in dialogues or []])
+        if len(parsed) > self.limits.dialogues:
+            raise RefusedError(422, f"there are {len(parsed)} dialogues; send {self.limits.dialogues} or fewer at once")
+        turns = sum(len(dialogue.turns) for dialogue in parsed)
         if turns > self.limits.turns:
             raise RefusedError(422, f"there are {turns} turns; send {self.limits.turns} or fewer at once")
-        if all(len(dialogue.turns) < MIN_TURNS for dialogue in found):
+        if all(len(dialogue.turns) < MIN_TURNS for dialogue in parsed):
             raise RefusedError(422, "no dialogue has two turns or more, a turn and its answer")
-        return found
+        return parsed
 
 
 def make_app(
