@@ -149,7 +149,7 @@ def _packages() -> str:
     lines = [
         "# Packages",
         "",
-        "What each package and module holds. Imports run one way: `pyproject.toml` has the order, which `make lint` checks.",
+        "What each package and module holds. Imports run one way, in the order that `pyproject.toml` has.",
         "",
     ]
     folders = [SOURCE, *sorted(path.parent for path in SOURCE.rglob("*/__init__.py"))]
