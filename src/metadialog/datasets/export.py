@@ -22,7 +22,8 @@ MOST_TOPICS = 40
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}.wide{overflow-x:auto}"""
+td:first-child,th:first-child{text-align:left}.wide{overflow-x:auto}
+.across th:not(:first-child){writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;max-height:14em}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +93,20 @@ def write_page(
         _section("Taken out before", ["reason", "count"], reasons),
         _section(f"Near duplicates across the split (similarity {THRESHOLD} or more)", *_near(corpus, split)),
         _section(f"The {MOST_REPLIES} most frequent replies", *_replies(corpus)),
-        _section("Words that topics have in common (share of the words of both)", *_overlap(corpus)),
+        _section(
+            "Words that topics have in common (share of the words of both)", *_overlap(corpus), style="wide across"
+        ),
         "</html>",
     ]
     (folder / PAGE).write_text("\n".join(parts), encoding="utf-8")
 
 
-def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], style: str = "wide") -> str:
     if not rows:
         return f"<h2>{escape(title)}</h2><p>none</p>"
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<h2>{escape(title)}</h2><div class='wide'><table><tr>{head}</tr>{body}</table></div>"
+    return f"<h2>{escape(title)}</h2><div class='{style}'><table><tr>{head}</tr>{body}</table></div>"
 
 
 def _topics(description: Description) -> tuple[list[str], list[list[str]]]:
