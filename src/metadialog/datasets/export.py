@@ -13,6 +13,7 @@ from metadialog.datasets.describe import Description, Parts, Quantiles, TopicDes
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.datasets.similar import THRESHOLD, near_duplicates
+from metadialog.datasets.topic_gain import SHOTS, topic_gain
 from metadialog.text import words
 
 PAGE = "index.html"
@@ -164,6 +165,15 @@ def _replies(corpus: Corpus) -> tuple[list[str], list[list[str]]]:
     total = counts.total()
     most = counts.most_common(MOST_REPLIES)
     return ["reply", "times", "share"], [[text[:200], f"{n:,}", f"{n / total:.2%}"] for text, n in most]
+
+
+def _topic_gain(corpus: Corpus) -> str:
+    gain = topic_gain(corpus.topics)
+    if gain is None:
+        return f"No topic has {2 * SHOTS} dialogues."
+    own = f"{SHOTS} dialogues of a topic make the words of {SHOTS} others of it likelier by {gain.own:.3f} nats a word"
+    others = f"{SHOTS} dialogues of any topics by {gain.any:.3f}"
+    return f"{own}, and {others}: the topic is worth {gain.topic:.3f} ({gain.topics:,} topics)."
 
 
 def _overlap(corpus: Corpus) -> tuple[list[str], list[list[str]]]:
