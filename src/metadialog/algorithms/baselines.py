@@ -27,6 +27,7 @@ class JointTraining(Algorithm):
     """
 
     average: Literal["tokens", "tasks"] = "tokens"
+    additive = True
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
@@ -78,6 +79,7 @@ class Scratch(GradientAlgorithm):
     """
 
     trains = False
+    additive = True
     inner_steps: Annotated[int, Ge(0)] = FROM_YAML
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
@@ -135,8 +137,6 @@ class Oracle(FineTuning):
     tables; what it sees does not depend on the shots.
     """
 
-    sees_topic = True
-
     def adapts_to(self, episode: Episode) -> Batch | None:
         """Return the topic's other dialogues.
 
@@ -145,4 +145,4 @@ class Oracle(FineTuning):
         """
         if episode.others is None:
             raise ValueError(f"the episode of topic {episode.topic!r} was drawn without the topic's other dialogues")
-        return episode.others
+        return episode.others()

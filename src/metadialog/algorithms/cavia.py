@@ -48,6 +48,7 @@ class CAVIA(MAML):
     """
 
     context_size: Annotated[int, Ge(1)] = FROM_YAML
+    additive = True
 
     def __post_init__(self) -> None:
         """Check that the inner rule does not choose the parameters."""

@@ -69,6 +69,8 @@ class MetaInContext(InContextLearning):
     (equation 1, for dialogues); nothing is changed at test time.
     """
 
+    additive = True
+
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the query losses, given the support sets, into the parameters' `.grad`."""
         tokens = sum(int(episode.query.mask.sum()) for episode in episodes)

@@ -36,6 +36,7 @@ class Reptile(GradientAlgorithm):
 
     dialogues: Literal["all", "support"] = FROM_YAML
     minibatch: Annotated[int, Ge(1)] | None = FROM_YAML
+    additive = True
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the mean way from the tasks' trained weights back to the start into the parameters' `.grad`."""

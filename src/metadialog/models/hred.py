@@ -89,6 +89,11 @@ class HRED(BaseModel):
         logits = self.head(at_positions(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
 
+    @property
+    def reads_at_once(self) -> bool:
+        """Padding is not read; see `BaseModel.reads_at_once`."""
+        return True
+
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts in one pass: padding is not read; see `DialogueModel.read`."""
         return read_at_once(self, tokens, lengths, state)

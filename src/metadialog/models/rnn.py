@@ -53,10 +53,15 @@ class DialogModel(BaseModel):
             self.embed.weight = self.linear.weight
 
     @property
+    def reads_at_once(self) -> bool:
+        """Whether its `forward` is this class's; see `BaseModel.reads_at_once`."""
+        return type(self).forward is DialogModel.forward
+
+    @property
     def obstacle(self) -> str | None:
-        """What of this model is not as its class has it, for engines that know the derivatives of the class."""
+        """What of this model is not as its class has it; see `BaseModel.obstacle`."""
         if type(self).forward is not DialogModel.forward:
-            return f"the model {type(self).__name__}"
+            return super().obstacle
         for layer in self.children():
             if type(layer) not in _OWN_LAYERS:
                 return f"a model with {type(layer).__name__}"

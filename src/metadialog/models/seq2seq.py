@@ -105,6 +105,11 @@ class Seq2Seq(BaseModel):
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
         return logits, state
 
+    @property
+    def reads_at_once(self) -> bool:
+        """Padding is not read; see `BaseModel.reads_at_once`."""
+        return True
+
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts in one pass: padding is not read; see `DialogueModel.read`."""
         return read_at_once(self, tokens, lengths, state)
