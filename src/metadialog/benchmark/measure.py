@@ -160,12 +160,12 @@ class Benchmark(BaseBenchmark):
         device: torch.device,
         *,
         configs: Annotated[list[Size], MinLen(1)],
-        inner_steps: Annotated[list[Annotated[int, Ge(1)]], MinLen(1)],
-        tasks: list[Annotated[int, Ge(1)]],
-        hidden_sizes: list[Annotated[int, Ge(1)]],
+        inner_steps: Annotated[list[Annotated[int, Ge(1), Le(10**6)]], MinLen(1)],
+        tasks: list[Annotated[int, Ge(1), Le(10**4)]],
+        hidden_sizes: list[Annotated[int, Ge(1), Le(10**5)]],
         contenders: list[Name],
-        rounds: Annotated[int, Ge(3)],
-        seconds: Annotated[float, Gt(0)],
+        rounds: Annotated[int, Ge(3), Le(10**4)],
+        seconds: Annotated[float, Gt(0), Le(1e6)],
         threads: Annotated[int, Ge(1), Le(1024)] | None,
     ) -> None:
         self.device = device
