@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Unpack
 
-from annotated_types import Gt, MinLen
+from annotated_types import Gt, Le, MinLen
 
 from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
@@ -17,6 +17,7 @@ from metadialog.datasets.local import expand
 from metadialog.datasets.rows import check_encoding
 from metadialog.datasets.table import Columns
 from metadialog.errors import DataError
+from metadialog.unpacked import MAX_RATIO, MaxRatio
 
 Name = Literal[
     "slack", "telegram", "dialogflow", "rasa", "rasa_tracker", "botpress", "label_studio", "openai", "sharegpt", "json",
@@ -37,9 +38,10 @@ class AutoDataset(BaseDataset):
         format: Name | None = None,  # noqa: A002 - as the option is called
         columns: Columns | None = None,
         encoding: Annotated[str, MinLen(1)] | None = None,
-        gap: Annotated[float, Gt(0)] = 6.0,
+        gap: Annotated[float, Gt(0), Le(1e6)] = 6.0,
         quotes: bool = True,
         sheet: Annotated[str, MinLen(1)] | None = None,
+        max_ratio: MaxRatio = MAX_RATIO,
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
         """Name the file or folder; it is looked into when the dialogues are read.
@@ -52,7 +54,7 @@ class AutoDataset(BaseDataset):
         self._path = expand(path, "dataset.path")
         self.language = check_language(language)
         self._format = format
-        self._options = Options(columns or {}, check_encoding(encoding), gap, quotes, sheet)
+        self._options = Options(columns or {}, check_encoding(encoding), gap, quotes, sheet, max_ratio=max_ratio)
         self.name = self._path.name if self._path.is_dir() else self._path.stem
 
     @property
@@ -62,7 +64,7 @@ class AutoDataset(BaseDataset):
         Raises:
             DataError: there is nothing at the path, or it is of none of the formats.
         """
-        with unzipped(self._path) as path:
+        with unzipped(self._path, self._options.max_ratio) as path:
             return self._format_of(path)
 
     def _format_of(self, path: Path) -> Format:
@@ -78,7 +80,7 @@ class AutoDataset(BaseDataset):
             DataError: the files are malformed, or of another format; the message names the file and the line or field.
         """
         try:
-            with unzipped(self._path) as path:
+            with unzipped(self._path, self._options.max_ratio) as path:
                 result = self._format_of(path)
                 for dialogue in nonempty(path, result.title, result.read(path, self._options)):
                     yield _encodable(dialogue, self._path)

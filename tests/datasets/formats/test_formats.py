@@ -422,7 +422,7 @@ def test_a_zip_file_that_grows_too_much_is_not_unpacked(tmp_path: Path, monkeypa
     monkeypatch.setattr("metadialog.unpacked.ALWAYS", 100_000)
     with zipfile.ZipFile(tmp_path / "my.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.txt", "A: hi\n" + "B" * 1_000_000)
-    with pytest.raises(DataError, match=r"my\.zip: cannot be unpacked: it unpacks to more than [\d,]+ bytes"):
+    with pytest.raises(DataError, match=r"my\.zip: is not unpacked: it unpacks to more than [\d,]+ bytes"):
         said(tmp_path / "my.zip")
 
 

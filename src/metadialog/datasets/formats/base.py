@@ -12,6 +12,7 @@ from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.rows import decoded
 from metadialog.datasets.table import Columns
 from metadialog.errors import DataError
+from metadialog.unpacked import MAX_RATIO
 
 JSON_LINES = (".jsonl", ".ndjson")
 
@@ -32,6 +33,7 @@ class Options:
         quotes: whether quotation marks quote in a CSV file.
         sheet: of an Excel file.
         one_topic: whether the dialogues of a table are of one topic, that of the file, whatever its columns say.
+        max_ratio: how many times its size a compressed table, or a zip file, may become.
     """
 
     columns: Columns
@@ -40,6 +42,7 @@ class Options:
     quotes: bool = True
     sheet: str | None = None
     one_topic: bool = False
+    max_ratio: int = MAX_RATIO
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metadialog.errors import DataError
-from metadialog.unpacked import GrowsTooMuchError, most_unpacked
+from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, check_archive
 
 
 @contextmanager
-def unzipped(path: Path) -> Iterator[Path]:
+def unzipped(path: Path, max_ratio: int = MAX_RATIO) -> Iterator[Path]:
     """Unpack a zip file into a temporary folder, called as the file is; yield any other path as it is.
 
     Raises:
@@ -25,11 +25,11 @@ def unzipped(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / path.stem
         try:
-            with zipfile.ZipFile(path) as archive:
-                most = most_unpacked(path.stat().st_size)
-                if sum(member.file_size for member in archive.infolist()) > most:
-                    raise GrowsTooMuchError(most)
+            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+                check_archive(file, max_ratio)
                 archive.extractall(folder)
+        except GrowsTooMuchError as error:
+            raise DataError(f"{path}: is not unpacked: {error}, or raise dataset.max_ratio") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
             raise DataError(
                 f"{path}: cannot be unpacked: {error}; dataset.path may name the unpacked folder"
