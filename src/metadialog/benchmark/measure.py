@@ -175,14 +175,14 @@ class Benchmark:
         rate = 0.0
         with ExitStack() as stack:
             names = [name for name in self.names if name not in self.missing()]
-            lanes = {name: stack.enter_context(self._lane(name)) for name in names}
+            lanes = {name: stack.enter_context(self.lane(name)) for name in names}
             for case in self.cases:
                 # The best that was ever seen: what disturbs one measurement may not disturb the next.
                 rate = max(rate, product_rate(self.device))
                 yield from self._measure(lanes, case, rate)
 
     @contextmanager
-    def _lane(self, name: Name) -> Iterator[Lane]:
+    def lane(self, name: Name) -> Iterator[Lane]:
         """Start a contender's process, and end it."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()

@@ -187,7 +187,7 @@ class Trainer:
         news = self._validate() if self._is_validation_due() else ""
         self.memory = measure(self.device)
         while self.standing.step < self.steps and not self._is_out_of_patience():
-            step = self._step()
+            step = self.step()
             at_validation = self._is_validation_due()
             if at_validation or self.standing.step == 1:
                 unsaved.check()
@@ -202,8 +202,15 @@ class Trainer:
     def _is_out_of_patience(self) -> bool:
         return self.patience is not None and self.standing.validations_since >= self.patience
 
-    def _step(self) -> OuterStep:
-        """Take one outer step."""
+    def step(self) -> OuterStep:
+        """Take one outer step, and write down what it came to.
+
+        Returns:
+            The losses of the whole meta-batch.
+
+        Raises:
+            RunError: the loss or the gradient is no finite number.
+        """
         began = time.perf_counter()
         result, norm, tokens, executed = self._gradient()
         lr = self.outer.optimizer.param_groups[0]["lr"]
