@@ -181,9 +181,9 @@ def _targets(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str
         elif isinstance(value, Mapping):
             yield from _targets(value, f"{path}.{name}" if path else str(name))
         elif isinstance(value, list):
-            for place, inner in enumerate(value):
+            for index, inner in enumerate(value):
                 if isinstance(inner, Mapping):
-                    yield from _targets(inner, f"{path}.{name}.{place}")
+                    yield from _targets(inner, f"{path}.{name}.{index}")
 
 
 def _package(path: str) -> str | None:

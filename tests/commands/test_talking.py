@@ -85,6 +85,7 @@ def test_one_dialogue_is_enough_and_may_come_through_a_pipe(
         (["dialogues=none"], "none: cannot be read"),
         (["held_out=12"], "held_out=12: there are 12 dialogues"),
         (["steps=-1"], "steps=-1: should be greater than or equal to 0"),
+        (["rate=1e38", "steps=3"], "rate=1e+38: the loss after 3 inner steps is no finite number"),
         (["output=full"], "output=full: is there already"),
         (["run=none"], "none: there is no such folder"),
         (["run=full"], "full: holds no model"),

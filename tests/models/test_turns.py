@@ -264,5 +264,5 @@ def test_where_turns_lie() -> None:
     turns = Turns.of(padded(DIALOGUES[1:3]))
     assert turns.number.tolist() == [[0, 0, 1, 1, 2, 2, 2, 2, 3, 3], [1, 2, 2, 2, 2, 2, 2, 2, 2, 2]]
     assert turns.lengths.tolist() == [[2, 2, 4, 2], [0, 1, 2, 0]]
-    assert turns.place[0].tolist() == [0, 1, 0, 1, 0, 1, 2, 3, 0, 1]
+    assert turns.position[0].tolist() == [0, 1, 0, 1, 0, 1, 2, 3, 0, 1]
     assert turns.last.tolist() == [3, 2]

@@ -139,10 +139,10 @@ def _names(config: DictConfig, sweep: str, number: int) -> list[str]:
         logger, path = logger["wandb"], "logger.wandb"
     group = os.environ.get("WANDB_RUN_GROUP") or sweep
     title = f"{(os.environ.get('WANDB_NAME') or sweep)[:100]}-{number}"
-    found = {"group": group[:128], "title": title}
-    return [f"{path}.{key}={quote(value)}" for key, value in found.items() if logger.get(key, "") is None]
+    settings = {"group": group[:128], "title": title}
+    return [f"{path}.{key}={quote(value)}" for key, value in settings.items() if logger.get(key, "") is None]
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
-    found: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
-    return found
+    plain: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    return plain

@@ -1,5 +1,6 @@
 """What every algorithm does: say what is learned in the outer loop, and how a task is adapted to."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN
 from metadialog.models.parts import select
+from metadialog.models.protocol import rows_at_once
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, Options
 
@@ -218,7 +220,7 @@ class GradientAlgorithm(Algorithm):
             self.inner_lr * scale,
             steps,
             adapted=self.adapted_parameters(model),
-            rule=self.tools.rule,
+            rule=_within_memory(self.tools.rule, model),
             support_objective=self.tools.objectives.inner,
         )
 
@@ -240,6 +242,16 @@ class GradientAlgorithm(Algorithm):
         if not known:
             return iter([side_by_side(model, len(supports))])
         return adapt_together(model, self.tools.objectives.inner, known, self.inner_loop(model, steps, scale))
+
+
+def _within_memory(rule: InnerRule, model: nn.Module) -> InnerRule:
+    """Return the rule, with as many exchanges in a pass as memory takes where it leaves that open."""
+    rows = rows_at_once(model)
+    if rule.chunk is not None or rows is None:
+        return rule
+    sized = copy.copy(rule)
+    sized.chunk = rows
+    return sized
 
 
 def assign_gradients(model: nn.Module, gradients: Sequence[Tensor]) -> None:

@@ -57,6 +57,11 @@ def main(job: Job) -> float:
         f"{adapted.step} steps: loss on the {scored} {about.loss_before:.3f} before, {about.loss_after:.3f} after",
         highlight=False,
     )
+    if about.loss_after > about.loss_before:
+        console.print(
+            "the loss is higher than before: a smaller rate, such as rate=0.1, or fewer steps may do better",
+            highlight=False,
+        )
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

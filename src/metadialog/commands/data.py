@@ -73,9 +73,9 @@ def show_format(source: AutoDataset, console: Console) -> None:
     Raises:
         DataError: they are of no known format, or malformed.
     """
-    found = source.format
-    others = ", ".join(name for name in FORMATS if name != found.name)
-    line = f"read as {found.title} (dataset.format={found.name}); other formats: {others}"
+    detected = source.format
+    others = ", ".join(name for name in FORMATS if name != detected.name)
+    line = f"read as {detected.title} (dataset.format={detected.name}); other formats: {others}"
     console.print(line, highlight=False, markup=False)
     first = next(source.dialogues())
     console.print(f"first dialogue: topic {first.topic!r}, id {first.id!r}", highlight=False, markup=False)

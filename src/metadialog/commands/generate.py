@@ -65,23 +65,23 @@ class _Answers:
         """Return what is to be written for each of some numbered lines."""
         results: list[dict[str, Any]] = [{} for _ in lines]
         contexts = []
-        for place, (number, line) in enumerate(lines):
+        for index, (number, line) in enumerate(lines):
             try:
                 request = _parse(line)
-                contexts.append((place, as_turns(request["context"])))
+                contexts.append((index, as_turns(request["context"])))
                 if "id" in request:
-                    results[place]["id"] = request["id"]
+                    results[index]["id"] = request["id"]
             except DataError as error:
-                results[place] = {"error": str(error), "line": number}
+                results[index] = {"error": str(error), "line": number}
         replies = self._model.replies([turns for _, turns in contexts], self._n, self._generation, seed=self._seed)
-        for (place, _), outcome in zip(contexts, replies, strict=True):
-            results[place] |= self._show(outcome)
+        for (index, _), outcome in zip(contexts, replies, strict=True):
+            results[index] |= self._show(outcome)
         return results
 
-    def _show(self, found: list[Reply]) -> dict[str, Any]:
+    def _show(self, replies: list[Reply]) -> dict[str, Any]:
         if self._n == 1:
-            return self._one(found[0])
-        return {"replies": [self._one(reply) for reply in found]}
+            return self._one(replies[0])
+        return {"replies": [self._one(reply) for reply in replies]}
 
     def _one(self, reply: Reply) -> dict[str, Any]:
         shown: dict[str, Any] = {"reply": str(reply)}

@@ -49,8 +49,8 @@ def _replaced(text: str, names: dict[str, str], pattern: re.Pattern[str] | None)
     return pattern.sub(lambda match: f"<{names[match[0]]}>", text) if pattern else text
 
 
-def _is_phone(found: str) -> bool:
-    return len(_DIGITS.findall(found)) in _PHONE_DIGITS and not _DATE.fullmatch(found)
+def _is_phone(text: str) -> bool:
+    return len(_DIGITS.findall(text)) in _PHONE_DIGITS and not _DATE.fullmatch(text)
 
 
 def _whole(name: str) -> str:

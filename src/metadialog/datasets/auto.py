@@ -69,7 +69,7 @@ class AutoDataset(BaseDataset):
         """Read the dialogues file after file, by name.
 
         Raises:
-            DataError: the files are malformed, or of another format; the message names the file and the place.
+            DataError: the files are malformed, or of another format; the message names the file and the line or field.
         """
         result = self.format
         try:

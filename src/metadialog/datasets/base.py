@@ -34,6 +34,6 @@ class BaseDataset:
         """Read the dialogues in a fixed order.
 
         Raises:
-            DataError: a file is missing or malformed; the message names the file and the place.
+            DataError: a file is missing or malformed; the message names the file and the line or field.
         """
         return (item for item in self.read() if isinstance(item, Dialogue))

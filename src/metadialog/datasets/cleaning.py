@@ -85,10 +85,10 @@ class Cleaning:
 
 def merged(turns: Sequence[Turn]) -> list[Turn]:
     """Return turns of which no two in a row are of one speaker."""
-    found: list[Turn] = []
+    result: list[Turn] = []
     for turn in turns:
-        if found and found[-1].speaker == turn.speaker:
-            found[-1] = replace(turn, text=f"{found[-1].text}\n{turn.text}")
+        if result and result[-1].speaker == turn.speaker:
+            result[-1] = replace(turn, text=f"{result[-1].text}\n{turn.text}")
         else:
-            found.append(turn)
-    return found
+            result.append(turn)
+    return result

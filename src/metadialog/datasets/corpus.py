@@ -121,9 +121,9 @@ class Cleaner:
             for chunk in chunks:
                 kept = self._places(chunk, seen)
                 ends = np.cumsum(np.diff(np.from_dlpack(chunk.dialogues.column("turns").offsets)) - MIN_TURNS)
-                for place in kept:
-                    starts = chunk.starts[(ends[place - 1] if place else 0) : ends[place]]
-                    twins.add(int.from_bytes(chunk.keys[place][:8], "little"), starts)
+                for position in kept:
+                    starts = chunk.starts[(ends[position - 1] if position else 0) : ends[position]]
+                    twins.add(int.from_bytes(chunk.keys[position][:8], "little"), starts)
                 if kept:
                     whole = len(kept) == chunk.dialogues.num_rows
                     yield chunk.dialogues if whole else chunk.dialogues.take(integers(kept))
@@ -131,7 +131,7 @@ class Cleaner:
             self.twins = twins.groups()
 
     def _places(self, chunk: Chunk, seen: Seen) -> list[int]:
-        """Return the places of the dialogues of a chunk that no earlier one equals."""
+        """Return the positions of the dialogues of a chunk that no earlier one equals."""
         self._counts.update(chunk.counts)
         self._left_out.update(chunk.left_out)
         self._one_sided = [*self._one_sided, *chunk.one_sided][:SHOWN]

@@ -60,7 +60,7 @@ class CrossWozDataset(PublishedDataset):
         """Read the files in the order train, val, test, of those that are there; the ids are `part:key`.
 
         Raises:
-            DataError: a file is missing or malformed; the message names it and the place.
+            DataError: a file is missing or malformed; the message names it and the line or field.
         """
         files = [file for name in PARTS if (file := self._copy.find(name, f"{name}.zip")) is not None]
         if not files:
@@ -90,7 +90,7 @@ def _domains(record: _Record, where: str) -> list[str]:
 
 
 def _turns(record: _Record, file: Traversable, key: str) -> tuple[Turn, ...]:
-    for place, message in enumerate(record.messages):
+    for index, message in enumerate(record.messages):
         if message.role not in SPEAKERS:
-            raise DataError(f"{file}: {key}.messages[{place}].role is {message.role!r}; it should be usr or sys")
+            raise DataError(f"{file}: {key}.messages[{index}].role is {message.role!r}; it should be usr or sys")
     return tuple(Turn(SPEAKERS[message.role], message.content) for message in record.messages)

@@ -128,17 +128,17 @@ def _topics(file: Traversable, dialogues: int, text: Traversable) -> list[str]:
         DataError: a line is not the number of a topic, or there are not as many as dialogues.
     """
     numbers = {str(number): topic for number, topic in TOPICS.items()}
-    found = []
+    labels = []
     for number, line in enumerate(read_lines(file), start=1):
         if line.strip() not in numbers:
             raise DataError(f"{file}:{number}: {line.strip()[:40]!r} is no topic; it should be a number from 1 to 10")
-        found.append(numbers[line.strip()])
-    if len(found) != dialogues:
+        labels.append(numbers[line.strip()])
+    if len(labels) != dialogues:
         raise DataError(
-            f"{file}:{len(found) or 1}: has {len(found)} topics, but {text.name} has {dialogues} dialogues; "
+            f"{file}:{len(labels) or 1}: has {len(labels)} topics, but {text.name} has {dialogues} dialogues; "
             f"it should have one a line"
         )
-    return found
+    return labels
 
 
 def _turns(line: str, where: str) -> tuple[Turn, ...]:

@@ -155,8 +155,8 @@ def _quantiles(histogram: Counter[int]) -> Quantiles:
     """Return for each level the least length that so many lengths reach at most."""
     lengths = np.array(sorted(histogram))
     reached = np.cumsum([histogram[length] for length in lengths.tolist()])
-    places = np.searchsorted(reached, np.array(LEVELS) * reached[-1])
-    low, median, high = lengths[places].tolist()
+    indices = np.searchsorted(reached, np.array(LEVELS) * reached[-1])
+    low, median, high = lengths[indices].tolist()
     return Quantiles(low, median, high)
 
 

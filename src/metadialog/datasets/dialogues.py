@@ -102,21 +102,21 @@ class DialogueStore:
 
     def dialogue(self, row: int) -> Dialogue:
         """Return one dialogue, of which alone the pages are read."""
-        number, place = self.locate(row)
-        return _dialogue(self._batch(number), place)
+        number, position = self.locate(row)
+        return _dialogue(self._batch(number), position)
 
     def id(self, row: int) -> str:
         """Return the id of one dialogue."""
-        number, place = self.locate(row)
-        return str(self._batch(number).column("id")[place].as_py())
+        number, position = self.locate(row)
+        return str(self._batch(number).column("id")[position].as_py())
 
     def locate(self, row: int) -> tuple[int, int]:
-        """Return the number of the record batch that holds a row, and the place of the row in it."""
+        """Return the number of the record batch that holds a row, and the position of the row in it."""
         number = bisect_right(self._starts, row) - 1
         return number, row - self._starts[number]
 
     def scan(self, rows: Integers | None = None) -> Iterator[tuple[pa.RecordBatch, Integers]]:
-        """Yield the record batches that hold some rows, with the places of those rows in them.
+        """Yield the record batches that hold some rows, with the positions of those rows in them.
 
         A file is read rather than mapped: a scan of all of it leaves nothing behind in memory.
 
@@ -167,20 +167,20 @@ class Dialogues(Sequence[Dialogue]):
         return len(self.rows)
 
     @overload
-    def __getitem__(self, place: int) -> Dialogue: ...
+    def __getitem__(self, position: int) -> Dialogue: ...
 
     @overload
-    def __getitem__(self, place: slice) -> "Dialogues": ...
+    def __getitem__(self, position: slice) -> "Dialogues": ...
 
-    def __getitem__(self, place: int | slice) -> "Dialogue | Dialogues":
+    def __getitem__(self, position: int | slice) -> "Dialogue | Dialogues":
         """Return one dialogue, or some of them that are still to be read."""
-        if isinstance(place, slice):
-            return self.pick(range(*place.indices(len(self))))
-        return self.store.dialogue(int(self.rows[place]))
+        if isinstance(position, slice):
+            return self.pick(range(*position.indices(len(self))))
+        return self.store.dialogue(int(self.rows[position]))
 
-    def pick(self, places: Sequence[int]) -> "Dialogues":
-        """Return some of them in the order of their places, still to be read."""
-        return Dialogues(self.store, self.rows[np.asarray(places, dtype=np.int64)])
+    def pick(self, positions: Sequence[int]) -> "Dialogues":
+        """Return some of them in the order of their positions, still to be read."""
+        return Dialogues(self.store, self.rows[np.asarray(positions, dtype=np.int64)])
 
     def ids(self) -> tuple[str, ...]:
         """Return their ids."""
@@ -191,9 +191,9 @@ class Dialogues(Sequence[Dialogue]):
         if np.any(np.diff(self.rows) < 0):
             yield from map(self.store.dialogue, self.rows.tolist())
             return
-        for batch, places in self.store.scan(self.rows):
-            for place in places.tolist():
-                yield _dialogue(batch, place)
+        for batch, positions in self.store.scan(self.rows):
+            for position in positions.tolist():
+                yield _dialogue(batch, position)
 
     def __eq__(self, other: object) -> bool:
         """Compare the dialogues one by one, wherever they lie."""
@@ -203,23 +203,23 @@ class Dialogues(Sequence[Dialogue]):
 
     def lengths(self) -> Iterator[Lengths]:
         """Yield the lengths of all of them, some at a time."""
-        for batch, places in self.store.scan(np.sort(self.rows)):
+        for batch, positions in self.store.scan(np.sort(self.rows)):
             turns = batch.column("turns")
             # By DLPack, as pyarrow's own to_numpy imports pandas, which takes as long as all else that `data` imports.
             counts = np.diff(np.from_dlpack(turns.offsets))  # [dialogues of the batch]
             lengths = np.from_dlpack(turns.flatten().field("words"))  # [turns of the batch]
             wanted = np.zeros(len(counts), bool)
-            wanted[places] = True
+            wanted[positions] = True
             yield Lengths(counts[wanted], lengths[np.repeat(wanted, counts)])
 
 
-def _dialogue(batch: pa.RecordBatch, place: int) -> Dialogue:
+def _dialogue(batch: pa.RecordBatch, position: int) -> Dialogue:
     turns = batch.column("turns")
-    start, end = turns.offsets[place].as_py(), turns.offsets[place + 1].as_py()
+    start, end = turns.offsets[position].as_py(), turns.offsets[position + 1].as_py()
     spoken = turns.values.slice(start, end - start)
     columns = (spoken.field(name).to_pylist() for name in ("speaker", "text", "reply"))
     return Dialogue(
-        topic=batch.column("topic")[place].as_py(),
+        topic=batch.column("topic")[position].as_py(),
         turns=tuple(map(Turn, *columns)),
-        id=batch.column("id")[place].as_py(),
+        id=batch.column("id")[position].as_py(),
     )

@@ -167,12 +167,12 @@ class HuggingFaceDataset(BaseDataset):
                 f"{where}: {self._speaker} has {len(apart)} entries, but {self._turns} has {len(turns)}; "
                 f"there should be a speaker for each turn"
             )
-        for place, turn in enumerate(turns):
-            here = f"{where}.{self._turns}[{place}]"
+        for position, turn in enumerate(turns):
+            here = f"{where}.{self._turns}[{position}]"
             text = turn.get(self._text) if isinstance(turn, Mapping) and self._text else turn
-            speaker: object = SPEAKERS[place % 2]
+            speaker: object = SPEAKERS[position % 2]
             if self._speaker is not None:
-                given = apart[place] if apart is not None else self._of_turn(turn, here)
+                given = apart[position] if apart is not None else self._of_turn(turn, here)
                 speaker = _named(given, _feature(features, self._turns, self._speaker, of_turn=apart is None))
             if not isinstance(text, str):
                 raise DataError(f"{here} is {text!r:.40}; it should be a text, or dataset.text should name its key")

@@ -96,7 +96,7 @@ class JsonlDataset(BaseDataset):
             DataError: it is none.
         """
         try:
-            found = json.loads(content.decode("utf-8"))
+            record = json.loads(content.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise DataError(f"{self._path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from error
         except json.JSONDecodeError as error:
@@ -106,9 +106,9 @@ class JsonlDataset(BaseDataset):
             ) from error
         except (ValueError, RecursionError) as error:
             raise DataError(f"{self._path}:{begins}: not readable as JSON ({error}); it should be {LAYOUT}") from error
-        if not isinstance(found, list):
-            raise DataError(f"{self._path}:{begins}: is {_kind(found)}; it should be one object a line: {LAYOUT}")
-        return found
+        if not isinstance(record, list):
+            raise DataError(f"{self._path}:{begins}: is {_kind(record)}; it should be one object a line: {LAYOUT}")
+        return record
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines that are not blank with their numbers, from 1."""

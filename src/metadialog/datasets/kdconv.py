@@ -41,7 +41,7 @@ class KdConvDataset(PublishedDataset):
         """Read domain after domain, of those that are there; the ids are `domain/part:number`, from 0.
 
         Raises:
-            DataError: a file is missing or malformed; the message names it and the place.
+            DataError: a file is missing or malformed; the message names it and the line or field.
         """
         records = Records(list[_Record])
         folders = [folder for name in DOMAINS if (folder := self._copy.find(name)) is not None and folder.is_dir()]

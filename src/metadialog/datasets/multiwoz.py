@@ -81,7 +81,7 @@ class MultiWozDataset(PublishedDataset):
         """Read the dialogues in the order of the files; the ids are the publisher's, without `.json`.
 
         Raises:
-            DataError: a file is missing or malformed; the message names it and the place.
+            DataError: a file is missing or malformed; the message names it and the line or field.
         """
         for dialogue in self.requested():
             if self._multi_domain or "+" not in dialogue.topic:
@@ -101,7 +101,7 @@ class MultiWozDataset(PublishedDataset):
             yield dialogue
 
     def _all(self) -> Iterator[tuple[str, Dialogue]]:
-        """Yield each dialogue with its place, from the first layout that is there."""
+        """Yield each dialogue with where it stands, from the first layout that is there."""
         whole = self._copy.find(WHOLE, f"{WHOLE}.zip")
         if whole is not None:
             yield from _by_goal(_unzipped(whole))
@@ -158,15 +158,15 @@ def _by_services(folder: Traversable) -> Iterator[tuple[str, Dialogue]]:
         raise DataError(f"{folder}: holds no dialogues_*.json; dataset.root should name a copy of {PUBLICATION}")
     records = Records(list[_NamedRecord])
     for file in files:
-        for place, record in enumerate(records.read(file)):
-            where = f"{file}: [{place}]"
+        for index, record in enumerate(records.read(file)):
+            where = f"{file}: [{index}]"
             turns = tuple(Turn(_speaker(turn, where, i), turn.utterance) for i, turn in enumerate(record.turns))
             topic = "+".join(sorted(set(record.services))) or NO_DOMAIN
             yield where, Dialogue(topic, turns, record.dialogue_id.removesuffix(".json"))
 
 
-def _speaker(turn: _NamedUtterance, where: str, place: int) -> str:
+def _speaker(turn: _NamedUtterance, where: str, index: int) -> str:
     try:
         return NAMED[turn.speaker]
     except KeyError as error:
-        raise DataError(f"{where}.turns[{place}].speaker is {turn.speaker!r}; it should be USER or SYSTEM") from error
+        raise DataError(f"{where}.turns[{index}].speaker is {turn.speaker!r}; it should be USER or SYSTEM") from error

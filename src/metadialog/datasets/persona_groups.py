@@ -28,19 +28,19 @@ def shared_groups(personas: Sequence[Persona]) -> list[int]:
     """Number personas that share `SHARED` sentences, directly or by way of others, alike; from 1."""
     parent = list(range(len(personas)))
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
 
     first: dict[tuple[str, ...], int] = {}
-    for place, persona in enumerate(personas):
+    for index, persona in enumerate(personas):
         sentences = sorted(set(persona))
         for key in [tuple(sentences), *combinations(sentences, SHARED)]:
-            parent[root(place)] = root(first.setdefault(key, place))
+            parent[root(index)] = root(first.setdefault(key, index))
     numbers: dict[int, int] = {}
-    return [numbers.setdefault(root(place), len(numbers) + 1) for place in range(len(personas))]
+    return [numbers.setdefault(root(index), len(numbers) + 1) for index in range(len(personas))]
 
 
 def paml_groups(personas: Sequence[Persona], file: Traversable) -> list[int | None]:

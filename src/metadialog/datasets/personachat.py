@@ -124,12 +124,12 @@ def _read(file: Traversable) -> Iterator[tuple[int, Persona, tuple[Turn, ...]]]:
     turns: list[Turn] = []
     for number, line in enumerate(read_lines(file), start=1):
         where = f"{file}:{number}"
-        place, content = _parse(line, where)
-        if place == 1 and number > 1:
+        index, content = _parse(line, where)
+        if index == 1 and number > 1:
             yield first, _complete(persona, f"{file}:{first}"), tuple(turns)
             first, expected, persona, turns = number, 1, [], []
-        if place != expected:
-            raise DataError(f"{where}: has the number {place}; it should be {expected}, or 1 for a new dialogue")
+        if index != expected:
+            raise DataError(f"{where}: has the number {index}; it should be {expected}, or 1 for a new dialogue")
         expected += 1
         if content.startswith(_PARTNER):
             continue

@@ -31,7 +31,7 @@ class Records(Generic[T]):
 
         Raises:
             DataError: it is not JSON (the message names line and column) or not of the form (the message
-                names the place, as in `[12].turns[3].utterance`).
+                names the field, as in `[12].turns[3].utterance`).
         """
         return self._parse(read_bytes(file), str(file), None)
 
@@ -60,15 +60,15 @@ def _explain(error: ValidationError, file: str, number: int | None) -> str:
         what = at["problem"].removeprefix("Invalid JSON: ")
         return f"{file}:{line}:{at['column']}: not valid JSON: {what}; it should be JSON in UTF-8"
     where = f"{file}:{number}" if number is not None else file
-    place = _place(problem["loc"])
+    field = _field_path(problem["loc"])
     what = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     if problem["type"] == "missing":
-        return f"{where}: {place} is missing; it should be there"
-    return f"{where}: {place or 'the whole'} is {_kind(problem['input'])}; it should be {_plain(what)}"
+        return f"{where}: {field} is missing; it should be there"
+    return f"{where}: {field or 'the whole'} is {_kind(problem['input'])}; it should be {_plain(what)}"
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    """Write a place in JSON as one would in a program: `[12].turns[3].utterance`."""
+def _field_path(location: tuple[int | str, ...]) -> str:
+    """Write a path in JSON as one would in a program: `[12].turns[3].utterance`."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).removeprefix(".")
 

@@ -55,7 +55,7 @@ class Rows:
 
     @property
     def has_lines(self) -> bool:
-        """Whether the table is a text file, whose places are lines."""
+        """Whether the table is a text file, whose rows are told by line."""
         return self.delimiter is not None
 
     def __iter__(self) -> Iterator[tuple[str, Sequence[object]]]:
@@ -74,10 +74,10 @@ class Rows:
 
         Args:
             values: of a row.
-            where: place of the row, for messages.
-            topic_at: place of the column of topics; None where there is none.
+            where: file and line of the row, for messages.
+            topic_at: position of the column of topics; None where there is none.
             topic: of the row.
-            speaker_at: place of the column of speakers.
+            speaker_at: position of the column of speakers.
             speakers: that have spoken in the rows before.
 
         Raises:

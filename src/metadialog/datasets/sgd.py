@@ -82,7 +82,7 @@ class SgdDataset(PublishedDataset):
         """Read the folders in the order train, dev, test, and their files by name.
 
         Raises:
-            DataError: a file is missing or malformed; the message names it and the place.
+            DataError: a file is missing or malformed; the message names it and the line or field.
         """
         for shard in self.shards():
             yield from shard()
@@ -101,8 +101,8 @@ class SgdDataset(PublishedDataset):
         ]
 
     def _read(self, file: Traversable, services: set[str], folder: str) -> Iterator[Dialogue | LeftOut]:
-        for place, record in enumerate(_records().read(file)):
-            yield self._dialogue(record, services, f"{file}: [{place}]", folder)
+        for index, record in enumerate(_records().read(file)):
+            yield self._dialogue(record, services, f"{file}: [{index}]", folder)
 
     def _folders(self) -> list[Traversable]:
         results = [folder for name in FOLDERS if (folder := self._copy.find(name)) is not None and folder.is_dir()]
@@ -152,8 +152,8 @@ def _files(folder: Traversable) -> list[Traversable]:
     return files
 
 
-def _speaker(turn: _Utterance, where: str, place: int) -> str:
+def _speaker(turn: _Utterance, where: str, index: int) -> str:
     try:
         return SPEAKERS[turn.speaker]
     except KeyError as error:
-        raise DataError(f"{where}.turns[{place}].speaker is {turn.speaker!r}; it should be USER or SYSTEM") from error
+        raise DataError(f"{where}.turns[{index}].speaker is {turn.speaker!r}; it should be USER or SYSTEM") from error

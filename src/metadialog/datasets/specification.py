@@ -33,7 +33,7 @@ class Request:
         support: the dialogues to adapt to.
         target: the dialogue up to the turn before the one to predict, and an empty turn of its speaker.
         dialogue_id: the target's.
-        turn: place of the turn to predict, from 0.
+        turn: index of the turn to predict, from 0.
     """
 
     support: tuple[Dialogue, ...]
@@ -75,23 +75,23 @@ def write_predictions(path: Path, requests: Sequence[Request], responses: Sequen
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _request(line: _Line, found: dict[str, Dialogue], where: str) -> Request:
-    missing = [name for name in (line.target_dlg, *line.support_dlgs) if name not in found]
+def _request(line: _Line, by_id: dict[str, Dialogue], where: str) -> Request:
+    missing = [name for name in (line.target_dlg, *line.support_dlgs) if name not in by_id]
     if missing:
         raise DataError(f"{where}: dialogue {missing[0]!r} is not in the data set; it should be one of its ids")
     if line.target_dlg in line.support_dlgs:
         raise DataError(f"{where}: target_dlg {line.target_dlg!r} is in support_dlgs as well; it should not be")
-    target = found[line.target_dlg]
-    place = line.predict_turn
-    if not 1 <= place <= len(target.turns):
-        raise DataError(f"{where}: predict_turn is {place}; it should be from 1 to {len(target.turns)}, counted from 0")
-    shown = target.turns[:place]
-    asked = Dialogue(target.topic, (*shown, Turn(_speaker(target, place), "")), target.id)
-    return Request(tuple(found[name] for name in line.support_dlgs), asked, target.id, place)
+    target = by_id[line.target_dlg]
+    index = line.predict_turn
+    if not 1 <= index <= len(target.turns):
+        raise DataError(f"{where}: predict_turn is {index}; it should be from 1 to {len(target.turns)}, counted from 0")
+    shown = target.turns[:index]
+    asked = Dialogue(target.topic, (*shown, Turn(_speaker(target, index), "")), target.id)
+    return Request(tuple(by_id[name] for name in line.support_dlgs), asked, target.id, index)
 
 
-def _speaker(dialogue: Dialogue, place: int) -> str:
+def _speaker(dialogue: Dialogue, index: int) -> str:
     """Return who speaks a turn, which a dialogue cut off for a competition may lack."""
-    if place < len(dialogue.turns):
-        return dialogue.turns[place].speaker
-    return dialogue.turns[place - 2].speaker if place >= 2 else "user"
+    if index < len(dialogue.turns):
+        return dialogue.turns[index].speaker
+    return dialogue.turns[index - 2].speaker if index >= 2 else "user"

@@ -3,7 +3,7 @@
 A folder with
 
 - `dialogues.arrow`: an Arrow file (IPC format) of the clean dialogues in reading order, as `dialogues.SCHEMA`;
-- `rows.npy`: the places of the dialogues in it, topic after topic, each in reading order;
+- `rows.npy`: the positions of the dialogues in it, topic after topic, each in reading order;
 - `twins.npy`: which dialogues begin others (`Corpus.twins`);
 - `corpus.json`: the name, the topics with their sizes, where record batches begin, and what cleaning took out.
 """

@@ -117,17 +117,17 @@ def dialogues_of(
     Raises:
         DataError: a column is not there, or a row is malformed.
     """
-    places = find_columns(rows.header, columns, f"{path}:1" if rows.has_lines else path, topic, one_topic=one_topic)
+    positions = find_columns(rows.header, columns, f"{path}:1" if rows.has_lines else path, topic, one_topic=one_topic)
     seen: dict[str, str] = {}
-    for identifier, group in groupby(_filled(rows, places, topic), key=lambda row: row.dialogue_id):
-        found = list(group)
+    for identifier, group in groupby(_filled(rows, positions, topic), key=lambda row: row.dialogue_id):
+        members = list(group)
         if identifier in seen:
             raise DataError(
-                f"{found[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
+                f"{members[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
                 f"of a dialogue should stand together"
             )
-        seen[identifier] = found[0].where.rpartition(":")[2]
-        yield _dialogue(found)
+        seen[identifier] = members[0].where.rpartition(":")[2]
+        yield _dialogue(members)
     if not seen:
         raise DataError(f"{path}:1: holds no dialogue; it should have a row for each turn")
 
@@ -135,12 +135,12 @@ def dialogues_of(
 def find_columns(
     header: Sequence[str], columns: Columns, where: str, topic: str | None = None, *, one_topic: bool = False
 ) -> dict[Column, int]:
-    """Return the place of each column; that of the topic may be left out where dialogues without one get another.
+    """Return the position of each column; that of the topic may be left out where dialogues without one get another.
 
     Args:
         header: names of the columns of a table.
         columns: names that are not those of `COLUMNS` or `SYNONYMS`.
-        where: place of the header, for messages.
+        where: file and line of the header, for messages.
         topic: of dialogues that have none; None where each has to have one.
         one_topic: whether this is the topic of all dialogues, and no column says another.
 
@@ -151,7 +151,7 @@ def find_columns(
     unnamed = topic is not None and columns.get("topic") is None
     if unnamed and (one_topic or not _candidates(header, "topic")):
         wanted.remove("topic")
-    return {column: _place(header, column, columns.get(column), where) for column in wanted}
+    return {column: _position(header, column, columns.get(column), where) for column in wanted}
 
 
 def _candidates(header: Sequence[str], column: Column) -> list[str]:
@@ -163,7 +163,7 @@ def _folded(name: str) -> str:
     return name.strip().casefold().replace(" ", "_")
 
 
-def _place(header: Sequence[str], column: Column, named: str | None, where: str) -> int:
+def _position(header: Sequence[str], column: Column, named: str | None, where: str) -> int:
     wanted = named or column
     if header.count(wanted) > 1:
         raise DataError(f"{where}: has more than one column {wanted!r}; it should have one")
@@ -181,18 +181,18 @@ def _place(header: Sequence[str], column: Column, named: str | None, where: str)
     )
 
 
-def _filled(rows: Rows, places: Mapping[Column, int], topic: str | None) -> Iterator[_Row]:
+def _filled(rows: Rows, positions: Mapping[Column, int], topic: str | None) -> Iterator[_Row]:
     """Yield the rows, each with the id and the topic of its dialogue, which may stand in the first row alone.
 
     Args:
         rows: of the table.
-        places: of its columns.
+        positions: of its columns.
         topic: of dialogues that have none; None where each has to have one.
     """
     before: _Row | None = None
     speakers: set[str] = set()
     for where, values in rows:
-        given: dict[Column, object] = {column: values[place] for column, place in places.items()}
+        given: dict[Column, object] = {column: values[position] for column, position in positions.items()}
         given.setdefault("topic", topic)
         if before is not None and _is_blank(given["dialogue_id"]):
             given["dialogue_id"] = before.dialogue_id
@@ -201,7 +201,7 @@ def _filled(rows: Rows, places: Mapping[Column, int], topic: str | None) -> Iter
         if topic is not None and _is_blank(given["topic"]):
             given["topic"] = topic
         row = _row(where, given)
-        rows.check_quotes(values, where, places.get("topic"), row.topic, places["speaker"], speakers)
+        rows.check_quotes(values, where, positions.get("topic"), row.topic, positions["speaker"], speakers)
         speakers.add(row.speaker)
         before = row
         yield row

@@ -76,13 +76,13 @@ class TaskmasterDataset(BaseDataset):
         """Read file after file, by name; the ids are `file:conversation_id`.
 
         Raises:
-            DataError: a file is missing or malformed; the message names it and the place.
+            DataError: a file is missing or malformed; the message names it and the line or field.
         """
         records = Records(list[_Record])
         for file in self._files():
             stem = file.name.removesuffix(".json")
-            for place, record in enumerate(records.read(file)):
-                where = f"{file}: [{place}]"
+            for index, record in enumerate(records.read(file)):
+                where = f"{file}: [{index}]"
                 turns = (Turn(_speaker(turn, where, i), turn.text) for i, turn in enumerate(record.utterances))
                 topic = self._topic_of(record, stem, where)
                 yield Dialogue(" ".join(topic.split()), tuple(turns), f"{stem}:{record.conversation_id}")
@@ -137,10 +137,10 @@ def _parts(folder: Traversable) -> Iterator[Traversable]:
     return (file for file in listing(folder) if file.name.startswith("data_") and file.name.endswith(".json"))
 
 
-def _speaker(turn: _Utterance, where: str, place: int) -> str:
+def _speaker(turn: _Utterance, where: str, index: int) -> str:
     try:
         return SPEAKERS[turn.speaker.upper()]
     except KeyError as error:
         raise DataError(
-            f"{where}.utterances[{place}].speaker is {turn.speaker!r}; it should be USER or ASSISTANT"
+            f"{where}.utterances[{index}].speaker is {turn.speaker!r}; it should be USER or ASSISTANT"
         ) from error

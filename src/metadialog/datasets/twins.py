@@ -61,9 +61,9 @@ class Twins:
         for first, last in pairwise(bounds):
             of_rows = np.repeat(np.arange(first, last), counts[first:last])
             starts = np.frombuffer(self._starts.read(8 * len(of_rows)), np.uint64)
-            places = np.minimum(np.searchsorted(ordered, starts), len(ordered) - 1)
-            for hit in np.flatnonzero(ordered[places] == starts).tolist():
-                yield int(of_rows[hit]), int(order[places[hit]])
+            indices = np.minimum(np.searchsorted(ordered, starts), len(ordered) - 1)
+            for hit in np.flatnonzero(ordered[indices] == starts).tolist():
+                yield int(of_rows[hit]), int(order[indices[hit]])
 
     def __enter__(self) -> Self:
         return self

@@ -50,7 +50,7 @@ class WizardOfWikipediaDataset(PublishedDataset):
         """Read the parts that are there, or else `data.json`; the ids are `file:number`, from 0.
 
         Raises:
-            DataError: a file is missing or malformed; the message names it and the place.
+            DataError: a file is missing or malformed; the message names it and the line or field.
         """
         files = [file for name in PARTS if (file := self._copy.find(name)) is not None]
         records = Records(list[_Record])
@@ -64,7 +64,7 @@ class WizardOfWikipediaDataset(PublishedDataset):
                 yield Dialogue(topic, turns, f"{file.name.removesuffix('.json')}:{number}")
 
 
-def _speaker(turn: _Utterance, where: str, place: int) -> str:
+def _speaker(turn: _Utterance, where: str, index: int) -> str:
     """Return the role of a speaker such as `0_Wizard`.
 
     Raises:
@@ -73,6 +73,6 @@ def _speaker(turn: _Utterance, where: str, place: int) -> str:
     role = turn.speaker.rpartition("_")[2].lower()
     if role not in SPEAKERS:
         raise DataError(
-            f"{where}.dialog[{place}].speaker is {turn.speaker!r}; it should be such as 0_Wizard or 1_Apprentice"
+            f"{where}.dialog[{index}].speaker is {turn.speaker!r}; it should be such as 0_Wizard or 1_Apprentice"
         )
     return SPEAKERS[role]

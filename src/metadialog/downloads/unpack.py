@@ -59,7 +59,7 @@ def unpack(archive: Path, file: RemoteFile, target: Path) -> None:
             for count, member in enumerate(result, start=1):
                 if count > MAX_MEMBERS:
                     raise _RefusedError(f"it has more than {MAX_MEMBERS:,} members")
-                path = _place(member, file)
+                path = _target_path(member, file)
                 if path is None or member.content is None:
                     continue
                 if path in written:
@@ -79,7 +79,7 @@ def _problem(archive: Path, error: Exception) -> DataError:
     return DataError(f"{archive}: is not unpacked: {problem}")
 
 
-def _place(member: _Member, file: RemoteFile) -> PurePosixPath | None:
+def _target_path(member: _Member, file: RemoteFile) -> PurePosixPath | None:
     """Return where a member goes, as a path below the target; None if it is not wanted.
 
     Raises:

@@ -123,10 +123,10 @@ class Pretrained:
         except (OSError, EOFError) as error:
             raise DataError(f"{self.path}: cannot be read on: {error}; it should be whole") from error
 
-    def _check_width(self, number: int, found: int, width: int) -> None:
-        if found != width:
+    def _check_width(self, number: int, actual: int, width: int) -> None:
+        if actual != width:
             raise ConfigError(
-                f"{self.path}: line {number}: has vectors of {found} numbers; it should have {width}, "
+                f"{self.path}: line {number}: has vectors of {actual} numbers; it should have {width}, "
                 "as model.embedding_size says"
             )
 

@@ -134,7 +134,7 @@ def candidates(model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop
 
     yield stacked("vectorized", tasks_at_once(model, tasks), of_task.vectorized(inner))
     budget = min(memory * MIB, tasks * of_task.lean(1, 0))
-    at_once, places = plan(of_task, inner, budget)
-    yield stacked("lean", min(at_once, tasks), of_task.lean(inner.steps, places))
+    at_once, slots = plan(of_task, inner, budget)
+    yield stacked("lean", min(at_once, tasks), of_task.lean(inner.steps, slots))
     seconds = work.seconds(ONE_TASK, inner, rounds=tasks, recomputed=False)
     yield Candidate("learn2learn", seconds, _AUTOGRAD * of_task.vectorized(inner) / MIB)

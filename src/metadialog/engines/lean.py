@@ -55,8 +55,8 @@ class LeanEngine:
         of_task = footprint(known, episodes, inner)
         # Even where the budget is ample, more steps take no more memory than one.
         one_step = len(episodes) * of_task.lean(1, 0)
-        tasks, places = plan(of_task, inner, min(self.memory * MIB, one_step))
-        return swept_meta_gradient(known, episodes, inner, reduction, tasks, Keeping(tapes=False, weights=places))
+        tasks, slots = plan(of_task, inner, min(self.memory * MIB, one_step))
+        return swept_meta_gradient(known, episodes, inner, reduction, tasks, Keeping(tapes=False, weights=slots))
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""
@@ -64,7 +64,7 @@ class LeanEngine:
 
 
 def plan(of_task: Footprint, inner: InnerLoop, budget: float) -> tuple[int, int]:
-    """Return how many tasks to run at once, and in how many places to keep each one's weights.
+    """Return how many tasks to run at once, and in how many slots to keep each one's weights.
 
     Args:
         of_task: what a task takes.

@@ -55,12 +55,12 @@ def random_episodes(tasks: int = 3, seed: int = 0, *, padded: bool = True) -> li
     return [episode(task) for task in range(tasks)]
 
 
-def relative_error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+def relative_error(actual: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Return the largest relative error of any tensor, in the 2-norm, so that none hides behind a larger one."""
-    if len(found) != len(expected):
-        raise AssertionError(f"{len(found)} gradients, where there should be {len(expected)}")
+    if len(actual) != len(expected):
+        raise AssertionError(f"{len(actual)} gradients, where there should be {len(expected)}")
     errors = [0.0]
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(actual, expected, strict=True):
         if a.shape != b.shape or not bool(a.isfinite().all()):
             raise AssertionError(f"a gradient of shape {tuple(a.shape)}, which should be finite and {tuple(b.shape)}")
         errors.append(float((a - b).norm() / b.norm().clamp_min(1e-12)))
@@ -165,5 +165,5 @@ class EngineTestCase:
                 raise AssertionError(f"the sum over 3 tasks is not 3 times their mean: relative error {error:.1e}")
 
 
-def _values(found: MetaGradient) -> list[Tensor]:
-    return [gradient for of_step in found.rate_gradients for gradient in of_step.values()]
+def _values(actual: MetaGradient) -> list[Tensor]:
+    return [gradient for of_step in actual.rate_gradients for gradient in of_step.values()]

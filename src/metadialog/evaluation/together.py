@@ -41,14 +41,16 @@ _alone: dict[object, str] = {}
 
 
 def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
-    """Return the places of episodes in groups that suit to be run in one pass: with as many shots each."""
+    """Return the positions of episodes in groups that suit to be run in one pass: with as many shots each."""
     size = sum(parameter.nbytes for parameter in model.parameters())
     kind = next(model.parameters()).device.type
     most = max(1, min(AT_ONCE.get(kind, 1), BYTES // max(1, _COPIES * size)))
     by_shots: dict[int, list[int]] = {}
     for index, episode in enumerate(episodes):
         by_shots.setdefault(episode.shots, []).append(index)
-    return [places[start : start + most] for places in by_shots.values() for start in range(0, len(places), most)]
+    return [
+        positions[start : start + most] for positions in by_shots.values() for start in range(0, len(positions), most)
+    ]
 
 
 def in_groups(
@@ -66,15 +68,15 @@ def in_groups(
         each: how the groups are gone through; None: one after another.
     """
 
-    def of_group(places: list[int]) -> list[Result]:
-        return function([episodes[place] for place in places])
+    def of_group(positions: list[int]) -> list[Result]:
+        return function([episodes[position] for position in positions])
 
     parts = groups(model, episodes)
-    result = [of_group(places) for places in parts] if each is None else each(of_group, parts)
-    by_place: dict[int, Result] = {}
-    for places, made in zip(parts, result, strict=True):
-        by_place |= dict(zip(places, made, strict=True))
-    return [by_place[place] for place in range(len(episodes))]
+    result = [of_group(positions) for positions in parts] if each is None else each(of_group, parts)
+    by_position: dict[int, Result] = {}
+    for positions, made in zip(parts, result, strict=True):
+        by_position |= dict(zip(positions, made, strict=True))
+    return [by_position[position] for position in range(len(episodes))]
 
 
 def together_or_alone(

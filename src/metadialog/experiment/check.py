@@ -100,16 +100,16 @@ def _check_resume(config: Mapping[str, Any]) -> None:
 
 def _located(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a config with its files and folders named in full, as far as they are there."""
-    found = copy.deepcopy(dict(config))
+    result = copy.deepcopy(dict(config))
     for option in PATHS:
         *groups, name = option.split(".")
-        node = found
+        node = result
         for group in groups:
             node = node.get(group) or {}
         value = node.get(name)
         if isinstance(value, str) and (path := folder / Path(value).expanduser()).exists():
             node[name] = str(path.resolve())
-    return found
+    return result
 
 
 def _check_learning(config: Mapping[str, Any]) -> None:

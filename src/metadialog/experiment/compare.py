@@ -89,8 +89,8 @@ def compare_directories(config: TableConfig) -> Compared:
     unknown = [name for name in config.metrics if name not in METRICS]
     if unknown:
         raise ConfigError(f"metrics: {', '.join(unknown)}: no such metric; valid: {', '.join(METRICS)}")
-    places = [config.runs] if isinstance(config.runs, str) else config.runs
-    result, skipped = read_runs([Path(place).expanduser() for place in places], config.unfinished)
+    paths = [config.runs] if isinstance(config.runs, str) else config.runs
+    result, skipped = read_runs([Path(path).expanduser() for path in paths], config.unfinished)
     settings = Settings(
         config.resamples, config.confidence, config.test, config.significance, config.seed, config.baseline
     )
@@ -123,8 +123,8 @@ def compare(
         ConfigError: an option asks for what the records do not hold.
         RunError: the runs cannot be read, or cannot be compared.
     """
-    places = [str(run.path if isinstance(run, Run) else Path(run).expanduser().absolute()) for run in runs]
-    given = {"runs": places, "metrics": metrics, "shots": shots, "steps": steps}
+    paths = [str(run.path if isinstance(run, Run) else Path(run).expanduser().absolute()) for run in runs]
+    given = {"runs": paths, "metrics": metrics, "shots": shots, "steps": steps}
     lines = [f"{name}={literal(list(value))}" for name, value in given.items() if value is not None]
     with initialised(TableConfig.command):
         nodes = Composed(compose_job(TableConfig.command, [*lines, *overrides], with_hydra=True)).resolve()

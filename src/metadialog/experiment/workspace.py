@@ -20,7 +20,7 @@ from metadialog.training.distributed import ALONE, Ranks
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Where a run takes place.
+    """The directory that a run works in.
 
     Attributes:
         run: its directory.

@@ -41,9 +41,9 @@ class Rules:
 
     def _apply_to(self, row: Tensor, tokens: Sequence[int], end_id: int) -> None:
         if self.repetition_penalty != 1 and tokens:
-            places = torch.tensor(sorted(set(tokens)), device=row.device)
-            values = row[places]
-            row[places] = torch.where(values > 0, values / self.repetition_penalty, values * self.repetition_penalty)
+            seen = torch.tensor(sorted(set(tokens)), device=row.device)
+            values = row[seen]
+            row[seen] = torch.where(values > 0, values / self.repetition_penalty, values * self.repetition_penalty)
         banned = self._repeating(tokens)
         if len(tokens) < self.min_tokens:
             banned.append(end_id)

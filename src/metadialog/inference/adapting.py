@@ -1,5 +1,6 @@
 """Adapting to a user's dialogues with some held out, and the report of it."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,11 +101,11 @@ def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = S
         count: how many replies.
     """
     exchanges = [
-        (dialogue.turns[:place], dialogue.turns[place])
+        (dialogue.turns[:position], dialogue.turns[position])
         for dialogue in dialogues
-        for place in range(1, len(dialogue.turns))
+        for position in range(1, len(dialogue.turns))
     ]
-    chosen = [exchanges[place] for place in evenly(len(exchanges), count)]
+    chosen = [exchanges[position] for position in evenly(len(exchanges), count)]
     contexts: list[Context] = [turns for turns, _ in chosen]
     before = (model.parent or model).replies(contexts)
     after = model.replies(contexts)
@@ -115,7 +116,7 @@ def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = S
 
 
 def evenly(total: int, count: int) -> list[int]:
-    """Return up to `count` places at equal distances among `total`, the first one first."""
+    """Return up to `count` positions at equal distances among `total`, the first one first."""
     count = min(total, count)
     return [index * total // count for index in range(count)]
 
@@ -133,7 +134,8 @@ def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) ->
         if point.held_out_loss is None or first.held_out_loss is None
         else (point.held_out_loss, first.held_out_loss)
     )
-    length = min(_BAR * 2, max(0, round(_BAR * loss / full))) if full > 0 else 0
+    share = loss / full if full > 0 else 0.0
+    length = round(_BAR * min(2.0, max(0.0, share))) if math.isfinite(share) else 2 * _BAR
     held = "" if point.held_out_loss is None else f"  held out {point.held_out_loss:6.3f}"
     mark = "  chosen" if chosen else ""
     return f"step {point.step:3d}  adapted to {point.support_loss:6.3f}{held}  {'█' * length}{mark}"

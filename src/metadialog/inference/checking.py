@@ -9,7 +9,7 @@ import torch
 
 from metadialog.errors import ConfigError, RunError
 
-MOST_SEED = 2**63 - 2**32  # what a generator of torch takes, less the places of replies that are added to it
+MOST_SEED = 2**63 - 2**32  # what a generator of torch takes, less the numbers of replies that are added to it
 
 
 def check_whole(option: str, value: Any, least: int, most: float = math.inf) -> None:  # noqa: ANN401 - whatever is given

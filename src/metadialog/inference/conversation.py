@@ -112,9 +112,9 @@ class Conversation:
         near = self.model.nearest(self._asked())
         if not near:
             raise DataError("/why: the model was not adapted in this conversation; /adapt FILE adapts it")
-        for place, one in enumerate(near):
+        for index, one in enumerate(near):
             context = one.context.replace("\n", " / ")
-            yield f"{chr(10) if place else ''}{one.similarity:.2f}  {context}  ->  {one.response}"
+            yield f"{chr(10) if index else ''}{one.similarity:.2f}  {context}  ->  {one.response}"
 
     def _asked(self) -> list[Turn]:
         """Return the turns up to the last one of the user."""

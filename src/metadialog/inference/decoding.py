@@ -135,10 +135,10 @@ class Decoder:
         first.logits = torch.cat([first.logits, group.logits])
         first.state = map_state(_beside, first.state, group.state)
 
-    def _keep(self, group: _Group, places: list[int]) -> None:
-        group.rows = [group.rows[place] for place in places]
-        if places:
-            index = torch.tensor(places, device=self._device)
+    def _keep(self, group: _Group, positions: list[int]) -> None:
+        group.rows = [group.rows[position] for position in positions]
+        if positions:
+            index = torch.tensor(positions, device=self._device)
             group.logits, group.state = group.logits[index], self._model.select_rows(group.state, index)
 
 

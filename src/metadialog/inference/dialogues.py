@@ -52,7 +52,7 @@ def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
         raise DataError(f"{name}: is one dialogue; it should be a list of dialogues, such as [{LAYOUT}]")
     if not isinstance(given, Iterable):
         raise DataError(f"{name}: is {_kind(given)}; it should be the path of a file, or a list of dialogues")
-    made = [_dialogue(one, f"{name}[{place}]", name) for place, one in enumerate(given)]
+    made = [_dialogue(one, f"{name}[{position}]", name) for position, one in enumerate(given)]
     if not made:
         raise DataError(f"{name}: holds no dialogue; it should hold at least one")
     return made
@@ -111,8 +111,8 @@ def _read(path: Path) -> list[Dialogue]:
         return _detected(path, result)
 
 
-def _detected(path: Path, found: str) -> list[Dialogue]:
-    made = FORMATS[found]
+def _detected(path: Path, format_name: str) -> list[Dialogue]:
+    made = FORMATS[format_name]
     try:
         return list(nonempty(path, made.title, made.read(path, Options({}, one_topic=True))))
     except OSError as error:
@@ -144,7 +144,7 @@ def parse_dialogues(text: str, name: str) -> list[Dialogue]:
         return _plain_text(stripped, name, topic)
     whole = _whole(stripped)
     if whole is not None:
-        return [_dialogue(one, f"{name}: dialogue {place}", topic) for place, one in enumerate(whole, start=1)]
+        return [_dialogue(one, f"{name}: dialogue {position}", topic) for position, one in enumerate(whole, start=1)]
     made = []
     for number, line in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
         if not line.strip():
@@ -171,7 +171,7 @@ def as_turns(context: Context, name: str = "context") -> tuple[Turn, ...]:
         turns = context.turns
     elif isinstance(context, Sequence):
         first = (len(context) - 1) % 2
-        turns = tuple(_turn(turn, first + place, f"{name}[{place}]") for place, turn in enumerate(context))
+        turns = tuple(_turn(turn, first + position, f"{name}[{position}]") for position, turn in enumerate(context))
     else:
         raise DataError(f"{name}: is {_kind(context)}; it should be a text or a list of texts, the oldest first")
     if not any(turn.text.strip() for turn in turns):
@@ -198,17 +198,17 @@ def _dialogue(given: object, name: str, topic: str) -> Dialogue:
         given = given["turns"]
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise DataError(f"{name}: is {_kind(given)}; a dialogue should be a list of turns: {LAYOUT}")
-    turns = tuple(_turn(turn, place, f"{name}, turn {place + 1}") for place, turn in enumerate(given))
+    turns = tuple(_turn(turn, position, f"{name}, turn {position + 1}") for position, turn in enumerate(given))
     return Dialogue(topic, tuple(turn for turn in turns if turn.text.strip()), identifier)
 
 
-def _turn(given: object, place: int, name: str) -> Turn:
+def _turn(given: object, position: int, name: str) -> Turn:
     if isinstance(given, Turn):
         return given
     if isinstance(given, str):
-        return Turn(SPEAKERS[place % 2], _encodable(given, name))
+        return Turn(SPEAKERS[position % 2], _encodable(given, name))
     if isinstance(given, Mapping) and isinstance(given.get("text"), str):
-        speaker = given.get("speaker", SPEAKERS[place % 2])
+        speaker = given.get("speaker", SPEAKERS[position % 2])
         if isinstance(speaker, str) and speaker.strip():
             return Turn(" ".join(_encodable(speaker, name).split()), _encodable(given["text"], name))
     raise DataError(f'{name}: is {_kind(given)}; a turn should be a text, or {{"speaker": "...", "text": "..."}}')

@@ -44,7 +44,8 @@ class InnerRule(Options, ABC):
         frozen: which of these it does not change.
         clip_norm: the gradient of all parameters together is scaled down to this norm (2-norm); None for no limit.
         weight_decay: how strongly the parameters are drawn back to where the inner loop began.
-        chunk: exchanges of the support set in one pass; the gradients of the passes are added up. None for all.
+        chunk: exchanges of the support set in one pass; the gradients of the passes are added up. None for all, or
+            for 2 if the model is a pretrained one.
     """
 
     adapted: list[str] | None = FROM_YAML

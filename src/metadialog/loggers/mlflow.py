@@ -61,14 +61,14 @@ class MlflowLogger:
 
         from mlflow import MlflowClient
 
-        place = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or Path("mlruns").absolute().as_uri()
-        if not place.startswith(("http", "databricks")):
+        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or Path("mlruns").absolute().as_uri()
+        if not uri.startswith(("http", "databricks")):
             # A folder is what was asked for; MLflow 3 takes one only where this says so.
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
-        client = MlflowClient(place)
+        client = MlflowClient(uri)
         if self._run_id is None:
-            found = client.get_experiment_by_name(experiment)
-            number = client.create_experiment(experiment) if found is None else found.experiment_id
+            existing = client.get_experiment_by_name(experiment)
+            number = client.create_experiment(experiment) if existing is None else existing.experiment_id
             self._run_id = client.create_run(number, run_name=name).info.run_id
             for key, value in _flat(config).items():
                 client.log_param(self._run_id, key, str(value)[:_MOST_PARAMETER])

@@ -50,8 +50,8 @@ class SeveralLoggers:
     @property
     def run_id(self) -> str | None:
         """The identifiers of all that have one, as `wandb:abc,mlflow:def`."""
-        found = [f"{name}:{logger.run_id}" for name, logger in self._loggers.items() if logger.run_id is not None]
-        return ",".join(found) or None
+        ids = [f"{name}:{logger.run_id}" for name, logger in self._loggers.items() if logger.run_id is not None]
+        return ",".join(ids) or None
 
     def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
         """Log scalars of one outer step."""

@@ -74,11 +74,11 @@ def reply_quality(replies: Sequence[str], references: Sequence[str], language: s
 
 def signatures(language: str) -> dict[str, str]:
     """Return how sacrebleu computes BLEU and chrF of texts in a language, for whoever compares."""
-    found = {}
+    results = {}
     for name, metric in zip(("bleu", "chrf"), _metrics(language), strict=True):
         metric.corpus_score(["a"], [["a"]])  # it tells after it has scored something
-        found[name] = str(metric.get_signature())
-    return found
+        results[name] = str(metric.get_signature())
+    return results
 
 
 def _metrics(language: str) -> tuple[BLEU, CHRF]:

@@ -24,8 +24,8 @@ def _longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int
     lengths = [0] * (len(other) + 1)  # of the words of `one` so far and each beginning of `other`
     for word in one:
         before = 0  # the length without this word and the last of the beginning
-        for place, match in enumerate(other, 1):
-            above = lengths[place]
-            lengths[place] = before + 1 if word == match else max(above, lengths[place - 1])
+        for index, match in enumerate(other, 1):
+            above = lengths[index]
+            lengths[index] = before + 1 if word == match else max(above, lengths[index - 1])
             before = above
     return lengths[-1]

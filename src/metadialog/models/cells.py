@@ -137,7 +137,7 @@ def _check(rnn: nn.RNNBase) -> None:
 
 
 def _forward(rnn: nn.RNNBase, inputs: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
-    """What stands in the place of a layer's `forward`."""
+    """What replaces a layer's `forward`."""
     if isinstance(inputs, PackedSequence):
         raise RuntimeError("vmap: rows of different lengths are packed by their lengths")
     outputs, after = scan(rnn, inputs if rnn.batch_first else inputs.transpose(0, 1), hidden, _lengths.get())

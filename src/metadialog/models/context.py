@@ -50,7 +50,7 @@ class AfterReading(BaseModel):
         return base.select_rows(state, torch.zeros(rows, dtype=torch.int64, device=prefix.device))
 
     def forward(self, tokens: Tensor, state: State | None = None, at: Tensor | None = None) -> tuple[Tensor, State]:
-        """Predict the token after each token, or after those at some places; see `DialogueModel` and `at_places`."""
+        """Predict the token after each token, or after those at `at`; see `DialogueModel` and `at_positions`."""
         state = self.begin(len(tokens)) if state is None else state
         options = {} if at is None else {"at": at}
         if at is not None and not getattr(self.base, "predicts_at", False):

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel, at_places, read_at_once
+from metadialog.models.protocol import BaseModel, at_positions, read_at_once
 from metadialog.models.recurrence import Bridge, Cell, Hidden, State, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns, static_turns
 from metadialog.options import FROM_YAML, with_defaults
@@ -68,11 +68,11 @@ class HRED(BaseModel):
         Args:
             tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
             hidden: the state to go on from; None to begin.
-            at: places among `batch * time` to predict after, `[places]`; None for all.
+            at: positions among `batch * time` to predict after, `[positions]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token: of encoder, context
-            and decoder.
+            Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token: of encoder,
+            context and decoder.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         encoder, context, decoder = self._begin(x) if hidden is None else hidden
@@ -86,7 +86,7 @@ class HRED(BaseModel):
         starts = turns.starting(decoder, self.bridge(earlier.flatten(0, 1)))
         states, decoded = run(self.decoder, inputs, lengths, starts)  # [batch * turns, length, hidden]
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
-        logits = self.head(at_places(self.drop(made), at))  # [batch, time, vocab]
+        logits = self.head(at_positions(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from metadialog.episodes import BEGIN_ID, END_ID, OTHER_ID, PAD_ID, SELF_ID
 from metadialog.errors import ConfigError
-from metadialog.models.protocol import BaseModel, at_places
+from metadialog.models.protocol import BaseModel, at_positions
 from metadialog.models.recurrence import State
 from metadialog.options import FROM_YAML, with_defaults
 from metadialog.pretrained.chat import ChatFormat, chat_format
@@ -109,14 +109,14 @@ class PretrainedModel(BaseModel):
         return module
 
     def replace_token_embedding(self, module: nn.Module) -> None:
-        """Put another module in the place of the one that embeds token ids."""
+        """Replace the module that embeds token ids."""
         self.network.set_input_embeddings(module)
 
     def forward(self, tokens: Tensor, state: State | None = None, at: Tensor | None = None) -> tuple[Tensor, State]:
-        """Predict the token after each token, or after those at some places; see `DialogueModel` and `at_places`."""
+        """Predict the token after each token, or after those at `at`; see `DialogueModel` and `at_positions`."""
         expanded = self._expand(tokens, state)
         hidden, state = self._continue(expanded, state)
-        return self._logits(at_places(hidden[_rows(tokens), expanded.at], at)), state
+        return self._logits(at_positions(hidden[_rows(tokens), expanded.at], at)), state
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
         """Score the tokens that count; see `DialogueModel.token_losses`."""

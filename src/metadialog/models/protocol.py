@@ -32,7 +32,7 @@ class DialogueModel(Protocol):
     def token_embedding(self) -> nn.Module: ...  # noqa: D102 - see above
 
     def replace_token_embedding(self, module: nn.Module) -> None:
-        """Put another module in the place of the one that embeds token ids."""
+        """Replace the module that embeds token ids."""
         ...
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -102,7 +102,7 @@ class BaseModel(nn.Module):
     States are tensors `[any, batch, any]`, nested in tuples (see `State`). The token embedding is `self.embed`; a
     subclass that calls it otherwise says so in `embedding_name`.
 
-    A `forward(tokens, state, at)` returns the logits at some places alone (see `at_places`): those of padding and of
+    A `forward(tokens, state, at)` returns the logits at some positions (see `at_positions`): those of padding and of
     contexts, which do not count, are most of the work of a small model.
     """
 
@@ -133,21 +133,21 @@ class BaseModel(nn.Module):
         return module
 
     def replace_token_embedding(self, module: nn.Module) -> None:
-        """Put another module in the place of the one that embeds token ids."""
+        """Replace the module that embeds token ids."""
         setattr(self, self.embedding_name, module)
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
         """Score the token after each token; see `DialogueModel.token_losses`."""
-        logits, places = counted_logits(self, tokens, mask, state)
-        return _put_back(_losses(logits, targets, places), places, mask)
+        logits, indices = counted_logits(self, tokens, mask, state)
+        return _put_back(_losses(logits, targets, indices), indices, mask)
 
     def token_scores(
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor]:
         """Score the token after each token; see `DialogueModel.token_scores`."""
-        logits, places = counted_logits(self, tokens, mask, state)
-        hits = logits.argmax(-1) == targets.flatten()[places]
-        return _put_back(_losses(logits, targets, places), places, mask), _put_back(hits, places, mask)
+        logits, indices = counted_logits(self, tokens, mask, state)
+        hits = logits.argmax(-1) == targets.flatten()[indices]
+        return _put_back(_losses(logits, targets, indices), indices, mask), _put_back(hits, indices, mask)
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts token by token; see `DialogueModel.read`.
@@ -178,8 +178,8 @@ def read_at_once(model: nn.Module, tokens: Tensor, lengths: Tensor, state: State
     rows, time = tokens.shape
     unread = torch.arange(time, device=tokens.device) >= lengths[:, None]  # [batch, time]
     ends = torch.arange(rows, device=tokens.device) * time + lengths - 1
-    found: tuple[Tensor, State] = model(tokens.masked_fill(unread, PAD_ID), state, ends)
-    return found
+    result: tuple[Tensor, State] = model(tokens.masked_fill(unread, PAD_ID), state, ends)
+    return result
 
 
 @cache
@@ -188,26 +188,26 @@ def _takes_at(kind: type[nn.Module]) -> bool:
 
 
 def counted_logits(model: nn.Module, tokens: Tensor, mask: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
-    """Return the logits of the counted targets alone, `[counted, vocab]`, and their places among `batch * time`."""
-    places = mask.flatten().nonzero()[:, 0]
+    """Return the logits of the counted targets alone, `[counted, vocab]`, and their positions among `batch * time`."""
+    indices = mask.flatten().nonzero()[:, 0]
     if getattr(model, "predicts_at", False):
-        logits: Tensor = model(tokens, state, at=places)[0]
-        return logits, places
-    return at_places(model(tokens, state)[0], places), places
+        logits: Tensor = model(tokens, state, at=indices)[0]
+        return logits, indices
+    return at_positions(model(tokens, state)[0], indices), indices
 
 
-def at_places(features: Tensor, at: Tensor | None) -> Tensor:
-    """Return features `[batch, time, width]` at some places among `batch * time`, `[places, width]`; None for all."""
+def at_positions(features: Tensor, at: Tensor | None) -> Tensor:
+    """Return features `[batch, time, width]` at positions among `batch * time`, `[positions, width]`; None for all."""
     return features if at is None else features.flatten(0, 1).index_select(0, at)
 
 
-def _losses(logits: Tensor, targets: Tensor, places: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(logits, targets.flatten()[places], reduction="none")  # [counted]
+def _losses(logits: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits, targets.flatten()[indices], reduction="none")  # [counted]
 
 
-def _put_back(values: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+def _put_back(values: Tensor, indices: Tensor, mask: Tensor) -> Tensor:
     """Return what belongs to the counted targets, `[counted]`, as `[batch, time]`, zero elsewhere."""
-    return values.new_zeros(mask.numel()).index_copy(0, places, values).view_as(mask)
+    return values.new_zeros(mask.numel()).index_copy(0, indices, values).view_as(mask)
 
 
 def map_state(change: Callable[..., Tensor], *states: State) -> State:
@@ -242,6 +242,19 @@ class _Plain(BaseModel):
 
 
 _NEEDED = ("token_losses", "token_scores", "read", "step", "select_rows")
+
+
+PRETRAINED_ROWS = 2
+"""Exchanges of which a pretrained model keeps the graph at once: of SmolLM2 they take about 0.3 GB."""
+
+
+def rows_at_once(model: nn.Module) -> int | None:
+    """Return how many exchanges one pass with a graph should have at most; None where memory sets no limit.
+
+    A pretrained model's activations and logits of a few dozen exchanges take more memory than its weights.
+    """
+    large = any(getattr(part, "is_pretrained", False) for part in model.modules())
+    return PRETRAINED_ROWS if large else None
 
 
 def as_dialogue_model(model: nn.Module) -> DialogueModel:

@@ -6,7 +6,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from metadialog.models.protocol import BaseModel, at_places
+from metadialog.models.protocol import BaseModel, at_positions
 from metadialog.models.recurrence import CELLS, Cell, Hidden, State, recurrent, run
 from metadialog.options import FROM_YAML, with_defaults
 
@@ -68,14 +68,14 @@ class DialogModel(BaseModel):
         Args:
             tokens: token ids, int64, `[batch, time]`.
             hidden: the state to go on from; None to begin.
-            at: places among `batch * time` to predict after, `[places]`; None for all.
+            at: positions among `batch * time` to predict after, `[positions]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token.
+            Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         x, hidden = self.rnn(x, hidden)  # [batch, time, hidden], [layers, batch, hidden]
-        x = self.project(at_places(self.drop(x), at))  # [batch, time, hidden], or [..., embedding] if tied
+        x = self.project(at_positions(self.drop(x), at))  # [batch, time, hidden], or [..., embedding] if tied
         return self.linear(x), hidden  # [batch, time, vocab]
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:

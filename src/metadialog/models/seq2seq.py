@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from metadialog.models.attention import Bahdanau, Luong
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel, at_places, read_at_once
+from metadialog.models.protocol import BaseModel, at_positions, read_at_once
 from metadialog.models.recurrence import Bridge, Cell, Hidden, State, map_hidden, recurrent, run, top
 from metadialog.models.shapes import are_static
 from metadialog.models.turns import Turns, static_turns
@@ -80,11 +80,11 @@ class Seq2Seq(BaseModel):
         Args:
             tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
             hidden: the state to go on from; None to begin.
-            at: places among `batch * time` to predict after, `[places]`; None for all.
+            at: positions among `batch * time` to predict after, `[positions]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, or `[places, vocab]`, and the state after the last token: of the encoder and
-            of the decoder, what the encoder gave, `[read, batch, hidden]`, the turn of each of these, `[read, batch,
+            Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token: of the encoder
+            and of the decoder, what the encoder gave, `[read, batch, hidden]`, the turn of each, `[read, batch,
             1]`, from 1 on, 0 for nothing, and the turn that is going on, `[1, batch, 1]`.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
@@ -101,7 +101,7 @@ class Seq2Seq(BaseModel):
         attended = memory.transpose(0, 1), memory_turns[..., 0].T, turn[0]
         decode = self._stepwise if self.attention.asks_before else self._at_once
         made, after = decode(x, turns, decoder, attended)
-        logits = self.head(at_places(self.drop(torch.tanh(self.combine(made))), at))  # [batch, time, vocab]
+        logits = self.head(at_positions(self.drop(torch.tanh(self.combine(made))), at))  # [batch, time, vocab]
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
         return logits, state
 

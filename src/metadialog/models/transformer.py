@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from metadialog.errors import ConfigError
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel, at_places
+from metadialog.models.protocol import BaseModel, at_positions
 from metadialog.models.recurrence import State
 from metadialog.options import FROM_YAML, with_defaults
 
@@ -114,7 +114,7 @@ class Transformer(BaseModel):
         self.register_buffer("frequencies", 10_000 ** (-torch.arange(0, units, 2) / units), persistent=False)
 
     def forward(self, tokens: Tensor, state: _State | None = None, at: Tensor | None = None) -> tuple[Tensor, _State]:
-        """Predict the token after each token, or after those at some places; see `DialogueModel` and `at_places`."""
+        """Predict the token after each token, or after those at `at`; see `DialogueModel` and `at_positions`."""
         x = self.drop(self.embed(tokens))  # [batch, time, width]
         batch, time, width = x.shape
         if state is None:
@@ -137,7 +137,7 @@ class Transformer(BaseModel):
             values.append(value)
         kept = torch.cat([state[2], state[2].new_ones(time, batch, 1)])
         after = torch.cat(keys, dim=-1).transpose(0, 1), torch.cat(values, dim=-1).transpose(0, 1), kept
-        return self.head(self.norm(at_places(x, at))), after
+        return self.head(self.norm(at_positions(x, at))), after
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, _State]:
         """Read prompts of different lengths, all tokens at once; see `DialogueModel.read`."""

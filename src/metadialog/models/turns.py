@@ -38,13 +38,13 @@ class Turns:
 
     Attributes:
         number: the turn of each token, `[batch, time]`.
-        place: the place of each token in its turn, `[batch, time]`; of padding, that of the last token.
+        position: the position of each token in its turn, `[batch, time]`; of padding, that of the last token.
         at: the time of each token of each turn, `[batch, turns, length]`; 0 where there is none.
         lengths: tokens of each turn, `[batch, turns]`.
     """
 
     number: Tensor
-    place: Tensor
+    position: Tensor
     at: Tensor
     lengths: Tensor
 
@@ -58,13 +58,13 @@ class Turns:
         lengths = tokens.new_zeros(len(tokens), turns).scatter_add(1, number, read.long())
         length = max(1, int(lengths.max())) if bounds is None else bounds.length
         before = lengths.cumsum(1) - lengths  # [batch, turns], tokens of the turns before
-        place = (read.cumsum(1) - 1 - before.gather(1, number)).clamp(min=0)
+        position = (read.cumsum(1) - 1 - before.gather(1, number)).clamp(min=0)
         nowhere = turns * length  # where padding goes
         times = torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1)
-        laid_out = torch.where(read, number * length + place, nowhere)
+        laid_out = torch.where(read, number * length + position, nowhere)
         at = tokens.new_zeros(len(tokens), nowhere + 1).scatter(1, laid_out, times)[:, :nowhere]
         at = at.reshape(len(tokens), turns, length)
-        return cls(number, place, at, lengths)
+        return cls(number, position, at, lengths)
 
     @property
     def read(self) -> Tensor:
@@ -83,7 +83,7 @@ class Turns:
 
     def put_back(self, values: Tensor) -> Tensor:
         """Return values by turn, `[batch * turns, length, width]`, as those of the tokens, `[batch, time, width]`."""
-        return self.by_turn(values)[self._rows(2), self.number, self.place]
+        return self.by_turn(values)[self._rows(2), self.number, self.position]
 
     def at_begin(self, values: Tensor) -> Tensor:
         """Return the values of each turn's first token, `[batch, turns, width]`."""

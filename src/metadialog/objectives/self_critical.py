@@ -124,10 +124,10 @@ class SelfCritical:
         impossible[list(self.forbidden)] = True
         log_p = logits.masked_fill(impossible, -torch.inf).log_softmax(-1)
         targets = tokens[:, 1:]
-        places = torch.arange(1, time, device=device)
+        positions = torch.arange(1, time, device=device)
         begins = torch.tensor([len(prompt) for prompt in prompts], device=device)
         ends = torch.tensor([len(row) for row in rows], device=device)
-        acted = (places >= begins[:, None]) & (places < ends[:, None])  # [batch, time]
+        acted = (positions >= begins[:, None]) & (positions < ends[:, None])  # [batch, time]
         # Elsewhere any possible token will do: it is left out, and has a finite gradient.
         chosen = log_p.gather(-1, targets.masked_fill(~acted, end)[..., None])[..., 0]
         summed: Tensor = (chosen * acted).sum(1)

@@ -22,8 +22,8 @@ def data_digest(topics: Topics) -> str:
             rows.append(np.asarray(dialogues.rows))
     # One digest for each column: which dialogues share a record batch says nothing of the data.
     columns = {name: hashlib.sha256() for name in ("id", "turns", "speaker", "text")}
-    for batch, places in topics.corpus.store.scan(np.sort(np.concatenate(rows))):
-        chosen = batch.take(pa.array(places))
+    for batch, indices in topics.corpus.store.scan(np.sort(np.concatenate(rows))):
+        chosen = batch.take(pa.array(indices))
         turns = chosen.column("turns")
         spoken = turns.flatten()
         _add(columns["id"], chosen.column("id").to_pylist())

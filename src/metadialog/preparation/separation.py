@@ -29,7 +29,7 @@ def separate_twins(corpus: Corpus, split: TopicSplit, min_dialogues: int) -> tup
         DataError: a part is left without a topic.
     """
     kept = _kept(corpus, {topic: part for part, topics in _parts(split).items() for topic in topics}, min_dialogues)
-    left_out = sum(len(corpus.topics[topic]) - len(places) for topic, places in kept.items())
+    left_out = sum(len(corpus.topics[topic]) - len(positions) for topic, positions in kept.items())
     if not left_out:
         return corpus, split
     topics = {
@@ -64,7 +64,7 @@ def _parts(split: TopicSplit) -> dict[str, tuple[str, ...]]:
 
 
 def _kept(corpus: Corpus, part_of: Mapping[str, str], min_dialogues: int) -> dict[str, list[int]]:
-    """Return the places of the dialogues that stay in each topic that loses some."""
+    """Return the positions of the dialogues that stay in each topic that loses some."""
     left = {topic: len(corpus.topics[topic]) for topic in part_of}
     gone: dict[str, set[int]] = {}
     for members in _groups(corpus, part_of).values():
@@ -74,18 +74,18 @@ def _kept(corpus: Corpus, part_of: Mapping[str, str], min_dialogues: int) -> dic
             part for part in parts if all(left[topic] - count >= min_dialogues for topic, count in loses[part].items())
         ]
         stays = (affordable or parts)[0]
-        for topic, place in members:
+        for topic, position in members:
             if PARTS.index(part_of[topic]) != stays:
-                gone.setdefault(topic, set()).add(place)
+                gone.setdefault(topic, set()).add(position)
                 left[topic] -= 1
     return {
-        topic: [place for place in range(len(corpus.topics[topic])) if place not in places]
-        for topic, places in gone.items()
+        topic: [position for position in range(len(corpus.topics[topic])) if position not in positions]
+        for topic, positions in gone.items()
     }
 
 
 def _groups(corpus: Corpus, topics: Iterable[str]) -> dict[int, list[tuple[str, int]]]:
-    """Return the dialogues that belong together: (topic, place in it), by group."""
+    """Return the dialogues that belong together: (topic, position in it), by group."""
     results: dict[int, list[tuple[str, int]]] = {}
     if not len(corpus.twins):
         return results
@@ -94,6 +94,6 @@ def _groups(corpus: Corpus, topics: Iterable[str]) -> dict[int, list[tuple[str, 
     for topic in topics:
         of_topic = np.asarray(corpus.topics[topic].rows)
         at = np.minimum(np.searchsorted(rows, of_topic), len(rows) - 1)
-        for place in np.flatnonzero(rows[at] == of_topic).tolist():
-            results.setdefault(int(groups[at[place]]), []).append((topic, place))
+        for position in np.flatnonzero(rows[at] == of_topic).tolist():
+            results.setdefault(int(groups[at[position]]), []).append((topic, position))
     return results

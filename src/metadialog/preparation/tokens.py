@@ -44,8 +44,8 @@ def prepared_tokenizer(
         return trainer.train(texts())
     code = digest_code([package(node), "metadialog.tokenizers"])
     parts = {"corpus": corpus_key, "topics": list(trained_on), "node": dict(node), "code": code}
-    found = key(**parts, library=tokenizers.__version__)
-    folder = entry(cache / PREPARED / f"tokenizer-{found}", lambda made: trainer.train(texts()).save(made / TOKENIZER))
+    digest = key(**parts, library=tokenizers.__version__)
+    folder = entry(cache / PREPARED / f"tokenizer-{digest}", lambda made: trainer.train(texts()).save(made / TOKENIZER))
     return Tokenizer.load(folder / TOKENIZER)
 
 
@@ -65,5 +65,5 @@ def prepared_tokens(
         return PreparedTokenizer(tokenizer, TokenStore(temporary(make), dialogues))
     code = digest_code([tokens, text, "metadialog.tokenizers"])
     parts = {"corpus": corpus_key, "tokenizer": tokenizer.to_json(), "code": code}
-    found = key(**parts, library=tokenizers.__version__)
-    return PreparedTokenizer(tokenizer, TokenStore(entry(cache / PREPARED / f"tokens-{found}", make), dialogues))
+    digest = key(**parts, library=tokenizers.__version__)
+    return PreparedTokenizer(tokenizer, TokenStore(entry(cache / PREPARED / f"tokens-{digest}", make), dialogues))

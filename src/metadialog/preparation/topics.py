@@ -85,14 +85,14 @@ def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str
     Raises:
         DataError: the data set has not been downloaded, or cannot be read.
     """
-    place = cache_directory(cache)
-    node = located(dataset, place)
+    folder = cache_directory(cache)
+    node = located(dataset, folder)
     source: Dataset = build(node)
     splitter: Split = build(split)
-    corpus, key = prepared_corpus(node, source, place)
+    corpus, key = prepared_corpus(node, source, folder)
     split_topics = splitter.split(corpus.sizes, source.paper_split)
     corpus, split_topics = separate_twins(corpus, split_topics, splitter.min_dialogues)
-    return Topics(corpus, split_topics, source.language, cache=place, key=key)
+    return Topics(corpus, split_topics, source.language, cache=folder, key=key)
 
 
 def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
@@ -125,17 +125,17 @@ def prepared_corpus(node: Mapping[str, Any], source: Dataset, cache: Path) -> tu
         DataError: the data set cannot be read, or changes all the time; nothing is left of it in the cache.
     """
     for _ in range(_ATTEMPTS):
-        found = _corpus_key(node, source)
-        if found is None:
+        digest = _corpus_key(node, source)
+        if digest is None:
             return open_store(temporary(partial(write_store, source))), None
 
-        def write(folder: Path, expected: str = found) -> None:
+        def write(folder: Path, expected: str = digest) -> None:
             write_store(source, folder)
             if _corpus_key(node, source) != expected:
                 raise _ChangedError
 
         try:
-            return open_store(entry(cache / PREPARED / f"dialogues-{found}", write)), found
+            return open_store(entry(cache / PREPARED / f"dialogues-{digest}", write)), digest
         except _ChangedError:
             continue
     raise DataError(f"dataset {source.name}: its files change while they are read; they should lie still")

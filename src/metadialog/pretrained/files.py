@@ -73,8 +73,8 @@ def dequantised(file: Path, option: str) -> Path:
         ConfigError: the file cannot be read, or `gguf` is not installed.
     """
     need("gguf", EXTRA, option)
-    found = key(file=digest_files([file])[str(file)], format=1)
-    return entry(cache_directory() / "pretrained" / f"{file.stem}-{found}", partial(_dequantise, file, option))
+    digest = key(file=digest_files([file])[str(file)], format=1)
+    return entry(cache_directory() / "pretrained" / f"{file.stem}-{digest}", partial(_dequantise, file, option))
 
 
 def _dequantise(file: Path, option: str, made: Path) -> None:

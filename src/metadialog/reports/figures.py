@@ -100,21 +100,21 @@ def shots_figure(comparison: Comparison) -> Figure:
         last = pd.concat([before, last])
     counts = sorted(last["shots"].unique().tolist())
     # Evenly spaced: 0, 1, 3, 5, 10 would crowd at the left.
-    last = last.assign(place=last["shots"].map(counts.index))
+    last = last.assign(position=last["shots"].map(counts.index))
     with style():
         figure = Figure(figsize=(5.9, panel_height(comparison)))
         axes = figure.subplots()
-        last = cut_rows(axes, last, ["place"])
+        last = cut_rows(axes, last, ["position"])
         drawn = looks(comparison.algorithms)
         for number, algorithm in enumerate(comparison.algorithms):
-            rows = last[last["algorithm"] == algorithm].sort_values("place")
+            rows = last[last["algorithm"] == algorithm].sort_values("position")
             shift = (number - (len(comparison.algorithms) - 1) / 2) * 0.03
-            axes.errorbar(rows["place"] + shift, rows["mean"], yerr=bars(rows), elinewidth=0.7, **drawn[number])
+            axes.errorbar(rows["position"] + shift, rows["mean"], yerr=bars(rows), elinewidth=0.7, **drawn[number])
         axes.set_xticks(range(len(counts)), [f"{count}" if count else "0\n(before)" for count in counts])
         axes.set_xlabel("shots (support dialogues)")
         perplexity_axis(axes, comparison)
         figure.draw_without_rendering()
-        _name_ends(axes, last, "place", comparison.algorithms)
+        _name_ends(axes, last, "position", comparison.algorithms)
     return figure
 
 
@@ -196,7 +196,7 @@ def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequen
     gap, key = _GAP * axes.figure.dpi / extent.height, _KEY * axes.figure.dpi / extent.width
     points = axes.transData.transform([(axes.get_xlim()[1], values[name]) for name in named])
     heights = axes.transAxes.inverted().transform(points)[:, 1].tolist()
-    for name, place, height in zip(
+    for name, position, height in zip(
         named,
         heights,
         within(spread(heights, gap), gap),
@@ -209,7 +209,7 @@ def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequen
             "annotation_clip": False,
             "va": "center",
         }
-        axes.annotate("", (1.0, place), (1.04, height), arrowprops={**_LEADER, "color": drawn["color"]}, **ends)
+        axes.annotate("", (1.0, position), (1.04, height), arrowprops={**_LEADER, "color": drawn["color"]}, **ends)
         beside_axes: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "scalex": False, "scaley": False}
         axes.plot([1.04, 1.04 + key / 2, 1.04 + key], [height] * 3, **drawn, markevery=[1], **beside_axes)
         beside = (1.06 + key, height)
@@ -220,15 +220,15 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     """Move heights apart, as little as it takes, until none is nearer to another than `gap`; their order stays."""
     order = sorted(range(len(heights)), key=heights.__getitem__)
     groups: list[list[int]] = []
-    for place in order:
-        groups.append([place])
+    for position in order:
+        groups.append([position])
         # A group is written as one block around its middle; blocks that meet become one.
         while len(groups) > 1 and _low(groups[-1], heights, gap) - _high(groups[-2], heights, gap) < gap:
             groups[-2:] = [groups[-2] + groups[-1]]
     moved = list(heights)
     for group in groups:
-        for number, place in enumerate(group):
-            moved[place] = _low(group, heights, gap) + number * gap
+        for number, position in enumerate(group):
+            moved[position] = _low(group, heights, gap) + number * gap
     return moved
 
 
@@ -244,7 +244,7 @@ def within(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _low(group: Sequence[int], heights: Sequence[float], gap: float) -> float:
-    return sum(heights[place] for place in group) / len(group) - gap * (len(group) - 1) / 2
+    return sum(heights[position] for position in group) / len(group) - gap * (len(group) - 1) / 2
 
 
 def _high(group: Sequence[int], heights: Sequence[float], gap: float) -> float:
@@ -284,4 +284,4 @@ def some(shots: Sequence[int]) -> list[int]:
     """Return few enough numbers of shots to draw, the least and the most among them."""
     if len(shots) <= _PANELS:
         return list(shots)
-    return [shots[place] for place in np.linspace(0, len(shots) - 1, _PANELS).round().astype(int)]
+    return [shots[position] for position in np.linspace(0, len(shots) - 1, _PANELS).round().astype(int)]

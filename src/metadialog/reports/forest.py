@@ -98,11 +98,11 @@ def note_outside(axes: Axes, outside: dict[str, float]) -> None:
         axes.text(0.98, 0.98, text, fontsize=7, color="0.3", **corner)
 
 
-def _name_outside(axes: Axes, place: int, value: float) -> None:
+def _name_outside(axes: Axes, height: int, value: float) -> None:
     right = value > 0
     axes.annotate(
         f"{value:+.2f} →" if right else f"← {value:+.2f}",
-        (0.99 if right else 0.01, place),
+        (0.99 if right else 0.01, height),
         xycoords=("axes fraction", "data"),
         ha="right" if right else "left",
         va="center",

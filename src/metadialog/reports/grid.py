@@ -167,11 +167,11 @@ def _columns(
 
 
 def _score_cell(
-    found: pd.DataFrame, key: tuple[str, str, int], metric: Metric, best: bool, significance: float
+    differences: pd.DataFrame, key: tuple[str, str, int], metric: Metric, best: bool, significance: float
 ) -> Cell | None:
-    if key not in found.index:
+    if key not in differences.index:
         return None
-    row: Any = found.loc[[key]].iloc[0]
+    row: Any = differences.loc[[key]].iloc[0]
     p_value = float(row["p_value_vs_best"])
     return _cell(row, metric, best=best, alike=not best and p_value >= significance)
 

@@ -112,8 +112,8 @@ def _ends(cell: Cell | None) -> str:
 
 
 def _number(text: str, *, bold: bool = False) -> str:
-    found = re.fullmatch(r"(-?[\d.]+)e(-?\d+)", text)
-    if found:
-        power = rf"{found[1]} \times 10^{{{found[2]}}}"
+    match = re.fullmatch(r"(-?[\d.]+)e(-?\d+)", text)
+    if match:
+        power = rf"{match[1]} \times 10^{{{match[2]}}}"
         return rf"$\mathbf{{{power}}}$" if bold else f"${power}$"
     return f"${text}$" if text.startswith("-") else text

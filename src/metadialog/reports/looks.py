@@ -23,10 +23,10 @@ def looks(algorithms: Sequence[str]) -> list[dict[str, Any]]:
     used: set[tuple[str, str]] = set()
     results = []
     for name in algorithms:
-        place = families.index(family(name))
-        colour = COLOURS[place % len(COLOURS)]
-        lines = [LINES[(place + shift) % len(LINES)] for shift in range(len(LINES))]
+        position = families.index(family(name))
+        colour = COLOURS[position % len(COLOURS)]
+        lines = [LINES[(position + shift) % len(LINES)] for shift in range(len(LINES))]
         line = next((one for one in lines if (colour, one) not in used), lines[0])
         used.add((colour, line))
-        results.append({"color": colour, "linestyle": line, "marker": MARKERS[place % len(MARKERS)]})
+        results.append({"color": colour, "linestyle": line, "marker": MARKERS[position % len(MARKERS)]})
     return results

@@ -59,11 +59,11 @@ class Run:
         return int(self.records["seed"].iloc[0])
 
 
-def read_runs(places: Sequence[Path], unfinished: Unfinished) -> tuple[list[Run], list[str]]:
+def read_runs(paths: Sequence[Path], unfinished: Unfinished) -> tuple[list[Run], list[str]]:
     """Read all runs below some directories.
 
     Args:
-        places: run directories, multirun trees, or directories of them.
+        paths: run directories, multirun trees, or directories of them.
         unfinished: what to do with runs that have not come to their end.
 
     Returns:
@@ -73,12 +73,12 @@ def read_runs(places: Sequence[Path], unfinished: Unfinished) -> tuple[list[Run]
         RunError: a directory is missing or holds no run; a run is damaged, or unfinished and not to be skipped.
     """
     directories: dict[Path, Path] = {}
-    for place in places:
-        if not place.is_dir():
-            raise RunError(f"runs={place}: there is no such directory; give a run directory or a directory of them")
-        results = list(_directories(place))
+    for path in paths:
+        if not path.is_dir():
+            raise RunError(f"runs={path}: there is no such directory; give a run directory or a directory of them")
+        results = list(_directories(path))
         if not results:
-            raise RunError(f"runs={place}: holds no run of metadialog train or evaluate, here or further down")
+            raise RunError(f"runs={path}: holds no run of metadialog train or evaluate, here or further down")
         directories |= {path.resolve(): path for path in results}
     states = {path: _state(path) for path in directories.values()}
     skipped = [f"{path}: {state}" for path, state in states.items() if state != "finished"]
@@ -87,13 +87,13 @@ def read_runs(places: Sequence[Path], unfinished: Unfinished) -> tuple[list[Run]
         raise RunError(f"not finished: {'; '.join(skipped[:_SHOWN])}{more}; unfinished=skip leaves such runs out")
     finished = [path for path, state in states.items() if state == "finished"]
     if not finished:
-        raise RunError(f"{', '.join(map(str, places))}: no run here is finished: {'; '.join(skipped[:_SHOWN])}")
+        raise RunError(f"{', '.join(map(str, paths))}: no run here is finished: {'; '.join(skipped[:_SHOWN])}")
     return [_read(path) for path in finished], skipped
 
 
-def _directories(place: Path) -> Iterator[Path]:
-    """Yield the run directories below a place, in a natural order; what is inside a run is not searched."""
-    for folder, inner, files in os.walk(place, followlinks=False):
+def _directories(root: Path) -> Iterator[Path]:
+    """Yield the run directories below a directory, in a natural order; what is inside a run is not searched."""
+    for folder, inner, files in os.walk(root, followlinks=False):
         path = Path(folder)
         if layout.STATUS in files or _was_started(path, inner):
             inner.clear()

@@ -140,14 +140,14 @@ def _chosen(comparison: Comparison) -> str:
     """Return what was chosen on the meta-validation topics, with the most shots."""
     chosen = comparison.chosen
     most = chosen[chosen["shots"] == chosen["shots"].max()]
-    found = []
+    phrases = []
     for algorithm, part in most.groupby("algorithm", sort=False):
         values = [f"{step} (rate times {rate:g})" for step, rate in zip(part["inner_step"], part["rate"], strict=True)]
-        found.append(f"{algorithm} {', '.join(dict.fromkeys(values))}")
+        phrases.append(f"{algorithm} {', '.join(dict.fromkeys(values))}")
     return (
         f"each algorithm's number of inner steps, and what its inner rates are multiplied by, are those that were best "
         f"on the meta-validation topics, for each seed and number of shots. With {most['shots'].max()} shots: "
-        f"{'; '.join(found)}."
+        f"{'; '.join(phrases)}."
     )
 
 

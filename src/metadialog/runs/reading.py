@@ -216,12 +216,12 @@ def adapted(content: object, adapter: TypeAdapter[Any], where: object, what: str
 def describe(error: ValidationError) -> str:
     """Say in a few words which field is wrong, what it is and what it should be."""
     problem = error.errors(include_url=False)[0]
-    place = ".".join(map(str, problem["loc"]))
+    field = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
-        return f"it should be an object with the key {escaped(shortened(place, 80))}"
+        return f"it should be an object with the key {escaped(shortened(field, 80))}"
     message = re.sub(r"^(Input|Value error,|Value) ", "", problem["msg"])
     value = escaped(shortened(repr(problem["input"]), 60))
-    return f"{escaped(shortened(place, 80))} is {value}; it {message}" if place else message
+    return f"{escaped(shortened(field, 80))} is {value}; it {message}" if field else message
 
 
 def unreadable(where: object, what: str, reason: str) -> RunError:

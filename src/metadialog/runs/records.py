@@ -141,8 +141,8 @@ def _check_values(table: pa.Table, path: Path) -> None:
         if column.null_count and name != "loss":
             raise RunError(f"{path}: column {name} lacks {column.null_count} of its values")
         lowest = 1 if name in _POSITIVE else 0
-        if name in (*_COUNTS, *_POSITIVE) and len(column) and (found := pc.min(column).as_py()) < lowest:
-            raise RunError(f"{path}: column {name} holds {found}; it should hold {lowest} or more")
+        if name in (*_COUNTS, *_POSITIVE) and len(column) and (smallest := pc.min(column).as_py()) < lowest:
+            raise RunError(f"{path}: column {name} holds {smallest}; it should hold {lowest} or more")
     for field in table.schema:
         if pa.types.is_dictionary(field.type) and _written_out(table[field.name]) > _MAX_TEXT:
             raise RunError(f"{path}: the texts of column {escaped(shortened(field.name, 60))} are too long to be read")

@@ -31,10 +31,10 @@ class Versioned(BaseModel):
 
     @field_validator("format")
     @classmethod
-    def _is_known(cls, found: int) -> int:
-        if found > FORMAT:
+    def _is_known(cls, version: int) -> int:
+        if version > FORMAT:
             raise ValueError(f"should be at most {FORMAT} for this version: a later one has written it")
-        return found
+        return version
 
 
 class Status(Versioned):

@@ -97,7 +97,7 @@ def _filled(value: object, root: Mapping[str, Any], path: Path, key: str) -> obj
                 raise RunError(f"{path}: {escaped(shortened(str(name), 60))!r} is no name of an option")
         return {name: _filled(inner, root, path, f"{key}.{name}" if key else name) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(inner, root, path, f"{key}[{place}]") for place, inner in enumerate(value)]
+        return [_filled(inner, root, path, f"{key}[{index}]") for index, inner in enumerate(value)]
     if not isinstance(value, str) or "${" not in value:
         return value
     reference = _REFERENCE.fullmatch(value)

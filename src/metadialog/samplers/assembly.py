@@ -102,11 +102,11 @@ def _spans(lengths: Integers, at: Integers, turns: Integers, replies: npt.NDArra
 def _sequences(flat: Integers, at: Integers, spans: _Spans, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
     """Return `<begin>`, the span and `<end>` of each exchange, padded, `[exchanges, time + 1]`."""
     time = int(spans.length.max()) - 1
-    places = np.arange(time)
-    span = flat[np.minimum(spans.start[:, None] + places, len(flat) - 1)]  # [exchanges, time]
+    positions = np.arange(time)
+    span = flat[np.minimum(spans.start[:, None] + positions, len(flat) - 1)]  # [exchanges, time]
     responder = flat[at[spans.response]][:, None]
     span = np.where(span >= 0, span, np.where(span == responder, tokenizer.self_id, tokenizer.other_id))
-    inside = places < (spans.context + 1 + spans.reply)[:, None]
+    inside = positions < (spans.context + 1 + spans.reply)[:, None]
     ids = np.full((len(span), time + 1), PAD_ID, np.int64)
     ids[:, 0] = tokenizer.begin_id
     ids[:, 1:] = np.where(inside, span, PAD_ID)

@@ -53,14 +53,14 @@ class Sampler(ABC):
 
     def episode(self, index: int) -> Episode:
         """Return episode number `index`, counted from 0, whatever has been sampled so far."""
-        topic, places = self._draw(index)
-        support = self.topics[topic].pick(places[: self.shots])
-        query = self.topics[topic].pick(places[self.shots :])
+        topic, positions = self._draw(index)
+        support = self.topics[topic].pick(positions[: self.shots])
+        query = self.topics[topic].pick(positions[self.shots :])
         return make_episode(self._encoder, topic, index, support, query)
 
     def dialogues_drawn(self, episodes: int) -> int:
-        """Count the distinct dialogues in the first so many episodes; a topic's dialogues are told apart by place."""
-        drawn = {(topic, place) for topic, places in map(self._draw, range(episodes)) for place in places}
+        """Count the distinct dialogues in the first so many episodes; a topic's dialogues are told apart by index."""
+        drawn = {(topic, position) for topic, positions in map(self._draw, range(episodes)) for position in positions}
         return len(drawn)
 
     def state_dict(self) -> dict[str, int]:
@@ -80,7 +80,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def _draw(self, index: int) -> tuple[str, list[int]]:
-        """Draw the topic of an episode, and the places of `shots + queries` different dialogues in it."""
+        """Draw the topic of an episode, and the positions of `shots + queries` different dialogues in it."""
 
 
 def make_episode(

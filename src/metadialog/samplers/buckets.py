@@ -48,9 +48,9 @@ def _padding(ascending: Integers, bounds: list[int]) -> float:
 
 def _best_cut(ascending: Integers, start: int, end: int) -> tuple[int, int]:
     """Return the tokens of padding that the best cut of a bucket saves, and where that is; 0 saved if none may be."""
-    places = np.arange(start + MIN_ROWS, end - MIN_ROWS + 1)
-    if not len(places):
+    boundaries = np.arange(start + MIN_ROWS, end - MIN_ROWS + 1)
+    if not len(boundaries):
         return 0, start
-    saved = (ascending[end - 1] - ascending[places - 1]) * (places - start)
+    saved = (ascending[end - 1] - ascending[boundaries - 1]) * (boundaries - start)
     best = int(np.argmax(saved))
-    return int(saved[best]), int(places[best])
+    return int(saved[best]), int(boundaries[best])

@@ -40,26 +40,26 @@ def unlike(query: Sequence[Dialogue], topic: Sequence[Dialogue], others: Sequenc
     Args:
         query: the query dialogues.
         topic: the dialogues of the topic, of which no more are read than need be.
-        others: places of dialogues in it.
+        others: positions of dialogues in it.
         count: how many are wanted.
     """
     asked = {exchange for dialogue in query for exchange in pairwise(duplicate_key(dialogue))}
     apart: list[int] = []
     alike: list[int] = []
-    for place in others:
+    for position in others:
         if len(apart) == count:
             break
-        (apart if asked.isdisjoint(pairwise(duplicate_key(topic[place]))) else alike).append(place)
+        (apart if asked.isdisjoint(pairwise(duplicate_key(topic[position]))) else alike).append(position)
     return [*apart, *alike][:count]
 
 
 def draw_weighted(generator: Random, weights: Sequence[float]) -> int:
-    """Draw a place in `weights`, with probability in proportion to the weight there.
+    """Draw a position in `weights`, with probability in proportion to the weight there.
 
     Args:
         generator: where the randomness comes from.
         weights: 0 or more each, more than 0 together.
     """
     bounds = list(accumulate(weights))
-    # The bound on the place guards against a product that rounds up to the sum.
+    # The bound on the position guards against a product that rounds up to the sum.
     return bisect_right(bounds, generator.random() * bounds[-1], hi=len(bounds) - 1)

@@ -31,7 +31,7 @@ class EncodedExchange:
 
     Attributes:
         ids: `<begin>`, the context, `<self>`, the response and `<end>`, as far as the length cap leaves them.
-        counted_from: place in `ids` of the first token that counts in the loss; so do all that follow it.
+        counted_from: position in `ids` of the first token that counts in the loss; so do all that follow it.
         words: number of words of the text behind the counted tokens.
         exchange: the same exchange as text and as prompt.
     """
@@ -129,9 +129,9 @@ class ExchangeEncoder:
             if index and turn.reply
         )
 
-    def _encode_exchange(self, turns: Sequence[Turn], place: int) -> EncodedExchange:
-        response = turns[place]
-        context_turns = turns[max(0, place - self._context_turns) : place]
+    def _encode_exchange(self, turns: Sequence[Turn], position: int) -> EncodedExchange:
+        response = turns[position]
+        context_turns = turns[max(0, position - self._context_turns) : position]
         context = [token for turn in context_turns for token in self._mark(turn, response.speaker)]
         reply = self._tokenizer.encode(response.text)
         prompt = self._prompt(context)
@@ -188,16 +188,16 @@ class ExchangeTexts(Sequence[Exchange]):
         return self._count
 
     @overload
-    def __getitem__(self, place: int) -> Exchange: ...
+    def __getitem__(self, position: int) -> Exchange: ...
 
     @overload
-    def __getitem__(self, place: slice) -> tuple[Exchange, ...]: ...
+    def __getitem__(self, position: slice) -> tuple[Exchange, ...]: ...
 
-    def __getitem__(self, place: int | slice) -> Exchange | tuple[Exchange, ...]:
+    def __getitem__(self, position: int | slice) -> Exchange | tuple[Exchange, ...]:
         """Return one exchange, or some."""
         if self._made is None:
             self._made = self._encoder.exchanges(self._dialogues)
-        return self._made[place]
+        return self._made[position]
 
     def __eq__(self, other: object) -> bool:
         """Compare with any sequence of exchanges."""
@@ -217,12 +217,12 @@ def collate(exchanges: Sequence[EncodedExchange]) -> Batch:
     time = max(len(exchange.ids) for exchange in exchanges) - 1
     rows = [exchange.ids + (PAD_ID,) * (time + 1 - len(exchange.ids)) for exchange in exchanges]
     ids = torch.tensor(rows, dtype=torch.int64)  # [batch, time + 1]
-    places = torch.arange(1, time + 1)  # [time], of each target in its sequence
+    positions = torch.arange(1, time + 1)  # [time], of each target in its sequence
     first = torch.tensor([exchange.counted_from for exchange in exchanges])[:, None]  # [batch, 1]
     length = torch.tensor([len(exchange.ids) for exchange in exchanges])[:, None]
     return Batch(
         inputs=ids[:, :-1].contiguous(),
         targets=ids[:, 1:].contiguous(),
-        mask=(places >= first) & (places < length),
+        mask=(positions >= first) & (positions < length),
         words=torch.tensor([exchange.words for exchange in exchanges], dtype=torch.int64),
     )

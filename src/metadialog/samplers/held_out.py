@@ -61,10 +61,10 @@ def held_out_episodes(
     episodes = []
     for topic, dialogues in result.items():
         for index in range(episodes_per_topic):
-            places = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(dialogues), len(dialogues))
-            query = dialogues.pick(places[:queries])
-            support = dialogues.pick(unlike(query, dialogues, places[queries:], most))
-            others = dialogues.pick(places[queries:]) if with_others else None
+            positions = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(dialogues), len(dialogues))
+            query = dialogues.pick(positions[:queries])
+            support = dialogues.pick(unlike(query, dialogues, positions[queries:], most))
+            others = dialogues.pick(positions[queries:]) if with_others else None
             episodes += [
                 make_episode(encoder, topic, index, support[:count], query, query_encoder, others) for count in shots
             ]

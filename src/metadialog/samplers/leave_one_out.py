@@ -26,7 +26,7 @@ def leave_one_out_episodes(
     """Make an episode for each dialogue, with support dialogues drawn from the others of its topic.
 
     So are personas tested in Madotto et al. 2019, section 3. Order and nesting of the support sets are those of
-    `held_out_episodes`; an episode's number is the place of its query in the topic.
+    `held_out_episodes`; an episode's number is the index of its query in the topic.
 
     Args:
         topics: the dialogues of each held-out topic.
@@ -49,14 +49,14 @@ def leave_one_out_episodes(
     episodes = []
     for topic, dialogues in result.items():
         count_of_topic = len(dialogues)
-        for place in range(count_of_topic):
-            query = dialogues.pick([place])
-            others = [other for other in range(count_of_topic) if other != place]
-            drawn = draw_distinct(Random(f"{seed}:{topic}:{place}"), len(others), len(others))
-            places = unlike(query, dialogues, [others[chosen] for chosen in drawn], most)
-            support = dialogues.pick(places)
+        for index in range(count_of_topic):
+            query = dialogues.pick([index])
+            others = [other for other in range(count_of_topic) if other != index]
+            drawn = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(others), len(others))
+            indices = unlike(query, dialogues, [others[chosen] for chosen in drawn], most)
+            support = dialogues.pick(indices)
             rest = dialogues.pick(others) if with_others else None
             episodes += [
-                make_episode(encoder, topic, place, support[:count], query, query_encoder, rest) for count in shots
+                make_episode(encoder, topic, index, support[:count], query, query_encoder, rest) for count in shots
             ]
     return episodes

@@ -125,10 +125,10 @@ class TokenStore:
 
     def tokens(self, row: int) -> DialogueTokens:
         """Return the tokens of one dialogue, of which alone the pages are read."""
-        number, place = self.dialogues.locate(row)
+        number, index = self.dialogues.locate(row)
         columns = self._columns(number)
-        ids = slice(columns.ids_at[place], columns.ids_at[place + 1])
-        turns = slice(columns.turns_at[place], columns.turns_at[place + 1])
+        ids = slice(columns.ids_at[index], columns.ids_at[index + 1])
+        turns = slice(columns.turns_at[index], columns.turns_at[index + 1])
         return DialogueTokens(columns.ids[ids], columns.lengths[turns], columns.words[turns], columns.replies[turns])
 
     def _open(self, number: int) -> _Columns:

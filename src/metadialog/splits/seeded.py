@@ -81,8 +81,8 @@ class SeededSplit:
     def _shuffled(self, topics: Iterable[str]) -> list[str]:
         # Python promises the same numbers from random() in every version, not the same order from shuffle().
         generator = random.Random(self._seed)
-        place = {topic: generator.random() for topic in sorted(topics)}
-        return sorted(place, key=lambda topic: place[topic])
+        index = {topic: generator.random() for topic in sorted(topics)}
+        return sorted(index, key=lambda topic: index[topic])
 
 
 def _count(fraction: float, topics: int) -> int:

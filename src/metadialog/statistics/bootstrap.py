@@ -51,8 +51,8 @@ class Bootstrapped:
 
     def of_columns(self, columns: Sequence[Column]) -> "Bootstrapped":
         """Return the part of some columns."""
-        places = [self.panel.columns.index(column) for column in columns]
-        return Bootstrapped(self.panel.of_columns(columns), self.drawn[:, places])
+        positions = [self.panel.columns.index(column) for column in columns]
+        return Bootstrapped(self.panel.of_columns(columns), self.drawn[:, positions])
 
 
 def bootstrap(panel: Panel, resamples: int, seed: int) -> Bootstrapped:
@@ -81,10 +81,10 @@ def resample(seeds: int, topics: NDArray[np.intp], resamples: int, rng: np.rando
     chosen_topics = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
     units = np.zeros((resamples, len(topics)))
     for topic in range(count):
-        (places,) = np.nonzero(topics == topic)
+        (positions,) = np.nonzero(topics == topic)
         # A topic that is drawn m times has its episodes drawn again each time.
-        draws = chosen_topics[:, topic] * len(places)
-        units[:, places] = rng.multinomial(draws, np.full(len(places), 1 / len(places)))
+        draws = chosen_topics[:, topic] * len(positions)
+        units[:, positions] = rng.multinomial(draws, np.full(len(positions), 1 / len(positions)))
     return Resamples(chosen_seeds.astype("float64"), units)
 
 

@@ -130,9 +130,9 @@ class MetricComparison:
         """Yield the algorithms that no test compares with the best of a column."""
         tested = {(row.algorithm, row.column) for row in self.compared if np.isfinite(row.p_value)}
         for best, columns in self._bests().items():
-            for place, algorithm in product([self.columns.index(column) for column in columns], self.boots):
-                scored = np.isfinite(self.means[algorithm][place])
-                if algorithm != best and scored and (algorithm, self.columns[place]) not in tested:
+            for position, algorithm in product([self.columns.index(column) for column in columns], self.boots):
+                scored = np.isfinite(self.means[algorithm][position])
+                if algorithm != best and scored and (algorithm, self.columns[position]) not in tested:
                     yield algorithm
 
     def _columns(self, records: pd.DataFrame) -> list[Column]:

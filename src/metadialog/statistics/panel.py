@@ -53,14 +53,14 @@ class Panel:
 
     def of_topic(self, topic: str) -> "Panel":
         """Return the part of one topic."""
-        kept = [place for place, unit in enumerate(self.units) if unit[0] == topic]
-        units = tuple(self.units[place] for place in kept)
+        kept = [position for position, unit in enumerate(self.units) if unit[0] == topic]
+        units = tuple(self.units[position] for position in kept)
         return Panel(self.seeds, units, self.columns, self.total[:, kept], self.weight[:, kept])
 
     def of_columns(self, columns: Sequence[Column]) -> "Panel":
         """Return the part of some columns."""
-        places = [self.columns.index(column) for column in columns]
-        return Panel(self.seeds, self.units, tuple(columns), self.total[:, :, places], self.weight[:, :, places])
+        positions = [self.columns.index(column) for column in columns]
+        return Panel(self.seeds, self.units, tuple(columns), self.total[:, :, positions], self.weight[:, :, positions])
 
 
 def make_panel(records: pd.DataFrame, metric: Metric, units: Sequence[Unit], columns: Sequence[Column]) -> Panel:
@@ -78,8 +78,8 @@ def make_panel(records: pd.DataFrame, metric: Metric, units: Sequence[Unit], col
         pd.MultiIndex.from_tuples(units).get_indexer(pd.MultiIndex.from_frame(records[["topic", "episode"]])),
         pd.MultiIndex.from_tuples(columns).get_indexer(pd.MultiIndex.from_frame(records[["shots", "inner_step"]])),
     ]
-    inside = np.all([place >= 0 for place in at], axis=0)
-    cells = tuple(place[inside] for place in at)
+    inside = np.all([position >= 0 for position in at], axis=0)
+    cells = tuple(position[inside] for position in at)
     parts = metric.parts(records)[inside]
     arrays = []
     for name in ("total", "weight"):

@@ -163,8 +163,8 @@ def summary(records: Sequence[Record]) -> str:
     counts = Counter("broken off" if not Outcome(record.state).is_final else record.state for record in records)
     parts = ", ".join(f"{count} {state}" for state, count in counts.most_common())
     best = best_record(records)
-    found = "" if best is None else f"; best validation loss {best.value:.4f}, of trial {best.number}"
-    return f"{len(records)} trials: {parts or 'none'}{found}"
+    best_so_far = "" if best is None else f"; best validation loss {best.value:.4f}, of trial {best.number}"
+    return f"{len(records)} trials: {parts or 'none'}{best_so_far}"
 
 
 def best_record(records: Sequence[Record]) -> Record | None:

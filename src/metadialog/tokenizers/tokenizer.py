@@ -10,7 +10,7 @@ from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
 from metadialog.errors import RunError
 
 SPECIAL_TOKENS = ("<pad>", "<begin>", "<end>", "<self>", "<other>")
-"""Their places here are their ids, in every tokenizer."""
+"""Their positions here are their ids, in every tokenizer."""
 
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256
 """The special tokens and the 256 bytes: what every vocabulary holds."""

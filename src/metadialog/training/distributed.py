@@ -156,9 +156,9 @@ class Ranks:
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Return what a function makes of each of some items; the processes share the work."""
         mine = self.part_of(len(items))
-        places = range(len(items))[mine]
-        result = self.collect({place: function(item) for place, item in zip(places, items[mine], strict=True)})
-        return [result[place] for place in range(len(items))]
+        indices = range(len(items))[mine]
+        result = self.collect({index: function(item) for index, item in zip(indices, items[mine], strict=True)})
+        return [result[index] for index in range(len(items))]
 
     def collect(self, parts: dict[int, Item]) -> dict[int, Item]:
         """Return the parts of all processes."""
@@ -167,7 +167,7 @@ class Ranks:
         gathered: list[Any] = [None] * self.size
         self._barrier()  # the waiting is done there
         self._guard(lambda: dist.all_gather_object(gathered, parts))
-        return {place: item for part in gathered for place, item in part.items()}
+        return {index: item for part in gathered for index, item in part.items()}
 
     def share(self, make: Callable[[], Item]) -> Item:
         """Return what the first process makes."""

@@ -45,10 +45,10 @@ def rank_info(environment: Mapping[str, str] = os.environ) -> RankInfo | None:
         ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
     ):
         if rank in environment and size in environment:
-            found = [_number(environment, name) for name in (rank, size, local)]
-            if found[0] >= found[1]:
-                raise ConfigError(f"{rank}={found[0]}: should be below {size}={found[1]}; start with torchrun or srun")
-            return RankInfo(*found) if found[1] > 1 else None
+            ranks = [_number(environment, name) for name in (rank, size, local)]
+            if ranks[0] >= ranks[1]:
+                raise ConfigError(f"{rank}={ranks[0]}: should be below {size}={ranks[1]}; start with torchrun or srun")
+            return RankInfo(*ranks) if ranks[1] > 1 else None
     return None
 
 

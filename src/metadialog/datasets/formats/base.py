@@ -127,7 +127,7 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 
 def json_records(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the records of a file, each with its place: of JSON lines, of a JSON array, or one JSON value alone."""
+    """Yield the records of a file, each with where it stands: of JSON lines, of a JSON array, or one value alone."""
     lines = [line for line in head(path, 2) if line.strip()]
     if path.suffix.lower() == ".jsonl" or (len(lines) > 1 and _is_json(lines[0]) and _is_json(lines[1])):
         for number, line in enumerate(text_lines(path, "utf-8"), start=1):
@@ -176,8 +176,8 @@ def topic_of(record: Mapping[str, Any], named: str | None, default: str) -> str:
         return " ".join(str(value).split())
     nested = [value for value in (record, record.get("metadata"), record.get("meta")) if isinstance(value, Mapping)]
     for key in ("topic", "category", "domain", "intent", "label", "subject"):
-        for place in nested:
-            value = place.get(key)
+        for parent in nested:
+            value = parent.get(key)
             if isinstance(value, str) and value.strip():
                 return " ".join(value.split())
     return default

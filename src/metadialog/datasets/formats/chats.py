@@ -34,13 +34,13 @@ def read_telegram(path: Path, options: Options) -> Iterator[Dialogue]:
         raise DataError(f"{file}: is no object; it should be as Telegram exports it")
     chats = content.get("chats")
     listed = chats.get("list", []) if isinstance(chats, Mapping) else [content]
-    for place, chat in enumerate(listed):
+    for index, chat in enumerate(listed):
         if not isinstance(chat, Mapping) or not isinstance(chat.get("messages"), list):
-            raise DataError(f"{file}: chat {place}: has no list of messages; it should be as Telegram exports it")
+            raise DataError(f"{file}: chat {index}: has no list of messages; it should be as Telegram exports it")
         name = str(chat.get("name") or chat.get("type") or file.stem)
         messages = [m for m in (_telegram(message, file) for message in chat["messages"]) if m is not None]
         for number, turns in enumerate(sessions(messages, options.gap), start=1):
-            yield Dialogue(" ".join(name.split()), turns, f"{chat.get('id', place)}:{number}")
+            yield Dialogue(" ".join(name.split()), turns, f"{chat.get('id', index)}:{number}")
 
 
 def _telegram(message: Any, file: Path) -> Message | None:  # noqa: ANN401 - whatever JSON holds

@@ -75,22 +75,22 @@ def turns_of_list(record: Record, options: Options) -> list[Turn]:
     return [turn for index, item in enumerate(record[key]) for turn in [_turn(item, index, key, options)] if turn]
 
 
-def _turn(item: object, place: int, key: str, options: Options) -> Turn | None:
+def _turn(item: object, position: int, key: str, options: Options) -> Turn | None:
     if isinstance(item, str):
-        return Turn(SPEAKERS[place % 2], item)
+        return Turn(SPEAKERS[position % 2], item)
     if not isinstance(item, Mapping):
-        raise ValueError(f"{key}[{place}] is {item!r:.40}; it should be a text or an object")
+        raise ValueError(f"{key}[{position}] is {item!r:.40}; it should be a text or an object")
     speaker_key = options.columns.get("speaker") or next((k for k in SPEAKER_KEYS if isinstance(item.get(k), str)), "")
     text_key = options.columns.get("text") or next((k for k in TEXT_KEYS if k in item), "")
-    speaker = item.get(speaker_key) if speaker_key else SPEAKERS[place % 2]
+    speaker = item.get(speaker_key) if speaker_key else SPEAKERS[position % 2]
     if speaker in NO_SPEECH:
         return None
     text = plain(item.get(text_key)) if text_key else None
     if text is None or not isinstance(speaker, str) or not speaker.strip():
         keys = ", ".join(map(str, item))
         raise ValueError(
-            f"{key}[{place}] has no speaker and text; dataset.columns.speaker and dataset.columns.text should name its "
-            f"keys, of {keys[:80]}"
+            f"{key}[{position}] has no speaker and text; dataset.columns.speaker and dataset.columns.text should name "
+            f"its keys, of {keys[:80]}"
         )
     return Turn(ROLES.get(speaker, " ".join(speaker.split())), text)
 
@@ -211,14 +211,14 @@ def read_botpress(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: 
     """
     for file in files_of(path, *ENDINGS):
         for where, record in json_records(file):
-            for place, entry in enumerate(record.get("qnas", []) if isinstance(record, Mapping) else []):
+            for position, entry in enumerate(record.get("qnas", []) if isinstance(record, Mapping) else []):
                 data = entry.get("data") if isinstance(entry, Mapping) else None
                 if not isinstance(data, Mapping):
-                    raise DataError(f"{where}: qnas[{place}] has no data; it should be as Botpress exports it")
+                    raise DataError(f"{where}: qnas[{position}] has no data; it should be as Botpress exports it")
                 topic = next((str(context) for context in data.get("contexts") or []), "global")
                 for language, questions in (data.get("questions") or {}).items():
                     answers = (data.get("answers") or {}).get(language) or []
                     if answers:
                         for number, question in enumerate(questions):
                             turns = (Turn("user", str(question)), Turn("bot", str(answers[0])))
-                            yield Dialogue(topic, turns, f"{entry.get('id', place)}:{language}:{number}")
+                            yield Dialogue(topic, turns, f"{entry.get('id', position)}:{language}:{number}")

@@ -97,7 +97,7 @@ class Speaker(BaseModel):
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Predict the token after each token; see `DialogueModel.forward`."""
         inner, tasks = (None, self.tasks) if state is None else (state[0], cast("Tensor", state[1])[0, :, 0])
-        rows, places, most = self._laid_out(tasks)
+        rows, positions, most = self._laid_out(tasks)
         laid_out = tokens[rows].view(self.models.tasks, most, -1)
 
         def together(part: Tensor) -> Tensor:  # [any, rows, any] -> [tasks, any, rows of a task, any]
@@ -110,12 +110,12 @@ class Speaker(BaseModel):
         begun = () if inner is None else (map_state(together, inner),)
         with static_shapes(self.models.model, laid_out), plain_layers(self.models.model):
             logits, after = vmap(of_task)(dict(self.models.parameters), laid_out, *begun)
-        going_on = map_state(lambda part: _apart(part, places), after)
-        return logits.flatten(0, 1).index_select(0, places), (going_on, tasks[None, :, None])
+        going_on = map_state(lambda part: _apart(part, positions), after)
+        return logits.flatten(0, 1).index_select(0, positions), (going_on, tasks[None, :, None])
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts, in one pass where the model leaves padding unread; see `DialogueModel.read`."""
-        model, (rows, places, most) = self.models.model, self._laid_out(self.tasks)
+        model, (rows, positions, most) = self.models.model, self._laid_out(self.tasks)
         at_once = hasattr(model, "static_shapes") or type(model).forward is DialogModel.forward
         if state is not None or not at_once:
             return super().read(tokens, lengths, state)
@@ -130,23 +130,23 @@ class Speaker(BaseModel):
 
         with static_shapes(model, inputs), plain_layers(model):
             logits, after = vmap(of_task)(dict(self.models.parameters), inputs, ends)
-        begun = map_state(lambda part: _apart(part, places), after)
-        return logits.flatten(0, 1).index_select(0, places), (begun, self.tasks[None, :, None])
+        begun = map_state(lambda part: _apart(part, positions), after)
+        return logits.flatten(0, 1).index_select(0, positions), (begun, self.tasks[None, :, None])
 
     def _laid_out(self, tasks: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Return the row at each place of `tasks * most`, the place of each row, and the most rows of a task."""
+        """Return the row at each position of `tasks * most`, the position of each row, and the most rows of a task."""
         counts = torch.bincount(tasks, minlength=self.models.tasks)
         most = int(counts.max())
         before = counts.cumsum(0) - counts
         numbers = torch.arange(len(tasks), device=tasks.device)
-        places = numbers - before[tasks] + tasks * most
-        rows = tasks.new_zeros(self.models.tasks * most).scatter(0, places, numbers)
-        return rows, places, most
+        positions = numbers - before[tasks] + tasks * most
+        rows = tasks.new_zeros(self.models.tasks * most).scatter(0, positions, numbers)
+        return rows, positions, most
 
 
-def _apart(part: Tensor, places: Tensor) -> Tensor:
+def _apart(part: Tensor, positions: Tensor) -> Tensor:
     """Return `[tasks, any, rows of a task, any]` as `[any, rows, any]`."""
-    return part.transpose(0, 1).flatten(1, 2).index_select(1, places)
+    return part.transpose(0, 1).flatten(1, 2).index_select(1, positions)
 
 
 def adapt_together(
@@ -166,7 +166,7 @@ def adapt_together(
     level: Level = level_of(model, objective, supports, inner)
     if level.stacked is None:
         raise RuntimeError("vmap: the support sets are gone through in parts, or have different shapes")
-    sweep = Sweep(model, level, level, inner, Derivatives(), len(supports), at_once=True, places=0)
+    sweep = Sweep(model, level, level, inner, Derivatives(), len(supports), at_once=True, slots=0)
     state = sweep.begin()
     for step in range(inner.steps):
         with twice_differentiable():

@@ -15,7 +15,7 @@ from metadialog.engines.functional.levels import Level
 from metadialog.engines.support import passes
 from metadialog.episodes import PAD_ID, Batch, Episode
 from metadialog.models.loss import mean_token_loss
-from metadialog.models.protocol import at_places
+from metadialog.models.protocol import at_positions
 
 
 def levels_of(
@@ -77,8 +77,8 @@ def stack(batches: Sequence[Batch]) -> dict[str, Tensor]:
     Rows are added as copies of a task's first one, and time as padding; neither counts.
 
     Returns:
-        `inputs`, `[tasks, batch, time]`; of the counted tokens the places `at` among `batch * time`, the `targets` and
-        the `weights` in the task's mean, `[tasks, counted]`: a task with fewer than the others has some of weight 0.
+        `inputs`, `[tasks, batch, time]`; of the counted tokens the positions `at` among `batch * time`, the `targets`
+        and the `weights` in the task's mean, `[tasks, counted]`: a task with fewer than the others has zeros.
     """
     rows, time = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
     counted = max(1, *(int(batch.mask.sum()) for batch in batches)) if len(batches) > 1 else 0
@@ -103,7 +103,7 @@ def counted_logits(model: nn.Module, data: Mapping[str, Tensor]) -> Tensor:
     if getattr(model, "predicts_at", False):
         logits: Tensor = model(data["inputs"], at=data["at"])[0]
         return logits
-    return at_places(model(data["inputs"])[0], data["at"])
+    return at_positions(model(data["inputs"])[0], data["at"])
 
 
 def _token_loss(model: nn.Module, data: dict[str, Tensor]) -> Tensor:

@@ -90,9 +90,9 @@ class FunctionalEngine:
             while (done := sum(len(part.query_losses) for part in parts)) < tasks:
                 if together and key not in self._one_by_one:
                     try:
-                        size, places = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
+                        size, slots = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
                         some = slice(done, min(done + size, tasks))
-                        parts.append(self._sweep(model, support, query, inner, derivatives, some, places))
+                        parts.append(self._sweep(model, support, query, inner, derivatives, some, slots))
                         continue
                     except (RuntimeError, NotImplementedError) as error:
                         if isinstance(error, torch.OutOfMemoryError):
@@ -112,7 +112,7 @@ class FunctionalEngine:
         inner: InnerLoop,
         derivatives: Derivatives,
         tasks: slice,
-        places: int,
+        slots: int,
         *,
         alone: bool = False,
     ) -> Swept:
@@ -124,7 +124,7 @@ class FunctionalEngine:
             derivatives,
             tasks.stop - tasks.start,
             at_once=not alone,
-            places=places,
+            slots=slots,
             draws=alone,
         ).run()
 

@@ -76,7 +76,7 @@ def _saved_bytes(model: nn.Module, level: Level, inner: InnerLoop, derivatives: 
         return tensor
 
     one = slice(0, 1)
-    sweep = Sweep(model, level.of(one), level.of(one), inner, derivatives, 1, at_once=True, places=0)
+    sweep = Sweep(model, level.of(one), level.of(one), inner, derivatives, 1, at_once=True, slots=0)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), torch.enable_grad():
         state = sweep.begin()
         leaves = {name: value.detach().requires_grad_() for name, value in state.parameters.items()}

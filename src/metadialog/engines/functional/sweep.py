@@ -50,7 +50,7 @@ class Swept:
         outer_losses: the weighted query losses, `[tasks]`.
         query_losses: after the last step, `[tasks]`.
         gradients: of the sum of the outer losses, by name of parameter.
-        rate_gradients: by each rate of each step, by the place of both.
+        rate_gradients: by each rate of each step, by the index of both.
         rule_gradients: by what the rule has learned.
     """
 
@@ -73,7 +73,7 @@ class Sweep:
         derivatives: of losses.
         tasks: how many.
         at_once: which of the levels are computed in one pass over all tasks; the others task by task.
-        places: states between the first and the last step that are kept.
+        slots: states between the first and the last step that are kept.
         draws: whether losses draw random numbers: then each pass has on the way back those that it had before.
     """
 
@@ -87,7 +87,7 @@ class Sweep:
         tasks: int,
         *,
         at_once: bool,
-        places: int,
+        slots: int,
         draws: bool = False,
     ) -> None:
         self.model = model
@@ -96,7 +96,7 @@ class Sweep:
         self.derivatives = derivatives
         self.tasks = tasks
         self.at_once = at_once
-        self.places = places
+        self.slots = slots
         self.draws = draws
         trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
         self.start = {name: value for name, value in trainable.items() if inner.adapts(name)}
@@ -138,7 +138,7 @@ class Sweep:
             random numbers (they come in their order, then), and the states.
         """
         state, steps = self.begin(), self.inner.steps
-        trajectory: Trajectory[State] = Trajectory(state, self.advance, self.places)
+        trajectory: Trajectory[State] = Trajectory(state, self.advance, self.slots)
         supports: Tensor | None = None
         between: Tensor | None = None
         for step in range(max(1, steps)):
@@ -175,10 +175,10 @@ class Sweep:
             moved = {name: state.parameters[name] - by[name] * value for name, value in gradients.items()}
             return State({**state.parameters, **moved}, state.averages)
 
-        def of_task(parameters: Tensors, found: Tensors, averages: Averages) -> tuple[Tensors, Averages]:
-            by = {name: rates if isinstance(rates, float) else rates[name] for name in found}
+        def of_task(parameters: Tensors, gradients: Tensors, averages: Averages) -> tuple[Tensors, Averages]:
+            by = {name: rates if isinstance(rates, float) else rates[name] for name in gradients}
             memory = Memory(start if self.inner.rule.weight_decay else {}, step, averages)
-            changes, after = self.inner.rule.changes(parameters, found, by, memory)
+            changes, after = self.inner.rule.changes(parameters, gradients, by, memory)
             moved = {**parameters, **{name: parameters[name] - change for name, change in changes.items()}}
             return moved, {of: dict(values) for of, values in after.averages.items()}
 
@@ -261,9 +261,9 @@ class _Back:
         """Return the state before a step; for falling steps."""
         return self.trajectory.before(step)
 
-    def add(self, found: Tensors) -> None:
+    def add(self, gradients: Tensors) -> None:
         """Add to the cotangents of the parameters."""
-        for name, value in found.items():
+        for name, value in gradients.items():
             self.cotangents[name] = self.cotangents[name] + value if name in self.cotangents else value
 
     def through(self, step: int) -> None:
@@ -334,19 +334,19 @@ class _Back:
         self.averages = dict(zip(now.averages, result[4:-1], strict=True))
         for name, value in by_start.items():
             self.start[name] = self.start[name] + value if name in self.start else value
-        place = sweep.inner.rates_at(step)
+        index = sweep.inner.rates_at(step)
         for name, value in by_rates.items():
-            key = (place, name)
+            key = (index, name)
             self.rates[key] = self.rates[key] + value if key in self.rates else value
         self._add_learned(result[-1])
         return along
 
-    def _add_learned(self, found: Mapping[int, Tensor]) -> None:
+    def _add_learned(self, gradients: Mapping[int, Tensor]) -> None:
         learned = self.sweep.inner.rule.learned
         if not self.learned:
             self.learned = [torch.zeros_like(value) for value in learned]
-        for place, value in found.items():
-            self.learned[place] = self.learned[place] + value
+        for index, value in gradients.items():
+            self.learned[index] = self.learned[index] + value
 
     def totals(self) -> Tensors:
         """Return the gradients by the initialisation."""

@@ -178,13 +178,15 @@ def _slope_tangent(slope: Tensor, targets: Targets, d_logits: Tensor) -> Tensor:
     return result.scatter_add_(-1, chosen, weights * (at_target - mean))
 
 
-def _gather_outer(found: Tensor, block: slice, d_slope: Tensor, x: Tensor, slope: Tensor, d_x: Tensor | None) -> None:
+def _gather_outer(
+    gradient: Tensor, block: slice, d_slope: Tensor, x: Tensor, slope: Tensor, d_x: Tensor | None
+) -> None:
     """Put `d_slope.T @ x + slope.T @ d_x` of a block of tasks into its place, or add it to the sum over tasks."""
-    if found.dim() == slope.dim():
-        outer(d_slope, x, summed=False, out=found[block])
+    if gradient.dim() == slope.dim():
+        outer(d_slope, x, summed=False, out=gradient[block])
         if d_x is not None:
-            found[block].baddbmm_(slope.mT, d_x)
+            gradient[block].baddbmm_(slope.mT, d_x)
         return
-    found.addmm_(d_slope.reshape(-1, d_slope.shape[-1]).t(), x.reshape(-1, x.shape[-1]))
+    gradient.addmm_(d_slope.reshape(-1, d_slope.shape[-1]).t(), x.reshape(-1, x.shape[-1]))
     if d_x is not None:
-        found.addmm_(slope.reshape(-1, slope.shape[-1]).t(), d_x.reshape(-1, d_x.shape[-1]))
+        gradient.addmm_(slope.reshape(-1, slope.shape[-1]).t(), d_x.reshape(-1, d_x.shape[-1]))

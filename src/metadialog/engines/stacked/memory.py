@@ -30,9 +30,9 @@ class Footprint:
         kept = inner.steps if goes_up else 1
         return (kept + 1) * (self.tape + self.weights) + 3 * self.weights
 
-    def lean(self, steps: int, places: int) -> int:
-        """Return the bytes of a task of which one tape, and weights in some `places`, are kept."""
-        return 2 * self.tape + (places + (3 if steps <= 1 else 4)) * self.weights
+    def lean(self, steps: int, slots: int) -> int:
+        """Return the bytes of a task of which one tape, and weights in some `slots`, are kept."""
+        return 2 * self.tape + (slots + (3 if steps <= 1 else 4)) * self.weights
 
 
 def footprint(model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop) -> Footprint:

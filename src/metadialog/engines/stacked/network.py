@@ -247,7 +247,7 @@ class StackedDialogModel:
         by_outputs: Tensor,
         direction: Weights,
         wanted: Wanted,
-        found: dict[str, Tensor],
+        gradients: dict[str, Tensor],
     ) -> Tensor:
         """Differentiate a layer's backward pass; return the tangent of the derivative by what it was fed with."""
         w_ih, w_hh, *_ = _of_layer(layer)
@@ -258,37 +258,37 @@ class StackedDialogModel:
         if w_hh in direction:
             states = transposed(gh, direction[w_hh]).view_as(by_outputs)
         tangent = self.cell.backward_tangent(at.trace, state, weights[w_hh], at.cotangent, by_outputs, states)
-        _put_layer(found, layer, wanted, tangent, at.inputs, at.trace.previous)
+        _put_layer(gradients, layer, wanted, tangent, at.inputs, at.trace.previous)
         if inputs is not None and w_ih in wanted:
-            found[w_ih] += outer(gi, inputs.flatten(1, 2), summed=wanted[w_ih])
+            gradients[w_ih] += outer(gi, inputs.flatten(1, 2), summed=wanted[w_ih])
         if outputs is not None and w_hh in wanted and outputs.shape[1] > 1:
             after, before = at.cotangent.gh[:, 1:].flatten(1, 2), outputs[:, :-1].flatten(1, 2)
-            found[w_hh] += outer(after, before, summed=wanted[w_hh])
+            gradients[w_hh] += outer(after, before, summed=wanted[w_hh])
         by_inputs = transposed(tangent.gi.flatten(1, 2), weights[w_ih])
         if w_ih in direction:
             by_inputs = by_inputs.baddbmm_(gi, direction[w_ih])
         return _times(by_inputs.view_as(at.inputs), tape.masks.inputs[layer])
 
     def _project_back(
-        self, weights: Weights, features: Tensor, by_projected: Tensor, wanted: Wanted, found: dict[str, Tensor]
+        self, weights: Weights, features: Tensor, by_projected: Tensor, wanted: Wanted, gradients: dict[str, Tensor]
     ) -> Tensor:
         if "project.weight" in wanted:
-            found["project.weight"] = outer(by_projected, features, summed=wanted["project.weight"])
+            gradients["project.weight"] = outer(by_projected, features, summed=wanted["project.weight"])
         if "project.bias" in wanted:
-            found["project.bias"] = total(by_projected, summed=wanted["project.bias"])
+            gradients["project.bias"] = total(by_projected, summed=wanted["project.bias"])
         return transposed(by_projected, weights["project.weight"])
 
     def _wanted_output(self, wanted: Wanted) -> cross_entropy.Wanted:
         return cross_entropy.Wanted(wanted.get(self.output_weight), wanted.get("linear.bias"))
 
-    def _put_output(self, found: dict[str, Tensor], output: OutputDerivatives) -> None:
+    def _put_output(self, gradients: dict[str, Tensor], output: OutputDerivatives) -> None:
         if output.weight is not None:
-            found[self.output_weight] = output.weight
+            gradients[self.output_weight] = output.weight
         if output.bias is not None:
-            found["linear.bias"] = output.bias
+            gradients["linear.bias"] = output.bias
 
     def _put_embedding(
-        self, found: dict[str, Tensor], weights: Weights, batch: StackedBatch, by_rows: Tensor, wanted: Wanted
+        self, gradients: dict[str, Tensor], weights: Weights, batch: StackedBatch, by_rows: Tensor, wanted: Wanted
     ) -> None:
         """Add up the derivatives by the rows that were looked up; a tied embedding has those of the output too."""
         if "embed.weight" not in wanted:
@@ -300,7 +300,7 @@ class StackedDialogModel:
         size = count if summed else count * len(tokens)
         part = by_rows.new_zeros(size, by_rows.shape[-1]).index_add_(0, tokens.flatten(), by_rows.flatten(0, 2))
         part = part if summed else part.view(len(tokens), count, -1)
-        found["embed.weight"] = found["embed.weight"].add_(part) if self.tied else part
+        gradients["embed.weight"] = gradients["embed.weight"].add_(part) if self.tied else part
 
 
 def _of_layer(layer: int) -> tuple[str, str, str, str]:
@@ -314,19 +314,19 @@ def _of_layer(layer: int) -> tuple[str, str, str, str]:
 
 
 def _put_layer(
-    found: dict[str, Tensor], layer: int, wanted: Wanted, cotangent: Cotangent, inputs: Tensor, previous: Tensor
+    gradients: dict[str, Tensor], layer: int, wanted: Wanted, cotangent: Cotangent, inputs: Tensor, previous: Tensor
 ) -> None:
     """Add a recurrent layer's derivatives."""
     w_ih, w_hh, b_ih, b_hh = _of_layer(layer)
     gi, gh = cotangent.gi.flatten(1, 2), cotangent.gh.flatten(1, 2)
     if w_ih in wanted:
-        found[w_ih] = outer(gi, inputs.flatten(1, 2), summed=wanted[w_ih])
+        gradients[w_ih] = outer(gi, inputs.flatten(1, 2), summed=wanted[w_ih])
     if w_hh in wanted:
-        found[w_hh] = outer(gh, previous.flatten(1, 2), summed=wanted[w_hh])
+        gradients[w_hh] = outer(gh, previous.flatten(1, 2), summed=wanted[w_hh])
     if b_ih in wanted:
-        found[b_ih] = total(gi, summed=wanted[b_ih])
+        gradients[b_ih] = total(gi, summed=wanted[b_ih])
     if b_hh in wanted:
-        found[b_hh] = total(gh, summed=wanted[b_hh])
+        gradients[b_hh] = total(gh, summed=wanted[b_hh])
 
 
 def _affine_tangent(

@@ -18,14 +18,14 @@ class StackedBatch:
         tokens: rows of the tasks' embeddings, int64, `[tasks, time, batch]`.
         counted: where the counted tokens are among `time * batch` of all tasks, int64, `[tasks * rows]`; a task
             with fewer than `rows` is filled up with tokens of weight 0. None if every token counts.
-        places: the inverse: the place of each token among the counted, `tasks * rows` for those that do not
+        positions: the inverse: the position of each token among the counted, `tasks * rows` for those that do not
             count, int64, `[tasks * time * batch]`. None if every token counts.
         targets: of the counted tokens, `[tasks, rows]`.
     """
 
     tokens: Tensor
     counted: Tensor | None
-    places: Tensor | None
+    positions: Tensor | None
     targets: Targets
 
     def reduce(self, x: Tensor) -> Tensor:
@@ -37,10 +37,10 @@ class StackedBatch:
 
     def expand(self, x: Tensor) -> Tensor:
         """Put the counted tokens' features back, zero elsewhere: the transpose of `reduce`."""
-        if self.places is None:
+        if self.positions is None:
             return x.view(*self.tokens.shape, x.shape[-1])
         rows = torch.nn.functional.pad(x.flatten(0, 1), (0, 0, 0, 1))
-        return rows.index_select(0, self.places).view(*self.tokens.shape, x.shape[-1])
+        return rows.index_select(0, self.positions).view(*self.tokens.shape, x.shape[-1])
 
 
 def touched_rows(batches: Sequence[Sequence[Batch]], vocab_size: int) -> tuple[Tensor, list[list[Tensor]]]:
@@ -51,18 +51,18 @@ def touched_rows(batches: Sequence[Sequence[Batch]], vocab_size: int) -> tuple[T
         vocab_size: number of token ids.
 
     Returns:
-        The token ids of each task, filled up with 0, `[tasks, ids]`, and of each task, of each set, the place of
+        The token ids of each task, filled up with 0, `[tasks, ids]`, and of each task, of each set, the position of
         every token among the task's ids, `[batch, time]`.
     """
     used = torch.zeros(len(batches), vocab_size, dtype=torch.bool, device=batches[0][0].inputs.device)
     for task, sets in enumerate(batches):
         for batch in sets:
             used[task, batch.inputs.flatten()] = True
-    places = used.cumsum(1) - 1
+    positions = used.cumsum(1) - 1
     tasks, ids = used.nonzero(as_tuple=True)
-    rows = ids.new_zeros(len(batches), int(places.max()) + 1)
-    rows[tasks, places[tasks, ids]] = ids
-    return rows, [[place[batch.inputs] for batch in sets] for place, sets in zip(places, batches, strict=True)]
+    rows = ids.new_zeros(len(batches), int(positions.max()) + 1)
+    rows[tasks, positions[tasks, ids]] = ids
+    return rows, [[position[batch.inputs] for batch in sets] for position, sets in zip(positions, batches, strict=True)]
 
 
 def stack(batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype) -> StackedBatch:
@@ -95,12 +95,12 @@ def stack(batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype
     # The counted tokens first, in their order; stable, so that the same batch gives the same sums.
     order = torch.argsort(mask.to(torch.uint8), dim=1, descending=True, stable=True)[:, :rows]
     offsets = torch.arange(len(batches), device=mask.device)[:, None]
-    places = torch.full_like(mask, len(batches) * rows, dtype=torch.int64)
+    positions = torch.full_like(mask, len(batches) * rows, dtype=torch.int64)
     ranks = mask.cumsum(1) - 1 + offsets * rows
-    places[mask] = ranks[mask]
+    positions[mask] = ranks[mask]
     return StackedBatch(
         inputs,
         (order + offsets * mask.shape[1]).flatten(),
-        places.flatten(),
+        positions.flatten(),
         Targets(targets.gather(1, order), weights.gather(1, order)),
     )

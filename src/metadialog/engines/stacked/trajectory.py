@@ -1,4 +1,4 @@
-"""The inner loop's weights, step by step, in a limited number of places (Griewank 1992, checkpointing)."""
+"""The inner loop's weights, step by step, in a limited number of slots (Griewank 1992, checkpointing)."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -10,22 +10,22 @@ Weights = TypeVar("Weights")
 class Trajectory(Generic[Weights]):
     """Weights before each inner step, walked forward once and then backward.
 
-    What does not fit into the places is computed again from the nearest kept weights before it.
+    What does not fit into the slots is computed again from the nearest kept weights before it.
 
     Args:
         start: the weights before step 0, which are always kept.
         advance: maps (step, the weights before it) to the weights after it.
-        places: weights that are kept beside `start`.
+        slots: weights that are kept beside `start`.
     """
 
-    def __init__(self, start: Weights, advance: Callable[[int, Weights], Weights], places: int) -> None:
+    def __init__(self, start: Weights, advance: Callable[[int, Weights], Weights], slots: int) -> None:
         self._kept: dict[int, Weights] = {0: start}
         self._advance = advance
-        self._places = places
+        self._slots = slots
 
     def keep(self, step: int, weights: Weights, steps: int) -> None:
         """Keep weights on the way forward, if `step` is one of those that divide `steps` evenly."""
-        free = self._places
+        free = self._slots
         if free >= steps or (free > 0 and step % -(-steps // (free + 1)) == 0 and len(self._kept) <= free):
             self._kept[step] = weights
 
@@ -35,7 +35,7 @@ class Trajectory(Generic[Weights]):
             del self._kept[later]
         nearest = max(self._kept)
         weights = self._kept[nearest]
-        free = self._places + 1 - len(self._kept)
+        free = self._slots + 1 - len(self._kept)
         for now in range(nearest, step):
             weights = self._advance(now, weights)
             # The last ones on the way are those that are asked for next.

@@ -2,10 +2,9 @@
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-const POLL = 120; // milliseconds between two looks at an adaptation
 
 const state = {
-  language: "en", models: [], limits: null, adaptation: null, polling: 0, turns: { before: [], after: [] }, talk: 0,
+  language: "en", models: [], limits: null, adaptation: null, following: 0, turns: { before: [], after: [] }, talk: 0,
 };
 
 function say(key, values = {}) {
@@ -98,28 +97,45 @@ async function adapt() {
   $("adapt-button").disabled = true;
   $("cancel").hidden = false;
   $("curve").hidden = true;
-  const polling = ++state.polling;
+  const following = ++state.following;
   try {
-    let found = await (await ask("/v1/adaptations", request)).json();
-    state.adaptation = found;
-    while (polling === state.polling) {
-      showAdaptation(found);
-      if (found.status === "failed") throw new Error(found.error);
-      if (found.status === "finished") break;
-      await new Promise((done) => setTimeout(done, POLL));
-      if (polling !== state.polling) break;
-      const next = await (await ask(`/v1/adaptations/${found.id}`)).json();
-      if (polling === state.polling) state.adaptation = found = next;
+    const found = await (await ask("/v1/adaptations", request)).json();
+    if (following !== state.following) { // cancelled meanwhile
+      await remove(found);
+      return;
     }
+    state.adaptation = found;
+    found.curve = []; // all of it comes as events
+    await follow(found, following);
   } catch (error) {
-    if (polling === state.polling) {
+    if (following === state.following) {
       state.adaptation = null;
       $("adapt-status").textContent = "";
       throw error;
     }
   } finally {
-    $("adapt-button").disabled = false;
-    $("cancel").hidden = true;
+    if (following === state.following) endAdapting();
+  }
+}
+
+function endAdapting() {
+  $("adapt-button").disabled = false;
+  $("cancel").hidden = true;
+}
+
+async function remove(adaptation) {
+  await ask(`/v1/adaptations/${adaptation.id}`, undefined, "DELETE").catch(() => {});
+}
+
+// Draw an adaptation step by step, as the server tells of each.
+async function follow(found, following) {
+  showAdaptation(found);
+  for await (const [name, data] of events(await ask(`/v1/adaptations/${found.id}/events`))) {
+    if (following !== state.following) return;
+    if (name === "error") throw new Error(data.error);
+    if (name === "point") found.curve.push(data);
+    else Object.assign(found, data); // the status, or at the end all of it
+    showAdaptation(found);
   }
 }
 
@@ -147,14 +163,15 @@ function showAdaptation(found) {
 }
 
 async function forget(told = true) {
-  state.polling += 1;
+  state.following += 1;
+  endAdapting();
   const adaptation = state.adaptation;
   state.adaptation = null;
   $("download").hidden = $("forget").hidden = true;
   $("not-adapted").hidden = false;
   restart();
   showComparable();
-  if (adaptation) await ask(`/v1/adaptations/${adaptation.id}`, undefined, "DELETE").catch(() => {});
+  if (adaptation) await remove(adaptation);
   if (told) {
     $("adapt-status").textContent = say(adaptation && adaptation.status === "finished" ? "forgotten" : "cancelled");
     $("curve").hidden = true;
@@ -273,17 +290,22 @@ async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   let ended = false;
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) break;
-    rest += value;
-    const blocks = rest.split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const [name, data] = block.split("\n").map((part) => part.slice(part.indexOf(": ") + 2));
-      ended = name === "end" || name === "error";
-      yield [name, JSON.parse(data)];
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      rest += value;
+      const blocks = rest.split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        if (block.startsWith(":")) continue; // there is nothing new
+        const [name, data] = block.split("\n").map((part) => part.slice(part.indexOf(": ") + 2));
+        ended = name === "end" || name === "error";
+        yield [name, JSON.parse(data)];
+      }
     }
+  } finally {
+    reader.cancel().catch(() => {});
   }
   if (!ended) throw new Error(say("broken_off"));
 }
