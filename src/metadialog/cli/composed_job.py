@@ -90,7 +90,7 @@ def run_single(composed: Composed, loader: ConfigLoader) -> None:
     callbacks.on_run_start(config=config, config_name=config.hydra.job.config_name)
     context = HydraContext(config_loader=loader, callbacks=callbacks)
     with as_job(config):
-        directory = Path(str(config.hydra.run.dir)).absolute()  # with the time in it that it has from now on
+        directory = Path(str(config.hydra.run.dir)).absolute()  # its time is kept: Hydra takes the same
     with _leaving_nothing_empty(directory):
         result = run_job(
             hydra_context=context,
@@ -137,7 +137,7 @@ def _leaving_nothing_empty(directory: Path) -> Iterator[None]:
     made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     try:
         yield
-    except SystemExit:
+    except BaseException:
         with suppress(OSError):  # it is not empty: the run has begun, and its status says how it ended
             for folder in made:
                 folder.rmdir()

@@ -153,10 +153,9 @@ def draw_evaluation(
     Raises:
         DataError: a topic has too few dialogues for an episode.
     """
-    protocol, others = build(config.evaluation), learner.algorithm.sees_topic
-    tokenizer = learner.tokenizer
-    episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, config.sampler, with_others=others)
-    chosen_on = selection_episodes(topics, tokenizer, protocol, config.sampler, with_others=others)
+    protocol, tokenizer = build(config.evaluation), learner.tokenizer
+    episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, config.sampler)
+    chosen_on = selection_episodes(topics, tokenizer, protocol, config.sampler)
     evaluation = FinalEvaluation(config, workspace, learner, topics, protocol, episodes, chosen_on)
     _print_cut(evaluation)
     return evaluation

@@ -116,7 +116,6 @@ def _trainer(
         build(config.evaluation),
         config.sampler,
         episodes_per_topic=options.validation_episodes,
-        with_others=algorithm.sees_topic,
     )
     on_device = [episode.to(device) for episode in validation]
     outer = Outer(optimizer, schedule)

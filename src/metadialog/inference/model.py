@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import nn
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, Retriever
 from metadialog.algorithms.retrieval import similarities
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 from metadialog.episodes import Batch
@@ -236,8 +236,9 @@ class AdaptableModel:
         if isinstance(contexts, str):
             raise DataError("contexts: is a text; it should be a list of contexts")
         asked = [as_turns(context) for context in contexts]
-        if self._equipment.algorithm.retrieves:
-            return [self._retrieved(turns, n) for turns in asked]
+        retriever = self._equipment.algorithm.retriever()
+        if retriever is not None:
+            return [self._retrieved(retriever, turns, n) for turns in asked]
         prompts = [self._prompt(turns) for turns in asked]
         if not isinstance(way, Stepwise):
             return self._replies_as_a_whole(prompts, n, way, seed)
@@ -265,7 +266,7 @@ class AdaptableModel:
         """
         way = as_generation(generation, self._equipment.generation)
         check_whole("seed", seed, 0, MOST_SEED)
-        if not isinstance(way, Stepwise) or self._equipment.algorithm.retrieves:
+        if not isinstance(way, Stepwise) or self._equipment.algorithm.retriever() is not None:
             return iter([str(self.reply(context, generation=way, seed=seed))])
         return self._stream(self._growing(self._prompt(as_turns(context)), way, seed))
 
@@ -274,7 +275,7 @@ class AdaptableModel:
         way = as_generation(generation, self._equipment.generation)
         check_whole("seed", seed, 0, MOST_SEED)
         turns = as_turns(context)
-        if not isinstance(way, Stepwise) or self._equipment.algorithm.retrieves:
+        if not isinstance(way, Stepwise) or self._equipment.algorithm.retriever() is not None:
             return None
         return self._growing(self._prompt(turns), way, seed)
 
@@ -366,8 +367,9 @@ class AdaptableModel:
             replies = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
         return [[Reply(special.decode(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
 
-    def _retrieved(self, turns: Sequence[Turn], n: int) -> list[Reply]:
-        return [Reply(near.response) for near in self.nearest(list(turns), n)] or [Reply("")]
+    def _retrieved(self, retriever: Retriever, turns: Sequence[Turn], n: int) -> list[Reply]:
+        exchanges = self._equipment.encoder.exchanges(self.support)
+        return [Reply(text) for text in retriever(_as_text(turns), exchanges)[:n]] or [Reply("")]
 
 
 def _adapted_to(parent: str, dialogues: int, held_out: int, curve: Sequence[CurvePoint], step: int) -> AdaptedTo:

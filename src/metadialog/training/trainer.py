@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metadialog.algorithms.base import Algorithm, OuterStep
 from metadialog.episodes import Episode
-from metadialog.errors import ConfigError, LostError, PrunedError, RunError
+from metadialog.errors import LostError, PrunedError, RunError
 from metadialog.evaluation.adaptation import mean_losses, validation_losses
 from metadialog.evaluation.together import in_groups
 from metadialog.interrupts import deferred
@@ -137,11 +137,7 @@ class Trainer:
         self.clip_norm = options.clip_norm
         self.validate_every = options.validate_every
         self.patience = options.patience
-        if ranks.size > 1 and not algorithm.additive:
-            raise ConfigError(
-                f"algorithm={algorithm.name}: weighs the tasks of a meta-batch against each other, so that "
-                f"{ranks.size} processes cannot share it; train in one process"
-            )
+        algorithm.check_processes(ranks.size)
         self.standing = Standing()
         self.origin: Origin | None = None  # what the weights depend on beside the config, for resuming
         self.cost = Cost()
