@@ -22,6 +22,7 @@ from metadialog.training.trainer import Trainer
 
 Run = Callable[..., Any]
 SMOKE = ("debug=smoke", "logger=local")
+DIVERGING = ("algorithm.inner_lr=1e6", "algorithm.inner_steps=5", "inner.weight_decay=1e3")
 
 
 def files(directory: Path) -> set[str]:
@@ -297,7 +298,7 @@ def test_own_dialogues(run: Run) -> None:
 
 
 def test_divergence_is_said_and_recorded(run: Run) -> None:
-    outcome = run("train", *SMOKE, "algorithm.inner_lr=1e30", "training.steps=5", "hydra.run.dir=diverged")
+    outcome = run("train", *SMOKE, *DIVERGING, "training.steps=5", "hydra.run.dir=diverged")
     assert outcome.code == 2
     assert "training diverged at step" in outcome.err
     assert outcome.err.count("\n") == 1

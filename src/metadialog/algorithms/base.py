@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from metadialog.engines.auto import AutoEngine
@@ -235,8 +235,8 @@ class GradientAlgorithm(Algorithm):
         inner_steps: inner steps in training and validation.
     """
 
-    inner_lr: Annotated[float, Gt(0)] = FROM_YAML
-    inner_steps: Annotated[int, Ge(1)] = FROM_YAML
+    inner_lr: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML
+    inner_steps: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
 
     def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
         """Return the names of the parameters that the inner loop changes; None for all."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Len
+from annotated_types import Ge, Le, Len
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep, Passes
@@ -67,7 +67,7 @@ class FineTuning(JointTraining, GradientAlgorithm):
         inner_steps: steps of fine-tuning in validation.
     """
 
-    inner_steps: Annotated[int, Ge(0)] = FROM_YAML
+    inner_steps: Annotated[int, Ge(0), Le(10**6)] = FROM_YAML
 
 
 class Scratch(GradientAlgorithm):
@@ -80,7 +80,7 @@ class Scratch(GradientAlgorithm):
 
     trains = False
     additive = True
-    inner_steps: Annotated[int, Ge(0)] = FROM_YAML
+    inner_steps: Annotated[int, Ge(0), Le(10**6)] = FROM_YAML
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Refuse: nothing is learned before the topic is met."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, OuterStep, Passes
@@ -25,7 +25,7 @@ class Prompting(Algorithm):
             set, as many stand there as fit whole.
     """
 
-    prompt_tokens: Annotated[int, Ge(1)] = FROM_YAML
+    prompt_tokens: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
 
     def in_context(self, model: nn.Module, support: Batch) -> nn.Module:
         """Return the model with support dialogues in its prompt; see `Shown`."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal, Unpack
 
-from annotated_types import Gt, MinLen
+from annotated_types import Gt, Le, MinLen
 
 from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
@@ -15,6 +15,7 @@ from metadialog.datasets.local import expand
 from metadialog.datasets.rows import check_encoding
 from metadialog.datasets.table import Columns
 from metadialog.errors import DataError
+from metadialog.unpacked import MAX_RATIO, MaxRatio
 
 Name = Literal[
     "slack", "telegram", "dialogflow", "rasa", "rasa_tracker", "botpress", "label_studio", "openai", "sharegpt", "json",
@@ -35,9 +36,10 @@ class AutoDataset(BaseDataset):
         format: Name | None = None,  # noqa: A002 - as the option is called
         columns: Columns | None = None,
         encoding: Annotated[str, MinLen(1)] | None = None,
-        gap: Annotated[float, Gt(0)] = 6.0,
+        gap: Annotated[float, Gt(0), Le(1e6)] = 6.0,
         quotes: bool = True,
         sheet: Annotated[str, MinLen(1)] | None = None,
+        max_ratio: MaxRatio = MAX_RATIO,
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
         """Name the file or folder; it is looked into when the dialogues are read.
@@ -50,7 +52,7 @@ class AutoDataset(BaseDataset):
         self._path = expand(path, "dataset.path")
         self.language = check_language(language)
         self._format = format
-        self._options = Options(columns or {}, check_encoding(encoding), gap, quotes, sheet)
+        self._options = Options(columns or {}, check_encoding(encoding), gap, quotes, sheet, max_ratio=max_ratio)
         self.name = self._path.name if self._path.is_dir() else self._path.stem
 
     @property

@@ -77,7 +77,7 @@ def read_chunks(source: Dataset) -> Iterator[Chunk]:
     What goes beyond the first chunks is done on the other cores: whole shards of a data set that has them, else
     all but the reading.
     """
-    cleaning = source.cleaning if isinstance(source, BaseDataset) else Cleaning()
+    cleaning = cleaning_of(source)
     shards = source.shards() if isinstance(source, Sharded) else []
     if len(shards) > 1 and _other_cores() and _can_travel(shards):
         yield from _ahead(partial(_prepare_shard, cleaning), shards, _other_cores() + 1)
@@ -87,6 +87,11 @@ def read_chunks(source: Dataset) -> Iterator[Chunk]:
     following = list(islice(raw, 1))
     if following:
         yield from _ahead(partial(_prepare_alone, cleaning), chain(following, raw), _other_cores())
+
+
+def cleaning_of(source: Dataset) -> Cleaning:
+    """Return how the dialogues of a data set are cleaned: as its options say, or by default where it has none."""
+    return source.cleaning if isinstance(source, BaseDataset) else Cleaning()
 
 
 def prepare_all(dialogues: Iterable[Item], cleaning: Cleaning) -> Iterator[Chunk]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from torch import nn
 
 from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Objective, Reduction
@@ -45,7 +45,7 @@ class AutoEngine:
     takes_any_loop = True
 
     @with_defaults
-    def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
+    def __init__(self, *, memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML) -> None:
         self.memory = memory
         self._engines: dict[str, Engine] = {
             engine.name: engine

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from metadialog.generation.base import Hypothesis, forbid, inference, read_prompts
@@ -42,8 +42,8 @@ class Beam(Ruled):
         length_penalty: 0 takes the log-probability as it is; 1 divides it by the length.
     """
 
-    beams: Annotated[int, Gt(0)] = FROM_YAML
-    length_penalty: Annotated[float, Ge(0)] = FROM_YAML
+    beams: Annotated[int, Gt(0), Le(10**4)] = FROM_YAML
+    length_penalty: Annotated[float, Ge(0), Le(100)] = FROM_YAML
 
     def generate(
         self,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from metadialog.options import FROM_YAML, Options
@@ -76,10 +76,10 @@ class Ruled(Options):
         no_repeat_ngrams: see `Rules`; 0 for no limit.
     """
 
-    max_tokens: Annotated[int, Gt(0)] = FROM_YAML
-    min_tokens: Annotated[int, Ge(0)] = 0
-    repetition_penalty: Annotated[float, Gt(0)] = 1.0
-    no_repeat_ngrams: Annotated[int, Ge(0)] = 0
+    max_tokens: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML
+    min_tokens: Annotated[int, Ge(0), Le(10**6)] = 0
+    repetition_penalty: Annotated[float, Gt(0), Le(100)] = 1.0
+    no_repeat_ngrams: Annotated[int, Ge(0), Le(10**4)] = 0
 
     @property
     def rules(self) -> Rules:

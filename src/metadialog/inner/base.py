@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from metadialog.options import FROM_YAML, Options
@@ -50,9 +50,9 @@ class InnerRule(Options, ABC):
 
     adapted: list[str] | None = FROM_YAML
     frozen: list[str] = FROM_YAML
-    clip_norm: Annotated[float, Gt(0)] | None = FROM_YAML
-    weight_decay: Annotated[float, Ge(0)] = FROM_YAML
-    chunk: Annotated[int, Ge(1)] | None = FROM_YAML
+    clip_norm: Annotated[float, Gt(0), Le(1e9)] | None = FROM_YAML
+    weight_decay: Annotated[float, Ge(0), Le(1e3)] = FROM_YAML
+    chunk: Annotated[int, Ge(1), Le(10**6)] | None = FROM_YAML
 
     @property
     def is_plain(self) -> bool:

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from metadialog.models.output import Output
@@ -43,11 +43,11 @@ class HRED(BaseModel):
     def __init__(
         self,
         vocab_size: int,
-        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
+        hidden_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
         *,
         cell: Cell = FROM_YAML,
-        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
-        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
+        layers: Annotated[int, Gt(0), Le(1000)] = FROM_YAML,
         dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
         tied_embedding: bool = FROM_YAML,
     ) -> None:

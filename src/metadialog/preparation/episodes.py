@@ -10,10 +10,11 @@ from metadialog.preparation.tokens import prepared_tokenizer, prepared_tokens
 from metadialog.preparation.topics import Topics
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.samplers.leave_one_out import leave_one_out_episodes
+from metadialog.samplers.tokens import PreparedTokenizer
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 
-def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:
+def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> PreparedTokenizer:
     """Train the tokenizer on the meta-train topics, and on nothing else; cut the whole corpus with it."""
 
     def texts() -> Iterator[str]:

@@ -5,7 +5,7 @@ from functools import cache, partial
 from random import Random
 from typing import Annotated
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Le, MinLen
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
@@ -19,13 +19,13 @@ def held_out_episodes(
     topics: Mapping[str, Sequence[Dialogue]],
     tokenizer: Tokenizer,
     *,
-    shots: Annotated[Sequence[Annotated[int, Ge(0)]], MinLen(1)],
-    queries: Annotated[int, Ge(1)],
-    episodes_per_topic: Annotated[int, Ge(1)],
+    shots: Annotated[Sequence[Annotated[int, Ge(0), Le(10**6)]], MinLen(1)],
+    queries: Annotated[int, Ge(1), Le(10**6)],
+    episodes_per_topic: Annotated[int, Ge(1), Le(10**6)],
     seed: int,
-    context_turns: Annotated[int, Ge(1)],
-    max_tokens: Annotated[int, Ge(MIN_TOKENS)],
-    query_max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+    context_turns: Annotated[int, Ge(1), Le(10**6)],
+    max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
+    query_max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
     loss_on: LossOn,
     options: str = "evaluation",
 ) -> list[Episode]:

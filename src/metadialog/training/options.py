@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from metadialog.options import FROM_YAML, Options
 
@@ -20,10 +20,10 @@ class TrainingOptions(Options):
         frozen: parts of the model that neither loop changes; see `metadialog.models.parts.freeze`.
     """
 
-    steps: Annotated[int, Ge(0)] = FROM_YAML
-    meta_batch: Annotated[int, Ge(1)] = FROM_YAML
-    clip_norm: Annotated[float, Gt(0)] | None = FROM_YAML
-    validate_every: Annotated[int, Ge(1)] = FROM_YAML
-    validation_episodes: Annotated[int, Ge(1)] = FROM_YAML
-    patience: Annotated[int, Ge(1)] | None = FROM_YAML
+    steps: Annotated[int, Ge(0), Le(10**9)] = FROM_YAML
+    meta_batch: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
+    clip_norm: Annotated[float, Gt(0), Le(1e9)] | None = FROM_YAML
+    validate_every: Annotated[int, Ge(1), Le(10**9)] = FROM_YAML
+    validation_episodes: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
+    patience: Annotated[int, Ge(1), Le(10**9)] | None = FROM_YAML
     frozen: list[str] = FROM_YAML

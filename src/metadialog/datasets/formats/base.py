@@ -12,6 +12,7 @@ from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.rows import decoded
 from metadialog.datasets.table import Columns
 from metadialog.errors import DataError
+from metadialog.unpacked import MAX_RATIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Options:
         quotes: whether quotation marks quote in a CSV file.
         sheet: of an Excel file.
         one_topic: whether the dialogues of a table are of one topic, that of the file, whatever its columns say.
+        max_ratio: how many times its size a compressed table may become.
     """
 
     columns: Columns
@@ -33,6 +35,7 @@ class Options:
     quotes: bool = True
     sheet: str | None = None
     one_topic: bool = False
+    max_ratio: int = MAX_RATIO
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,9 @@ def read_tables(path: Path, options: Options) -> Iterator[Dialogue]:
         DataError: a table is malformed.
     """
     for file in files_of(path, *TABLES):
-        with open_rows(file, options.encoding, options.sheet, quotes=options.quotes) as rows:
+        with open_rows(
+            file, options.encoding, options.sheet, quotes=options.quotes, max_ratio=options.max_ratio
+        ) as rows:
             for dialogue in dialogues_of(
                 rows, options.columns, str(file), topic=_topic(file), one_topic=options.one_topic
             ):
