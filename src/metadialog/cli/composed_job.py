@@ -1,5 +1,6 @@
 """Running what Hydra has composed: the command that a config is of, and a user's mistake as one line."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -112,7 +113,9 @@ def run_composed(config: DictConfig) -> Any:  # noqa: ANN401 - each command retu
     composed, directory = running_job(config)
     job = Job(composed, directory, multirun=composed.config.hydra.mode != RunMode.RUN)
     try:
-        return import_module(f"metadialog.commands.{job.command}").main(job)
+        command = import_module(f"metadialog.commands.{job.command}")
+        gc.enable()  # it was off while all of this was imported
+        return command.main(job)
     except BrokenPipeError as error:
         # Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
