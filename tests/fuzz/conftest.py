@@ -16,9 +16,9 @@ from metadialog.errors import MetadialogError
 Read = Callable[[Path], object]
 Inputs = st.SearchStrategy[bytes]
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "20"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "10"))
 """For all targets together; `make fuzz` sets it to an hour."""
-EXAMPLES = 25
+EXAMPLES = 10
 """Of each target between looks at the clock."""
 SLOWEST = 20.0
 """Seconds that an input may take, on a machine that has other things to do as well."""
