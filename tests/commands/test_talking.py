@@ -154,7 +154,7 @@ def test_a_reply_comes_while_the_input_is_still_open(export: Export) -> None:
 def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callable[[str], None]) -> None:
     type_in(
         f"hello\n/before\n/why\n/adapt {HIRE_IN_CHINESE}\n你好，租一辆自行车多少钱？\n/why\n/temperature 0.7\nhi\n"
-        "/temperature -1\n/temperature x\n/dance\n/save talk.jsonl\n/reset\n/before\n/help\n/quit\nnever said\n"
+        "/temperature -1\n/temperature x\n/dance\n/save .\n/save talk.jsonl\n/reset\n/before\n/help\n/quit\nnever said\n"
     )
     outcome = run("chat", f"run={export()}", "generation=greedy")
     assert outcome.code == 0, outcome.err
@@ -168,6 +168,7 @@ def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callab
         "sampling with temperature 0.7",
         "generation.temperature=-1.0: should be greater than 0",
         "/temperature x: should be a number, such as 0.7; 0 is greedy",
+        "/save .: is a folder; name a file, as in /save talk.jsonl",
         "saved 6 turns to talk.jsonl",
         "the conversation starts again, without adaptation",
         "nothing has been said yet",
