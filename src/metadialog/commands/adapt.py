@@ -54,7 +54,8 @@ def main(job: Job) -> float:
     if about is None:
         raise RuntimeError("an adapted model does not say what it was adapted to")
     console.print(
-        f"{counted(adapted.step, 'step')}: loss on the {scored} {about.loss_before:.3f} before, {about.loss_after:.3f} after",
+        f"{counted(adapted.step, 'step')}: loss on the {scored} {about.loss_before:.3f} before, "
+        f"{about.loss_after:.3f} after",
         highlight=False,
     )
     if about.loss_after > about.loss_before:
