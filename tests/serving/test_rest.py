@@ -129,7 +129,7 @@ def test_an_adaptation_is_followed_step_by_step(server: Server) -> None:
             assert name == "end"
             assert points == end["curve"]
             assert end == client.get(path).json()
-            assert [data["status"] for kind, data in happened if kind == "status"][-1] == "finished"
+            assert {data["status"] for kind, data in happened if kind == "status"} <= {"waiting", "running"}
         failing = client.post("/v1/adaptations", json={"dialogues": FOOD, "held_out": 4}).json()
         with client.stream("GET", f"/v1/adaptations/{failing['id']}/events") as response:
             name, data = events(response)[-1]

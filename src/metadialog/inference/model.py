@@ -111,6 +111,12 @@ class AdaptableModel:
         self.step = step
         self.rate = rate
 
+    def __repr__(self) -> str:
+        """Return its name, its size, and what it was adapted to."""
+        size = sum(parameter.numel() for parameter in self._module.parameters())
+        adapted = f", {self.step} steps on {len(self.support)} dialogues" if self.parent is not None else ""
+        return f"<AdaptableModel {self.name}: {type(self._module).__name__} of {size:,} parameters{adapted}>"
+
     @property
     def module(self) -> nn.Module:
         """The model as a torch module, from token ids to logits; not to be changed."""

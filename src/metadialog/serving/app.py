@@ -373,9 +373,9 @@ async def _progress(adaptation: Adaptation) -> AsyncIterator[str]:
         while True:
             changed.clear()
             body = AdaptationBody.of(adaptation)
-            if body.status != status:
-                status = body.status
-                yield _event("status", {"status": status})
+            if body.status != status and body.status in ("waiting", "running"):
+                yield _event("status", {"status": body.status})
+            status = body.status
             for point in body.curve[shown:]:
                 yield _event("point", point.model_dump())
             shown = len(body.curve)

@@ -29,7 +29,7 @@ _FAILED, _DONE = "metadialog/failed", "metadialog/done"
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0  # between looks at whether another process has failed
 _STAY_SECONDS = 10.0  # for the others to notice that one has failed, and to ask whether the reason was given
-_GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one too, after another has ended
+GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one too, after another has ended
 
 
 class Ranks:
@@ -227,7 +227,7 @@ class Ranks:
         with contextlib.suppress(RuntimeError, OSError):
             self._has_heard = self._store is not None and bool(self._store.check([_FAILED]))
         # A signal to all processes ends one before the other: let it come to this one too.
-        until = time.monotonic() + _GRACE_SECONDS
+        until = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
         reason = "" if error is None else f" ({' '.join(str(error).split())[:200]})"

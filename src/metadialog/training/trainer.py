@@ -29,7 +29,7 @@ from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
 from metadialog.training.checkpoint import Checkpoints
 from metadialog.training.cost import (
-    Cost,
+    TrainingMeter,
     count_sets,
     count_weights,
     expected_flops,
@@ -141,7 +141,7 @@ class Trainer:
         algorithm.check_processes(ranks.size)
         self.standing = Standing()
         self.origin: Origin | None = None  # what the weights depend on beside the config, for resuming
-        self.cost = Cost()
+        self.cost = TrainingMeter()
         self.memory: PeakMemory | None = None  # of training, from its first step on
         self.weights = count_weights(model)
         self.device = next(model.parameters()).device
@@ -185,7 +185,7 @@ class Trainer:
         news = self._validate() if self._is_validation_due() else ""
         self.memory = measure(self.device)
         while self.standing.step < self.steps and not self._is_out_of_patience():
-            step = self._step()
+            step = self.step()
             at_validation = self._is_validation_due()
             if at_validation or self.standing.step == 1:
                 unsaved.check()
@@ -200,8 +200,15 @@ class Trainer:
     def _is_out_of_patience(self) -> bool:
         return self.patience is not None and self.standing.validations_since >= self.patience
 
-    def _step(self) -> OuterStep:
-        """Take one outer step."""
+    def step(self) -> OuterStep:
+        """Take one outer step, and write down what it came to.
+
+        Returns:
+            The losses of the whole meta-batch.
+
+        Raises:
+            RunError: the loss or the gradient is no finite number.
+        """
         began = time.perf_counter()
         result, norm, tokens, executed = self._gradient()
         lr = self.outer.optimizer.param_groups[0]["lr"]
@@ -317,7 +324,7 @@ class Trainer:
         """
         return {
             "standing": asdict(self.standing),
-            "cost": self.cost.to_dict(),
+            "cost": self.cost.model_dump(),
             **self._learned_state(),
             "optimizer": self.outer.optimizer.state_dict(),
             "schedule": self.outer.schedule.state_dict(),
@@ -340,7 +347,7 @@ class Trainer:
         with restoring(path):
             standing = {_RENAMED.get(name, name): value for name, value in state["standing"].items()}
             self.standing = Standing(**standing)
-            self.cost = Cost(**state["cost"])
+            self.cost = TrainingMeter(**state["cost"])
             self.model.load_state_dict(state["model"])
             self.algorithm.learned.load_state_dict(state["learned"])
             load_optimizer(self.outer.optimizer, state["optimizer"])

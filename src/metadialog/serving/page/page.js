@@ -193,7 +193,11 @@ function number(value) {
 }
 
 function draw(points, chosen) {
-  const [left, right, top, bottom] = [48, 624, 14, 206];
+  const plot = $("plot");
+  $("curve").hidden = false; // only then it has a width
+  const width = Math.max(240, plot.clientWidth);
+  plot.setAttribute("viewBox", `0 0 ${width} 240`);
+  const [left, right, top, bottom] = [48, width - 16, 14, 206];
   const losses = points.flatMap((p) => [p.support_loss, p.held_out_loss]).filter((loss) => loss !== null);
   const [least, most] = [Math.min(...losses), Math.max(...losses)];
   const margin = Math.max(0.1 * (most - least), 0.05);
@@ -201,7 +205,6 @@ function draw(points, chosen) {
   const steps = Math.max(points.length - 1, 5);
   const x = (step) => left + ((right - left) * step) / steps;
   const y = (loss) => bottom - ((bottom - top) * (loss - low)) / (high - low);
-  const plot = $("plot");
   plot.replaceChildren();
   const add = (name, attributes, text) => {
     const element = document.createElementNS(SVG, name);
@@ -225,7 +228,6 @@ function draw(points, chosen) {
   }
   $("points").replaceChildren(...points.map((point) => row(point.step, number(point.support_loss),
     number(point.held_out_loss))));
-  $("curve").hidden = false;
 }
 
 function row(...cells) {
@@ -364,6 +366,10 @@ function begin() {
   $("colours").addEventListener("change", () => {
     document.documentElement.dataset.colours = $("colours").value;
     remember("colours", $("colours").value);
+  });
+  addEventListener("resize", () => {
+    const adaptation = state.adaptation;
+    if (adaptation && adaptation.curve.length) draw(adaptation.curve, adaptation.step);
   });
   $("token").addEventListener("change", () => guarded("adapt-error", loadModels));
   $("model").addEventListener("change", () => {
