@@ -113,11 +113,13 @@ def prepare(items: Sequence[Item], cleaning: Cleaning) -> Chunk:
             continue
         one_sided_before = counts["one_speaker"]
         dialogue = cleaning.clean(_composed(item), counts)
-        topics.add(normalize("NFC", item.topic))
         if dialogue is not None:
+            topics.add(dialogue.topic)
             kept.append(dialogue)
         elif counts["one_speaker"] > one_sided_before and len(one_sided) < SHOWN:
             one_sided.append(item.id)
+        if dialogue is None and not cleaning.anonymise:  # else a name that is nowhere replaced would be shown
+            topics.add(normalize("NFC", item.topic))
     keys: list[bytes] = []
     starts: list[int] = []
     for dialogue in kept:
