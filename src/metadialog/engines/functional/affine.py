@@ -1,5 +1,7 @@
 """Linear layers, written out."""
 
+# ruff: noqa: ARG002 - all operations take the same arguments
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +19,7 @@ class Affine(Operation):
     weights = frozenset({1, 2})
     rank = 2
 
-    def forward(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """See `Operation.forward`."""
         weight = one_for_all(weight)
         if bias is None:

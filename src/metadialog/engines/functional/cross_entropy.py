@@ -1,5 +1,7 @@
 """The softmax cross-entropy of tokens, written out."""
 
+# ruff: noqa: ARG002 - all operations take the same arguments
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """A recurrent layer, written out."""
 
+# ruff: noqa: ARG002 - all operations take the same arguments
+
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -75,12 +77,18 @@ class RecurrentLayer(Operation):
         if d_gi is None and d_weight is None and d_bias is None and start is None:
             return (None,) * self.outputs, None
         shape = inputs[0].shape
-        gh = inputs[0].new_zeros(shape) if d_weight is None else product(trace.previous.flatten(1, 2), d_weight).view(shape)
+        gh = (
+            inputs[0].new_zeros(shape)
+            if d_weight is None
+            else product(trace.previous.flatten(1, 2), d_weight).view(shape)
+        )
         if d_bias is not None:
             gh += d_bias if d_bias.dim() == 1 else d_bias[:, None, None]
         if start is not None:
             gh[:, 0] += product(start[0], matrix)
-        outputs, tangent = self.cell.tangent(trace, matrix, torch.zeros_like(gh) if d_gi is None else d_gi.contiguous(), gh, start)
+        outputs, tangent = self.cell.tangent(
+            trace, matrix, torch.zeros_like(gh) if d_gi is None else d_gi.contiguous(), gh, start
+        )
         cells = (tangent.cells,) if self.outputs > 1 else ()
         return (outputs, *cells), (tangent, outputs, start)
 
@@ -138,7 +146,7 @@ LAYERS = {
 def recurrent_layer(
     mode: str, gi: Tensor, weight: Tensor, bias: Tensor | None, starts: Sequence[Tensor]
 ) -> list[Tensor] | None:
-    """Return a layer's states, `[time, rows, hidden]`, and for an LSTM its cell states; None where it is of no known kind.
+    """Return a layer's states, `[time, rows, hidden]`, and for an LSTM its cell states; None for an unknown kind.
 
     Args:
         mode: the kind, as torch calls it.

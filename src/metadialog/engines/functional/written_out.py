@@ -33,7 +33,7 @@ class Operation(Protocol):
     weights: frozenset[int]
     rank: int
 
-    def forward(self, *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:  # noqa: ANN401
+    def forward(self, *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return the outputs, and what the other functions need of this pass."""
         ...
 
@@ -75,13 +75,13 @@ class Operation(Protocol):
 
 def call(operation: Operation, *inputs: Tensor | None) -> tuple[Tensor, ...]:
     """Return the outputs of an operation on the inputs of one task; of several at once under `torch.func.vmap`."""
-    results: tuple[Tensor, ...] = _Forward.apply(operation, *inputs)[: operation.outputs]  # type: ignore[no-untyped-call]
+    results: tuple[Tensor, ...] = _Forward.apply(operation, *inputs)[: operation.outputs]
     return results
 
 
 class _Forward(torch.autograd.Function):
     @staticmethod
-    def forward(operation: Operation, *inputs: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    def forward(operation: Operation, *inputs: Any) -> tuple[Any, ...]:
         lifted, alone = _lifted(operation, inputs)
         outputs, kept = operation.forward(*lifted)
         return *(output[0] if alone else output for output in outputs), kept
@@ -98,9 +98,7 @@ class _Forward(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         operation: Operation = ctx.operation
         wanted = tuple(ctx.needs_input_grad[1:])
-        result = _Backward.apply(  # type: ignore[no-untyped-call]
-            operation, wanted, ctx.inputs, *cotangents[: operation.outputs], *ctx.saved_tensors
-        )
+        result = _Backward.apply(operation, wanted, ctx.inputs, *cotangents[: operation.outputs], *ctx.saved_tensors)
         return None, *result[:-1]
 
     @staticmethod
@@ -127,7 +125,7 @@ class _Forward(torch.autograd.Function):
 
 class _Backward(torch.autograd.Function):
     @staticmethod
-    def forward(operation: Operation, wanted: tuple[bool, ...], count: int, *tensors: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    def forward(operation: Operation, wanted: tuple[bool, ...], count: int, *tensors: Any) -> tuple[Any, ...]:
         cotangents, inputs, kept = _parts(operation, count, tensors)
         lifted, alone = _lifted(operation, inputs)
         cotangents = _lift_all(cotangents, alone=alone)
@@ -143,7 +141,7 @@ class _Backward(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *along: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         tangents, gradients = _differentiate(ctx, along[:-1], None, by_inputs=True)
         results = *[None] * 3, *tangents, *gradients, *[None] * (ctx.tensors - len(tangents) - len(gradients))
@@ -204,4 +202,3 @@ def _down_inputs(operation: Operation, values: Tensors, *, alone: bool) -> Tenso
     return tuple(
         value if place in operation.weights else _down(value, alone=alone) for place, value in enumerate(values)
     )
-
