@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test test-all test-cuda test-faults test-hard lint format clean
+.PHONY: help setup run bench test test-all test-cuda test-faults test-hard fuzz docs lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,13 @@ test-faults: $(READY)  ## kill real runs at random moments, and compare what com
 test-hard: $(READY)  ## try every bad input of the corpus in tests/bad_inputs (`test` tries a sample)
 	$(BIN)/pytest -n auto --dist worksteal -m hard
 
+docs: $(READY)  ## build the site into site/, with every link checked; it needs no network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+fuzz: export FUZZ_SECONDS ?= 3600
+fuzz: $(READY)  ## damage the inputs of all readers at random for an hour, or for FUZZ_SECONDS (`test` does for 10)
+	$(BIN)/pytest tests/fuzz
+
 lint: $(READY)  ## check style, types and imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -46,7 +53,7 @@ format: $(READY)  ## format the code, and mend what can be mended by itself
 	$(BIN)/ruff format
 
 clean:  ## remove the environment and the caches; runs are kept
-	rm -rf $(VENV) .uv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist src/*.egg-info
+	rm -rf $(VENV) .uv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist site src/*.egg-info
 
 # Compiled once, at set-up: otherwise the first start of everything takes a minute of its own.
 # The stamp is newer than the lock once everything is installed, so that a second `make` starts at once.

@@ -3,8 +3,9 @@
 This module stands below both sides of the house, so that data and models need not know of each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Self
 
 import torch
@@ -92,8 +93,9 @@ class Episode:
         support_ids: identifiers of the support dialogues.
         query_ids: identifiers of the query dialogues.
         support_exchanges: the support's exchanges as text, in the order of the rows of `support`.
-        others: exchanges of the topic's other dialogues, support and more, for algorithms that may see them all
-            (`Algorithm.sees_topic`); else None.
+        others: returns the exchanges of all of a held-out topic's dialogues but the query's, for algorithms that adapt
+            to more than the support set; they are read when it is first called. None where there are none, as in
+            training.
     """
 
     topic: str
@@ -104,7 +106,7 @@ class Episode:
     support_ids: tuple[str, ...]
     query_ids: tuple[str, ...]
     support_exchanges: Sequence[Exchange] = ()
-    others: Batch | None = None
+    others: Callable[[], Batch] | None = None
 
     @property
     def shots(self) -> int:
@@ -113,11 +115,12 @@ class Episode:
 
     def to(self, device: torch.device) -> Self:
         """Return the same episode with its tensors on `device`."""
+        others = self.others
         return replace(
             self,
             support=None if self.support is None else self.support.to(device),
             query=self.query.to(device),
-            others=None if self.others is None else self.others.to(device),
+            others=None if others is None else cache(lambda: others().to(device)),
         )
 
 

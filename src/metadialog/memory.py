@@ -1,4 +1,4 @@
-"""Peak memory of this process, or of the GPU, above what was in use before."""
+"""Memory of the machine or of its GPU: what is free, and the peak of this process above what was in use before."""
 
 import ctypes
 import gc
@@ -8,6 +8,9 @@ import torch
 
 _CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
 _STATUS = Path("/proc/self/status")
+_MACHINE = Path("/proc/meminfo")
+_GROUP = Path("/sys/fs/cgroup")
+"""What limits the processes of a container, by the second version of Linux's control groups."""
 
 
 class PeakMemory:
@@ -50,10 +53,32 @@ def measure(device: torch.device) -> PeakMemory | None:
         return None
 
 
+def free(device: torch.device) -> int | None:
+    """Return the bytes that are free for this process on a device; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type != "cpu":
+        return None
+    try:
+        machine = _kibibytes(_MACHINE, "MemAvailable") + _kibibytes(_MACHINE, "SwapFree")
+    except (OSError, ValueError):
+        return None
+    try:
+        limit = int((_GROUP / "memory.max").read_text()) - int((_GROUP / "memory.current").read_text())
+    except (OSError, ValueError):  # no group, or "max": none has a limit
+        return machine
+    return min(machine, limit)
+
+
 def _resident(field: str) -> int:
     """Return a field of the process's status, in bytes."""
-    for line in _STATUS.read_text().splitlines():
+    return _kibibytes(_STATUS, field)
+
+
+def _kibibytes(path: Path, field: str) -> int:
+    """Return a field of one of Linux's files of names and sizes, in bytes."""
+    for line in path.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0]) * 1024
-    raise OSError(f"{_STATUS} has no {field}")
+    raise OSError(f"{path} has no {field}")

@@ -5,13 +5,18 @@ import io
 import zipfile
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+from annotated_types import Ge, Le
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 MAX_RATIO = 200
 """Most bytes that a byte of a compressed file may become; dialogues in JSON come to about 20."""
+
+MaxRatio = Annotated[int, Ge(1), Le(10**6)]
+"""The option `max_ratio` of what reads compressed files."""
 
 ALWAYS = 64 * 2**20
 """So many bytes may be unpacked from any file, however small."""
@@ -27,14 +32,14 @@ class GrowsTooMuchError(ValueError):
         )
 
 
-def most_unpacked(packed: int) -> int:
+def most_unpacked(packed: int, ratio: int = MAX_RATIO) -> int:
     """Return how many bytes a compressed file of some bytes may become."""
-    return max(ALWAYS, MAX_RATIO * packed)
+    return max(ALWAYS, ratio * packed)
 
 
-def open_gzip(path: Path) -> io.BufferedReader:
+def open_gzip(path: Path, ratio: int = MAX_RATIO) -> io.BufferedReader:
     """Open a gzip file for reading; beyond its limit that raises `GrowsTooMuchError`."""
-    return io.BufferedReader(_Capped(gzip.open(path, "rb"), most_unpacked(path.stat().st_size)))
+    return io.BufferedReader(_Capped(gzip.open(path, "rb"), most_unpacked(path.stat().st_size, ratio)))
 
 
 def check_member(file: Traversable) -> None:
@@ -48,6 +53,21 @@ def check_member(file: Traversable) -> None:
     about = file.root.getinfo(file.at)
     most = most_unpacked(about.compress_size)
     if about.file_size > most:
+        raise GrowsTooMuchError(most)
+
+
+def check_archive(file: BinaryIO, ratio: int = MAX_RATIO) -> None:
+    """Check how large all members of an open zip file say they are; `zipfile` reads no more than that.
+
+    Raises:
+        GrowsTooMuchError: they are too large.
+        zipfile.BadZipFile: it is no zip file.
+    """
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    file.seek(0)
+    most = most_unpacked(sum(member.compress_size for member in members), ratio)
+    if sum(member.file_size for member in members) > most:
         raise GrowsTooMuchError(most)
 
 

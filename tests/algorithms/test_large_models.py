@@ -393,7 +393,7 @@ def test_a_whole_episode_is_adapted_to(
     algorithm = make_algorithm(choice, **({"inner_lr": 0.05} if hasattr(make_algorithm(choice), "inner_lr") else {}))
     encoder = ExchangeEncoder(tokenizer, 1, 24, "response")
     support, query = encoder.batch(topics["food"][:2]), encoder.batch(topics["food"][2:4])
-    episode = Episode("food", 0, support, query, (), ("a", "b"), ("c", "d"), others=support)
+    episode = Episode("food", 0, support, query, (), ("a", "b"), ("c", "d"), others=lambda: support)
     prepared = algorithm.prepare(model)
     if algorithm.trains and any(parameter.requires_grad for parameter in prepared.parameters()):
         algorithm.outer_step(prepared, [episode], 0)

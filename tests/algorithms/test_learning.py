@@ -36,8 +36,8 @@ def batch(pair: tuple[int, int], size: int, dice: random.Random) -> Batch:
 
 def episode(pair: tuple[int, int], index: int, dice: random.Random) -> Episode:
     names = tuple(map(str, range(SHOTS)))
-    support, query = batch(pair, SHOTS, dice), batch(pair, QUERIES, dice)
-    return Episode(str(pair), index, support, query, (), names, ("q",), others=batch(pair, 8, dice))
+    support, query, others = batch(pair, SHOTS, dice), batch(pair, QUERIES, dice), batch(pair, 8, dice)
+    return Episode(str(pair), index, support, query, (), names, ("q",), others=lambda: others)
 
 
 def learn(algorithm: Algorithm, steps: int, lr: float) -> tuple[float, float]:

@@ -52,7 +52,11 @@ def test_the_offline_run_holds_what_the_run_directory_holds(run: Run, read_wandb
 
 
 def test_a_run_that_fails_is_marked_as_failed(run: Run, read_wandb: Callable[..., Any]) -> None:
-    options = ("algorithm.inner_lr=1e30", "training.steps=5", "hydra.run.dir=diverged")
+    options = (
+        *("algorithm.inner_lr=1e6", "algorithm.inner_steps=5", "inner.weight_decay=1e3"),
+        "training.steps=5",
+        "hydra.run.dir=diverged",
+    )
     outcome = run("train", "debug=smoke", "logger.mode=offline", *options)
     assert outcome.code == 2
     assert "training diverged" in outcome.err

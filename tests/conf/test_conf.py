@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Annotated, get_args, get_origin
 
 import pytest
+from annotated_types import Ge, Interval, Le, Lt, MinLen
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,6 +16,7 @@ from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog import config
 from metadialog.cli import COMMANDS
 from metadialog.composing.compose import add_config_dir
+from metadialog.options import schema
 
 FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))
@@ -117,3 +121,35 @@ def test_a_defaults_list_says_where_the_file_itself_stands(file: Path) -> None:
         # Hydra wants overrides of other groups behind all else; they add nothing themselves.
         added = [entry for entry in defaults if isinstance(entry, str) or not next(iter(entry)).startswith("override ")]
         assert added[-1] == "_self_"
+
+
+def numbers(annotation: object, limits: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Yield the limits of each kind of number that an annotation allows."""
+    if annotation in (int, float):
+        yield limits
+    elif get_origin(annotation) is Annotated:
+        kind, *own = get_args(annotation)
+        yield from numbers(kind, tuple(own))
+    else:
+        for inner in get_args(annotation):
+            yield from numbers(inner)
+
+
+def test_the_walk_finds_numbers_wherever_they_stand() -> None:
+    annotation = Annotated[list[Annotated[int, Ge(1)]], MinLen(1)] | dict[str, float | Annotated[int, Le(2)]] | None
+    assert list(numbers(annotation)) == [(Ge(1),), (), (Le(2),)]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
+def test_no_number_is_without_an_upper_bound(file: Path) -> None:
+    """A number that cannot be meant is refused before anything starts, and not after hours or in the middle."""
+    target = re.search(r"^_target_: *(\S+)", file.read_text("utf-8"), re.M)
+    if target is None:
+        return
+    for name, annotation in schema(resolve_name(target[1])).items():
+        for limits in numbers(annotation):
+            bounded = [
+                isinstance(one, Le | Lt) or (isinstance(one, Interval) and (one.le, one.lt) != (None, None))
+                for one in limits
+            ]
+            assert any(bounded), f"{file}: {name}"

@@ -8,11 +8,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from metadialog.algorithms.base import GradientAlgorithm
 from metadialog.errors import RunError
 from metadialog.inference.adapting import compare
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import load_model
 from metadialog.inference.model import AdaptableModel
+from metadialog.models.protocol import PRETRAINED_ROWS
 
 pytest.importorskip("transformers")
 
@@ -71,6 +73,23 @@ def test_adapting_shares_the_pretrained_weights(model: AdaptableModel, food: lis
         if not name.endswith((".up", ".down")):
             assert value is own[name], name
     assert len(compare(adapted, as_dialogues(food), 3)) == 3
+
+
+def test_adaptation_goes_over_the_dialogues_in_parts(
+    model: AdaptableModel, food: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = model.equipment.algorithm
+    assert isinstance(algorithm, GradientAlgorithm)
+    assert algorithm.tools.rule.chunk is None
+    assert algorithm.inner_loop(model.module, 1).rule.chunk == PRETRAINED_ROWS
+    in_parts = model.adapt(food, steps=2)
+    algorithm.tools.rule.chunk = 10**6
+    assert algorithm.inner_loop(model.module, 1).rule.chunk == 10**6
+    monkeypatch.setattr("metadialog.models.protocol.PRETRAINED_ROWS", 10**6)
+    at_once = model.adapt(food, steps=2)
+    for one, other in zip(in_parts.curve, at_once.curve, strict=True):
+        assert one.support_loss == pytest.approx(other.support_loss, rel=1e-5)
+    assert in_parts.score(food).token_accuracy == at_once.score(food).token_accuracy
 
 
 def test_an_adapted_one_can_be_adapted_again(model: AdaptableModel, food: list[list[str]], tmp_path: Path) -> None:

@@ -110,8 +110,18 @@ def test_the_reply_of_the_page_is_that_of_the_model(page: Page, server: Server) 
 
 
 def test_steps_are_chosen_and_the_curve_is_drawn_step_by_step(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          window.drawn = [];
+          new MutationObserver(() => window.drawn.push(document.querySelectorAll('#points tr').length))
+            .observe(document.getElementById('points'), {childList: true});
+        }"""
+    )
     adapt(page, FOOD, steps=None)
     assert page.locator("#plot .chosen").count() == 1
+    drawn = page.evaluate("window.drawn")
+    assert drawn == sorted(drawn)
+    assert len(set(drawn)) > 2  # not all at once
     page.get_by_text("The curve as a table").click()
     expect(page.locator("#points tr").first).to_be_visible()
 

@@ -47,6 +47,11 @@ def events(response: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
 
 
+def last_event(server: Server, name: str) -> tuple[str, dict[str, Any]]:
+    with server.client() as client, client.stream("GET", f"/v1/adaptations/{name}/events") as response:
+        return events(response)[-1]
+
+
 def model_of(server: Server, name: str) -> AdaptableModel:
     model: AdaptableModel = server.app.state.service.models[name]
     return model
@@ -65,7 +70,11 @@ def error(response: httpx.Response, status: int) -> str:
 def test_a_reply_is_the_model_s_own_whole_or_streamed(server: Server) -> None:
     model = model_of(server, "meta")
     with server.client() as client:
-        for generation in ({}, {"temperature": 0.7}, {"name": "beam", "beams": 2, "max_tokens": 5}):
+        for generation in (
+            {},
+            {"temperature": 0.7, "top_k": 5, "repetition_penalty": 1.3, "min_tokens": 3, "no_repeat_ngrams": 2},
+            {"name": "beam", "beams": 2, "max_tokens": 5, "length_penalty": 0.5},
+        ):
             request = {"context": ["hi", "hello", "how are you"], "generation": generation, "seed": 4}
             expected = model.reply(["hi", "hello", "how are you"], generation=generation, seed=4)
             (reply,) = client.post("/v1/replies", json=request).json()["replies"]
@@ -107,6 +116,28 @@ def test_an_adaptation_from_beginning_to_end(server: Server, tmp_path: Path) -> 
         assert "no such adaptation" in error(client.post("/v1/replies", json={"context": "hi", **name}), 404)
 
 
+def test_an_adaptation_is_followed_step_by_step(server: Server) -> None:
+    with server.client() as client:
+        begun = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 3}).json()
+        path = f"/v1/adaptations/{begun['id']}"
+        for _ in range(2):  # while it goes on, and once more when it is over
+            with client.stream("GET", f"{path}/events") as response:
+                assert response.headers["content-type"].startswith("text/event-stream")
+                *happened, (name, end) = events(response)
+            points = [data for kind, data in happened if kind == "point"]
+            assert [point["step"] for point in points] == [0, 1, 2, 3]
+            assert name == "end"
+            assert points == end["curve"]
+            assert end == client.get(path).json()
+            assert {data["status"] for kind, data in happened if kind == "status"} <= {"waiting", "running"}
+        failing = client.post("/v1/adaptations", json={"dialogues": FOOD, "held_out": 4}).json()
+        with client.stream("GET", f"/v1/adaptations/{failing['id']}/events") as response:
+            name, data = events(response)[-1]
+        assert (name, "held_out=4" in data["error"]) == ("error", True)
+        assert server.app.state.service.adaptations.get(begun["id"]).watchers == []
+        error(client.get("/v1/adaptations/none/events"), 404)
+
+
 def test_a_text_is_read_as_a_file_is(server: Server) -> None:
     with server.client() as client:
         text = "\n\n".join("\n".join(turns) for turns in FOOD)
@@ -116,13 +147,18 @@ def test_a_text_is_read_as_a_file_is(server: Server) -> None:
 
 def test_deleting_breaks_an_adaptation_off(serve: Serve) -> None:
     server = serve(steps=100_000)
+    seen: list[tuple[str, dict[str, Any]]] = []
     with server.client() as client:
         first = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 100_000}).json()
+        followed = threading.Thread(target=lambda: seen.append(last_event(server, first["id"])))
+        followed.start()
         second = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 1}).json()
         while client.get(f"/v1/adaptations/{first['id']}").json()["status"] != "running":
             time.sleep(0.01)
         error(client.get(f"/v1/adaptations/{first['id']}/model"), 409)
         assert client.delete(f"/v1/adaptations/{first['id']}").status_code == 204
+        followed.join(10)
+        assert seen == [("error", {"error": "the adaptation was deleted"})]
         until = time.monotonic() + 30
         while client.get(f"/v1/adaptations/{second['id']}").json()["status"] != "finished":
             assert time.monotonic() < until
@@ -173,6 +209,11 @@ def test_a_full_queue_answers_at_once(serve: Serve) -> None:
         assert "waiting already" in error(client.post("/v1/adaptations", json={"dialogues": FOOD}), 429)
         assert time.monotonic() - began < 1
         client.delete(f"/v1/adaptations/{running['id']}")
+        with server.app.state.service.one_more():
+            for more in ({"generation": {"name": "beam"}}, {"n": 2, "generation": {"temperature": 1.0}}):
+                assert "being generated already" in error(
+                    client.post("/v1/replies", json={"context": "hi", **more}), 429
+                )
         server.app.state.service.batcher._limit = 0
         assert "being generated already" in error(client.post("/v1/replies", json={"context": "hi"}), 429)
 
@@ -283,7 +324,7 @@ def test_the_interface_keeps_to_its_own_description(server: Server, mode: Genera
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     codes: Counter[int] = Counter()
     operations: list[Any] = [result.ok() for result in schema.get_all_operations()]  # type: ignore[union-attr]
-    assert len(operations) == 9
+    assert len(operations) == 10
     for operation in operations:
         if mode is GenerationMode.NEGATIVE and not operation.body:
             continue  # there is nothing that could be wrong

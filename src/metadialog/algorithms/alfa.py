@@ -5,7 +5,7 @@ from dataclasses import field, replace
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from metadialog.algorithms.base import some
@@ -120,7 +120,7 @@ class ALFA(MAML):
         ConfigError: the inner rule is another.
     """
 
-    initial_decay: Annotated[float, Ge(0)] = FROM_YAML
+    initial_decay: Annotated[float, Ge(0), Le(1e6)] = FROM_YAML
     rule: ALFAUpdate | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:

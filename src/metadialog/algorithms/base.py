@@ -1,23 +1,28 @@
 """What every algorithm does: say what is learned in the outer loop, and how a task is adapted to."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from metadialog.engines.auto import AutoEngine
 from metadialog.engines.base import Engine, InnerLoop
 from metadialog.engines.functional.adaptation import SideBySide, adapt_together, side_by_side
-from metadialog.episodes import Batch, Episode
+from metadialog.episodes import Batch, Episode, Exchange
 from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN
 from metadialog.models.parts import select
+from metadialog.models.protocol import rows_at_once
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, Options
+
+Retriever = Callable[[str, Sequence[Exchange]], Sequence[str]]
+"""Returns replies to a context, taken from some exchanges, the best first; none if it finds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +93,10 @@ class Algorithm(Options, ABC):
             training changes, such as counters, as buffers. Made by `prepare`; checkpoints and exported models hold it.
         inner_steps: steps of adaptation to a task, in validation and wherever no other number is asked for.
         trains: whether there is an outer loop at all.
-        additive: whether the outer gradient of a meta-batch is the mean, or the sum, of those of its parts, so that
-            several processes can share it. It is not where tasks are weighted by how they compare with each other.
-        sees_topic: whether it adapts to more of a held-out topic than the support set: its episodes bring the rest.
-        retrieves: whether its replies are taken from the support set, by `replies`, rather than generated.
+        additive: whether the outer gradient of a meta-batch is the mean, or the sum, of those of its tasks, so that
+            several processes can share it. It is not where tasks are weighted by how they compare with each other. A
+            class that brings an `outer_step` of its own says it anew: until then it is None, and several processes are
+            refused.
         caches: names of attributes that training may change though no checkpoint holds them, as no result depends on
             them.
     """
@@ -102,10 +107,13 @@ class Algorithm(Options, ABC):
 
     inner_steps = 0
     trains = True
-    additive = True
-    sees_topic = False
-    retrieves = False
+    additive: ClassVar[bool | None] = None
     caches: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        if "outer_step" in vars(cls) and "additive" not in vars(cls):
+            cls.additive = None  # what the parent said of its own outer step says nothing of this one
 
     def __post_init__(self) -> None:
         """Check the options, and make what depends on them.
@@ -131,12 +139,38 @@ class Algorithm(Options, ABC):
             ConfigError: it cannot.
         """
 
+    def check_processes(self, processes: int) -> None:
+        """Check that so many processes can share the tasks of a meta-batch; see `additive`.
+
+        Raises:
+            ConfigError: they cannot, or nobody has said so.
+        """
+        if processes == 1 or self.additive:
+            return
+        if self.additive is not None:
+            raise ConfigError(
+                f"algorithm={self.name}: weighs the tasks of a meta-batch against each other, so that {processes} "
+                "processes cannot share it; train in one process"
+            )
+        owner = next(kind for kind in type(self).__mro__ if "outer_step" in vars(kind))
+        raise ConfigError(
+            f"algorithm={self.name}: {owner.__name__} has an outer_step of its own, and does not say whether "
+            f"{processes} processes can share the tasks of a meta-batch; train in one process, or declare "
+            "`additive = True` in the class if its gradient is the mean or the sum over tasks of what each gives alone"
+        )
+
     def adapts_to(self, episode: Episode) -> Batch | None:
-        """Return what of a held-out episode the model is adapted to; None if there is nothing."""
+        """Return what of a held-out episode the model is adapted to; None if there is nothing.
+
+        By default that is the support set. `episode.others()` is more: all of the topic's dialogues but the query's.
+        """
         return episode.support
 
-    def replies(self, episode: Episode) -> list[str] | None:  # noqa: ARG002 - most have their model generate them
-        """Return a reply to each of an episode's query exchanges; None if the adapted model is to generate them."""
+    def retriever(self) -> Retriever | None:
+        """Return what takes replies from the exchanges that are adapted to; None if the adapted model generates them.
+
+        An exported model of an algorithm that has one holds the dialogues that it was adapted to.
+        """
         return None
 
     @abstractmethod
@@ -201,8 +235,8 @@ class GradientAlgorithm(Algorithm):
         inner_steps: inner steps in training and validation.
     """
 
-    inner_lr: Annotated[float, Gt(0)] = FROM_YAML
-    inner_steps: Annotated[int, Ge(1)] = FROM_YAML
+    inner_lr: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML
+    inner_steps: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
 
     def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
         """Return the names of the parameters that the inner loop changes; None for all."""
@@ -218,7 +252,7 @@ class GradientAlgorithm(Algorithm):
             self.inner_lr * scale,
             steps,
             adapted=self.adapted_parameters(model),
-            rule=self.tools.rule,
+            rule=_within_memory(self.tools.rule, model),
             support_objective=self.tools.objectives.inner,
         )
 
@@ -240,6 +274,16 @@ class GradientAlgorithm(Algorithm):
         if not known:
             return iter([side_by_side(model, len(supports))])
         return adapt_together(model, self.tools.objectives.inner, known, self.inner_loop(model, steps, scale))
+
+
+def _within_memory(rule: InnerRule, model: nn.Module) -> InnerRule:
+    """Return the rule, with as many exchanges in a pass as memory takes where it leaves that open."""
+    rows = rows_at_once(model)
+    if rule.chunk is not None or rows is None:
+        return rule
+    sized = copy.copy(rule)
+    sized.chunk = rows
+    return sized
 
 
 def assign_gradients(model: nn.Module, gradients: Sequence[Tensor]) -> None:

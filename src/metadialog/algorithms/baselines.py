@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Len
+from annotated_types import Ge, Le, Len
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep, Passes
@@ -27,6 +27,7 @@ class JointTraining(Algorithm):
     """
 
     average: Literal["tokens", "tasks"] = "tokens"
+    additive = True
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
@@ -66,7 +67,7 @@ class FineTuning(JointTraining, GradientAlgorithm):
         inner_steps: steps of fine-tuning in validation.
     """
 
-    inner_steps: Annotated[int, Ge(0)] = FROM_YAML
+    inner_steps: Annotated[int, Ge(0), Le(10**6)] = FROM_YAML
 
 
 class Scratch(GradientAlgorithm):
@@ -78,7 +79,8 @@ class Scratch(GradientAlgorithm):
     """
 
     trains = False
-    inner_steps: Annotated[int, Ge(0)] = FROM_YAML
+    additive = True
+    inner_steps: Annotated[int, Ge(0), Le(10**6)] = FROM_YAML
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Refuse: nothing is learned before the topic is met."""
@@ -135,8 +137,6 @@ class Oracle(FineTuning):
     tables; what it sees does not depend on the shots.
     """
 
-    sees_topic = True
-
     def adapts_to(self, episode: Episode) -> Batch | None:
         """Return the topic's other dialogues.
 
@@ -145,4 +145,4 @@ class Oracle(FineTuning):
         """
         if episode.others is None:
             raise ValueError(f"the episode of topic {episode.topic!r} was drawn without the topic's other dialogues")
-        return episode.others
+        return episode.others()

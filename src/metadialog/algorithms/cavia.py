@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from metadialog.algorithms.base import OuterStep
@@ -47,7 +47,8 @@ class CAVIA(MAML):
         context_size: number of context parameters.
     """
 
-    context_size: Annotated[int, Ge(1)] = FROM_YAML
+    context_size: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
+    additive = True
 
     def __post_init__(self) -> None:
         """Check that the inner rule does not choose the parameters."""

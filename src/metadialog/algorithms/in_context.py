@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, OuterStep, Passes
@@ -25,7 +25,7 @@ class Prompting(Algorithm):
             set, as many stand there as fit whole.
     """
 
-    prompt_tokens: Annotated[int, Ge(1)] = FROM_YAML
+    prompt_tokens: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
 
     def in_context(self, model: nn.Module, support: Batch) -> nn.Module:
         """Return the model with support dialogues in its prompt; see `Shown`."""
@@ -68,6 +68,8 @@ class MetaInContext(InContextLearning):
     The outer loss is the mean token loss of the query sets, each with its task's support dialogues in the prompt
     (equation 1, for dialogues); nothing is changed at test time.
     """
+
+    additive = True
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the query losses, given the support sets, into the parameters' `.grad`."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Len
+from annotated_types import Ge, Le, Len
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -75,7 +75,7 @@ class LowRank(MAML):
     """
 
     matrices: Annotated[list[str], Len(1)] = FROM_YAML
-    rank: Annotated[int, Ge(1)] = FROM_YAML
+    rank: Annotated[int, Ge(1), Le(10**5)] = FROM_YAML
 
     def __post_init__(self) -> None:
         """Check that the inner rule does not choose the parameters."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Gt, Le, Len
 from torch import nn
 
 from metadialog.algorithms.base import GradientAlgorithm
@@ -40,8 +40,8 @@ class LowRankFactors(GradientAlgorithm):
     """
 
     layers: Annotated[list[str], Len(1)] = FROM_YAML
-    rank: Annotated[int, Ge(1)] = FROM_YAML
-    scale: Annotated[float, Gt(0)] = FROM_YAML
+    rank: Annotated[int, Ge(1), Le(10**5)] = FROM_YAML
+    scale: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML
     base: Base = FROM_YAML
 
     def __post_init__(self) -> None:

@@ -25,6 +25,7 @@ class MAML(GradientAlgorithm):
 
     first_order: bool = FROM_YAML
     reduction: Reduction = FROM_YAML
+    additive = True
 
     def check(self, model: nn.Module) -> None:
         """Check that the engine can differentiate the inner loop; see `Algorithm.check`."""

@@ -3,7 +3,7 @@
 from dataclasses import field, replace
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from metadialog.algorithms.base import Passes
@@ -33,8 +33,8 @@ class MAMLPlusPlus(MAML):
     """
 
     first_order = False  # not an option here: `first_order_until` is
-    multi_step_until: Annotated[int, Ge(0)] = FROM_YAML
-    first_order_until: Annotated[int, Ge(0)] = FROM_YAML
+    multi_step_until: Annotated[int, Ge(0), Le(10**9)] = FROM_YAML
+    first_order_until: Annotated[int, Ge(0), Le(10**9)] = FROM_YAML
     learned_rates: bool = FROM_YAML
     rates: LearnedRates | None = field(default=None, init=False)
 

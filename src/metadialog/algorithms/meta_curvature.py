@@ -29,6 +29,8 @@ class MetaCurvature(MAML):
         ConfigError: the inner rule or the engine is another.
     """
 
+    additive = True
+
     def __post_init__(self) -> None:
         """Check that the inner rule and the engine leave the loop to learn2learn."""
         super().__post_init__()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from metadialog.algorithms.base import GradientAlgorithm
@@ -31,7 +31,7 @@ class SoftPrefix(GradientAlgorithm):
         base: whether the outer loop trains the model beside it.
     """
 
-    length: Annotated[int, Ge(1)] = FROM_YAML
+    length: Annotated[int, Ge(1), Le(10**5)] = FROM_YAML
     base: Base = FROM_YAML
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, assign_gradients
@@ -35,7 +35,8 @@ class Reptile(GradientAlgorithm):
     """
 
     dialogues: Literal["all", "support"] = FROM_YAML
-    minibatch: Annotated[int, Ge(1)] | None = FROM_YAML
+    minibatch: Annotated[int, Ge(1), Le(10**6)] | None = FROM_YAML
+    additive = True
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the mean way from the tasks' trained weights back to the start into the parameters' `.grad`."""

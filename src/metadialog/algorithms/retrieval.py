@@ -4,8 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from metadialog.algorithms.base import Retriever
 from metadialog.algorithms.baselines import ZeroShot
-from metadialog.episodes import Episode
+from metadialog.episodes import Exchange
 from metadialog.text import words
 
 Vector = Mapping[str, float]
@@ -18,28 +19,20 @@ class Retrieval(ZeroShot):
     no probabilities.
     """
 
-    retrieves = True
-
-    def replies(self, episode: Episode) -> list[str] | None:
-        """Return the responses to the nearest support contexts; see `retrieve_replies`."""
-        return retrieve_replies(episode)
+    def retriever(self) -> Retriever:
+        """Return what ranks the support set's responses by how near their contexts are; see `nearest_responses`."""
+        return nearest_responses
 
 
-def retrieve_replies(episode: Episode) -> list[str]:
-    """Return, for each query exchange, the response to the support context that is nearest to its own.
+def nearest_responses(context: str, exchanges: Sequence[Exchange]) -> list[str]:
+    """Return the responses of exchanges, the one whose context is nearest to another context first.
 
     Nearness is the cosine of the contexts' TF-IDF vectors over lower-cased words, with `ln((1 + n) / (1 + df)) + 1`
-    for the n support contexts; of equals the first is taken. Without a support set every reply is empty. The retrieval
-    baseline of DSTC8's fast domain adaptation task (Lee et al. 2019) does the same with sentence embeddings.
+    for the n exchanges; equals stay in their order. The retrieval baseline of DSTC8's fast domain adaptation task (Lee
+    et al. 2019) does the same with sentence embeddings.
     """
-    if not episode.support_exchanges:
-        return [""] * len(episode.exchanges)
-    contexts = [exchange.context for exchange in episode.support_exchanges]
-    replies = []
-    for exchange in episode.exchanges:
-        near = similarities(exchange.context, contexts)
-        replies.append(episode.support_exchanges[near.index(max(near))].response)
-    return replies
+    near = similarities(context, [exchange.context for exchange in exchanges])
+    return [exchanges[place].response for place in sorted(range(len(near)), key=lambda place: -near[place])]
 
 
 def similarities(asked: str, contexts: Sequence[str]) -> list[float]:

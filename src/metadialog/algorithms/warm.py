@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from metadialog.algorithms.base import Algorithm, OuterStep, Passes
+from metadialog.algorithms.base import Algorithm, OuterStep, Passes, Retriever
 from metadialog.algorithms.baselines import ZeroShot
 from metadialog.engines.functional.adaptation import SideBySide
 from metadialog.episodes import Batch, Episode
@@ -26,9 +26,6 @@ class WarmStarted(Algorithm):
         self.algorithm = algorithm
         self.steps = steps
         self.trains = algorithm.trains
-        self.additive = algorithm.additive
-        self.sees_topic = algorithm.sees_topic
-        self.retrieves = algorithm.retrieves
         self.joint = ZeroShot(algorithm.tools, name=algorithm.name)
 
     def prepare(self, model: nn.Module) -> nn.Module:
@@ -41,13 +38,17 @@ class WarmStarted(Algorithm):
         """Let the algorithm check."""
         self.algorithm.check(model)
 
+    def check_processes(self, processes: int) -> None:
+        """Let the algorithm check; joint training can be shared."""
+        self.algorithm.check_processes(processes)
+
     def adapts_to(self, episode: Episode) -> Batch | None:
         """Return what the algorithm adapts to."""
         return self.algorithm.adapts_to(episode)
 
-    def replies(self, episode: Episode) -> list[str] | None:
-        """Return the algorithm's own replies, if it has any."""
-        return self.algorithm.replies(episode)
+    def retriever(self) -> Retriever | None:
+        """Return the algorithm's own."""
+        return self.algorithm.retriever()
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
         """Take a joint step, or one of the algorithm, which counts from where it took over."""

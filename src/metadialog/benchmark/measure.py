@@ -1,14 +1,13 @@
 """Runs the contenders in turns, each in a process of its own, and writes down what they took."""
 
 import itertools
-import json
 import logging
 import multiprocessing
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,12 +17,14 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le, MinLen
 
+from metadialog.benchmark.base import RESULTS, TABLE, BaseBenchmark
 from metadialog.benchmark.bound import operations, product_rate
 from metadialog.benchmark.contenders import CONTENDERS, Contender, Name
 from metadialog.benchmark.worker import Failed, Prepare, Prepared, Step, work
 from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, make_workload
 from metadialog.errors import MetadialogError
-from metadialog.runs.atomic import write_atomically
+from metadialog.reports.cost import cost_figure, cost_table, read_costs
+from metadialog.runs.atomic import replacing, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,16 @@ class Result:
     error: float | None
     rounds: int
 
+    @property
+    def line(self) -> str:
+        """The result in words."""
+        return (
+            f"{self.config}, {self.inner_steps} inner steps: {self.kind} {self.engine} "
+            f"{self.ms_median:.1f} ms ({self.ms_q1:.1f} to {self.ms_q3:.1f}), "
+            f"{self.peak_bytes / 2**20:.0f} MiB, {self.ratio_to_gd:.2f} of gd, "
+            f"{1 / self.ratio_to_learn2learn:.2f} times as fast as learn2learn"
+        )
+
 
 class ContenderError(MetadialogError):
     """A contender cannot do what is measured."""
@@ -129,7 +140,7 @@ def _cases(configs: list[Size], inner_steps: list[int], tasks: list[int], hidden
         yield Case(f"{first}-hidden-{width}", replace(CONFIGURATIONS[first], hidden_size=width), steps)
 
 
-class Benchmark:
+class Benchmark(BaseBenchmark):
     """Measures contenders on configurations, and in how many inner steps.
 
     Args:
@@ -149,12 +160,12 @@ class Benchmark:
         device: torch.device,
         *,
         configs: Annotated[list[Size], MinLen(1)],
-        inner_steps: Annotated[list[Annotated[int, Ge(1)]], MinLen(1)],
-        tasks: list[Annotated[int, Ge(1)]],
-        hidden_sizes: list[Annotated[int, Ge(1)]],
+        inner_steps: Annotated[list[Annotated[int, Ge(1), Le(10**6)]], MinLen(1)],
+        tasks: list[Annotated[int, Ge(1), Le(10**4)]],
+        hidden_sizes: list[Annotated[int, Ge(1), Le(10**5)]],
         contenders: list[Name],
-        rounds: Annotated[int, Ge(3)],
-        seconds: Annotated[float, Gt(0)],
+        rounds: Annotated[int, Ge(3), Le(10**4)],
+        seconds: Annotated[float, Gt(0), Le(1e6)],
         threads: Annotated[int, Ge(1), Le(1024)] | None,
     ) -> None:
         self.device = device
@@ -175,14 +186,23 @@ class Benchmark:
         rate = 0.0
         with ExitStack() as stack:
             names = [name for name in self.names if name not in self.missing()]
-            lanes = {name: stack.enter_context(self._lane(name)) for name in names}
+            lanes = {name: stack.enter_context(self.lane(name)) for name in names}
             for case in self.cases:
                 # The best that was ever seen: what disturbs one measurement may not disturb the next.
                 rate = max(rate, product_rate(self.device))
                 yield from self._measure(lanes, case, rate)
 
+    def summarise(self, directory: Path) -> str:
+        """Write `table.md` and `cost.png` from `bench.json`, and return the table."""
+        costs = read_costs(directory / RESULTS)
+        table = cost_table(costs)
+        write_atomically(directory / TABLE, table)
+        with replacing(directory / "cost.png") as partial:
+            cost_figure(costs).savefig(partial, format="png")
+        return table
+
     @contextmanager
-    def _lane(self, name: Name) -> Iterator[Lane]:
+    def lane(self, name: Name) -> Iterator[Lane]:
         """Start a contender's process, and end it."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -277,8 +297,3 @@ def _without_interrupts() -> Iterator[None]:
 
 def _error(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(actual - expected).max() / np.abs(expected).max())
-
-
-def write(results: list[Result], path: Path) -> None:
-    """Write `bench.json`, a list of objects: the whole of it, or what was there stays."""
-    write_atomically(path, json.dumps([asdict(result) for result in results], indent=1) + "\n")

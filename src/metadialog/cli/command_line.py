@@ -3,8 +3,10 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NoReturn, Self
 
+from metadialog.config import nearest
+from metadialog.errors import ConfigError
 from metadialog.hydra_internals import get_args_parser
 
 
@@ -25,7 +27,7 @@ class CommandLine:
         """Take the arguments of a command apart.
 
         Raises:
-            SystemExit: there is no such flag, or a flag lacks its value; what is right is on stderr.
+            ConfigError: there is no such flag, or a flag lacks its value.
         """
         known = get_args_parser()._option_string_actions  # noqa: SLF001 - argparse does not say which take a value
         flags: list[str] = []
@@ -50,8 +52,23 @@ class CommandLine:
 
     @property
     def options(self) -> argparse.Namespace:
-        """The flags as Hydra reads them."""
-        return get_args_parser().parse_args(list(self.arguments))
+        """The flags as Hydra reads them.
+
+        Raises:
+            ConfigError: they are wrong; argparse would print its whole usage.
+        """
+        parser = get_args_parser()
+
+        def refuse(message: str) -> NoReturn:
+            names = [name for name in parser._option_string_actions if name.startswith("--")]  # noqa: SLF001
+            raise ConfigError(f"{message}; {nearest(self._wrong_flag(message), names)}")
+
+        parser.error = refuse  # type: ignore[method-assign]
+        return parser.parse_args(list(self.arguments))
+
+    def _wrong_flag(self, message: str) -> str:
+        """Return the flag that a message of argparse is about."""
+        return next((flag for flag in self.flags if flag in message), "")
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from metadialog.cli.user_errors import EXIT_BROKEN_PIPE, EXIT_USER_ERROR, command_line, complain, wants_traceback
-from metadialog.composing.compose import Composed, running_job
+from metadialog.composing.compose import Composed, as_job, running_job
 from metadialog.console import make_console
 from metadialog.errors import MetadialogError
 from metadialog.hydra_internals import (
@@ -89,7 +89,9 @@ def run_single(composed: Composed, loader: ConfigLoader) -> None:
     callbacks = Callbacks(config)
     callbacks.on_run_start(config=config, config_name=config.hydra.job.config_name)
     context = HydraContext(config_loader=loader, callbacks=callbacks)
-    with _leaving_nothing_empty(composed.directory()):
+    with as_job(config):
+        directory = Path(str(config.hydra.run.dir)).absolute()  # its time is kept: Hydra takes the same
+    with _leaving_nothing_empty(directory):
         result = run_job(
             hydra_context=context,
             task_function=run_composed,
@@ -135,7 +137,7 @@ def _leaving_nothing_empty(directory: Path) -> Iterator[None]:
     made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     try:
         yield
-    except SystemExit:
+    except BaseException:
         with suppress(OSError):  # it is not empty: the run has begun, and its status says how it ended
             for folder in made:
                 folder.rmdir()

@@ -9,6 +9,9 @@ import os
 import sys
 from importlib import metadata
 
+from metadialog.entry import INTERRUPTED
+from metadialog.interrupts import interruptible
+
 COMMANDS = {
     "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
     "evaluate": "evaluate a finished run again, on the same or on other data and options",
@@ -44,20 +47,22 @@ def _help() -> str:
     )
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int = 2) -> int:
     print(f"metadialog: {message}", file=sys.stderr)  # noqa: T201
-    return 2
+    return code
 
 
 def _run(command: str, arguments: list[str]) -> int:
     if command == "sweeps":  # has a directory and words of its own, no config
-        from metadialog.commands.sweeps import run as run_sweeps
+        with interruptible():
+            from metadialog.commands.sweeps import run as run_sweeps
 
-        return run_sweeps(arguments)
+            return run_sweeps(arguments)
     if command == "sweep-config":
-        from metadialog.commands.sweep_config import run as run_sweep_config
+        with interruptible():
+            from metadialog.commands.sweep_config import run as run_sweep_config
 
-        return run_sweep_config(arguments)
+            return run_sweep_config(arguments)
     from metadialog.cli.application import run
 
     return run(command, arguments)
@@ -98,6 +103,8 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader has gone, as in `metadialog train --help | head`. Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -1,6 +1,6 @@
 """`metadialog data`: check a data set and describe it; download it first if asked to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -12,12 +12,13 @@ from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.datasets.auto import AutoDataset
 from metadialog.datasets.describe import describe, render
-from metadialog.datasets.export import PAGE, write_dialogues, write_page
+from metadialog.datasets.export import PAGE, Tokens, write_dialogues, write_page
 from metadialog.datasets.formats.detection import FORMATS
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError
 from metadialog.experiment.config import Node
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import Topics, load_topics
+from metadialog.splits.split import TopicSplit
 
 SHOWN_TURNS = 6
 
@@ -29,6 +30,7 @@ class DataConfig:
     Attributes:
         dataset: the data set.
         split: the split of its topics.
+        tokenizer: whose tokens the page of figures counts.
         download: whether to bring the data set from its publisher first.
         cache: the folder that downloads and prepared data are kept in; None for the usual one.
         output: the folder to write the dialogues and a page of their figures to; None for none.
@@ -38,6 +40,7 @@ class DataConfig:
 
     dataset: Node
     split: Node
+    tokenizer: Node
     download: bool
     cache: str | None
     output: Annotated[str, MinLen(1)] | None
@@ -63,7 +66,7 @@ def main(job: Job) -> None:
     if config.output is not None:
         folder = _new_folder(config.output)
         files = write_dialogues(topics.corpus, topics.split, folder)
-        write_page(topics.corpus, topics.split, description, files, folder)
+        write_page(topics.corpus, topics.split, description, files, _tokens(config.tokenizer, topics), folder)
         job.console.print(f"written: {folder / PAGE} and {', '.join(files)}", highlight=False, soft_wrap=True)
 
 
@@ -84,6 +87,23 @@ def show_format(source: AutoDataset, console: Console) -> None:
     if len(first.turns) > SHOWN_TURNS:
         console.print(f"  ... ({len(first.turns)} turns)", highlight=False, markup=False)
     console.print()
+
+
+def _tokens(node: Node, topics: Topics) -> Tokens:
+    """Return the lengths in tokens of a tokenizer that has been trained as `metadialog train` does.
+
+    Where there is nothing to train on (`split=all_held_out`), it is trained on all topics.
+    """
+    from metadialog.preparation.episodes import train_tokenizer
+    from metadialog.preparation.tokens import token_lengths
+
+    trained_on = "the meta-train topics" if topics.split.train else "all topics"
+    if not topics.split.train:
+        topics = replace(topics, split=TopicSplit(train=tuple(topics.corpus.topics), validation=(), test=()))
+    lengths = token_lengths(topics, train_tokenizer(node, topics))
+    options = ", ".join(f"{name}={value}" for name, value in node.items() if name != "_target_")
+    title = f"{str(node['_target_']).rpartition('.')[2]}({options}), trained on {trained_on}"
+    return Tokens(title, {topic: (found.per_turn, found.per_dialogue) for topic, found in lengths.items()})
 
 
 def _new_folder(output: str) -> Path:

@@ -31,7 +31,13 @@ def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> 
 def _values(override: Override) -> list[str]:
     if not override.is_discrete_sweep():
         raise ConfigError(f"{override.input_line}: this sweep has no list of values; give one, as in key=1,2,3")
-    return list(override.sweep_string_iterator())
+    try:
+        values = list(override.sweep_string_iterator())
+    except ValueError as error:  # such as range(1,5,0)
+        raise ConfigError(f"{override.input_line}: {error}; a range goes from its start to its end in steps") from error
+    if not values:
+        raise ConfigError(f"{override.input_line}: names no value; give some, as in key=1,2,3")
+    return values
 
 
 def product(config_name: str, overrides: list[str]) -> Iterator[DictConfig]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from metadialog.datasets.cleaning import Cleaning, OneSpeaker, Responses
+from metadialog.datasets.cleaning import Cleaning, OneSpeaker, Responses, Similarity
 from metadialog.datasets.dialogue import Dialogue, LeftOut
 
 
@@ -22,9 +22,10 @@ class BaseDataset:
         merge_turns: bool = False,
         one_speaker: OneSpeaker = "drop",
         anonymise: bool = False,
+        near_duplicates: Similarity | None = None,
     ) -> None:
         """Set how dialogues are cleaned; see `conf/dataset/cleaning/standard.yaml`."""
-        self.cleaning = Cleaning(responses, merge_turns, one_speaker, anonymise)
+        self.cleaning = Cleaning(responses, merge_turns, one_speaker, anonymise, near_duplicates)
 
     def read(self) -> Iterator[Dialogue | LeftOut]:
         """Read the dialogues in a fixed order, and say which ones the options leave out."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypedDict
 
-from annotated_types import MinLen
+from annotated_types import Gt, Le, MinLen
 
-from metadialog.datasets.anonymise import anonymise
+from metadialog.datasets.anonymise import anonymise_dialogue
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 
 ALL = "all"
@@ -15,6 +15,7 @@ SECOND = "second"
 
 Responses = Annotated[str, MinLen(1)]
 OneSpeaker = Literal["drop", "keep"]
+Similarity = Annotated[float, Gt(0), Le(1)]
 
 
 class CleaningOptions(TypedDict, total=False):
@@ -24,6 +25,7 @@ class CleaningOptions(TypedDict, total=False):
     merge_turns: bool
     one_speaker: OneSpeaker
     anonymise: bool
+    near_duplicates: Similarity | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,15 @@ class Cleaning:
         merge_turns: make one turn of those that a speaker has in a row, with a line break between them.
         one_speaker: what becomes of dialogues in which one speaker alone has a turn.
         anonymise: replace names of speakers, mail addresses and phone numbers.
+        near_duplicates: the Jaccard similarity of word pairs from which dialogues are kept on one side of the split;
+            None for no such limit.
     """
 
     responses: str = ALL
     merge_turns: bool = False
     one_speaker: OneSpeaker = "drop"
     anonymise: bool = False
+    near_duplicates: float | None = None
 
     def clean(self, dialogue: Dialogue, counts: Counter[str]) -> Dialogue | None:
         """Return what is left of a dialogue; None if it is left out. What is taken out is counted, by reason."""
@@ -63,7 +68,7 @@ class Cleaning:
             counts["no_reply"] += 1
             return None
         marked = self.mark(dialogue if tuple(turns) == dialogue.turns else replace(dialogue, turns=tuple(turns)))
-        return replace(marked, turns=tuple(anonymise(marked.turns))) if self.anonymise else marked
+        return anonymise_dialogue(marked) if self.anonymise else marked
 
     def mark(self, dialogue: Dialogue) -> Dialogue:
         """Return a dialogue whose turns say whether they may be replies."""

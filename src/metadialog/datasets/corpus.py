@@ -4,6 +4,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,10 @@ import pyarrow as pa
 from metadialog.datasets.chunks import SHOWN, Chunk, prepare_all
 from metadialog.datasets.cleaning import Cleaning
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
-from metadialog.datasets.dialogues import Dialogues, DialogueStore, Integers
+from metadialog.datasets.dialogues import Dialogues, DialogueStore, Integers, integers
 from metadialog.datasets.seen import Seen
-from metadialog.datasets.twins import Twins
+from metadialog.datasets.similar import near_duplicates
+from metadialog.datasets.twins import Twins, joined
 from metadialog.errors import DataError
 
 
@@ -32,6 +34,7 @@ class Dropped:
         no_reply: dialogues without a reply of the speaker that `dataset.responses` names.
         left_out: dialogues that the options of the data set leave out, by reason.
         twins: dialogues that begin, or are begun by, one in another part of the split.
+        near_duplicates: the similarity from which a dialogue counts as a twin too; None if none does.
     """
 
     blank_turns: int
@@ -44,12 +47,21 @@ class Dropped:
     no_reply: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     twins: int = 0
+    near_duplicates: float | None = None
 
     @property
     def dialogues(self) -> int:
         """Number of dialogues that were taken out."""
         cleaned = self.short + self.one_speaker + self.no_reply + self.duplicates_within + self.duplicates_across
         return cleaned + self.twins + sum(self.left_out.values())
+
+    @property
+    def twin(self) -> str:
+        """What makes a dialogue a twin of another one, in words."""
+        begins = "begin, or are begun by, one"
+        if self.near_duplicates is None:
+            return begins
+        return f"{begins} (or share {self.near_duplicates:.0%} of their word pairs with one)"
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
         """Return each reason that applied, in words, with its count."""
@@ -62,7 +74,7 @@ class Dropped:
             ("dialogues without a reply of the speaker that dataset.responses names", self.no_reply),
             ("duplicates of a dialogue of the same topic", self.duplicates_within),
             ("duplicates of a dialogue of another topic", self.duplicates_across),
-            ("dialogues that begin, or are begun by, one in another part of the split", self.twins),
+            (f"dialogues that {self.twin} in another part of the split", self.twins),
             ("topics without a dialogue left", len(self.topics)),
         )
         return tuple((reason, count) for reason, count in counts if count)
@@ -76,8 +88,9 @@ class Corpus:
         name: name of the data set.
         topics: the dialogues of each topic, in reading order; the topics sorted.
         dropped: what cleaning took out.
-        twins: rows of the store whose dialogue begins another one or is begun by one, int, `[twins, 2]`: the row,
-            and the first row of those that belong together.
+        twins: rows of the store whose dialogue begins another one or is begun by one, or is nearly the same where
+            `dataset.near_duplicates` is set, int, `[twins, 2]`: the row, and the first row of those that belong
+            together.
     """
 
     name: str
@@ -104,9 +117,15 @@ class Cleaner:
     left in two topics, a test dialogue could have been trained on.
     """
 
-    def __init__(self, name: str) -> None:
-        """Begin with nothing; `name` is the data set's, for messages."""
+    def __init__(self, name: str, near_duplicates: float | None = None) -> None:
+        """Begin with nothing.
+
+        Args:
+            name: name of the data set, for messages.
+            near_duplicates: the similarity from which dialogues are twins; None if none are for that.
+        """
         self._name = name
+        self._near_duplicates = near_duplicates
         self._counts: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
         self._one_sided: list[str] = []
@@ -126,7 +145,7 @@ class Cleaner:
                     twins.add(int.from_bytes(chunk.keys[position][:8], "little"), starts)
                 if kept:
                     whole = len(kept) == chunk.dialogues.num_rows
-                    yield chunk.dialogues if whole else chunk.dialogues.take(pa.array(kept))
+                    yield chunk.dialogues if whole else chunk.dialogues.take(integers(kept))
                     self.starts.append(self.starts[-1] + len(kept))
             self.twins = twins.groups()
 
@@ -148,6 +167,13 @@ class Cleaner:
                 self._counts["duplicates_within" if earlier == topic else "duplicates_across"] += 1
         return kept
 
+    def twins_in(self, store: DialogueStore) -> Integers:
+        """Return which dialogues of a store, those that `clean` has yielded, belong together: see `Corpus.twins`."""
+        if self._near_duplicates is None:
+            return self.twins
+        near = near_duplicates(Dialogues(store, np.arange(len(store))), self._near_duplicates)
+        return joined(chain(self.twins.tolist(), ((pair.one, pair.other) for pair in near)))
+
     def result(self) -> tuple[Integers, dict[str, tuple[int, int]], Dropped]:
         """Return the rows of the dialogues topic after topic, where each topic lies in them, and what was dropped.
 
@@ -166,6 +192,7 @@ class Cleaner:
             one_sided=tuple(self._one_sided),
             no_reply=self._counts["no_reply"],
             left_out=dict(self._left_out),
+            near_duplicates=self._near_duplicates,
         )
         if not self._topic_of_row:
             why = "; ".join(f"{count} {reason}" for reason, count in dropped.reasons())
@@ -195,8 +222,9 @@ def build_corpus(dialogues: Iterable[Dialogue], name: str, cleaning: Cleaning | 
     Raises:
         DataError: no dialogue is left; also whatever reading the dialogues raises.
     """
-    cleaner = Cleaner(name)
-    store = DialogueStore.in_memory(list(cleaner.clean(prepare_all(dialogues, cleaning or Cleaning()))))
+    cleaning = cleaning or Cleaning()
+    cleaner = Cleaner(name, cleaning.near_duplicates)
+    store = DialogueStore.in_memory(list(cleaner.clean(prepare_all(dialogues, cleaning))))
     rows, spans, dropped = cleaner.result()
     topics = {topic: Dialogues(store, rows[start:end]) for topic, (start, end) in spans.items()}
-    return Corpus(name, topics, dropped, cleaner.twins)
+    return Corpus(name, topics, dropped, cleaner.twins_in(store))

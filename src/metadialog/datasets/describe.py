@@ -146,12 +146,12 @@ def _statistics(measured: Iterable[_Histograms]) -> Statistics:
         dialogues=turns_per_dialogue.total(),
         turns=words_per_turn.total(),
         words=sum(length * count for length, count in words_per_turn.items()),
-        words_per_turn=_quantiles(words_per_turn),
-        turns_per_dialogue=_quantiles(turns_per_dialogue),
+        words_per_turn=quantiles(words_per_turn),
+        turns_per_dialogue=quantiles(turns_per_dialogue),
     )
 
 
-def _quantiles(histogram: Counter[int]) -> Quantiles:
+def quantiles(histogram: Counter[int]) -> Quantiles:
     """Return for each level the least length that so many lengths reach at most."""
     lengths = np.array(sorted(histogram))
     reached = np.cumsum([histogram[length] for length in lengths.tolist()])

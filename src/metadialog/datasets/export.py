@@ -3,15 +3,17 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import combinations
 from pathlib import Path
 
 from metadialog.datasets.corpus import Corpus
-from metadialog.datasets.describe import Description, Parts, Quantiles
+from metadialog.datasets.describe import Description, Parts, Quantiles, TopicDescription, quantiles
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.datasets.similar import THRESHOLD, near_duplicates
+from metadialog.datasets.topic_gain import SHOTS, topic_gain
 from metadialog.text import words
 
 PAGE = "index.html"
@@ -21,7 +23,21 @@ MOST_TOPICS = 40
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}.wide{overflow-x:auto}"""
+td:first-child,th:first-child{text-align:left}.wide{overflow-x:auto}
+.across th:not(:first-child){writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;max-height:14em}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Lengths of dialogues in tokens.
+
+    Attributes:
+        title: whose tokens these are.
+        lengths: of each topic, how often each length occurs: of turns, and of whole dialogues.
+    """
+
+    title: str
+    lengths: Mapping[str, tuple[Counter[int], Counter[int]]]
 
 
 def write_dialogues(corpus: Corpus, split: Parts, folder: Path) -> dict[str, int]:
@@ -53,7 +69,9 @@ def _record(dialogue: Dialogue) -> dict[str, object]:
     return {"topic": dialogue.topic, "id": dialogue.id, "turns": turns}
 
 
-def write_page(corpus: Corpus, split: Parts, description: Description, files: Mapping[str, int], folder: Path) -> None:
+def write_page(
+    corpus: Corpus, split: Parts, description: Description, files: Mapping[str, int], tokens: Tokens, folder: Path
+) -> None:
     """Write a page with the figures of a data set.
 
     Args:
@@ -61,6 +79,7 @@ def write_page(corpus: Corpus, split: Parts, description: Description, files: Ma
         split: of its topics.
         description: of both.
         files: the dialogues of each file beside the page.
+        tokens: lengths in tokens of all topics.
         folder: to write to.
     """
     name = escape(description.name)
@@ -70,41 +89,53 @@ def write_page(corpus: Corpus, split: Parts, description: Description, files: Ma
         f"<h1>{name}</h1>",
         f"<p>{', '.join(f'<a href={file!r}>{file}</a> ({count:,} dialogues)' for file, count in files.items())}</p>",
         _section("Topics by size", *_topics(description)),
+        _section("Lengths: 5, 50 and 95 % are at most this long", *_lengths(description, tokens)),
+        f"<p>Tokens are those of {escape(tokens.title)}.</p>",
         _section("Taken out before", ["reason", "count"], reasons),
         _section(f"Near duplicates across the split (similarity {THRESHOLD} or more)", *_near(corpus, split)),
         _section(f"The {MOST_REPLIES} most frequent replies", *_replies(corpus)),
-        _section("Words that topics have in common (share of the words of both)", *_overlap(corpus)),
+        _section(
+            "Words that topics have in common (share of the words of both)", *_overlap(corpus), style="wide across"
+        ),
         "</html>",
     ]
     (folder / PAGE).write_text("\n".join(parts), encoding="utf-8")
 
 
-def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], style: str = "wide") -> str:
     if not rows:
         return f"<h2>{escape(title)}</h2><p>none</p>"
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<h2>{escape(title)}</h2><div class='wide'><table><tr>{head}</tr>{body}</table></div>"
+    return f"<h2>{escape(title)}</h2><div class='{style}'><table><tr>{head}</tr>{body}</table></div>"
 
 
 def _topics(description: Description) -> tuple[list[str], list[list[str]]]:
-    header = ["topic", "part", "dialogues", "turns", "words", "words a turn (5, 50, 95 %)", "turns a dialogue"]
-    ordered = sorted(description.topics, key=lambda topic: (-topic.statistics.dialogues, topic.topic))
+    header = ["topic", "part", "dialogues", "turns", "words"]
     rows = [
-        [
-            topic.topic,
-            topic.part,
-            *(f"{getattr(topic.statistics, name):,}" for name in ("dialogues", "turns", "words")),
-            _levels(topic.statistics.words_per_turn),
-            _levels(topic.statistics.turns_per_dialogue),
-        ]
-        for topic in ordered
+        [topic.topic, topic.part, *(f"{getattr(topic.statistics, name):,}" for name in header[2:])]
+        for topic in _by_size(description)
     ]
     return header, rows
 
 
-def _levels(quantiles: Quantiles) -> str:
-    return f"{quantiles.low}, {quantiles.median}, {quantiles.high}"
+def _by_size(description: Description) -> list[TopicDescription]:
+    return sorted(description.topics, key=lambda topic: (-topic.statistics.dialogues, topic.topic))
+
+
+def _lengths(description: Description, tokens: Tokens) -> tuple[list[str], list[list[str]]]:
+    header = ["topic", "turns a dialogue", "words a turn", "tokens a turn", "tokens a dialogue"]
+    measured = [(topic.topic, topic.statistics, tokens.lengths[topic.topic]) for topic in _by_size(description)]
+    every = tuple(sum((lengths[kind] for lengths in tokens.lengths.values()), Counter[int]()) for kind in (0, 1))
+    rows = []
+    for name, statistics, in_tokens in (*measured, ("all topics", description.total, every)):
+        in_words = (statistics.turns_per_dialogue, statistics.words_per_turn)
+        rows.append([name, *map(_levels, (*in_words, *map(quantiles, in_tokens)))])
+    return header, rows
+
+
+def _levels(found: Quantiles) -> str:
+    return f"{found.low:,} · {found.median:,} · {found.high:,}"
 
 
 def count_near_duplicates(corpus: Corpus, split: Parts) -> tuple[Counter[tuple[str, str]], list[tuple[str, str]]]:
@@ -134,6 +165,15 @@ def _replies(corpus: Corpus) -> tuple[list[str], list[list[str]]]:
     total = counts.total()
     most = counts.most_common(MOST_REPLIES)
     return ["reply", "times", "share"], [[text[:200], f"{n:,}", f"{n / total:.2%}"] for text, n in most]
+
+
+def _topic_gain(corpus: Corpus) -> str:
+    gain = topic_gain(corpus.topics)
+    if gain is None:
+        return f"No topic has {2 * SHOTS} dialogues."
+    own = f"{SHOTS} dialogues of a topic make the words of {SHOTS} others of it likelier by {gain.own:.3f} nats a word"
+    others = f"{SHOTS} dialogues of any topics by {gain.any:.3f}"
+    return f"{own}, and {others}: the topic is worth {gain.topic:.3f} ({gain.topics:,} topics)."
 
 
 def _overlap(corpus: Corpus) -> tuple[list[str], list[list[str]]]:

@@ -31,7 +31,7 @@ from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
 from metadialog.datasets.seen import Seen
 from metadialog.errors import DataError
-from metadialog.unpacked import GrowsTooMuchError, open_gzip
+from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, MaxRatio, open_gzip
 
 SPEAKERS = ("user", "bot")
 LAYOUT = '{"topic": "...", "turns": ["...", "..."]}'
@@ -46,7 +46,14 @@ class JsonlDataset(BaseDataset):
     The module's docstring describes the format.
     """
 
-    def __init__(self, *, path: Annotated[str, MinLen(1)], language: str, **cleaning: Unpack[CleaningOptions]) -> None:
+    def __init__(
+        self,
+        *,
+        path: Annotated[str, MinLen(1)],
+        language: str,
+        max_ratio: MaxRatio = MAX_RATIO,
+        **cleaning: Unpack[CleaningOptions],
+    ) -> None:
         """Name the file and its language; it is opened when the dialogues are read.
 
         Raises:
@@ -55,6 +62,7 @@ class JsonlDataset(BaseDataset):
         super().__init__(**cleaning)
         self._path = expand(path, "dataset.path")
         self.language = check_language(language)
+        self._max_ratio = max_ratio
         self.name = self._path.name.removesuffix(".gz").removesuffix(".jsonl")
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -125,7 +133,9 @@ class JsonlDataset(BaseDataset):
                 f"it should be a whole gzip file, or plain text without the ending .gz"
             ) from error
         except GrowsTooMuchError as error:
-            raise DataError(f"{self._path}:{number + 1}: is not read on: {error}") from error
+            raise DataError(
+                f"{self._path}:{number + 1}: is not read on: {error}, or raise dataset.max_ratio"
+            ) from error
         except OSError as error:
             raise DataError(
                 f"{self._path}: cannot be read: {error.strerror}; dataset.path should name a .jsonl or .jsonl.gz file"
@@ -135,7 +145,7 @@ class JsonlDataset(BaseDataset):
         with self._path.open("rb") as file:
             zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         if zipped or self._path.suffix == ".gz":
-            return cast("BinaryIO", open_gzip(self._path))
+            return cast("BinaryIO", open_gzip(self._path, self._max_ratio))
         return self._path.open("rb")
 
 

@@ -5,6 +5,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, time
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.extras import need
+from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, check_archive, most_unpacked
 
 TEXT = (".csv", ".tsv", ".txt")
 EXCEL = (".xlsx", ".xlsm")
@@ -22,7 +24,10 @@ ENDINGS = (".csv", ".tsv", PARQUET, ".xlsx")
 
 DELIMITERS = (",", ";", "\t", "|")
 
-_BATCH = 10_000  # rows
+_TITLE = 20
+"""Rows of a sheet among which its header is looked for."""
+
+_BATCH = 1_000  # rows: each may repeat a long text that the file holds once
 _BY_LINE = (
     "utf-8",
     "utf-8-sig",
@@ -114,7 +119,9 @@ def check_encoding(encoding: str | None) -> str | None:
 
 
 @contextmanager
-def open_rows(path: Path, encoding: str | None, sheet: str | None, *, quotes: bool) -> Iterator[Rows]:
+def open_rows(
+    path: Path, encoding: str | None, sheet: str | None, *, quotes: bool, max_ratio: int = MAX_RATIO
+) -> Iterator[Rows]:
     """Open a table by the ending of its name.
 
     Args:
@@ -122,16 +129,17 @@ def open_rows(path: Path, encoding: str | None, sheet: str | None, *, quotes: bo
         encoding: of a text file; None for UTF-8, or UTF-16 with a byte order mark.
         sheet: of an Excel file; None for the first.
         quotes: whether quotation marks quote in a text file.
+        max_ratio: how many times its size a compressed table may become.
 
     Raises:
-        DataError: it is malformed (also while its rows are read).
+        DataError: it is malformed, or becomes too large (also while its rows are read).
         OSError: it cannot be read.
     """
     ending = path.suffix.lower()
     if ending == PARQUET:
-        yield _parquet(path)
+        yield _parquet(path, max_ratio)
     elif ending in EXCEL:
-        with _excel(path, sheet) as rows:
+        with _excel(path, sheet, max_ratio) as rows:
             yield rows
     else:
         with path.open("rb") as file:
@@ -195,6 +203,11 @@ def decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
     # In UTF-16 and the like a line end is of several bytes: such a file is decoded as a whole.
     parts = file if named in _BY_LINE else iter([file.read()])
     for number, part in enumerate(parts, start=1):
+        if encoding is None and named == "utf-8" and b"\0" in part:
+            raise DataError(
+                f"{path}:{number}: holds null bytes, so that it is not UTF-8; name its encoding, such as "
+                f"dataset.encoding=utf-16-le, or save it as UTF-8"
+            )
         try:
             text = part.decode("utf-8-sig" if named == "utf-8" and number == 1 else named)
         except UnicodeDecodeError as error:
@@ -217,13 +230,16 @@ def delimiter_of(header: str, ending: str) -> str:
 
 
 @contextmanager
-def _excel(path: Path, sheet: str | None) -> Iterator[Rows]:
+def _excel(path: Path, sheet: str | None, max_ratio: int) -> Iterator[Rows]:
     need("openpyxl", "excel", f"dataset.path={path}")
     import openpyxl
 
     with path.open("rb") as file:
         try:
+            check_archive(file, max_ratio)
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+        except GrowsTooMuchError as error:
+            raise _too_large(path, error) from error
         except Exception as error:  # whatever a broken file may lead to
             problem = " ".join(str(error).split()) or type(error).__name__
             raise DataError(f"{path}: is no readable Excel file: {problem}; save it as .xlsx, or as CSV") from error
@@ -232,34 +248,64 @@ def _excel(path: Path, sheet: str | None) -> Iterator[Rows]:
                 raise DataError(
                     f"{path}: has no sheet {sheet!r}; dataset.sheet should be one of {', '.join(book.sheetnames)}"
                 )
-            yield _sheet(path, book[sheet] if sheet is not None else book.worksheets[0])
+            most = most_unpacked(path.stat().st_size, max_ratio)
+            filled = (one for one in book.worksheets if _first_row(one) is not None)
+            yield _sheet(path, book[sheet] if sheet is not None else next(filled, book.worksheets[0]), most)
         finally:
             book.close()
 
 
-def _sheet(path: Path, sheet: Any) -> Rows:  # noqa: ANN401 - a worksheet of openpyxl
-    values = sheet.iter_rows(values_only=True)
+def _sheet(path: Path, sheet: Any, most: int) -> Rows:  # noqa: ANN401 - a worksheet of openpyxl
+    begins = _first_row(sheet) or 1
+    values = sheet.iter_rows(min_row=begins, values_only=True)
     header = ["" if value is None else str(value).strip() for value in next(values, ())]
 
     def rows() -> Iterator[tuple[str, Sequence[object]]]:
-        for number, row in enumerate(values, start=2):
+        size = 0
+        for number, row in enumerate(values, start=begins + 1):
+            size += sum(len(value) for value in row if isinstance(value, str))  # many cells may share one long text
+            if size > most:
+                raise _too_large(path, GrowsTooMuchError(most))
             if any(value is not None for value in row):
-                yield f"{path}:{number}", [*row, *[None] * (len(header) - len(row))]
+                yield f"{path}:{number}", [*map(_as_text, row), *[None] * (len(header) - len(row))]
 
     return Rows(header, rows())
 
 
-def _parquet(path: Path) -> Rows:
+def _first_row(sheet: Any) -> int | None:  # noqa: ANN401 - a worksheet of openpyxl, or a sheet of charts
+    """Return the number of the first row of several values, the header: above it may stand a title."""
+    numbered = enumerate(sheet.iter_rows(max_row=_TITLE, values_only=True), start=1)
+    return next((number for number, row in numbered if sum(value is not None for value in row) > 1), None)
+
+
+def _as_text(value: object) -> object:
+    """Return a date or a time as it is written; other values as they are."""
+    return str(value) if isinstance(value, date | time) else value
+
+
+def _too_large(path: Path, error: GrowsTooMuchError) -> DataError:
+    return DataError(f"{path}: is not read: {error}, or raise dataset.max_ratio")
+
+
+def _parquet(path: Path, max_ratio: int) -> Rows:
+    most = most_unpacked(path.stat().st_size, max_ratio)
     try:
-        header = pq.read_schema(path).names
+        about = pq.read_metadata(path)
+        header = about.schema.to_arrow_schema().names
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise _no_parquet(path, 1, error) from error
 
+    if sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups)) > most:
+        raise _too_large(path, GrowsTooMuchError(most))
+
     def rows() -> Iterator[tuple[str, Sequence[object]]]:
-        number = 0
+        number = size = 0
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(_BATCH):
+                    size += batch.nbytes
+                    if size > most:
+                        raise _too_large(path, GrowsTooMuchError(most))
                     for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                         number += 1
                         yield f"{path}:{number}", values

@@ -1,8 +1,9 @@
 """Dialogues that are nearly the same: how many pairs of words they share."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import combinations, pairwise
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from metadialog.datasets.dialogue import Dialogue
@@ -12,10 +13,7 @@ from metadialog.text import words
 THRESHOLD = 0.7
 """Jaccard similarity of the pairs of neighbouring words from which two dialogues are near duplicates."""
 
-_COMMON = 50
-"""A pair of words that more dialogues than this have tells little of which ones are alike."""
-
-Pairs = frozenset[tuple[str, str]]
+_ROUNDING = 1e-9  # of products such as 0.1 * 30, which is above 3
 
 
 class Near(NamedTuple):
@@ -29,27 +27,40 @@ class Near(NamedTuple):
 def near_duplicates(dialogues: Iterable[Dialogue], threshold: float = THRESHOLD) -> Iterator[Near]:
     """Yield the pairs of dialogues whose word pairs have a Jaccard similarity of `threshold` or more.
 
-    Only dialogues are compared that share one of their three rarest word pairs, which near duplicates nearly always do.
+    All such pairs are found, without comparing all dialogues: with the word pairs in one order, rarest first, two
+    dialogues that are so similar share one of the first `n - ceil(threshold * n) + 1` of the `n` word pairs of each
+    (prefix filtering; Chaudhuri, Ganti and Kaushik, "A Primitive Operator for Similarity Joins in Data Cleaning",
+    2006).
+
+    Args:
+        dialogues: read once.
+        threshold: above 0 and up to 1.
     """
-    shown = [_word_pairs(dialogue) for dialogue in dialogues]
-    having: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for number, pairs in enumerate(shown):
-        for pair in pairs:
+    sets = _numbered([_word_pairs(dialogue) for dialogue in dialogues])
+    having: dict[int, list[int]] = defaultdict(list)  # the dialogues with a word pair among their first
+    for number in sorted(range(len(sets)), key=lambda number: len(sets[number])):
+        pairs = sets[number]
+        size = len(pairs)
+        first = pairs[: size - math.ceil(threshold * size - _ROUNDING) + 1] if pairs else ()
+        known = frozenset(pairs)
+        for other in sorted({other for pair in first for other in having[pair]}):
+            if len(sets[other]) < threshold * size - _ROUNDING:
+                continue
+            both = len(known.intersection(sets[other]))
+            similarity = both / (size + len(sets[other]) - both)
+            if similarity >= threshold:
+                yield Near(min(number, other), max(number, other), similarity)
+        for pair in first:
             having[pair].append(number)
-    candidates: set[tuple[int, int]] = set()
-    for pairs in shown:
-        rare = sorted(
-            (pair for pair in pairs if 1 < len(having[pair]) <= _COMMON), key=lambda pair: (len(having[pair]), pair)
-        )
-        for pair in rare[:3]:
-            candidates.update(combinations(having[pair], 2))
-    for one, other in sorted(candidates):
-        both = len(shown[one] & shown[other])
-        similarity = both / (len(shown[one]) + len(shown[other]) - both)
-        if similarity >= threshold:
-            yield Near(one, other, similarity)
 
 
-def _word_pairs(dialogue: Dialogue) -> Pairs:
+def _numbered(sets: Sequence[frozenset[tuple[str, str]]]) -> list[tuple[int, ...]]:
+    """Return each set as ascending numbers; a word pair has the lower number, the fewer sets it is in."""
+    counts = Counter(pair for pairs in sets for pair in pairs)
+    numbers = {pair: number for number, pair in enumerate(sorted(counts, key=lambda pair: (counts[pair], pair)))}
+    return [tuple(sorted(numbers[pair] for pair in pairs)) for pairs in sets]
+
+
+def _word_pairs(dialogue: Dialogue) -> frozenset[tuple[str, str]]:
     said = [word for turn in dialogue.turns for word in words(fold(turn.text))]
     return frozenset(pairwise(said))

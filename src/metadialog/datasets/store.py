@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from metadialog.datasets.chunks import read_chunks
+from metadialog.datasets.chunks import cleaning_of, read_chunks
 from metadialog.datasets.corpus import Cleaner, Corpus, Dropped
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.dialogues import SCHEMA, Dialogues, DialogueStore
@@ -29,7 +29,8 @@ CORPUS = "corpus.json"
 def write_store(source: Dataset, folder: Path) -> None:
     """Read a data set, clean its dialogues as `build_corpus` does, and write them.
 
-    Memory does not grow with their number, but for 20 bytes a dialogue at the end, where they are put in order.
+    Memory does not grow with their number, but for 20 bytes a dialogue at the end, where they are put in order;
+    to look for near duplicates takes all word pairs of the dialogues.
 
     Args:
         source: read once.
@@ -38,13 +39,13 @@ def write_store(source: Dataset, folder: Path) -> None:
     Raises:
         DataError: no dialogue is left; also whatever reading the dialogues raises.
     """
-    cleaner = Cleaner(source.name)
+    cleaner = Cleaner(source.name, cleaning_of(source).near_duplicates)
     with pa.OSFile(str(folder / DIALOGUES), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as out:
         for batch in cleaner.clean(read_chunks(source)):
             out.write_batch(batch)
     rows, spans, dropped = cleaner.result()
     np.save(folder / ROWS, rows)
-    np.save(folder / TWINS, cleaner.twins)
+    np.save(folder / TWINS, cleaner.twins_in(DialogueStore(folder / DIALOGUES, cleaner.starts)))
     corpus = {"name": source.name, "topics": spans, "starts": cleaner.starts, "dropped": asdict(dropped)}
     (folder / CORPUS).write_text(json.dumps(corpus), encoding="utf-8")
 

@@ -23,6 +23,7 @@ from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
 from metadialog.datasets.rows import ENDINGS, Rows, check_encoding, open_rows
 from metadialog.errors import DataError
+from metadialog.unpacked import MAX_RATIO, MaxRatio
 
 Column = Literal["dialogue_id", "topic", "speaker", "text"]
 COLUMNS: tuple[Column, ...] = ("dialogue_id", "topic", "speaker", "text")
@@ -56,6 +57,7 @@ class TableOptions:
     encoding: str | None
     quotes: bool
     sheet: str | None
+    max_ratio: int
 
 
 class TableDataset(BaseDataset):
@@ -70,6 +72,7 @@ class TableDataset(BaseDataset):
         encoding: Annotated[str, MinLen(1)] | None = None,
         quotes: bool = True,
         sheet: Annotated[str, MinLen(1)] | None = None,
+        max_ratio: MaxRatio = MAX_RATIO,
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
         """Name the file, its language and its columns; it is opened when the dialogues are read.
@@ -81,7 +84,7 @@ class TableDataset(BaseDataset):
         super().__init__(**cleaning)
         self._path = expand(path, "dataset.path")
         self.language = check_language(language)
-        self._options = TableOptions(columns or {}, check_encoding(encoding), quotes, sheet)
+        self._options = TableOptions(columns or {}, check_encoding(encoding), quotes, sheet, max_ratio)
         self.name = self._path.stem
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -95,7 +98,9 @@ class TableDataset(BaseDataset):
             raise DataError(f"{self._path}: its format is not known; dataset.path should end in {', '.join(ENDINGS)}")
         options = self._options
         try:
-            with open_rows(self._path, options.encoding, options.sheet, quotes=options.quotes) as rows:
+            with open_rows(
+                self._path, options.encoding, options.sheet, quotes=options.quotes, max_ratio=options.max_ratio
+            ) as rows:
                 yield from dialogues_of(rows, options.columns, str(self._path))
         except OSError as error:
             problem = " ".join(str(error.strerror or error).split())  # Parquet's are of several lines
@@ -124,7 +129,7 @@ def dialogues_of(
         if identifier in seen:
             raise DataError(
                 f"{members[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
-                f"of a dialogue should stand together"
+                f"of a dialogue should stand together: sort the table by that column"
             )
         seen[identifier] = members[0].where.rpartition(":")[2]
         yield _dialogue(members)
@@ -151,6 +156,7 @@ def find_columns(
     unnamed = topic is not None and columns.get("topic") is None
     if unnamed and (one_topic or not _candidates(header, "topic")):
         wanted.remove("topic")
+    wanted.sort(key=lambda column: columns.get(column) is None)  # what is named, and wrong, is said first
     return {column: _position(header, column, columns.get(column), where) for column in wanted}
 
 

@@ -1,7 +1,7 @@
 """Dialogues that are the beginning of another one, such as the same talk written down from each side."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from tempfile import SpooledTemporaryFile
 from typing import Any, Self
@@ -43,10 +43,7 @@ class Twins:
 
     def groups(self) -> Integers:
         """Return the dialogues that belong together: their row and the first row of their group, `[twins, 2]`."""
-        groups = _Groups()
-        for longer, shorter in self._pairs():
-            groups.join(longer, shorter)
-        return np.array(sorted(groups.members()), np.int64).reshape(-1, 2)
+        return joined(self._pairs())
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
         """Yield (row of a dialogue, row of one that is its beginning)."""
@@ -70,6 +67,18 @@ class Twins:
 
     def __exit__(self, *_: object) -> None:
         self._starts.close()
+
+
+def joined(pairs: Iterable[tuple[int, int]]) -> Integers:
+    """Return what belongs together, directly or by way of others: `[members, 2]`, each with the first of its group.
+
+    Args:
+        pairs: numbers of two dialogues that belong together.
+    """
+    groups = _Groups()
+    for one, other in pairs:
+        groups.join(one, other)
+    return np.array(sorted(groups.members()), np.int64).reshape(-1, 2)
 
 
 class _Groups:

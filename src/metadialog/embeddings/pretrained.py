@@ -1,7 +1,8 @@
 """Word vectors that others have trained, as a start for token embeddings."""
 
-import gzip
+import zlib
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -13,6 +14,7 @@ from torch import nn
 from metadialog.errors import ConfigError, DataError
 from metadialog.models.protocol import token_embedding
 from metadialog.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
+from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, MaxRatio, open_gzip
 
 
 class Random:
@@ -36,6 +38,7 @@ class Pretrained:
 
     Args:
         path: the file, plain or compressed by gzip.
+        max_ratio: how many times its size a compressed file may become.
 
     Attributes:
         replaces: whether it changes what the model has made.
@@ -43,8 +46,9 @@ class Pretrained:
 
     replaces = True
 
-    def __init__(self, *, path: Annotated[str, MinLen(1)]) -> None:
+    def __init__(self, *, path: Annotated[str, MinLen(1)], max_ratio: MaxRatio = MAX_RATIO) -> None:
         self.path = Path(path).expanduser()
+        self.max_ratio = max_ratio
 
     def check(self, model: nn.Module) -> None:
         """Check, before anything starts, that the file is there and fits the model.
@@ -95,8 +99,11 @@ class Pretrained:
 
     def _opened(self) -> TextIO:
         try:
-            opened = gzip.open if self.path.suffix == ".gz" else open
-            return opened(self.path, "rt", encoding="utf-8", errors="replace", newline="\n")
+            if self.path.exists() and not self.path.is_file():  # opening a FIFO would wait for a writer
+                raise DataError(f"{self.path}: is no regular file; embedding.path should name one of word vectors")
+            zipped = self.path.suffix == ".gz"
+            file = open_gzip(self.path, self.max_ratio) if zipped else self.path.open("rb")
+            return TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n")
         except OSError as error:
             raise DataError(
                 f"{self.path}: cannot be read: {error.strerror}; embedding.path should name a file of word vectors"
@@ -120,7 +127,9 @@ class Pretrained:
                     self._check_width(number, fields, width)
                 parts = stripped.rsplit(" ", width)
                 yield number, parts[0], stripped[len(parts[0]) + 1 :]
-        except (OSError, EOFError) as error:
+        except GrowsTooMuchError as error:
+            raise DataError(f"{self.path}: is not read on: {error}, or raise embedding.max_ratio") from error
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{self.path}: cannot be read on: {error}; it should be whole") from error
 
     def _check_width(self, number: int, actual: int, width: int) -> None:

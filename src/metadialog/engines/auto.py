@@ -4,9 +4,9 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from torch import nn
 
 from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Objective, Reduction
@@ -45,7 +45,7 @@ class AutoEngine:
     takes_any_loop = True
 
     @with_defaults
-    def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
+    def __init__(self, *, memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML) -> None:
         self.memory = memory
         self._engines: dict[str, Engine] = {
             engine.name: engine
@@ -81,11 +81,11 @@ class AutoEngine:
     ) -> tuple[str, str]:
         """Return the name of the engine that suits, and the reason."""
         unknown = obstacle(model, objective, inner)
-        if unknown is not None or not isinstance(model, DialogModel):
+        if unknown is not None:
             return "functional", f"it knows {unknown}"
         expected = {
             candidate.engine: candidate
-            for candidate in candidates(model, episodes, inner, self.memory)
+            for candidate in candidates(cast("DialogModel", model), episodes, inner, self.memory)
             if candidate.engine == "lean" or candidate.mebibytes <= self.memory
         }
         least = min(candidate.seconds for candidate in expected.values())

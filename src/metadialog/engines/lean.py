@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from torch import nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
@@ -31,7 +31,7 @@ class LeanEngine:
     name = "lean"
 
     @with_defaults
-    def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
+    def __init__(self, *, memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML) -> None:
         self.memory = memory
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:

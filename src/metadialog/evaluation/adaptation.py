@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, Retriever
 from metadialog.engines.functional.adaptation import SideBySide
 from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.protocol import AdaptationProtocol
@@ -24,7 +24,7 @@ from metadialog.evaluation.together import (
 )
 from metadialog.generation.base import Generation
 from metadialog.metrics.quality import ReplyQuality, reply_quality
-from metadialog.models.context import InContext
+from metadialog.models.protocol import shown_by
 from metadialog.text import words as text_words
 from metadialog.tokenizers.tokenizer import Tokenizer
 
@@ -170,21 +170,30 @@ def evaluate_each(
 def _replies(
     model: nn.Module, algorithm: Algorithm, episode: Episode, generation: Generation, tokenizer: Tokenizer
 ) -> list[str]:
-    own = algorithm.replies(episode)
-    return generate_replies(model, episode.exchanges, generation, tokenizer) if own is None else own
+    retriever = algorithm.retriever()
+    if retriever is not None:
+        return _retrieved(retriever, episode)
+    return generate_replies(model, episode.exchanges, generation, tokenizer)
+
+
+def _retrieved(retriever: Retriever, episode: Episode) -> list[str]:
+    """Return the best reply to each query exchange, empty where none is found."""
+    exchanges = list(episode.support_exchanges)
+    return [next(iter(retriever(exchange.context, exchanges)), "") for exchange in episode.exchanges]
 
 
 def _replies_of_all(
     models: SideBySide, algorithm: Algorithm, episodes: Sequence[Episode], generation: Generation, tokenizer: Tokenizer
 ) -> list[list[str]]:
-    own = [algorithm.replies(episode) for episode in episodes]
-    if all(replies is not None for replies in own):
-        return [replies or [] for replies in own]
+    retriever = algorithm.retriever()
+    if retriever is not None:
+        return [_retrieved(retriever, episode) for episode in episodes]
     result = replies_together(models, [episode.exchanges for episode in episodes], generation, tokenizer)
     if result is not None:
         return result
     return [
-        _replies(models.one(index), algorithm, episode, generation, tokenizer) for index, episode in enumerate(episodes)
+        generate_replies(models.one(index), episode.exchanges, generation, tokenizer)
+        for index, episode in enumerate(episodes)
     ]
 
 
@@ -271,9 +280,9 @@ def _characters(episode: Episode) -> int | None:
 
 def _prompt(model: nn.Module) -> dict[str, int]:
     """Return what a record says of the support dialogues in a model's prompt, if it has any there."""
-    if not isinstance(model, InContext):
+    shown = shown_by(model)
+    if shown is None:
         return {}
-    shown = model.shown
     return {"in_prompt": shown.dialogues, "left_out": shown.left_out, "prompt_tokens": len(shown.tokens)}
 
 

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Gt, Le, Len
 
 from metadialog.errors import ConfigError
 from metadialog.samplers.exchanges import MIN_TOKENS
 
-Count = Annotated[int, Ge(0)]
-Rate = Annotated[float, Gt(0)]
+Count = Annotated[int, Ge(0), Le(10**6)]
+Rate = Annotated[float, Gt(0), Le(1e6)]
 Average = Literal["episodes", "tokens"]
 
 
@@ -37,14 +37,14 @@ class AdaptationProtocol:
         self,
         *,
         shots: Annotated[list[Count], Len(1)],
-        queries: Annotated[int, Ge(1)],
+        queries: Annotated[int, Ge(1), Le(10**6)],
         steps: Count,
         report_steps: Annotated[list[Count], Len(1)],
-        episodes_per_topic: Annotated[int, Ge(1)],
-        max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+        episodes_per_topic: Annotated[int, Ge(1), Le(10**6)],
+        max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
         seed: Count,
         rates: Annotated[list[Rate], Len(1)] | None,
-        selection_episodes: Annotated[int, Ge(1)],
+        selection_episodes: Annotated[int, Ge(1), Le(10**6)],
         leave_one_out: bool,
         average: Average = "episodes",
     ) -> None:

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from metadialog.engines.support import passes
 from metadialog.episodes import Batch
 from metadialog.models.loss import token_scores
+from metadialog.models.protocol import rows_at_once
+
+_WITHOUT_A_GRAPH = 4
+"""How many times as many exchanges can be in a pass of which no graph is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,13 @@ class Score:
 def score(model: nn.Module, batch: Batch) -> Score:
     """Score a model on a set."""
     tokens = int(batch.mask.sum())
-    losses, hits = token_scores(model, batch)
-    return Score(losses.sum().item() / tokens, tokens, int(hits.sum()) / tokens)
+    rows = rows_at_once(model)
+    total, hits = 0.0, 0
+    for part, _ in passes(batch, None if rows is None else _WITHOUT_A_GRAPH * rows):
+        losses, hit = token_scores(model, part)
+        total += losses.sum().item()
+        hits += int(hit.sum())
+    return Score(total / tokens, tokens, hits / tokens)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metadialog.composing.compose import Composed
 from metadialog.composing.earlier_run import AUTO, PATHS
@@ -12,6 +12,10 @@ from metadialog.config import build, check, complete
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
 from metadialog.trust import resolve
+
+if TYPE_CHECKING:  # slow to import
+    import torch
+    from torch import nn
 
 
 def check_composed(composed: Composed, *, multirun: bool = False) -> None:
@@ -53,9 +57,10 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
     # This imports torch, which the description of data need not wait for.
     from metadialog.experiment.hardware import check_dtype, find_device
 
-    check_dtype(find_device(config["device"]), config.get("dtype", "float32"))
+    device = find_device(config["device"])
+    check_dtype(device, config.get("dtype", "float32"))
     if {"algorithm", "engine", "inner", "objective"} <= config.keys():
-        _check_learning(config)
+        _check_learning(config, device)
     if config.get("resume") not in (None, AUTO):
         if multirun:
             raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
@@ -112,11 +117,12 @@ def _located(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return result
 
 
-def _check_learning(config: Mapping[str, Any]) -> None:
+def _check_learning(config: Mapping[str, Any], device: "torch.device") -> None:
     """Check what goes with what: a model without numbers, and a tokenizer that knows nothing, are enough for that."""
     import torch
 
     from metadialog.algorithms.prepare import prepared_model
+    from metadialog.experiment.bare import WithoutInitialisation
     from metadialog.experiment.config import LearningConfig
     from metadialog.experiment.learner import make_learner
     from metadialog.tokenizers.byte_pair import BytePairTokenizer
@@ -129,9 +135,31 @@ def _check_learning(config: Mapping[str, Any]) -> None:
     if embedding.replaces and learner.start.run is not None:
         raise ConfigError("embedding=pretrained: start=run brings the embedding of that run; choose one of them")
     algorithm, vocab_size = learner.algorithm, learner.tokenizer.vocab_size
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutInitialisation():
         model = prepared_model(config["model"], vocab_size, algorithm, config["training"]["frozen"], embedding.check)
         algorithm.check(model)
+    _check_memory(model, trains=algorithm.trains, device=device)
+
+
+def _check_memory(model: "nn.Module", *, trains: bool, device: "torch.device") -> None:
+    """Refuse a model whose weights alone take more memory than is free; what it computes comes on top of that.
+
+    Raises:
+        ConfigError: it is too large.
+    """
+    from metadialog.memory import free
+
+    there = free(device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad and trains]
+    # Those that are trained have a gradient, and a copy that is adapted to a task.
+    needed = sum(p.numel() * p.element_size() for p in [*model.parameters(), *trained, *trained])
+    if there is not None and needed > there:
+        count = sum(parameter.numel() for parameter in model.parameters())
+        also = ", their gradients and an adapted copy" if trained else ""
+        raise ConfigError(
+            f"model: has {count:,} weights; they{also} take {needed / 2**30:,.1f} GiB, and {there / 2**30:,.1f} GiB "
+            f"are free on device={device}; choose smaller sizes"
+        )
 
 
 def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import pandas as pd
-from annotated_types import Ge, Gt, Len, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.config import build, check
@@ -22,7 +22,7 @@ from metadialog.statistics.metric_comparison import Settings
 from metadialog.statistics.metrics import METRICS, Metric
 from metadialog.statistics.paired import Test
 
-Count = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(0), Le(10**6)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class TableConfig:
     shots: Annotated[list[Count], Len(1)] | None
     steps: Annotated[list[Literal["chosen"] | Count], Len(1)] | None
     unfinished: Unfinished
-    resamples: Annotated[int, Ge(100)]
+    resamples: Annotated[int, Ge(100), Le(10**7)]
     confidence: Annotated[float, Gt(0), Lt(1)]
     test: Test
     significance: Annotated[float, Gt(0), Lt(1)]

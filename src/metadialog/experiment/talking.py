@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le, Len, MinLen
 from metadialog.experiment.config import Device, Directory, Node, Seed, Threads
 
 File = Directory
-Count = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(0), Le(10**6)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class AdaptConfig(UseConfig):
     output: Directory
     held_out: Literal["auto"] | Count
     steps: Count | None
-    rate: Annotated[float, Gt(0)] | None
+    rate: Annotated[float, Gt(0), Le(1e6)] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +118,13 @@ class ServeConfig:
     host: Annotated[str, MinLen(1)]
     port: Annotated[int, Ge(0), Le(65535)]
     token_file: File | None
-    upload_mib: Annotated[float, Gt(0)]
-    dialogues: Annotated[int, Ge(1)]
-    turns: Annotated[int, Ge(2)]
+    upload_mib: Annotated[float, Gt(0), Le(1e5)]
+    dialogues: Annotated[int, Ge(1), Le(10**6)]
+    turns: Annotated[int, Ge(2), Le(10**6)]
     steps: Count
-    tokens: Annotated[int, Ge(1)]
-    waiting_adaptations: Annotated[int, Ge(1)]
-    waiting_replies: Annotated[int, Ge(1)]
-    adaptations: Annotated[int, Ge(1)]
+    tokens: Annotated[int, Ge(1), Le(10**9)]
+    waiting_adaptations: Annotated[int, Ge(1), Le(10**6)]
+    waiting_replies: Annotated[int, Ge(1), Le(10**6)]
+    adaptations: Annotated[int, Ge(1), Le(10**6)]
     device: Device
     threads: Threads | None

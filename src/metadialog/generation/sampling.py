@@ -24,8 +24,8 @@ class Sampling(Stepwise):
         top_p: draw from the fewest tokens that together have this probability; 1 for all.
     """
 
-    temperature: Annotated[float, Gt(0)] = FROM_YAML
-    top_k: Annotated[int, Ge(0)] = FROM_YAML
+    temperature: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML
+    top_k: Annotated[int, Ge(0), Le(10**9)] = FROM_YAML
     top_p: Annotated[float, Gt(0), Le(1)] = FROM_YAML
 
     def chooser(self, prompts: Sequence[Sequence[int]], generator: torch.Generator | None) -> Choose:

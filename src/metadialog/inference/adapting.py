@@ -1,5 +1,6 @@
 """Adapting to a user's dialogues with some held out, and the report of it."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) ->
         if point.held_out_loss is None or first.held_out_loss is None
         else (point.held_out_loss, first.held_out_loss)
     )
-    length = min(_BAR * 2, max(0, round(_BAR * loss / full))) if full > 0 else 0
+    share = loss / full if full > 0 else 0.0
+    length = round(_BAR * min(2.0, max(0.0, share))) if math.isfinite(share) else 2 * _BAR
     held = "" if point.held_out_loss is None else f"  held out {point.held_out_loss:6.3f}"
     mark = "  chosen" if chosen else ""
     return f"step {point.step:3d}  adapted to {point.support_loss:6.3f}{held}  {'█' * length}{mark}"
@@ -149,13 +151,14 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
         replies: before and after.
     """
     first, last = model.curve[0], model.curve[model.step]
-    scored = f"{len(division.held_out)} held-out dialogues" if division.held_out else "the dialogues adapted to"
+    scored = counted(len(division.held_out), "held-out dialogue") if division.held_out else "the dialogues adapted to"
     turns = sum(len(dialogue.turns) for dialogue in division.support)
     lines = [
         f"# Adapted to {name}",
         "",
-        f"- adapted to: {len(division.support)} dialogues, {turns} turns",
-        f"- held out: {len(division.held_out)} dialogues" + ("" if division.held_out else " (too few to spare one)"),
+        f"- adapted to: {counted(len(division.support), 'dialogue')}, {turns} turns",
+        f"- held out: {counted(len(division.held_out), 'dialogue')}"
+        + ("" if division.held_out else " (too few to spare one)"),
     ]
     if division.passed_over:
         lines.append(f"- passed over: {division.passed_over} dialogues of fewer than {MIN_TURNS} turns")
@@ -179,6 +182,11 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
         *(f"| {_cell(r.context)} | {_cell(r.reference)} | {_cell(r.before)} | {_cell(r.after)} |" for r in replies),
     ]
     return "\n".join(lines) + "\n"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 step`, `2 steps`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _loss(point: CurvePoint) -> float:

@@ -118,7 +118,7 @@ def save_model(model: AdaptableModel, folder: Path, name: str | None = None) -> 
     export_model(folder, base.module, equipment.algorithm, equipment.tokenizer, config, about)
     if equipment.selection.grid:
         write_atomically(folder / SELECTION, equipment.selection.to_json(equipment.algorithm.name))
-    if equipment.algorithm.retrieves or replayed:  # its replies are made of them
+    if equipment.algorithm.retriever() is not None or replayed:  # its replies are made of them
         write_atomically(folder / SUPPORT, to_jsonl(model.support))
 
 

@@ -1,5 +1,7 @@
 """A trained model that is adapted to dialogues, asked for replies, scored and saved."""
 
+import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,11 +11,11 @@ from typing import Any, Literal, overload
 import torch
 from torch import nn
 
-from metadialog.algorithms.base import Algorithm
+from metadialog.algorithms.base import Algorithm, Retriever
 from metadialog.algorithms.retrieval import similarities
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 from metadialog.episodes import Batch
-from metadialog.errors import DataError
+from metadialog.errors import ConfigError, DataError
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
 from metadialog.evaluation.selection import Selection
 from metadialog.generation.base import Generation
@@ -21,11 +23,11 @@ from metadialog.generation.stepwise import Stepwise
 from metadialog.inference.checking import MOST_SEED, as_folder, check_rate, check_whole
 from metadialog.inference.compute import THREADS, computing
 from metadialog.inference.decoding import Decoder, Growing, choice
-from metadialog.inference.dialogues import Context, Dialogues, as_dialogues, as_turns, replier
+from metadialog.inference.dialogues import STANDARD_INPUT, Context, Dialogues, as_dialogues, as_turns, replier
 from metadialog.inference.generations import GenerationLike, as_generation
 from metadialog.inference.results import CurvePoint, DialogueScore, NearExchange, Reply
 from metadialog.inference.sharing import Snapshot, changed_parameters, share
-from metadialog.inference.text import Text
+from metadialog.inference.text import Text, whole_characters
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, AdaptedTo
@@ -109,6 +111,12 @@ class AdaptableModel:
         self.step = step
         self.rate = rate
 
+    def __repr__(self) -> str:
+        """Return its name, its size, and what it was adapted to."""
+        size = sum(parameter.numel() for parameter in self._module.parameters())
+        adapted = f", {self.step} steps on {len(self.support)} dialogues" if self.parent is not None else ""
+        return f"<AdaptableModel {self.name}: {type(self._module).__name__} of {size:,} parameters{adapted}>"
+
     @property
     def module(self) -> nn.Module:
         """The model as a torch module, from token ids to logits; not to be changed."""
@@ -158,14 +166,14 @@ class AdaptableModel:
 
         Raises:
             DataError: a file cannot be read, or there is no dialogue of two turns or more.
-            ConfigError: the number of steps or the rate is out of range.
+            ConfigError: the number of steps or the rate is out of range, or so high that the loss overflows.
         """
         if steps is not None:
             check_whole("steps", steps, 0)
         if rate is not None:
             check_rate(rate)
-        support = _usable(as_dialogues(dialogues), "adapt to")
-        held = [] if held_out is None else _usable(as_dialogues(held_out, "held_out"), "score on")
+        support = _usable(as_dialogues(dialogues), "adapt to", _name(dialogues, "dialogues"))
+        held = [] if held_out is None else _usable(as_dialogues(held_out, "held_out"), "score on", "held_out")
         chosen = self._equipment.selection.nearest(len(support))
         if rate is None:
             rate = 1.0 if chosen is None else chosen.rate
@@ -190,6 +198,7 @@ class AdaptableModel:
             if best is None:  # every algorithm yields the model before adaptation
                 raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
             module = share(best, self._module)
+        _check_finite(curve[best.step], rate)
         adapted_to = _adapted_to(self._equipment.about.name, len(support), len(held), curve, best.step)
         equipment = replace(self._equipment, about=replace(self._equipment.about, adapted_to=adapted_to))
         return AdaptableModel(module, equipment, self, support, curve, best.step, rate)
@@ -233,8 +242,9 @@ class AdaptableModel:
         if isinstance(contexts, str):
             raise DataError("contexts: is a text; it should be a list of contexts")
         asked = [as_turns(context) for context in contexts]
-        if self._equipment.algorithm.retrieves:
-            return [self._retrieved(turns, n) for turns in asked]
+        retriever = self._equipment.algorithm.retriever()
+        if retriever is not None:
+            return [self._retrieved(retriever, turns, n) for turns in asked]
         prompts = [self._prompt(turns) for turns in asked]
         if not isinstance(way, Stepwise):
             return self._replies_as_a_whole(prompts, n, way, seed)
@@ -261,15 +271,17 @@ class AdaptableModel:
             ConfigError: the way of generating is unknown.
         """
         way = as_generation(generation, self._equipment.generation)
-        if not isinstance(way, Stepwise) or self._equipment.algorithm.retrieves:
+        check_whole("seed", seed, 0, MOST_SEED)
+        if not isinstance(way, Stepwise) or self._equipment.algorithm.retriever() is not None:
             return iter([str(self.reply(context, generation=way, seed=seed))])
         return self._stream(self._growing(self._prompt(as_turns(context)), way, seed))
 
     def growing(self, context: Context, generation: GenerationLike = None, *, seed: int = 0) -> Growing | None:
         """Return a reply to be generated by a `Decoder`; None where `reply` makes it as a whole. See `reply`."""
         way = as_generation(generation, self._equipment.generation)
+        check_whole("seed", seed, 0, MOST_SEED)
         turns = as_turns(context)
-        if not isinstance(way, Stepwise) or self._equipment.algorithm.retrieves:
+        if not isinstance(way, Stepwise) or self._equipment.algorithm.retriever() is not None:
             return None
         return self._growing(self._prompt(turns), way, seed)
 
@@ -279,7 +291,7 @@ class AdaptableModel:
         Raises:
             DataError: a file cannot be read, or there is no dialogue of two turns or more.
         """
-        usable = _usable(as_dialogues(dialogues), "score")
+        usable = _usable(as_dialogues(dialogues), "score", _name(dialogues, "dialogues"))
         with self._computing():
             batch = self._batch(usable)
             scored = score(self._module, batch)
@@ -343,11 +355,11 @@ class AdaptableModel:
         while not reply.ended:
             with self._computing():  # not while the caller works with what it got
                 decoder.step()
-            if piece := text.grow(reply.tokens, whole=reply.ended):
+            if piece := text.grow(reply.tokens):
                 yield piece
 
     def _best(self, rows: Sequence[Growing]) -> list[Reply]:
-        made = [Reply(self.tokenizer.decode(row.tokens), row.score, len(row.tokens)) for row in rows]
+        made = [Reply(self._text(row.tokens), row.score, len(row.tokens)) for row in rows]
         different = {str(reply): reply for reply in reversed(made)}
         return sorted(different.values(), key=lambda reply: -reply.score)
 
@@ -359,10 +371,14 @@ class AdaptableModel:
         with self._computing():
             generator = torch.Generator(device=self.device).manual_seed(seed)
             replies = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
-        return [[Reply(special.decode(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
+        return [[Reply(self._text(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
 
-    def _retrieved(self, turns: Sequence[Turn], n: int) -> list[Reply]:
-        return [Reply(near.response) for near in self.nearest(list(turns), n)] or [Reply("")]
+    def _text(self, tokens: Sequence[int]) -> str:
+        return whole_characters(self.tokenizer.decode(tokens))
+
+    def _retrieved(self, retriever: Retriever, turns: Sequence[Turn], n: int) -> list[Reply]:
+        exchanges = self._equipment.encoder.exchanges(self.support)
+        return [Reply(text) for text in retriever(_as_text(turns), exchanges)[:n]] or [Reply("")]
 
 
 def _adapted_to(parent: str, dialogues: int, held_out: int, curve: Sequence[CurvePoint], step: int) -> AdaptedTo:
@@ -382,11 +398,38 @@ def _is_better(point: CurvePoint, best: CurvePoint) -> bool:
     return losses[0] is not None and losses[1] is not None and losses[0] < losses[1]
 
 
-def _usable(dialogues: Sequence[Dialogue], purpose: str) -> list[Dialogue]:
+def _usable(dialogues: Sequence[Dialogue], purpose: str, name: str) -> list[Dialogue]:
     usable = [dialogue for dialogue in dialogues if len(dialogue.turns) >= MIN_TURNS]
     if not usable:
-        raise DataError(f"no dialogue to {purpose}: each should have {MIN_TURNS} turns or more, a turn and its answer")
+        raise DataError(
+            f"{name}: no dialogue to {purpose}: each should have {MIN_TURNS} turns or more, a turn and its answer"
+        )
     return usable
+
+
+def _name(dialogues: Dialogues, name: str) -> str:
+    """Return what messages call dialogues: their file, if they come from one."""
+    if not isinstance(dialogues, str | os.PathLike):
+        return name
+    return STANDARD_INPUT if os.fspath(dialogues) == "-" else os.fspath(dialogues)
+
+
+def _check_finite(point: CurvePoint, rate: float) -> None:
+    """Refuse an adaptation that has left all sense behind.
+
+    Raises:
+        ConfigError: a loss is no finite number.
+    """
+    if math.isfinite(point.support_loss):
+        return
+    if point.step == 0:
+        raise ConfigError(
+            "the loss before adaptation is no finite number: the model, or a turn, cannot be computed with"
+        )
+    raise ConfigError(
+        f"rate={rate:g}: the loss after {point.step} inner steps is no finite number; "
+        "choose a smaller rate, or fewer steps"
+    )
 
 
 def _as_text(turns: Sequence[Turn]) -> str:

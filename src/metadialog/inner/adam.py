@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Len, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from metadialog.inner.base import InnerRule, Memory, Tensors
 from metadialog.options import FROM_YAML
@@ -23,7 +23,7 @@ class Adam(InnerRule):
     """
 
     betas: Annotated[list[Decay], Len(2, 2)] = FROM_YAML
-    eps: Annotated[float, Gt(0)] = FROM_YAML
+    eps: Annotated[float, Gt(0), Le(1)] = FROM_YAML
 
     def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
         """Return the mean over the root of the variance, both corrected for their start at zero."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from metadialog.options import FROM_YAML, Options
@@ -44,14 +44,15 @@ class InnerRule(Options, ABC):
         frozen: which of these it does not change.
         clip_norm: the gradient of all parameters together is scaled down to this norm (2-norm); None for no limit.
         weight_decay: how strongly the parameters are drawn back to where the inner loop began.
-        chunk: exchanges of the support set in one pass; the gradients of the passes are added up. None for all.
+        chunk: exchanges of the support set in one pass; the gradients of the passes are added up. None for all, or
+            for 2 if the model is a pretrained one.
     """
 
     adapted: list[str] | None = FROM_YAML
     frozen: list[str] = FROM_YAML
-    clip_norm: Annotated[float, Gt(0)] | None = FROM_YAML
-    weight_decay: Annotated[float, Ge(0)] = FROM_YAML
-    chunk: Annotated[int, Ge(1)] | None = FROM_YAML
+    clip_norm: Annotated[float, Gt(0), Le(1e9)] | None = FROM_YAML
+    weight_decay: Annotated[float, Ge(0), Le(1e3)] = FROM_YAML
+    chunk: Annotated[int, Ge(1), Le(10**6)] | None = FROM_YAML
 
     @property
     def is_plain(self) -> bool:

@@ -1,13 +1,12 @@
 """Models that have read something before each dialogue: other dialogues, or a soft prefix."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from metadialog.models.parts import parts_of
-from metadialog.models.protocol import BaseModel, as_dialogue_model
+from metadialog.models.protocol import BaseModel, Shown, as_dialogue_model
 from metadialog.models.recurrence import State
 
 
@@ -86,21 +85,6 @@ class AfterReading(BaseModel):
         return as_dialogue_model(self.base).select_rows(state, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What of a support set stands in a prompt.
-
-    Attributes:
-        tokens: of the prompt.
-        dialogues: how many stand in it whole.
-        left_out: how many do not.
-    """
-
-    tokens: tuple[int, ...]
-    dialogues: int
-    left_out: int
-
-
 def show(dialogues: Sequence[Sequence[int]], max_tokens: int) -> Shown:
     """Put dialogues one after another, as many of the first as fit whole."""
     tokens: list[int] = []
@@ -120,6 +104,8 @@ class InContext(AfterReading):
         base: the model.
         shown: what it reads.
     """
+
+    shown: Shown
 
     def __init__(self, base: nn.Module, shown: Shown) -> None:
         super().__init__(base)

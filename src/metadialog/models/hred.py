@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from metadialog.models.output import Output
@@ -43,11 +43,11 @@ class HRED(BaseModel):
     def __init__(
         self,
         vocab_size: int,
-        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
+        hidden_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
         *,
         cell: Cell = FROM_YAML,
-        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
-        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
+        layers: Annotated[int, Gt(0), Le(1000)] = FROM_YAML,
         dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
         tied_embedding: bool = FROM_YAML,
     ) -> None:
@@ -88,6 +88,11 @@ class HRED(BaseModel):
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
         logits = self.head(at_positions(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
+
+    @property
+    def reads_at_once(self) -> bool:
+        """Padding is not read; see `BaseModel.reads_at_once`."""
+        return True
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts in one pass: padding is not read; see `DialogueModel.read`."""

@@ -1,6 +1,7 @@
 """What the rest of the program asks of a model, and the defaults that fulfil most of it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from inspect import signature
 from typing import ClassVar, Protocol, cast
@@ -12,6 +13,21 @@ from torch.nn.functional import pad
 from metadialog.episodes import PAD_ID
 from metadialog.errors import ConfigError
 from metadialog.models.recurrence import State
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a support set stands in a prompt.
+
+    Attributes:
+        tokens: of the prompt.
+        dialogues: how many stand in it whole.
+        left_out: how many do not.
+    """
+
+    tokens: tuple[int, ...]
+    dialogues: int
+    left_out: int
 
 
 class DialogueModel(Protocol):
@@ -110,11 +126,30 @@ class BaseModel(nn.Module):
     embedding_name: ClassVar[str] = "embed"
     is_pretrained: ClassVar[bool] = False
     """Whether it comes with weights that others have trained."""
+    shown: Shown | None = None
+    """The dialogues that it reads before each dialogue, where it does; records count them."""
 
     @property
     def predicts_at(self) -> bool:
         """Whether `forward` takes `at`."""
         return _takes_at(type(self))  # type: ignore[arg-type]
+
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether `forward` takes `at`, and leaves the padding of prompts unread where `models.cells.reading` says so.
+
+        Prompts of several tasks are then read in one pass.
+        """
+        return False
+
+    @property
+    def obstacle(self) -> str | None:
+        """What of the model the derivatives written out for `DialogModel` do not cover; None where they cover all.
+
+        The engines `vectorized` and `lean` take a model without an obstacle alone. One of another class may say None
+        where it computes what `DialogModel` does, from layers that have the same names.
+        """
+        return f"the model {type(self).__name__}"
 
     @property
     def token_embedding(self) -> nn.Module:
@@ -242,6 +277,36 @@ class _Plain(BaseModel):
 
 
 _NEEDED = ("token_losses", "token_scores", "read", "step", "select_rows")
+
+
+def shown_by(model: nn.Module) -> Shown | None:
+    """Return the dialogues that a module reads before each dialogue; see `BaseModel.shown`."""
+    shown: Shown | None = getattr(model, "shown", None)
+    return shown
+
+
+def obstacle_of(model: nn.Module) -> str | None:
+    """Return what of a module written-out derivatives do not cover; see `BaseModel.obstacle`."""
+    unknown: str | None = getattr(model, "obstacle", f"the model {type(model).__name__}")
+    return unknown
+
+
+def reads_at_once(model: nn.Module) -> bool:
+    """Tell whether prompts of several tasks can be read in one pass; see `BaseModel.reads_at_once`."""
+    return bool(getattr(model, "reads_at_once", False))
+
+
+PRETRAINED_ROWS = 2
+"""Exchanges of which a pretrained model keeps the graph at once: of SmolLM2 they take about 0.3 GB."""
+
+
+def rows_at_once(model: nn.Module) -> int | None:
+    """Return how many exchanges one pass with a graph should have at most; None where memory sets no limit.
+
+    A pretrained model's activations and logits of a few dozen exchanges take more memory than its weights.
+    """
+    large = any(getattr(part, "is_pretrained", False) for part in model.modules())
+    return PRETRAINED_ROWS if large else None
 
 
 def as_dialogue_model(model: nn.Module) -> DialogueModel:

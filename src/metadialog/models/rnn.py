@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, cast
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from metadialog.models.protocol import BaseModel, at_positions
@@ -33,11 +33,11 @@ class DialogModel(BaseModel):
     def __init__(
         self,
         vocab_size: int,
-        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
+        hidden_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
         *,
         cell: Cell = FROM_YAML,
-        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
-        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
+        layers: Annotated[int, Gt(0), Le(1000)] = FROM_YAML,
         dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
         tied_embedding: bool = FROM_YAML,
     ) -> None:
@@ -53,10 +53,15 @@ class DialogModel(BaseModel):
             self.embed.weight = self.linear.weight
 
     @property
+    def reads_at_once(self) -> bool:
+        """Whether its `forward` is this class's; see `BaseModel.reads_at_once`."""
+        return type(self).forward is DialogModel.forward
+
+    @property
     def obstacle(self) -> str | None:
-        """What of this model is not as its class has it, for engines that know the derivatives of the class."""
+        """What of this model is not as its class has it; see `BaseModel.obstacle`."""
         if type(self).forward is not DialogModel.forward:
-            return f"the model {type(self).__name__}"
+            return super().obstacle
         for layer in self.children():
             if type(layer) not in _OWN_LAYERS:
                 return f"a model with {type(layer).__name__}"

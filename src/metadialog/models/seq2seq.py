@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -54,12 +54,12 @@ class Seq2Seq(BaseModel):
     def __init__(
         self,
         vocab_size: int,
-        hidden_size: Annotated[int, Gt(0)] = FROM_YAML,
+        hidden_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
         *,
         attention: Literal["bahdanau", "luong"] = FROM_YAML,
         cell: Cell = FROM_YAML,
-        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
-        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
+        layers: Annotated[int, Gt(0), Le(1000)] = FROM_YAML,
         dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
         tied_embedding: bool = FROM_YAML,
     ) -> None:
@@ -104,6 +104,11 @@ class Seq2Seq(BaseModel):
         logits = self.head(at_positions(self.drop(torch.tanh(self.combine(made))), at))  # [batch, time, vocab]
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
         return logits, state
+
+    @property
+    def reads_at_once(self) -> bool:
+        """Padding is not read; see `BaseModel.reads_at_once`."""
+        return True
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts in one pass: padding is not read; see `DialogueModel.read`."""

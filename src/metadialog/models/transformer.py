@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from metadialog.errors import ConfigError
@@ -93,10 +93,10 @@ class Transformer(BaseModel):
     def __init__(
         self,
         vocab_size: int,
-        embedding_size: Annotated[int, Gt(0)] = FROM_YAML,
+        embedding_size: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
         *,
-        heads: Annotated[int, Gt(0)] = FROM_YAML,
-        layers: Annotated[int, Gt(0)] = FROM_YAML,
+        heads: Annotated[int, Gt(0), Le(10**4)] = FROM_YAML,
+        layers: Annotated[int, Gt(0), Le(1000)] = FROM_YAML,
         dropout: Annotated[float, Ge(0), Lt(1)] = FROM_YAML,
         tied_embedding: bool = FROM_YAML,
     ) -> None:

@@ -31,7 +31,7 @@ def self_critical(
     bleu_tokenizer: BleuTokenizer = FROM_YAML,
     level: Literal["outer", "inner", "both"] = FROM_YAML,
     weight: Annotated[float, Ge(0), Le(1)] = FROM_YAML,
-    max_tokens: Annotated[int, Gt(0)] = FROM_YAML,
+    max_tokens: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML,
 ) -> Objectives:
     """Return `SelfCritical` at one level or both, and the mean negative log-likelihood at the other.
 

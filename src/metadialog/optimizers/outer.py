@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch.nn import Parameter
 
 from metadialog.options import FROM_YAML, with_defaults
@@ -16,10 +16,10 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 def adam(
     parameters: Iterable[Parameter],
     *,
-    lr: Annotated[float, Gt(0)] = FROM_YAML,
+    lr: Annotated[float, Gt(0), Le(1e4)] = FROM_YAML,
     beta1: Fraction = FROM_YAML,
     beta2: Fraction = FROM_YAML,
-    weight_decay: Annotated[float, Ge(0)] = FROM_YAML,
+    weight_decay: Annotated[float, Ge(0), Le(1e3)] = FROM_YAML,
 ) -> torch.optim.Optimizer:
     """Kingma and Ba 2015 (arXiv:1412.6980); weight decay is added to the gradient."""
     return torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay)
@@ -29,10 +29,10 @@ def adam(
 def adamw(
     parameters: Iterable[Parameter],
     *,
-    lr: Annotated[float, Gt(0)] = FROM_YAML,
+    lr: Annotated[float, Gt(0), Le(1e4)] = FROM_YAML,
     beta1: Fraction = FROM_YAML,
     beta2: Fraction = FROM_YAML,
-    weight_decay: Annotated[float, Ge(0)] = FROM_YAML,
+    weight_decay: Annotated[float, Ge(0), Le(1e3)] = FROM_YAML,
 ) -> torch.optim.Optimizer:
     """Loshchilov and Hutter 2019 (arXiv:1711.05101); weight decay is apart from the gradient."""
     return torch.optim.AdamW(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay)
@@ -42,9 +42,9 @@ def adamw(
 def sgd(
     parameters: Iterable[Parameter],
     *,
-    lr: Annotated[float, Gt(0)] = FROM_YAML,
+    lr: Annotated[float, Gt(0), Le(1e4)] = FROM_YAML,
     momentum: Fraction = FROM_YAML,
-    weight_decay: Annotated[float, Ge(0)] = FROM_YAML,
+    weight_decay: Annotated[float, Ge(0), Le(1e3)] = FROM_YAML,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent; without momentum it is the outer update as the MAML paper writes it."""
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)

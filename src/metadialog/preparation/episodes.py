@@ -10,10 +10,11 @@ from metadialog.preparation.tokens import prepared_tokenizer, prepared_tokens
 from metadialog.preparation.topics import Topics
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.samplers.leave_one_out import leave_one_out_episodes
+from metadialog.samplers.tokens import PreparedTokenizer
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 
-def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> Tokenizer:
+def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> PreparedTokenizer:
     """Train the tokenizer on the meta-train topics, and on nothing else; cut the whole corpus with it."""
 
     def texts() -> Iterator[str]:
@@ -30,18 +31,12 @@ def held_out(
     tokenizer: Tokenizer,
     protocol: AdaptationProtocol,
     sampler: Mapping[str, Any],
-    *,
-    with_others: bool = False,
 ) -> list[Episode]:
-    """Draw the episodes of held-out topics, with exchanges made as in training.
-
-    With `with_others` each brings the other dialogues of its topic, for an algorithm that may see them.
-    """
+    """Draw the episodes of held-out topics, with exchanges made as in training."""
     lengths = {
         "context_turns": sampler["context_turns"],
         "max_tokens": sampler["max_tokens"],
         "query_max_tokens": protocol.max_tokens,
-        "with_others": with_others,
     }
     if protocol.leave_one_out:
         return leave_one_out_episodes(
@@ -64,8 +59,6 @@ def selection_episodes(
     tokenizer: Tokenizer,
     protocol: AdaptationProtocol,
     sampler: Mapping[str, Any],
-    *,
-    with_others: bool = False,
 ) -> list[Episode]:
     """Draw the episodes of the meta-validation topics that inner rates and steps are chosen on; none if none are."""
     if protocol.rates is None:
@@ -81,7 +74,6 @@ def selection_episodes(
         max_tokens=sampler["max_tokens"],
         query_max_tokens=protocol.max_tokens,
         loss_on=sampler["loss_on"],
-        with_others=with_others,
     )
 
 
@@ -92,7 +84,6 @@ def validation_episodes(
     sampler: Mapping[str, Any],
     *,
     episodes_per_topic: int,
-    with_others: bool = False,
 ) -> list[Episode]:
     """Draw the episodes of the meta-validation topics: as many dialogues as in training, scored as in the test."""
     return held_out_episodes(
@@ -106,6 +97,5 @@ def validation_episodes(
         max_tokens=sampler["max_tokens"],
         query_max_tokens=protocol.max_tokens,
         loss_on=sampler["loss_on"],
-        with_others=with_others,
         options="sampler",
     )

@@ -15,7 +15,7 @@ PARTS = ("meta-test", "meta-validation", "meta-train")
 
 
 def separate_twins(corpus: Corpus, split: TopicSplit, min_dialogues: int) -> tuple[Corpus, TopicSplit]:
-    """Leave out dialogues that begin, or are begun by, one in another part of the split.
+    """Leave out dialogues that begin, or are begun by, one in another part of the split, or are near duplicates of it.
 
     Such a pair is one talk written down twice, as ConvAI2 has each from both sides: trained on one of them, a model
     knows the other. A topic that is left with fewer than `min_dialogues` is dropped.
@@ -41,7 +41,7 @@ def separate_twins(corpus: Corpus, split: TopicSplit, min_dialogues: int) -> tup
     for part, names in _parts(split).items():
         if names and not parts[part]:
             raise DataError(
-                f"split: {left_out} dialogues begin, or are begun by, one in another part, and without them no topic "
+                f"split: {left_out} dialogues {corpus.dropped.twin} in another part, and without them no topic "
                 f"of {part} has {min_dialogues} dialogues; lower split.min_dialogues, or choose other topics"
             )
     dropped = corpus.dropped

@@ -4,7 +4,9 @@ Each entry's key is a digest of all that it depends on: the content of the files
 the code that has made it. So a changed file, option or version is never served what is stale.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from metadialog.cache.entries import entry, temporary
 from metadialog.cache.keys import digest_code, key
 from metadialog.config import build
 from metadialog.datasets.dialogues import DialogueStore
-from metadialog.preparation.topics import PREPARED, package
+from metadialog.preparation.topics import PREPARED, Topics, package
 from metadialog.runs.layout import TOKENIZER
 from metadialog.samplers import tokens
 from metadialog.samplers.tokens import PreparedTokenizer, TokenStore, write_tokens
@@ -47,6 +49,28 @@ def prepared_tokenizer(
     digest = key(**parts, library=tokenizers.__version__)
     folder = entry(cache / PREPARED / f"tokenizer-{digest}", lambda made: trainer.train(texts()).save(made / TOKENIZER))
     return Tokenizer.load(folder / TOKENIZER)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLengths:
+    """How often each length in tokens occurs in a topic: of turns, and of whole dialogues."""
+
+    per_turn: Counter[int]
+    per_dialogue: Counter[int]
+
+
+def token_lengths(topics: Topics, tokenizer: PreparedTokenizer) -> dict[str, TokenLengths]:
+    """Return the lengths of all dialogues of a corpus, by topic."""
+    results = {}
+    for topic, dialogues in topics.corpus.topics.items():
+        per_turn: Counter[int] = Counter()
+        per_dialogue: Counter[int] = Counter()
+        for row in dialogues.rows.tolist():
+            lengths = tokenizer.prepared.tokens(row).lengths  # [turns]
+            per_turn.update(lengths.tolist())
+            per_dialogue[int(lengths.sum())] += 1
+        results[topic] = TokenLengths(per_turn, per_dialogue)
+    return results
 
 
 def prepared_tokens(

@@ -68,7 +68,7 @@ class Topics:
         if self.corpus.dropped.one_speaker:
             left_out.append(f"{self.corpus.dropped.one_speaker} dialogues of one speaker alone")
         if self.corpus.dropped.twins:
-            left_out.append(f"{self.corpus.dropped.twins} dialogues that begin, or are begun by, one in another part")
+            left_out.append(f"{self.corpus.dropped.twins} dialogues that {self.corpus.dropped.twin} in another part")
         if left_out:
             line += f"; left out: {', '.join(left_out)}"
         return line

@@ -1,12 +1,12 @@
 """What every sampler of training episodes does: it counts episodes, and can be stopped and resumed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.episodes import Episode
+from metadialog.episodes import Batch, Episode
 from metadialog.errors import DataError, RunError
 from metadialog.samplers.exchanges import ExchangeEncoder, ExchangeTexts
 
@@ -90,12 +90,11 @@ def make_episode(
     support: Dialogues,
     query: Dialogues,
     query_encoder: ExchangeEncoder | None = None,
-    others: Dialogues | None = None,
+    others: Callable[[], Batch] | None = None,
 ) -> Episode:
     """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
 
-    The query may have an encoder of its own; `others` are the topic's other dialogues, if they are wanted.
-
+    The query may have an encoder of its own; `others` is as in `Episode`.
     """
     query_encoder = query_encoder or encoder
     batch = query_encoder.batch(query)
@@ -109,7 +108,7 @@ def make_episode(
         support_ids=support.ids(),
         query_ids=query.ids(),
         support_exchanges=() if support_batch is None else ExchangeTexts(encoder, support, len(support_batch.inputs)),
-        others=encoder.batch(others) if others else None,
+        others=others,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.samplers.base import Sampler
@@ -30,13 +30,13 @@ class EpisodeSampler(Sampler):
         tokenizer: Tokenizer,
         seed: int,
         *,
-        shots: Annotated[int, Ge(1)],
-        queries: Annotated[int, Ge(1)],
-        context_turns: Annotated[int, Ge(1)],
-        max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+        shots: Annotated[int, Ge(1), Le(10**6)],
+        queries: Annotated[int, Ge(1), Le(10**6)],
+        context_turns: Annotated[int, Ge(1), Le(10**6)],
+        max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
         loss_on: LossOn,
         topic_weighting: TopicWeighting,
-        temperature: Annotated[float, Gt(0)],
+        temperature: Annotated[float, Gt(0), Le(1e6)],
     ) -> None:
         """Take the meta-train topics; see `conf/sampler/episodes.yaml` for the options.
 

@@ -1,10 +1,11 @@
 """Held-out episodes: drawn once, and the same for every algorithm and every run."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from random import Random
 from typing import Annotated
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Le, MinLen
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
@@ -18,16 +19,15 @@ def held_out_episodes(
     topics: Mapping[str, Sequence[Dialogue]],
     tokenizer: Tokenizer,
     *,
-    shots: Annotated[Sequence[Annotated[int, Ge(0)]], MinLen(1)],
-    queries: Annotated[int, Ge(1)],
-    episodes_per_topic: Annotated[int, Ge(1)],
+    shots: Annotated[Sequence[Annotated[int, Ge(0), Le(10**6)]], MinLen(1)],
+    queries: Annotated[int, Ge(1), Le(10**6)],
+    episodes_per_topic: Annotated[int, Ge(1), Le(10**6)],
     seed: int,
-    context_turns: Annotated[int, Ge(1)],
-    max_tokens: Annotated[int, Ge(MIN_TOKENS)],
-    query_max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+    context_turns: Annotated[int, Ge(1), Le(10**6)],
+    max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
+    query_max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
     loss_on: LossOn,
     options: str = "evaluation",
-    with_others: bool = False,
 ) -> list[Episode]:
     """Draw the episodes that algorithms are compared on.
 
@@ -49,7 +49,6 @@ def held_out_episodes(
         query_max_tokens: the same in the query sets; more, so that references are scored whole.
         loss_on: which tokens count.
         options: the group of the options `shots` and `queries`, for the messages.
-        with_others: whether an episode brings all dialogues of its topic that are not in the query set.
 
     Raises:
         DataError: a topic has fewer than `max(shots) + queries` dialogues; the message names it.
@@ -63,8 +62,9 @@ def held_out_episodes(
         for index in range(episodes_per_topic):
             positions = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(dialogues), len(dialogues))
             query = dialogues.pick(positions[:queries])
+            rest = dialogues.pick(positions[queries:])
             support = dialogues.pick(unlike(query, dialogues, positions[queries:], most))
-            others = dialogues.pick(positions[queries:]) if with_others else None
+            others = cache(partial(encoder.batch, rest)) if rest else None
             episodes += [
                 make_episode(encoder, topic, index, support[:count], query, query_encoder, others) for count in shots
             ]

@@ -1,10 +1,12 @@
 """Held-out episodes of which each dialogue of a topic is the query once."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from random import Random
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.episodes import Episode
+from metadialog.datasets.dialogues import Dialogues
+from metadialog.episodes import Batch, Episode
 from metadialog.samplers.base import checked_topics, make_episode
 from metadialog.samplers.draws import draw_distinct, unlike
 from metadialog.samplers.exchanges import ExchangeEncoder, LossOn
@@ -21,7 +23,6 @@ def leave_one_out_episodes(
     max_tokens: int,
     query_max_tokens: int,
     loss_on: LossOn,
-    with_others: bool = False,
 ) -> list[Episode]:
     """Make an episode for each dialogue, with support dialogues drawn from the others of its topic.
 
@@ -37,7 +38,6 @@ def leave_one_out_episodes(
         max_tokens: most tokens of a prompt, and of a response, in the support sets.
         query_max_tokens: the same in the query sets; more, so that references are scored whole.
         loss_on: which tokens count.
-        with_others: whether an episode brings all dialogues of its topic but the query.
 
     Raises:
         DataError: a topic has fewer than `max(shots) + 1` dialogues; the message names it.
@@ -55,8 +55,12 @@ def leave_one_out_episodes(
             drawn = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(others), len(others))
             indices = unlike(query, dialogues, [others[chosen] for chosen in drawn], most)
             support = dialogues.pick(indices)
-            rest = dialogues.pick(others) if with_others else None
+            rest = cache(partial(_batch_without, index, dialogues, encoder)) if others else None
             episodes += [
                 make_episode(encoder, topic, index, support[:count], query, query_encoder, rest) for count in shots
             ]
     return episodes
+
+
+def _batch_without(left_out: int, dialogues: Dialogues, encoder: ExchangeEncoder) -> Batch:
+    return encoder.batch(dialogues.pick([other for other in range(len(dialogues)) if other != left_out]))

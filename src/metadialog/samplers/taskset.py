@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch.utils.data import Dataset
 
 from metadialog.datasets.dialogue import Dialogue
@@ -34,10 +34,10 @@ class TasksetSampler(Sampler):
         tokenizer: Tokenizer,
         seed: int,
         *,
-        shots: Annotated[int, Ge(1)],
-        queries: Annotated[int, Ge(1)],
-        context_turns: Annotated[int, Ge(1)],
-        max_tokens: Annotated[int, Ge(MIN_TOKENS)],
+        shots: Annotated[int, Ge(1), Le(10**6)],
+        queries: Annotated[int, Ge(1), Le(10**6)],
+        context_turns: Annotated[int, Ge(1), Le(10**6)],
+        max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
         loss_on: LossOn,
     ) -> None:
         """Take the meta-train topics; see `conf/sampler/taskset.yaml` for the options.

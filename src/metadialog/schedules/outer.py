@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable
 from typing import Annotated
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, Le
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from metadialog.options import FROM_YAML, with_defaults
 
-WarmUp = Annotated[int, Ge(0)]
+WarmUp = Annotated[int, Ge(0), Le(10**9)]
 Fraction = Annotated[float, Interval(ge=0, le=1)]
 
 

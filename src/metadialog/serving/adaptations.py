@@ -4,7 +4,7 @@ import queue
 import secrets
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,6 +41,7 @@ class Adaptation:
         adapted: the adapted model, once it is there.
         error: why it failed.
         cancelled: whether it has been deleted.
+        watchers: are called, in whatever thread, after each change.
     """
 
     model_id: str
@@ -54,6 +55,12 @@ class Adaptation:
     adapted: AdaptableModel | None = None
     error: str | None = None
     cancelled: bool = False
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+
+    def tell(self) -> None:
+        """Tell who watches that something has changed."""
+        for watcher in list(self.watchers):
+            watcher()
 
 
 class Adaptations:
@@ -139,12 +146,15 @@ class Adaptations:
         with self._lock:
             result.cancelled = True
             self._all.pop(name, None)
+        result.tell()
 
     def stop(self) -> None:
         """End the thread, and what it is doing."""
         with self._lock:
-            for adaptation in self._pending:
-                adaptation.cancelled = True
+            pending = list(self._pending)
+        for adaptation in pending:
+            adaptation.cancelled = True
+            adaptation.tell()
         self._queue.put(None)
         self._thread.join()
 
@@ -174,14 +184,17 @@ class Adaptations:
                 with self._lock:
                     self._pending.remove(adaptation)
                     self._make_room()
+                adaptation.tell()
 
     def _adapt(self, adaptation: Adaptation) -> None:
         def on_step(point: CurvePoint) -> None:
             if adaptation.cancelled:
                 raise _CancelledError
             adaptation.curve.append(point)
+            adaptation.tell()
 
         adaptation.status = "running"
+        adaptation.tell()
         division = divide(adaptation.dialogues, adaptation.held_out, seed=0)
         adaptation.adapted = adaptation.parent.adapt(
             division.support, adaptation.steps, held_out=division.held_out or None, on_step=on_step

@@ -5,8 +5,8 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,12 @@ from metadialog.serving.bodies import (
     finite,
 )
 from metadialog.serving.guard import Guard
-from metadialog.serving.limits import Limits, RefusedError
+from metadialog.serving.limits import Limits, RefusedError, too_many
 from metadialog.serving.metrics import exposition
 
 PAGE = Path(__file__).parent / "page"
+KEEP_ALIVE = 15.0
+"""Seconds after which a line without content is sent to a client that follows an adaptation."""
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody} for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 503)
 }
@@ -71,6 +73,7 @@ class Service:
         self.adaptations = Adaptations(limits.waiting_adaptations, limits.adaptations)
         self.batcher = Batcher(limits.waiting_replies)
         self.responses: Counter[tuple[str, int]] = Counter()
+        self._whole = 0
 
     def stop(self) -> None:
         """End the threads."""
@@ -81,6 +84,17 @@ class Service:
         """Count a response."""
         parts = path.split("/")
         self.responses["/".join(parts[:3]) if parts[1:2] == ["v1"] else path if status < 400 else "other", status] += 1
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Make a reply as a whole, unless too many are being generated already."""
+        if self._whole + len(self.batcher) >= self.limits.waiting_replies:
+            raise too_many(self.limits.waiting_replies)
+        self._whole += 1
+        try:
+            yield
+        finally:
+            self._whole -= 1
 
     def model(self, name: str | None) -> tuple[str, AdaptableModel]:
         """Return a model by its name, or the first one."""
@@ -228,6 +242,15 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         """Return how far an adaptation is, with its curve so far."""
         return AdaptationBody.of(service.adaptations.get(name))
 
+    @app.get(
+        "/v1/adaptations/{name}/events",
+        response_class=StreamingResponse,
+        responses={**_ERRORS, 200: {"content": {"text/event-stream": {}}}},
+    )
+    async def follow_adaptation(name: str) -> StreamingResponse:
+        """Follow an adaptation by server-sent events: status and point, and at last end or error."""
+        return StreamingResponse(_progress(service.adaptations.get(name)), media_type="text/event-stream")
+
     @app.delete("/v1/adaptations/{name}", status_code=204, responses=_ERRORS)
     async def delete_adaptation(name: str) -> None:
         """Break an adaptation off, or forget it."""
@@ -270,7 +293,10 @@ def _add_replies(app: FastAPI, service: Service) -> None:
         options = request.generation.options()
         growing = model.growing(context, options, seed=request.seed)
         if growing is None or (request.n > 1 and not request.stream):
-            result = await asyncio.to_thread(lambda: model.replies([context], request.n, options, seed=request.seed)[0])
+            with service.one_more():
+                result = await asyncio.to_thread(
+                    lambda: model.replies([context], request.n, options, seed=request.seed)[0]
+                )
             made = [ReplyBody(text=str(one), score=finite(one.score), tokens=one.tokens) for one in result]
             if request.stream:
                 return StreamingResponse(_whole(made[0]), media_type="text/event-stream")
@@ -331,6 +357,40 @@ async def _events(
             yield _event("end", _reply_body(text, pending).model_dump())
     finally:  # the client may have gone
         service.batcher.cancel([pending])
+
+
+async def _progress(adaptation: Adaptation) -> AsyncIterator[str]:
+    """Yield what has happened to an adaptation, and then what happens, until it has come to its end."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(changed.set)
+
+    adaptation.watchers.append(wake)
+    status, shown = "", 0
+    try:
+        while True:
+            changed.clear()
+            body = AdaptationBody.of(adaptation)
+            if body.status != status and body.status in ("waiting", "running"):
+                yield _event("status", {"status": body.status})
+            status = body.status
+            for point in body.curve[shown:]:
+                yield _event("point", point.model_dump())
+            shown = len(body.curve)
+            if status == "finished":
+                yield _event("end", body.model_dump())
+                return
+            if status == "failed" or adaptation.cancelled:
+                yield _event("error", {"error": body.error or "the adaptation was deleted"})
+                return
+            try:
+                await asyncio.wait_for(changed.wait(), KEEP_ALIVE)
+            except TimeoutError:
+                yield ": nothing new\n\n"  # a client that has gone is noticed by it
+    finally:
+        adaptation.watchers.remove(wake)
 
 
 async def _whole(reply: ReplyBody) -> AsyncIterator[str]:

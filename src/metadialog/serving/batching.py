@@ -10,7 +10,7 @@ from metadialog.inference.compute import computing
 from metadialog.inference.decoding import Decoder, Growing
 from metadialog.inference.model import AdaptableModel
 from metadialog.inference.text import Text
-from metadialog.serving.limits import RefusedError
+from metadialog.serving.limits import RefusedError, too_many
 
 Deliver = Callable[[str, bool], None]
 """Takes the next piece of a reply, and whether the reply is whole."""
@@ -83,7 +83,7 @@ class Batcher:
             if self._stopped:
                 raise RefusedError(503, "the server is stopping")
             if len(self) + len(replies) > self._limit:
-                raise RefusedError(429, f"{self._limit} replies are being generated already; try again in a moment")
+                raise too_many(self._limit)
             self._new += replies
             self._changed.notify()
 
@@ -140,7 +140,7 @@ class Batcher:
             self.counts.first_tokens += 1
             self.counts.first_token_seconds += time.perf_counter() - reply.asked
         self.counts.tokens += not growing.finished
-        piece = reply.text.grow(growing.tokens, whole=growing.ended)
+        piece = reply.text.grow(growing.tokens)
         if growing.ended:
             self.counts.replies += 1
             del self._active[growing]

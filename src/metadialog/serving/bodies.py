@@ -35,6 +35,10 @@ class GenerationBody(BaseModel):
     top_k: Annotated[int, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     beams: Annotated[int, Field(ge=1, le=32)] | None = None
+    length_penalty: Annotated[float, Field(ge=0, le=100)] | None = None
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    no_repeat_ngrams: Annotated[int, Field(ge=0)] | None = None
 
     def options(self) -> dict[str, Any] | None:
         """Return what is given; None if nothing is."""

@@ -17,6 +17,11 @@ class RefusedError(Exception):
         self.sentence = sentence
 
 
+def too_many(replies: int) -> RefusedError:
+    """Return what a client is told where so many replies are being generated."""
+    return RefusedError(429, f"{replies} replies are being generated already; try again in a moment")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What may be asked for; what is beyond is refused with the status code that stands behind it.

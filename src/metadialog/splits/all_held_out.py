@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from metadialog.errors import DataError
 from metadialog.splits.advice import evaluating
@@ -15,7 +15,7 @@ class AllHeldOutSplit:
 
     trains = False
 
-    def __init__(self, *, min_dialogues: Annotated[int, Ge(1)]) -> None:
+    def __init__(self, *, min_dialogues: Annotated[int, Ge(1), Le(10**9)]) -> None:
         """Set how many dialogues a topic needs."""
         self.min_dialogues = min_dialogues
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Le, MinLen
 
 from metadialog.errors import ConfigError
 from metadialog.splits.split import TopicSplit
@@ -18,7 +18,7 @@ class ExplicitSplit:
     trains = True
 
     def __init__(
-        self, *, train: Topics, validation: Topics, test: Topics, min_dialogues: Annotated[int, Ge(1)]
+        self, *, train: Topics, validation: Topics, test: Topics, min_dialogues: Annotated[int, Ge(1), Le(10**9)]
     ) -> None:
         """Set the lists.
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.splits.advice import what_can_be_done
@@ -26,9 +26,9 @@ class LeaveOneTopicOutSplit:
     def __init__(
         self,
         *,
-        held_out: Annotated[int, Ge(0)],
+        held_out: Annotated[int, Ge(0), Le(10**6)],
         validation: Annotated[float, Gt(0), Lt(1)],
-        min_dialogues: Annotated[int, Ge(1)],
+        min_dialogues: Annotated[int, Ge(1), Le(10**9)],
     ) -> None:
         """Set the topic that is held out, from 0, and the fraction of topics for meta-validation."""
         self._held_out = held_out

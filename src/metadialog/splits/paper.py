@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Annotated
 
 import yaml
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.splits.split import TopicSplit
@@ -27,7 +27,7 @@ class PaperSplit:
 
     trains = True
 
-    def __init__(self, *, min_dialogues: Annotated[int, Ge(1)]) -> None:
+    def __init__(self, *, min_dialogues: Annotated[int, Ge(1), Le(10**9)]) -> None:
         """Set how many dialogues a topic needs."""
         self.min_dialogues = min_dialogues
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.splits.advice import PARTS, what_can_be_done
@@ -24,10 +24,10 @@ class SeededSplit:
     def __init__(
         self,
         *,
-        seed: Annotated[int, Ge(0)],
+        seed: Annotated[int, Ge(0), Le(2**63 - 1)],
         validation: Annotated[float, Gt(0), Lt(1)],
         test: Annotated[float, Gt(0), Lt(1)],
-        min_dialogues: Annotated[int, Ge(1)],
+        min_dialogues: Annotated[int, Ge(1), Le(10**9)],
     ) -> None:
         """Set the draw and its fractions.
 

@@ -5,7 +5,7 @@ A meta-learner that starts from a joint-trained model is another row in every ta
 
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Le, MinLen
 
 from metadialog.options import FROM_YAML, Options
 
@@ -37,7 +37,7 @@ class Joint(Start):
 
     suffix = "_warm"
 
-    steps: Annotated[int, Ge(1)] = FROM_YAML  # type: ignore[misc]
+    steps: Annotated[int, Ge(1), Le(10**9)] = FROM_YAML  # type: ignore[misc]
 
 
 class FromRun(Start):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import tokenizers
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE, SPECIAL_TOKENS, Tokenizer
@@ -18,7 +18,7 @@ class BytePairTokenizer:
     that of the other tokenizers: see `Tokenizer`.
     """
 
-    def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE)]) -> None:
+    def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE), Le(10**7)]) -> None:
         """Set the largest number of ids; a small corpus may not fill it."""
         self._vocab_size = vocab_size
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from metadialog.tokenizers.spelling import most_frequent, spelling_tokenizer
 from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE, Tokenizer
@@ -17,7 +17,7 @@ class CharacterTokenizer:
     perplexity may be compared with that of the other tokenizers: see `Tokenizer`.
     """
 
-    def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE)]) -> None:
+    def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE), Le(10**7)]) -> None:
         """Set the largest number of ids; a small corpus may not fill it."""
         self._vocab_size = vocab_size
 

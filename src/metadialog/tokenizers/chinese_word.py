@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
 import tokenizers
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from tokenizers import Regex, decoders, models, pre_tokenizers
 
 from metadialog.extras import need
@@ -34,7 +34,7 @@ class ChineseWordTokenizer:
     character, in Chinese) may be compared with that of the other tokenizers: see `Tokenizer`.
     """
 
-    def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE)]) -> None:
+    def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE), Le(10**7)]) -> None:
         """Set the largest number of ids; a small corpus may not fill it.
 
         Raises:

@@ -17,7 +17,7 @@ from metadialog.engines.stacked import sweep as stacked
 from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.episodes import Batch, Episode
 from metadialog.models.cells import plain_layers, reading
-from metadialog.models.protocol import BaseModel, map_state
+from metadialog.models.protocol import BaseModel, map_state, reads_at_once
 from metadialog.models.recurrence import State
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds, drops
@@ -116,8 +116,7 @@ class Speaker(BaseModel):
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts, in one pass where the model leaves padding unread; see `DialogueModel.read`."""
         model, (rows, positions, most) = self.models.model, self._laid_out(self.tasks)
-        at_once = hasattr(model, "static_shapes") or type(model).forward is DialogModel.forward
-        if state is not None or not at_once:
+        if state is not None or not reads_at_once(model):
             return super().read(tokens, lengths, state)
         inputs = tokens[rows].view(self.models.tasks, most, -1)
         ends = lengths[rows].view(self.models.tasks, most)
@@ -160,8 +159,8 @@ def adapt_together(
         RuntimeError: `vmap` cannot take an operation of the model or of the objective.
     """
     yield side_by_side(model, len(supports))  # the model's own weights, without a copy for each task
-    if obstacle(model, objective, inner) is None and isinstance(model, DialogModel) and not drops(model):
-        yield from _by_kernels(model, supports, inner)
+    if obstacle(model, objective, inner) is None and not drops(model):
+        yield from _by_kernels(cast("DialogModel", model), supports, inner)
         return
     level: Level = level_of(model, objective, supports, inner)
     if level.stacked is None:

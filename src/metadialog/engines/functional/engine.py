@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
@@ -38,7 +38,7 @@ class FunctionalEngine:
     name = "functional"
 
     @with_defaults
-    def __init__(self, *, memory: Annotated[float, Gt(0)] = FROM_YAML) -> None:
+    def __init__(self, *, memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML) -> None:
         self.memory = memory
         self._derivatives: dict[object, Derivatives] = {}
         self._one_by_one: dict[object, str] = {}

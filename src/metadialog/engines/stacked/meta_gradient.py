@@ -1,7 +1,7 @@
 """What the engines that run several tasks at once have in common."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,16 @@ from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
 from metadialog.models.loss import mean_token_loss
+from metadialog.models.protocol import obstacle_of
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
 
 
 def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | None:
     """Say what it is whose derivatives are not written out; None where all are."""
-    if not isinstance(model, DialogModel):
-        return f"the model {type(model).__name__}"
-    if model.obstacle is not None:
-        return model.obstacle
+    unknown = obstacle_of(model)
+    if unknown is not None:
+        return unknown
     for loss in (objective, inner.support_objective or objective):
         if loss is not mean_token_loss:
             return f"the objective {getattr(loss, '__name__', type(loss).__name__)}"
@@ -42,12 +42,12 @@ def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: 
         ConfigError: they are not.
     """
     unknown = obstacle(model, objective, inner)
-    if unknown is not None or not isinstance(model, DialogModel):
+    if unknown is not None:
         raise ConfigError(
             f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
             f"alone, not those of {unknown}; engine=functional, engine=learn2learn and engine=auto know all"
         )
-    return model
+    return cast("DialogModel", model)
 
 
 def swept_meta_gradient(

@@ -2,10 +2,9 @@
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-const POLL = 120; // milliseconds between two looks at an adaptation
 
 const state = {
-  language: "en", models: [], limits: null, adaptation: null, polling: 0, turns: { before: [], after: [] }, talk: 0,
+  language: "en", models: [], limits: null, adaptation: null, following: 0, turns: { before: [], after: [] }, talk: 0,
 };
 
 function say(key, values = {}) {
@@ -55,9 +54,14 @@ async function loadModels() {
   state.models = found.models;
   state.limits = found.limits;
   $("steps").max = state.limits.steps;
-  $("model").replaceChildren(...state.models.map((model) => new Option(model.name, model.id)));
+  $("model").replaceChildren(...state.models.map((model) => new Option(title(model), model.id)));
   showModel();
   showComparable();
+}
+
+// The name of a model, or its id where another has the same name.
+function title(model) {
+  return state.models.filter((one) => one.name === model.name).length > 1 ? model.id : model.name;
 }
 
 function showModel() {
@@ -70,11 +74,11 @@ function showModel() {
 function showComparable(added = null) {
   const chosen = new Set([...document.querySelectorAll("#compare-models input:checked")].map((box) => box.value));
   const first = chosen.size === 0;
-  const rows = state.models.map((model) => [`model:${model.id}`, model.name]);
+  const rows = state.models.map((model) => [`model:${model.id}`, title(model)]);
   const adapted = state.adaptation;
   if (adapted && adapted.status === "finished") {
     const parent = state.models.find((model) => model.id === adapted.model);
-    rows.push([`adaptation:${adapted.id}`, say("adapted", { model: parent.name })]);
+    rows.push([`adaptation:${adapted.id}`, say("adapted", { model: title(parent) })]);
   }
   $("compare-models").replaceChildren(...rows.map(([value, name]) => {
     const label = document.createElement("label");
@@ -98,28 +102,45 @@ async function adapt() {
   $("adapt-button").disabled = true;
   $("cancel").hidden = false;
   $("curve").hidden = true;
-  const polling = ++state.polling;
+  const following = ++state.following;
   try {
-    let found = await (await ask("/v1/adaptations", request)).json();
-    state.adaptation = found;
-    while (polling === state.polling) {
-      showAdaptation(found);
-      if (found.status === "failed") throw new Error(found.error);
-      if (found.status === "finished") break;
-      await new Promise((done) => setTimeout(done, POLL));
-      if (polling !== state.polling) break;
-      const next = await (await ask(`/v1/adaptations/${found.id}`)).json();
-      if (polling === state.polling) state.adaptation = found = next;
+    const found = await (await ask("/v1/adaptations", request)).json();
+    if (following !== state.following) { // cancelled meanwhile
+      await remove(found);
+      return;
     }
+    state.adaptation = found;
+    found.curve = []; // all of it comes as events
+    await follow(found, following);
   } catch (error) {
-    if (polling === state.polling) {
+    if (following === state.following) {
       state.adaptation = null;
       $("adapt-status").textContent = "";
       throw error;
     }
   } finally {
-    $("adapt-button").disabled = false;
-    $("cancel").hidden = true;
+    if (following === state.following) endAdapting();
+  }
+}
+
+function endAdapting() {
+  $("adapt-button").disabled = false;
+  $("cancel").hidden = true;
+}
+
+async function remove(adaptation) {
+  await ask(`/v1/adaptations/${adaptation.id}`, undefined, "DELETE").catch(() => {});
+}
+
+// Draw an adaptation step by step, as the server tells of each.
+async function follow(found, following) {
+  showAdaptation(found);
+  for await (const [name, data] of events(await ask(`/v1/adaptations/${found.id}/events`))) {
+    if (following !== state.following) return;
+    if (name === "error") throw new Error(data.error);
+    if (name === "point") found.curve.push(data);
+    else Object.assign(found, data); // the status, or at the end all of it
+    showAdaptation(found);
   }
 }
 
@@ -147,14 +168,15 @@ function showAdaptation(found) {
 }
 
 async function forget(told = true) {
-  state.polling += 1;
+  state.following += 1;
+  endAdapting();
   const adaptation = state.adaptation;
   state.adaptation = null;
   $("download").hidden = $("forget").hidden = true;
   $("not-adapted").hidden = false;
   restart();
   showComparable();
-  if (adaptation) await ask(`/v1/adaptations/${adaptation.id}`, undefined, "DELETE").catch(() => {});
+  if (adaptation) await remove(adaptation);
   if (told) {
     $("adapt-status").textContent = say(adaptation && adaptation.status === "finished" ? "forgotten" : "cancelled");
     $("curve").hidden = true;
@@ -176,7 +198,11 @@ function number(value) {
 }
 
 function draw(points, chosen) {
-  const [left, right, top, bottom] = [48, 624, 14, 206];
+  const plot = $("plot");
+  $("curve").hidden = false; // only then it has a width
+  const width = Math.max(240, plot.clientWidth);
+  plot.setAttribute("viewBox", `0 0 ${width} 240`);
+  const [left, right, top, bottom] = [48, width - 16, 14, 206];
   const losses = points.flatMap((p) => [p.support_loss, p.held_out_loss]).filter((loss) => loss !== null);
   const [least, most] = [Math.min(...losses), Math.max(...losses)];
   const margin = Math.max(0.1 * (most - least), 0.05);
@@ -184,7 +210,6 @@ function draw(points, chosen) {
   const steps = Math.max(points.length - 1, 5);
   const x = (step) => left + ((right - left) * step) / steps;
   const y = (loss) => bottom - ((bottom - top) * (loss - low)) / (high - low);
-  const plot = $("plot");
   plot.replaceChildren();
   const add = (name, attributes, text) => {
     const element = document.createElementNS(SVG, name);
@@ -208,7 +233,6 @@ function draw(points, chosen) {
   }
   $("points").replaceChildren(...points.map((point) => row(point.step, number(point.support_loss),
     number(point.held_out_loss))));
-  $("curve").hidden = false;
 }
 
 function row(...cells) {
@@ -273,17 +297,22 @@ async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   let ended = false;
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) break;
-    rest += value;
-    const blocks = rest.split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const [name, data] = block.split("\n").map((part) => part.slice(part.indexOf(": ") + 2));
-      ended = name === "end" || name === "error";
-      yield [name, JSON.parse(data)];
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      rest += value;
+      const blocks = rest.split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        if (block.startsWith(":")) continue; // there is nothing new
+        const [name, data] = block.split("\n").map((part) => part.slice(part.indexOf(": ") + 2));
+        ended = name === "end" || name === "error";
+        yield [name, JSON.parse(data)];
+      }
     }
+  } finally {
+    reader.cancel().catch(() => {});
   }
   if (!ended) throw new Error(say("broken_off"));
 }
@@ -342,6 +371,10 @@ function begin() {
   $("colours").addEventListener("change", () => {
     document.documentElement.dataset.colours = $("colours").value;
     remember("colours", $("colours").value);
+  });
+  addEventListener("resize", () => {
+    const adaptation = state.adaptation;
+    if (adaptation && adaptation.curve.length) draw(adaptation.curve, adaptation.step);
   });
   $("token").addEventListener("change", () => guarded("adapt-error", loadModels));
   $("model").addEventListener("change", () => {
