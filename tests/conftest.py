@@ -1,12 +1,14 @@
 """What all tests share: a command line run in a folder of its own, and a reader of wandb's own files."""
 
 import functools
+import gc
 import importlib
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -21,6 +23,7 @@ from hydra import compose, initialize_config_module
 from hypothesis import settings
 
 from metadialog import cli
+from metadialog.algorithms.base import OuterStep
 from metadialog.config import build, plain
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.experiment.config import LearningConfig
@@ -28,6 +31,7 @@ from metadialog.experiment.learner import make_learner
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.export import export_model
+from metadialog.training.trainer import Trainer
 
 # How long an example takes is no matter of right or wrong.
 settings.register_profile("without deadline", deadline=None)
@@ -79,6 +83,29 @@ class Without(MetaPathFinder):
         return None
 
 
+Hook = Callable[[int], None]
+BeforeStep = Callable[[Hook], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="session")
+def before_step() -> BeforeStep:
+    """Return a context that has something done before each outer step of training, which is told its number."""
+
+    @contextmanager
+    def installed(hook: Hook) -> Iterator[None]:
+        step = Trainer.step
+
+        def hooked(self: Trainer) -> OuterStep:
+            hook(self.standing.step + 1)
+            return step(self)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Trainer, "step", hooked)
+            yield
+
+    return installed
+
+
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that makes a package as good as not installed."""
@@ -88,6 +115,18 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr(sys, "meta_path", [Without(package), *sys.meta_path])
 
     return hide
+
+
+@pytest.fixture(autouse=True, scope="module")
+def leave_what_is_there() -> None:
+    """Take all objects that are there now out of garbage collection, which would go through a million each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let Python's end collect everything."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

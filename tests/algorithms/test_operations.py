@@ -10,7 +10,14 @@ from metadialog.episodes import Episode
 from metadialog.models.rnn import DialogModel
 from metadialog.operations import OperationCounter
 from metadialog.samplers.episodes import EpisodeSampler
-from metadialog.training.cost import Cost, count_sets, count_weights, expected_flops, goes_elsewhere, is_counted
+from metadialog.training.cost import (
+    TrainingMeter,
+    count_sets,
+    count_weights,
+    expected_flops,
+    goes_elsewhere,
+    is_counted,
+)
 
 Make = Callable[..., Algorithm]
 STEPS = 7
@@ -37,7 +44,7 @@ def test_the_account_is_what_is_executed(
     if not algorithm.trains:
         return
     prepared = algorithm.prepare(model)
-    cost, weights, total, between = Cost(), count_weights(prepared), 0, 0
+    cost, weights, total, between = TrainingMeter(), count_weights(prepared), 0, 0
     for step in range(STEPS):
         episodes = sampler.batch(2)
         operations, tokens = executed(algorithm, prepared, episodes, step)

@@ -81,7 +81,7 @@ def test_the_others_go_on_without_a_contender_that_fails(
         rounds=3, seconds=1.0, threads=1,
     )  # fmt: skip
     # The other contenders have processes of their own; the one that fails is served here.
-    started = benchmark._lane
+    started = benchmark.lane
 
     @contextmanager
     def lanes(name: Name) -> Iterator[Lane]:
@@ -91,7 +91,7 @@ def test_the_others_go_on_without_a_contender_that_fails(
             with started(name) as other:
                 yield other
 
-    monkeypatch.setattr(benchmark, "_lane", lanes)
+    monkeypatch.setattr(benchmark, "lane", lanes)
     assert [result.engine for result in benchmark.results()] == ["gd", "learn2learn"]
     (said,) = [record.getMessage() for record in caplog.records]
     assert said.startswith(

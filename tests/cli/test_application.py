@@ -7,16 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from metadialog.algorithms.base import OuterStep
-from metadialog.training.trainer import Trainer
-
 Run = Callable[..., Any]
+BeforeStep = Callable[[Callable[[int], None]], AbstractContextManager[None]]
 SMOKE = ("debug=smoke", "logger=local")
 DIVERGING = ("algorithm.inner_lr=1e6", "algorithm.inner_steps=5", "inner.weight_decay=1e3")
 
@@ -33,16 +32,12 @@ def test_torch_is_not_imported_before_it_is_needed(arguments: list[str]) -> None
 
 
 @pytest.mark.parametrize("mode", ["local", "wandb"])
-def test_a_batch_system_may_end_a_run(run: Run, read_wandb: Callable[..., Any], mode: str) -> None:
-    def stop(self: Trainer) -> OuterStep:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return step(self)
-
-    step = Trainer._step
+def test_a_batch_system_may_end_a_run(
+    run: Run, before_step: BeforeStep, read_wandb: Callable[..., Any], mode: str
+) -> None:
     before = signal.getsignal(signal.SIGTERM)
     logger = ["logger=local"] if mode == "local" else ["logger.mode=offline"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", stop)
+    with before_step(lambda _: os.kill(os.getpid(), signal.SIGTERM)):
         outcome = run("train", "debug=smoke", *logger, "hydra.run.dir=ended")
     assert outcome.code == 143
     assert outcome.err.endswith("metadialog train: terminated\n")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from metadialog.algorithms.base import OuterStep
 from metadialog.experiment.config import LearningConfig
 from metadialog.experiment.learner import make_learner
 from metadialog.runs.config_file import read_config
 from metadialog.runs.records import EPISODES_KEY
 from metadialog.training.export import load_exported, load_tokenizer
-from metadialog.training.trainer import Trainer
 
 Run = Callable[..., Any]
+BeforeStep = Callable[[Callable[[int], None]], AbstractContextManager[None]]
 SMOKE = ("debug=smoke", "logger=local")
 DIVERGING = ("algorithm.inner_lr=1e6", "algorithm.inner_steps=5", "inner.weight_decay=1e3")
 
@@ -140,12 +140,12 @@ def test_two_runs_are_the_same_to_the_last_bit(run: Run) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_resume_gives_the_same_numbers_to_the_last_bit(run: Run, optimizer: str) -> None:
+def test_resume_gives_the_same_numbers_to_the_last_bit(run: Run, before_step: BeforeStep, optimizer: str) -> None:
     outer = (f"optimizer={optimizer}", "schedule=cosine", "training.steps=4", "training.validate_every=2")
     options = (*SMOKE, *outer, "model=lstm", "model.dropout=0.2")
     whole = run("train", *options).run_directory
     broken = Path("broken").absolute()
-    interrupt(run, broken, options, after=3)
+    interrupt(run, before_step, broken, options, after=3)
     with (broken / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "spl')  # as if it had been killed while it wrote
     resumed = run("train", f"resume={broken}")
@@ -160,13 +160,13 @@ def test_resume_gives_the_same_numbers_to_the_last_bit(run: Run, optimizer: str)
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("model", ["gru", "seq2seq", "hred"])
-def test_a_gpu_trains_resumes_and_evaluates_as_a_cpu_does(run: Run, model: str) -> None:
+def test_a_gpu_trains_resumes_and_evaluates_as_a_cpu_does(run: Run, before_step: BeforeStep, model: str) -> None:
     options = (*SMOKE, f"model={model}", "model.dropout=0", "dtype=float64", "training.steps=4")
     expected = metrics(run("train", *options, "device=cpu").run_directory)
     on_gpu = (*options, "device=cuda")
     whole = run("train", *on_gpu).run_directory
     broken = Path("broken").absolute()
-    interrupt(run, broken, on_gpu, after=3)
+    interrupt(run, before_step, broken, on_gpu, after=3)
     assert run("train", f"resume={broken}").code == 0
     again = run("evaluate", f"run={whole}", "device=cuda")
     assert again.code == 0, again.err
@@ -177,17 +177,14 @@ def test_a_gpu_trains_resumes_and_evaluates_as_a_cpu_does(run: Run, model: str) 
     assert json.loads((whole / "cost.json").read_text())["meta_train"]["peak_bytes"] > 0
 
 
-def interrupt(run: Run, directory: Path, options: tuple[str, ...], after: int) -> None:
+def interrupt(run: Run, before_step: BeforeStep, directory: Path, options: tuple[str, ...], after: int) -> None:
     """Start a run, and press Ctrl-C after some outer steps."""
-    step = Trainer._step
 
-    def stop(self: Trainer) -> OuterStep:
-        if self.standing.step == after:
+    def stop(step: int) -> None:
+        if step == after + 1:
             raise KeyboardInterrupt
-        return step(self)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", stop)
+    with before_step(stop):
         outcome = run("train", *options, f"hydra.run.dir={directory}")
     assert outcome.code == 130
     assert outcome.err.endswith("metadialog train: interrupted\n")

@@ -14,7 +14,8 @@ from metadialog.datasets.dialogue import Dataset, Dialogue, LeftOut, Turn
 from metadialog.datasets.empathetic import EmpatheticDialoguesDataset
 from metadialog.datasets.kdconv import KdConvDataset
 from metadialog.datasets.metalwoz import MetaLwozDataset
-from metadialog.datasets.multiwoz import SEVERAL, MultiWozDataset
+from metadialog.datasets.multiwoz import MultiWozDataset
+from metadialog.datasets.published import SEVERAL_DOMAINS
 from metadialog.datasets.specification import requested_dialogues
 from metadialog.datasets.taskmaster import TaskmasterDataset
 from metadialog.datasets.wizard import WizardOfWikipediaDataset
@@ -64,7 +65,7 @@ def test_multiwoz_2_2(published: Callable[[str], Path]) -> None:
 def test_multiwoz_leaves_out_dialogues_of_several_domains_and_says_so(published: Callable[[str], Path]) -> None:
     items = list(MultiWozDataset(root=str(published("real/multiwoz21")), multi_domain=False).read())
     assert len(items) == 150
-    assert Counter(item.reason for item in items if isinstance(item, LeftOut)) == {SEVERAL: 121}
+    assert Counter(item.reason for item in items if isinstance(item, LeftOut)) == {SEVERAL_DOMAINS: 121}
 
 
 @pytest.mark.parametrize("zipped", [False, True])

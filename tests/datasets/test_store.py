@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from metadialog.datasets import chunks
 from metadialog.datasets.chatterbot import ChatterbotDataset
-from metadialog.datasets.cleaning import Cleaning
 from metadialog.datasets.corpus import Corpus, build_corpus
 from metadialog.datasets.describe import describe
 from metadialog.datasets.dialogue import Dataset, Dialogue, Shard, Turn
@@ -20,6 +19,7 @@ from metadialog.datasets.dialogues import Dialogues
 from metadialog.datasets.store import open_store, write_store
 from metadialog.errors import DataError
 from metadialog.splits.seeded import SeededSplit
+from metadialog.threads import cores
 
 
 class Listed:
@@ -109,7 +109,7 @@ def test_other_processes_keep_the_order(tmp_path: Path) -> None:
     assert in_memory(stored(Listed(dialogues), tmp_path)) == expected
 
 
-@pytest.mark.skipif(chunks._other_cores() == 0, reason="there is one core")
+@pytest.mark.skipif(cores() == 1, reason="there is one core")
 def test_shards_are_read_by_other_processes(tmp_path: Path) -> None:
     dialogues = made_up(chunks.CHUNK * 3)
     corpus = in_memory(stored(Halves(dialogues), tmp_path))
@@ -143,20 +143,24 @@ def test_what_is_wrong_with_a_shard_reaches_the_user(tmp_path: Path) -> None:
         write_store(Broken(made_up(20)), tmp_path)
 
 
-def test_a_process_that_dies_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = os.getpid()
-    real = chunks._prepare_alone
+def read_or_die(dialogues: list[Dialogue], reader: int) -> Iterator[Dialogue]:
+    if os.getpid() != reader:
+        os._exit(1)
+    yield from dialogues
 
-    def die(cleaning: Cleaning, items: list[chunks.Item]) -> list[chunks.Chunk]:
-        if os.getpid() != here:
-            os._exit(1)
-        return real(cleaning, items)
 
-    monkeypatch.setattr(chunks, "_prepare_alone", die)
-    monkeypatch.setitem(globals(), "die", die)
-    die.__qualname__ = "die"
-    dialogues = made_up(chunks.CHUNK * 6)
-    assert in_memory(stored(Listed(dialogues), tmp_path)) == build_corpus(dialogues, "listed")
+class Deadly(Halves):
+    """Its parts end every other process that reads them."""
+
+    def shards(self) -> Sequence[Shard]:
+        middle = len(self._dialogues) // 2
+        parts = (self._dialogues[:middle], self._dialogues[middle:])
+        return [partial(read_or_die, part, os.getpid()) for part in parts]
+
+
+def test_a_process_that_dies_is_done_without(tmp_path: Path) -> None:
+    dialogues = made_up(30)
+    assert in_memory(stored(Deadly(dialogues), tmp_path)) == build_corpus(dialogues, "listed")
 
 
 HANGS = """
@@ -176,7 +180,7 @@ class Hangs:
         print("waiting", flush=True)
         time.sleep(120)
 
-chunks._other_cores = lambda: 2
+chunks.cores = lambda: 3
 write_store(Hangs(), Path(sys.argv[1]))
 """
 

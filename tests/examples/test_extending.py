@@ -5,17 +5,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from metadialog.algorithms.base import OuterStep
 from metadialog.datasets.chatterbot import ChatterbotDataset
-from metadialog.training.trainer import Trainer
 
 Run = Callable[..., Any]
+BeforeStep = Callable[[Callable[[int], None]], AbstractContextManager[None]]
 EXTENDING = Path(__file__).parents[2] / "examples" / "extending"
 CONF = ("--config-dir", "conf")
 DEBUG = (*CONF, "debug=smoke", "logger=local")
@@ -49,19 +49,16 @@ def numbers(directory: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_it_trains_resumes_and_evaluates(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, choice: str) -> None:
+def test_it_trains_resumes_and_evaluates(run: Run, folder: Path, before_step: BeforeStep, choice: str) -> None:
     options = (*DEBUG, *CHOICES[choice])
     whole = run("train", *options)
     assert whole.code == 0, whole.err
-    step = Trainer._step
 
-    def two_steps(trainer: Trainer) -> OuterStep:
-        if trainer.standing.step == 2:
+    def stop(step: int) -> None:
+        if step == 3:
             raise KeyboardInterrupt
-        return step(trainer)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", two_steps)
+    with before_step(stop):
         assert run("train", *options, "hydra.run.dir=broken").code == 130
     resumed = run("train", "resume=broken", TRUST)
     assert resumed.code == 0, resumed.err

@@ -276,8 +276,14 @@ def test_wrong_values_cost_one_sentence(model: AdaptableModel, food: list[list[s
         model.reply("hello", generation="sample")
     with pytest.raises(ConfigError, match="n=0"):
         model.reply("hello", 0)
-    with pytest.raises(DataError, match="no dialogue to adapt to"):
+    with pytest.raises(DataError, match="dialogues: no dialogue to adapt to"):
         model.adapt([["alone"]])
+    with pytest.raises(ConfigError, match=r"rate=1e\+38: the loss after 3 inner steps is no finite number"):
+        model.adapt(food, 3, rate=1e38)
+    assert model.adapt(food[1:], held_out=food[:1], rate=1e38).step == 0  # of steps that may be chosen, none is good
+    for replying in (model.stream, model.growing):
+        with pytest.raises(ConfigError, match="seed=-1"):
+            replying("hello", seed=-1)
 
 
 @pytest.mark.parametrize(
@@ -325,3 +331,11 @@ def test_threads_share_a_model(model: AdaptableModel, food: list[list[str]]) -> 
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(use, range(8))) == [expected] * 8
+
+
+def test_a_reply_does_not_end_within_a_character(model: AdaptableModel) -> None:
+    options = {"name": "sampling", "temperature": 20.0, "max_tokens": 9, "min_tokens": 9}  # any bytes at all
+    for seed in range(20):
+        reply = model.reply("你好", generation=options, seed=seed)
+        assert not reply.endswith("\ufffd")
+        assert "".join(model.stream("你好", options, seed=seed)) == reply

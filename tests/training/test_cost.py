@@ -13,7 +13,7 @@ from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.episodes import PAD_ID, Batch, Episode
 from metadialog.models.rnn import DialogModel
-from metadialog.training.cost import Cost, count_sets, count_tokens, count_weights, expected_flops, is_counted
+from metadialog.training.cost import TrainingMeter, count_sets, count_tokens, count_weights, expected_flops, is_counted
 
 PEAK = 5 * 2**20
 
@@ -89,7 +89,7 @@ def test_tokens_are_counted_without_padding_and_once_a_pass(episodes: Sequence[E
     inputs = support.inputs.clone()
     inputs[0, 3:] = PAD_ID
     assert count_tokens(replace(support, inputs=inputs)) == 13
-    cost = Cost()
+    cost = TrainingMeter()
     cost.add(count_sets(episodes), Passes(3, 3, 1), 0.5, PEAK)
     cost.add(count_sets(episodes), Passes(1, 0, 1), 0.25, PEAK // 2)
     assert (cost.steps, cost.seconds) == (2, 0.75)
@@ -98,9 +98,9 @@ def test_tokens_are_counted_without_padding_and_once_a_pass(episodes: Sequence[E
 
 
 def test_it_goes_on_from_what_was_kept(episodes: Sequence[Episode]) -> None:
-    cost = Cost()
+    cost = TrainingMeter()
     cost.add(count_sets(episodes), Passes(1, 0, 1), 1.0, PEAK)
-    again = Cost(**cost.to_dict())
+    again = TrainingMeter(**cost.model_dump())
     again.add(count_sets(episodes), Passes(1, 0, 1), 1.0, PEAK)
     assert (again.steps, again.seconds, again.tokens) == (2, 2.0, 2 * 58)
 
@@ -125,7 +125,7 @@ def test_annealing_is_accounted_for() -> None:
 
 
 def test_what_was_counted_is_the_measure_of_what_was_not() -> None:
-    cost = Cost()
+    cost = TrainingMeter()
     cost.add_flops(10.0, 10.0, 15, restart=True)
     cost.add_flops(20.0, 20.0, None, restart=False)
     assert cost.flops == 15 + 30

@@ -3,17 +3,15 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from metadialog.algorithms.base import OuterStep
-from metadialog.training.trainer import Trainer
-
 Run = Callable[..., Any]
-Hook = Callable[[int], None]
+BeforeStep = Callable[[Callable[[int], None]], AbstractContextManager[None]]
 OPTIONS = ("debug=smoke", "logger=local", "training.steps=6", "training.validate_every=1")
 
 
@@ -35,22 +33,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("only root may mount a small disk")
     yield folder
     unmount(folder)
-
-
-@pytest.fixture
-def before_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook], None]:
-    """Return a function that has something done before each outer step, which is told its number."""
-
-    def install(hook: Hook) -> None:
-        step = Trainer._step
-
-        def hooked(self: Trainer) -> OuterStep:
-            hook(self.standing.step + 1)
-            return step(self)
-
-        monkeypatch.setattr(Trainer, "_step", hooked)
-
-    return install
 
 
 def fill(disk: Path) -> None:
@@ -77,9 +59,7 @@ def step_of(checkpoint: Path) -> int:
     return int(torch.load(checkpoint, weights_only=True)["standing"]["step"])
 
 
-def test_a_disk_that_is_full_for_a_while_costs_nothing(
-    run: Run, disk: Path, before_step: Callable[[Hook], None]
-) -> None:
+def test_a_disk_that_is_full_for_a_while_costs_nothing(run: Run, disk: Path, before_step: BeforeStep) -> None:
     whole = run("train", *OPTIONS).run_directory
 
     def hook(step: int) -> None:
@@ -88,8 +68,8 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
         if step == 5:
             (disk / "filler").unlink()
 
-    before_step(hook)
-    outcome = run("train", *OPTIONS, f"hydra.run.dir={disk / 'run'}")
+    with before_step(hook):
+        outcome = run("train", *OPTIONS, f"hydra.run.dir={disk / 'run'}")
     assert outcome.code == 0, outcome.err
     said = [line.partition("No space left on device)")[2] for line in outcome.out.splitlines()]
     assert said.count(": the run goes on, but if it breaks off, then from an earlier checkpoint") == 1
@@ -98,18 +78,15 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
     assert exported(disk / "run") == exported(whole)
 
 
-def test_a_disk_that_stays_full_leaves_what_was_written(
-    run: Run, disk: Path, before_step: Callable[[Hook], None]
-) -> None:
+def test_a_disk_that_stays_full_leaves_what_was_written(run: Run, disk: Path, before_step: BeforeStep) -> None:
     whole = run("train", *OPTIONS).run_directory
-    fills = [3]
 
     def hook(step: int) -> None:
-        if step in fills:
+        if step == 3:
             fill(disk)
 
-    before_step(hook)
-    outcome = run("train", *OPTIONS, f"hydra.run.dir={disk / 'run'}")
+    with before_step(hook):
+        outcome = run("train", *OPTIONS, f"hydra.run.dir={disk / 'run'}")
     assert outcome.code == 2
     assert outcome.err.startswith("metadialog train: ")
     assert "No space left on device" in outcome.err
@@ -118,16 +95,13 @@ def test_a_disk_that_stays_full_leaves_what_was_written(
     assert step_of(disk / "run" / "checkpoints" / "last") == 2
     assert not list((disk / "run").rglob(".*.partial"))
     (disk / "filler").unlink()
-    fills.clear()
     resumed = run("train", f"resume={disk / 'run'}")
     assert resumed.code == 0, resumed.err
     assert found_out(disk / "run") == found_out(whole)
     assert exported(disk / "run") == exported(whole)
 
 
-def test_checkpoints_that_cannot_be_written_do_not_stop_the_run(
-    run: Run, disk: Path, before_step: Callable[[Hook], None]
-) -> None:
+def test_checkpoints_that_cannot_be_written_do_not_stop_the_run(run: Run, disk: Path, before_step: BeforeStep) -> None:
     whole = run("train", *OPTIONS).run_directory
     checkpoints = disk / "run" / "checkpoints"
 
@@ -135,9 +109,9 @@ def test_checkpoints_that_cannot_be_written_do_not_stop_the_run(
         if step == 3:
             assert mounted(checkpoints, "ro,size=64k")
 
-    before_step(hook)
     try:
-        outcome = run("train", *OPTIONS, f"hydra.run.dir={disk / 'run'}")
+        with before_step(hook):
+            outcome = run("train", *OPTIONS, f"hydra.run.dir={disk / 'run'}")
     finally:
         unmount(checkpoints)
     assert outcome.code == 0, outcome.err

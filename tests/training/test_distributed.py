@@ -102,7 +102,7 @@ def test_an_error_in_one_process_ends_all_with_one_line(
 def test_who_comes_when_the_notes_are_gone_speaks_only_if_it_knows_of_nobody_who_has(
     monkeypatch: pytest.MonkeyPatch, *, has_heard: bool
 ) -> None:
-    monkeypatch.setattr(distributed, "_GRACE_SECONDS", 0)
+    monkeypatch.setattr(distributed, "GRACE_SECONDS", 0)
     notes: list[Any] = [TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)]
     late = Ranks(RankInfo(1, 2, 1), TCPStore("127.0.0.1", notes[0].port, is_master=False))
     if has_heard:

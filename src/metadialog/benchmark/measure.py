@@ -186,7 +186,7 @@ class Benchmark(BaseBenchmark):
         rate = 0.0
         with ExitStack() as stack:
             names = [name for name in self.names if name not in self.missing()]
-            lanes = {name: stack.enter_context(self._lane(name)) for name in names}
+            lanes = {name: stack.enter_context(self.lane(name)) for name in names}
             for case in self.cases:
                 # The best that was ever seen: what disturbs one measurement may not disturb the next.
                 rate = max(rate, product_rate(self.device))
@@ -202,7 +202,7 @@ class Benchmark(BaseBenchmark):
         return table
 
     @contextmanager
-    def _lane(self, name: Name) -> Iterator[Lane]:
+    def lane(self, name: Name) -> Iterator[Lane]:
         """Start a contender's process, and end it."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()

@@ -39,7 +39,7 @@ CONTEXT_TOKENS = 100
 PLAIN = "a plain PyTorch loop"
 CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 CONTEXT = ["Hello, what does it cost to hire a bicycle?", "A day costs 18 euros.", "And for the whole weekend?"]
-_SMOLLM2 = [
+SMOLLM2_OPTIONS = [
     "model=pretrained",
     "tokenizer=pretrained",
     "model.attention=sdpa",
@@ -165,7 +165,7 @@ def transformer(sizes: Sizes) -> list[Row]:
 def pretrained(sizes: Sizes) -> list[Row]:
     """Measure SmolLM2: low-rank steps, replies, and the memory of it all, its libraries and weights included."""
     torch.set_num_threads(sizes.threads)
-    model = untrained(_SMOLLM2, []).with_threads(sizes.threads)
+    model = untrained(SMOLLM2_OPTIONS, []).with_threads(sizes.threads)
     dialogues = conversations(PRETRAINED_SHOTS)
     context = _context(model)
     greedy: dict[str, Any] = {"name": "greedy", "max_tokens": sizes.tokens, "min_tokens": sizes.tokens}
@@ -197,7 +197,7 @@ PARTS: Mapping[Part, Callable[[Sizes], list[Row]]] = {
 
 def untrained(overrides: Sequence[str], train_on: Sequence[str]) -> AdaptableModel:
     """Return the model of a run before its training; its tokenizer is trained on some texts."""
-    config = compose("train", *overrides).config
+    config = compose("train", overrides).config
     tokenizer = build(config["tokenizer"]).train(train_on)
     learner = make_learner(LearningConfig.of(config), tokenizer)
     torch.manual_seed(0)

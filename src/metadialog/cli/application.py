@@ -11,7 +11,7 @@ from hydra_plugins.metadialog_sweeper.sweeper import register
 from metadialog.cli import processes
 from metadialog.cli.command_line import CommandLine
 from metadialog.cli.composed_job import run_composed, run_single
-from metadialog.cli.preflight import preflight
+from metadialog.cli.preflight import Prepared, preflight
 from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
 from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
@@ -50,7 +50,7 @@ def run(command: str, arguments: list[str]) -> int:
             if line.options.multirun and (line.options.cfg or line.options.info):
                 raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)
-            prepared = processes.agree(command, here, lambda: _prepare(command, line))
+            prepared = processes.agree(here, lambda: _prepare(command, line))
             # Where the log is closed, the next line that is printed ends the run without a traceback.
             logging.raiseExceptions = False
             _start(command, prepared)
@@ -69,7 +69,7 @@ def run(command: str, arguments: list[str]) -> int:
     return 0
 
 
-def _prepare(command: str, line: CommandLine) -> CommandLine:
+def _prepare(command: str, line: CommandLine) -> Prepared:
     """Take over the config of the run that is named, and check everything."""
     inherited = inherit(command, line.overrides)
     folder = line.options.config_dir or inherited.remembered_config_dir()
@@ -77,12 +77,14 @@ def _prepare(command: str, line: CommandLine) -> CommandLine:
     return preflight(command, prepared)
 
 
-def _start(command: str, line: CommandLine) -> None:
+def _start(command: str, prepared: Prepared) -> None:
     """Run a single job, or leave a sweep, and what only shows something, to Hydra."""
-    options = line.options
+    line, options = prepared.line, prepared.line.options
     if not (line.only_shows or options.multirun):
         with initialised(command, options.config_dir):
-            composed = Composed(compose_job(options.config_name or command, line.overrides, with_hydra=True))
+            composed = prepared.composed
+            if composed is None:
+                composed = Composed(compose_job(options.config_name or command, line.overrides, with_hydra=True))
             loader = GlobalHydra.instance().config_loader()
         if composed.is_single():
             run_single(composed, loader)

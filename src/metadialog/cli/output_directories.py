@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metadialog.composing.compose import as_job, compose_job
+from metadialog.composing.compose import Composed, as_job
 from metadialog.composing.earlier_run import AUTO
 from metadialog.composing.multirun import product, sweep_template
 from metadialog.errors import ConfigError, RunError
@@ -12,21 +12,27 @@ from metadialog.runs import layout
 _BY_NUMBER = "${hydra.job.num}"
 
 
-def check_output(config_name: str, overrides: list[str], *, multirun: bool) -> None:
-    """Check that no job writes over a run, or over another job of its sweep.
-
-    Needs an initialised Hydra.
+def check_output(composed: Composed) -> None:
+    """Check that a job writes over no run.
 
     Raises:
         ConfigError: a directory is named that cannot be the run's.
         RunError: the directory that was asked for holds a run.
     """
-    if not multirun:
-        config = compose_job(config_name, overrides, with_hydra=True)
-        with as_job(config):
-            option = "hydra.run.dir"
-            _check(Path(_named(config.hydra.run.dir, option)), option, config.get("resume"))
-        return
+    option, config = "hydra.run.dir", composed.config
+    with as_job(config):
+        _check(Path(_named(config.hydra.run.dir, option)), option, config.get("resume"))
+
+
+def check_sweep_output(config_name: str, overrides: list[str]) -> None:
+    """Check that no job of a sweep writes over a run, or over another job.
+
+    Needs an initialised Hydra.
+
+    Raises:
+        ConfigError: a directory is named that cannot be the run's.
+        RunError: a directory that was asked for holds a run.
+    """
     sweep, template = sweep_template(config_name, overrides)
     if template == _BY_NUMBER and not sweep.exists():
         return

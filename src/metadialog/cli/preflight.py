@@ -4,19 +4,31 @@ The config that Hydra is about to run is composed and checked here first (every 
 the directories that it names: a wrong name or value is found while nothing has happened yet.
 """
 
+from dataclasses import dataclass
+
 from metadialog.cli.command_line import CommandLine
-from metadialog.cli.output_directories import check_output, output_directory
+from metadialog.cli.output_directories import check_output, check_sweep_output, output_directory
 from metadialog.cli.sweep_options import check_launchers, check_storage, name_sweep, plan_sweep
 from metadialog.composing.compose import Composed, compose_job, initialised
 from metadialog.composing.multirun import jobs_to_check
 from metadialog.experiment.check import check_composed, computes
 
 
-def preflight(command: str, line: CommandLine) -> CommandLine:
-    """Compose and check what Hydra is about to run, and run nothing.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A command line that has been checked.
 
-    Returns:
-        The command line; that of a sweep with the sweep's name.
+    Attributes:
+        line: what Hydra is to run; that of a sweep with the sweep's name.
+        composed: the config of the only job, so that it is composed once; None where there are several, or none.
+    """
+
+    line: CommandLine
+    composed: Composed | None = None
+
+
+def preflight(command: str, line: CommandLine) -> Prepared:
+    """Compose and check what Hydra is about to run, and run nothing.
 
     Raises:
         ConfigError: with one line for each mistake.
@@ -25,7 +37,7 @@ def preflight(command: str, line: CommandLine) -> CommandLine:
     """
     options, overrides = line.options, list(line.overrides)
     if options.help or options.hydra_help or options.shell_completion or options.info:
-        return line
+        return Prepared(line)
     config_name = options.config_name or command
     with initialised(command, options.config_dir):
         check_launchers(overrides)
@@ -41,7 +53,10 @@ def preflight(command: str, line: CommandLine) -> CommandLine:
         if not options.cfg and config.get("output") is not None:
             output_directory(config["output"])
         elif not options.cfg and computes(config):
-            check_output(config_name, overrides, multirun=options.multirun)
+            if options.multirun:
+                check_sweep_output(config_name, overrides)
+            else:
+                check_output(composed)
         if plan:
             check_storage(config_name, overrides)
-    return line.with_overrides(overrides)
+    return Prepared(line.with_overrides(overrides), None if options.multirun or options.cfg else composed)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from metadialog.cli.command_line import CommandLine
-from metadialog.composing.compose import Composed, compose_job, initialised
+from metadialog.cli.preflight import Prepared
 from metadialog.errors import ConfigError
 from metadialog.overrides import quote
 from metadialog.training.launch import RankInfo
@@ -27,11 +27,10 @@ def check(command: str, line: CommandLine, here: RankInfo | None) -> None:
         raise ConfigError(f"-m starts its runs by itself, but {here.size} processes were started; leave out torchrun")
 
 
-def agree(command: str, here: RankInfo | None, prepare: Callable[[], CommandLine]) -> CommandLine:
-    """Return the command line that all processes run: the one that the first has prepared, with one run directory.
+def agree(here: RankInfo | None, prepare: Callable[[], Prepared]) -> Prepared:
+    """Return what all processes run: the command line that the first has prepared, with one run directory.
 
     Args:
-        command: the command.
         here: which process this is; None if it is the only one.
         prepare: checks what the user typed, and returns what that comes to; the first process does it for all.
 
@@ -45,15 +44,12 @@ def agree(command: str, here: RankInfo | None, prepare: Callable[[], CommandLine
     team = join(here)
     if here.is_first:
         prepared = prepare()
-        # The directory's name has the time in it: one process says what that is.
-        agreed = prepared.with_overrides([*prepared.overrides, f"hydra.run.dir={quote(_directory(command, prepared))}"])
-        team.tell("arguments", json.dumps(agreed.arguments))
-        return agreed
+        line = prepared.line
+        if prepared.composed is not None:
+            # The directory's name has the time in it: one process says what that is.
+            line = line.with_overrides([*line.overrides, f"hydra.run.dir={quote(str(prepared.composed.directory()))}"])
+        team.tell("arguments", json.dumps(line.arguments))
+        return Prepared(line)
     heard = CommandLine.parse(json.loads(team.hear("arguments")))
-    return heard.with_overrides([*heard.overrides, "hydra/job_logging=disabled"])  # the first process keeps the log
-
-
-def _directory(command: str, line: CommandLine) -> str:
-    with initialised(command, line.options.config_dir):
-        config = compose_job(line.options.config_name or command, line.overrides, with_hydra=True)
-        return str(Composed(config).directory())
+    # The first process keeps the log.
+    return Prepared(heard.with_overrides([*heard.overrides, "hydra/job_logging=disabled"]))

@@ -10,7 +10,7 @@ from metadialog.datasets.local import expand
 from metadialog.errors import RunError
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import AdaptConfig
-from metadialog.inference.adapting import compare, curve_line, divide, report
+from metadialog.inference.adapting import compare, counted, curve_line, divide, report
 from metadialog.inference.dialogues import STANDARD_INPUT, as_dialogues
 from metadialog.inference.folder import load_model
 from metadialog.inference.results import CurvePoint
@@ -37,7 +37,7 @@ def main(job: Job) -> float:
     division = divide(as_dialogues(config.dialogues), config.held_out, config.seed, name)
     _check_writable(target)
     console.print(
-        f"adapting to {len(division.support)} dialogues; {len(division.held_out)} held out"
+        f"adapting to {counted(len(division.support), 'dialogue')}; {len(division.held_out)} held out"
         + (f", {division.passed_over} without an answer passed over" if division.passed_over else ""),
         highlight=False,
     )
@@ -54,7 +54,8 @@ def main(job: Job) -> float:
     if about is None:
         raise RuntimeError("an adapted model does not say what it was adapted to")
     console.print(
-        f"{adapted.step} steps: loss on the {scored} {about.loss_before:.3f} before, {about.loss_after:.3f} after",
+        f"{counted(adapted.step, 'step')}: loss on the {scored} {about.loss_before:.3f} before, "
+        f"{about.loss_after:.3f} after",
         highlight=False,
     )
     if about.loss_after > about.loss_before:

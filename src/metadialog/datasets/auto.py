@@ -1,6 +1,7 @@
 """Your own dialogues, in whatever format: it is found out from the files, and said."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal, Unpack
 
 from annotated_types import Gt, Le, MinLen
@@ -10,6 +11,7 @@ from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.formats.base import Format, Options, nonempty
 from metadialog.datasets.formats.detection import FORMATS, detect
+from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
 from metadialog.datasets.rows import check_encoding
@@ -62,9 +64,13 @@ class AutoDataset(BaseDataset):
         Raises:
             DataError: there is nothing at the path, or it is of none of the formats.
         """
-        result = detect(self._path) if self._format is None else FORMATS[self._format]
-        if not self._path.exists():
-            raise DataError(f"{self._path}: there is no such file or folder; dataset.path should name one")
+        with unzipped(self._path, self._options.max_ratio) as path:
+            return self._format_of(path)
+
+    def _format_of(self, path: Path) -> Format:
+        result = detect(path) if self._format is None else FORMATS[self._format]
+        if not path.exists():
+            raise DataError(f"{path}: there is no such file or folder; dataset.path should name one")
         return result
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -73,8 +79,27 @@ class AutoDataset(BaseDataset):
         Raises:
             DataError: the files are malformed, or of another format; the message names the file and the line or field.
         """
-        result = self.format
         try:
-            yield from nonempty(self._path, result.title, result.read(self._path, self._options))
+            with unzipped(self._path, self._options.max_ratio) as path:
+                result = self._format_of(path)
+                for dialogue in nonempty(path, result.title, result.read(path, self._options)):
+                    yield _encodable(dialogue, self._path)
         except OSError as error:
             raise DataError(f"{self._path}: cannot be read: {error.strerror or error}") from error
+
+
+def _encodable(dialogue: Dialogue, path: Path) -> Dialogue:
+    """Refuse halves of surrogate pairs, which JSON can escape and no UTF-8 can hold.
+
+    Raises:
+        DataError: there is one.
+    """
+    try:
+        for text in (dialogue.topic, dialogue.id, *(turn.speaker + turn.text for turn in dialogue.turns)):
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{path}: dialogue {dialogue.id!a} holds half of a character, {error.object[error.start]!a}; it "
+            f"should hold both halves, or the character itself"
+        ) from error
+    return dialogue

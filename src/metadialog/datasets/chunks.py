@@ -26,6 +26,7 @@ from metadialog.datasets.cleaning import Cleaning
 from metadialog.datasets.dialogue import MIN_TURNS, Dataset, Dialogue, LeftOut, Reporting, Shard, Sharded
 from metadialog.datasets.dialogues import lay_out
 from metadialog.datasets.folding import fold
+from metadialog.threads import cores
 
 CHUNK = 512
 """Dialogues in a chunk."""
@@ -78,15 +79,16 @@ def read_chunks(source: Dataset) -> Iterator[Chunk]:
     all but the reading.
     """
     cleaning = cleaning_of(source)
+    others = cores() - 1
     shards = source.shards() if isinstance(source, Sharded) else []
-    if len(shards) > 1 and _other_cores() and _can_travel(shards):
-        yield from _ahead(partial(_prepare_shard, cleaning), shards, _other_cores() + 1)
+    if len(shards) > 1 and others and _can_travel(shards):
+        yield from _ahead(partial(_prepare_shard, cleaning), shards, others + 1)
         return
     raw = _gather(source.read() if isinstance(source, Reporting) else source.dialogues())
-    yield from (prepare(items, cleaning) for items in islice(raw, _ALONE if _other_cores() else None))
+    yield from (prepare(items, cleaning) for items in islice(raw, _ALONE if others else None))
     following = list(islice(raw, 1))
     if following:
-        yield from _ahead(partial(_prepare_alone, cleaning), chain(following, raw), _other_cores())
+        yield from _ahead(partial(_prepare_alone, cleaning), chain(following, raw), others)
 
 
 def cleaning_of(source: Dataset) -> Cleaning:
@@ -111,11 +113,13 @@ def prepare(items: Sequence[Item], cleaning: Cleaning) -> Chunk:
             continue
         one_sided_before = counts["one_speaker"]
         dialogue = cleaning.clean(_composed(item), counts)
-        topics.add(normalize("NFC", item.topic))
         if dialogue is not None:
+            topics.add(dialogue.topic)
             kept.append(dialogue)
         elif counts["one_speaker"] > one_sided_before and len(one_sided) < SHOWN:
             one_sided.append(item.id)
+        if dialogue is None and not cleaning.anonymise:  # else a name that is nowhere replaced would be shown
+            topics.add(normalize("NFC", item.topic))
     keys: list[bytes] = []
     starts: list[int] = []
     for dialogue in kept:
@@ -202,11 +206,6 @@ def _result(work: Callable[[T], list[Chunk]], given: T, future: Future[list[Chun
         return future.result() if future else work(given)
     except BrokenProcessPool:
         return work(given)
-
-
-def _other_cores() -> int:
-    """Return how many cores this process may use beside its own."""
-    return len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
 
 
 def _can_travel(shards: Sequence[Shard]) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypedDict
 
 from annotated_types import Gt, Le, MinLen
 
-from metadialog.datasets.anonymise import anonymise
+from metadialog.datasets.anonymise import anonymise_dialogue
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 
 ALL = "all"
@@ -68,7 +68,7 @@ class Cleaning:
             counts["no_reply"] += 1
             return None
         marked = self.mark(dialogue if tuple(turns) == dialogue.turns else replace(dialogue, turns=tuple(turns)))
-        return replace(marked, turns=tuple(anonymise(marked.turns))) if self.anonymise else marked
+        return anonymise_dialogue(marked) if self.anonymise else marked
 
     def mark(self, dialogue: Dialogue) -> Dialogue:
         """Return a dialogue whose turns say whether they may be replies."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from metadialog.datasets.chunks import SHOWN, Chunk, prepare_all
 from metadialog.datasets.cleaning import Cleaning
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
-from metadialog.datasets.dialogues import Dialogues, DialogueStore, Integers
+from metadialog.datasets.dialogues import Dialogues, DialogueStore, Integers, integers
 from metadialog.datasets.seen import Seen
 from metadialog.datasets.similar import near_duplicates
 from metadialog.datasets.twins import Twins, joined
@@ -145,7 +145,7 @@ class Cleaner:
                     twins.add(int.from_bytes(chunk.keys[position][:8], "little"), starts)
                 if kept:
                     whole = len(kept) == chunk.dialogues.num_rows
-                    yield chunk.dialogues if whole else chunk.dialogues.take(pa.array(kept))
+                    yield chunk.dialogues if whole else chunk.dialogues.take(integers(kept))
                     self.starts.append(self.starts[-1] + len(kept))
             self.twins = twins.groups()
 

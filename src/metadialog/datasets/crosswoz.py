@@ -9,19 +9,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
-from typing import Any, Unpack
+from typing import Any
 
-from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Turn
-from metadialog.datasets.local import Root, inside
-from metadialog.datasets.published import PublishedDataset
+from metadialog.datasets.local import inside
+from metadialog.datasets.published import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
 PARTS = ("train.json", "val.json", "test.json")
 SPEAKERS = {"usr": "user", "sys": "system"}
 PUBLICATION = "CrossWOZ, with train.json, val.json and test.json, or a zip file of each"
-SEVERAL = "dialogues of several domains; dataset.multi_domain=true keeps them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class _Record:
     goal: list[list[Any]]
 
 
-class CrossWozDataset(PublishedDataset):
+class CrossWozDataset(DomainsDataset):
     """Dialogues of a user ("user") and a system ("system"), under the domain of their goal, such as 酒店.
 
     With `multi_domain` those of several domains are taken as well, with all of them for a topic, such as `景点+酒店`.
@@ -46,15 +44,6 @@ class CrossWozDataset(PublishedDataset):
     publication = PUBLICATION
     source = "crosswoz"
     language = "zh"
-
-    def __init__(self, *, root: Root | None, multi_domain: bool, **cleaning: Unpack[CleaningOptions]) -> None:
-        """Name the local copy.
-
-        Raises:
-            ConfigError: the root begins with `~user`, and there is no such home folder.
-        """
-        super().__init__(root=root, **cleaning)
-        self._multi_domain = multi_domain
 
     def read(self) -> Iterator[Dialogue | LeftOut]:
         """Read the files in the order train, val, test, of those that are there; the ids are `part:key`.
@@ -72,7 +61,7 @@ class CrossWozDataset(PublishedDataset):
             for key, record in records.read(opened).items():
                 domains = _domains(record, f"{opened}: {key}")
                 if len(domains) > 1 and not self._multi_domain:
-                    yield LeftOut(SEVERAL)
+                    yield LeftOut(SEVERAL_DOMAINS)
                 else:
                     yield Dialogue("+".join(domains), _turns(record, opened, key), f"{part}:{key}")
 

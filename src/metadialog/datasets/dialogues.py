@@ -48,16 +48,28 @@ def lay_out(dialogues: Sequence[Dialogue]) -> pa.RecordBatch:
     """Return dialogues in columns, as in `SCHEMA`."""
     turns = [turn for dialogue in dialogues for turn in dialogue.turns]
     columns = {
-        "speaker": pa.array([turn.speaker for turn in turns], pa.string()),
-        "text": pa.array([turn.text for turn in turns], pa.string()),
-        "words": pa.array([len(words(turn.text)) for turn in turns], pa.int32()),
-        "reply": pa.array([turn.reply for turn in turns], pa.bool_()),
+        "speaker": _strings([turn.speaker for turn in turns]),
+        "text": _strings([turn.text for turn in turns]),
+        "words": integers([len(words(turn.text)) for turn in turns]),
+        "reply": integers([turn.reply for turn in turns]).cast(pa.bool_()),
     }
-    offsets = pa.array(accumulate((len(dialogue.turns) for dialogue in dialogues), initial=0), pa.int32())
+    offsets = integers([*accumulate((len(dialogue.turns) for dialogue in dialogues), initial=0)])
     listed = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([*columns.values()], [*columns]))
-    ids = pa.array([dialogue.id for dialogue in dialogues], pa.string())
-    topics = pa.array([dialogue.topic for dialogue in dialogues], pa.string())
+    ids = _strings([dialogue.id for dialogue in dialogues])
+    topics = _strings([dialogue.topic for dialogue in dialogues])
     return pa.record_batch([ids, topics, listed], schema=SCHEMA)
+
+
+def integers(values: Sequence[int]) -> pa.Int32Array:
+    """Return integers as an Arrow array, which `pa.array` would import pandas for."""
+    return pa.Int32Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.array(values, np.int32))])
+
+
+def _strings(values: Sequence[str]) -> pa.StringArray:
+    """Return texts as an Arrow array."""
+    encoded = [value.encode() for value in values]
+    offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
 class DialogueStore:

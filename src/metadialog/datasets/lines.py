@@ -7,21 +7,31 @@ from metadialog.datasets.dialogue import Turn
 
 SPEAKERS = ("user", "bot")
 
-# [10:02] Anna: ..., (10:02:11) Anna: ..., 2024-01-31 10:02 - Anna: ..., #Person1#: ...
-_TIME = r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?[ T]+)?\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\.?)?"
-_STAMP = rf"(?:\[{_TIME}\]|\({_TIME}\)|<{_TIME}>|{_TIME})\s*(?:[-\u2013\u2014|]\s*)?"
+# [10:02] Anna: ..., (10:02:11) Anna: ..., 2024-01-31 10:02 - Anna: ..., 2024-01-31T10:02:11Z INFO Anna: ...,
+# [10:02, 31/01/2024] Anna: ..., #Person1#: ..., **Anna:** ..., [10:02] <Anna> ...
+_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
+_ZONE = r"\s?[AaPp]\.?[Mm]\.?|Z|[+-]\d{2}:?\d{2}"
+_TIME = rf"(?:{_DATE},?[ T]+)?\d{{1,2}}[:.]\d{{2}}(?:[:.]\d{{2}}(?:[.,]\d+)?)?(?:{_ZONE})?(?:, {_DATE})?"
+_LEVEL = r"(?:(?:DEBUG|INFO|WARN|WARNING|ERROR)\s+)?"
+_STAMP = rf"(?:\[{_TIME}\]|\({_TIME}\)|<{_TIME}>|{_TIME})\s*(?:[-\u2013\u2014|]\s*)?{_LEVEL}"
 _LINE = re.compile(rf"\s*(?:{_STAMP})?(?P<speaker>[^\s:\uff1a][^:\uff1a\t]{{0,39}}?)\s*[:\uff1a](?!//)\s*(?P<text>.*)")
+_NICK = re.compile(rf"\s*(?:{_STAMP})?<(?P<speaker>[^<>\s]{{1,40}})>\s+(?P<text>.*)")
+_BOLD = re.compile(r"\s*(?P<mark>\*\*|__)(?P<speaker>[^*_:\uff1a]{1,40})[:\uff1a](?P=mark)\s*(?P<text>.*)")
 _MARKED = re.compile(r"[#<\[*]+(?P<name>[^#<>\[\]*]+)[#>\]*]+")
+_CLOCK = re.compile(r"\W*\d")
 _WORDS = 4
 """Most words of a speaker's name: longer ones are sentences that hold a colon."""
 
 
 def parse_line(line: str) -> Turn | None:
     """Return the turn that a line begins; None if it begins none, but goes on with the one before."""
-    match = _LINE.fullmatch(line)
+    match = _NICK.fullmatch(line) or _BOLD.fullmatch(line) or _LINE.fullmatch(line)
     if match is None:
         return None
     speaker = match["speaker"].strip()
+    # A time in a form that is not known, such as 10h:02.
+    if _CLOCK.match(speaker) and re.match(r"[:\uff1a]\d\d", line[match.end("speaker") :]):
+        return None
     marked = _MARKED.fullmatch(speaker)
     speaker = marked["name"].strip() if marked else speaker
     if len(speaker.split()) > _WORDS or not any(letter.isalnum() for letter in speaker):

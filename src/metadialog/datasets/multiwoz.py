@@ -11,13 +11,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
-from typing import Any, Unpack
+from typing import Any
 
-from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Turn
-from metadialog.datasets.local import Root, inside, listing
+from metadialog.datasets.local import inside, listing
 from metadialog.datasets.metalwoz import EVALUATION, MULTIWOZ, read_folder
-from metadialog.datasets.published import PublishedDataset
+from metadialog.datasets.published import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
@@ -29,7 +28,6 @@ WHOLE = "data.json"
 PARTS = ("train.json", "val.json", "dev.json", "valid.json", "test.json")
 FOLDERS = ("train", "dev", "test")
 PUBLICATION = "MultiWOZ, with data.json, with train.json, val.json and test.json, or with folders of dialogues_*.json"
-SEVERAL = "dialogues of several domains; dataset.multi_domain=true keeps them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class _NamedRecord:
     turns: list[_NamedUtterance]
 
 
-class MultiWozDataset(PublishedDataset):
+class MultiWozDataset(DomainsDataset):
     """Dialogues of a user and a system about a town, under their domain.
 
     With `multi_domain` those of several domains are taken as well, with all of them for a topic, such as
@@ -68,15 +66,6 @@ class MultiWozDataset(PublishedDataset):
     source = "multiwoz"
     language = "en"
 
-    def __init__(self, *, root: Root | None, multi_domain: bool, **cleaning: Unpack[CleaningOptions]) -> None:
-        """Name the local copy.
-
-        Raises:
-            ConfigError: the root begins with `~user`, and there is no such home folder.
-        """
-        super().__init__(root=root, **cleaning)
-        self._multi_domain = multi_domain
-
     def read(self) -> Iterator[Dialogue | LeftOut]:
         """Read the dialogues in the order of the files; the ids are the publisher's, without `.json`.
 
@@ -87,7 +76,7 @@ class MultiWozDataset(PublishedDataset):
             if self._multi_domain or "+" not in dialogue.topic:
                 yield dialogue
             else:
-                yield LeftOut(SEVERAL)
+                yield LeftOut(SEVERAL_DOMAINS)
 
     def requested(self) -> Iterator[Dialogue]:
         """Read all dialogues, those of several domains too: a test specification may name any."""

@@ -25,3 +25,23 @@ class PublishedDataset(BaseDataset):
     def __init__(self, *, root: Root | None, **cleaning: Unpack[CleaningOptions]) -> None:
         super().__init__(**cleaning)
         self._copy = LocalCopy(root, self.publication)
+
+
+SEVERAL_DOMAINS = "dialogues of several domains; dataset.multi_domain=true keeps them"
+"""Why dialogues are left out where `multi_domain` is off."""
+
+
+class DomainsDataset(PublishedDataset):
+    """A published data set whose topics are the domains of a dialogue's goal.
+
+    Args:
+        root: as in `PublishedDataset`.
+        multi_domain: whether to take the dialogues of several domains as well, with all of them for a topic.
+
+    Raises:
+        ConfigError: as in `PublishedDataset`.
+    """
+
+    def __init__(self, *, root: Root | None, multi_domain: bool, **cleaning: Unpack[CleaningOptions]) -> None:
+        super().__init__(root=root, **cleaning)
+        self._multi_domain = multi_domain

@@ -5,6 +5,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, time
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,9 @@ PARQUET = ".parquet"
 ENDINGS = (".csv", ".tsv", PARQUET, ".xlsx")
 
 DELIMITERS = (",", ";", "\t", "|")
+
+_TITLE = 20
+"""Rows of a sheet among which its header is looked for."""
 
 _BATCH = 1_000  # rows: each may repeat a long text that the file holds once
 _BY_LINE = (
@@ -199,6 +203,11 @@ def decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
     # In UTF-16 and the like a line end is of several bytes: such a file is decoded as a whole.
     parts = file if named in _BY_LINE else iter([file.read()])
     for number, part in enumerate(parts, start=1):
+        if encoding is None and named == "utf-8" and b"\0" in part:
+            raise DataError(
+                f"{path}:{number}: holds null bytes, so that it is not UTF-8; name its encoding, such as "
+                f"dataset.encoding=utf-16-le, or save it as UTF-8"
+            )
         try:
             text = part.decode("utf-8-sig" if named == "utf-8" and number == 1 else named)
         except UnicodeDecodeError as error:
@@ -240,25 +249,38 @@ def _excel(path: Path, sheet: str | None, max_ratio: int) -> Iterator[Rows]:
                     f"{path}: has no sheet {sheet!r}; dataset.sheet should be one of {', '.join(book.sheetnames)}"
                 )
             most = most_unpacked(path.stat().st_size, max_ratio)
-            yield _sheet(path, book[sheet] if sheet is not None else book.worksheets[0], most)
+            filled = (one for one in book.worksheets if _first_row(one) is not None)
+            yield _sheet(path, book[sheet] if sheet is not None else next(filled, book.worksheets[0]), most)
         finally:
             book.close()
 
 
 def _sheet(path: Path, sheet: Any, most: int) -> Rows:  # noqa: ANN401 - a worksheet of openpyxl
-    values = sheet.iter_rows(values_only=True)
+    begins = _first_row(sheet) or 1
+    values = sheet.iter_rows(min_row=begins, values_only=True)
     header = ["" if value is None else str(value).strip() for value in next(values, ())]
 
     def rows() -> Iterator[tuple[str, Sequence[object]]]:
         size = 0
-        for number, row in enumerate(values, start=2):
+        for number, row in enumerate(values, start=begins + 1):
             size += sum(len(value) for value in row if isinstance(value, str))  # many cells may share one long text
             if size > most:
                 raise _too_large(path, GrowsTooMuchError(most))
             if any(value is not None for value in row):
-                yield f"{path}:{number}", [*row, *[None] * (len(header) - len(row))]
+                yield f"{path}:{number}", [*map(_as_text, row), *[None] * (len(header) - len(row))]
 
     return Rows(header, rows())
+
+
+def _first_row(sheet: Any) -> int | None:  # noqa: ANN401 - a worksheet of openpyxl, or a sheet of charts
+    """Return the number of the first row of several values, the header: above it may stand a title."""
+    numbered = enumerate(sheet.iter_rows(max_row=_TITLE, values_only=True), start=1)
+    return next((number for number, row in numbered if sum(value is not None for value in row) > 1), None)
+
+
+def _as_text(value: object) -> object:
+    """Return a date or a time as it is written; other values as they are."""
+    return str(value) if isinstance(value, date | time) else value
 
 
 def _too_large(path: Path, error: GrowsTooMuchError) -> DataError:

@@ -17,13 +17,12 @@ from typing import Literal, Unpack
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Shard, Turn
 from metadialog.datasets.local import Root, listing
-from metadialog.datasets.published import PublishedDataset
+from metadialog.datasets.published import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 
 FOLDERS = ("train", "dev", "test")
 SPEAKERS = {"USER": "user", "SYSTEM": "system"}
-SEVERAL = "dialogues of several domains; dataset.multi_domain=true keeps them"
 PUBLICATION = "Schema-Guided Dialogue, with the folders train, dev and test of dialogues_*.json"
 
 
@@ -45,7 +44,7 @@ class _Service:
     service_name: str
 
 
-class SgdDataset(PublishedDataset):
+class SgdDataset(DomainsDataset):
     """Dialogues of the folders `train`, `dev` and `test`, of those that are there.
 
     Dialogues of one domain have that domain for a topic, such as `Hotels`, or their service, such as
@@ -73,9 +72,8 @@ class SgdDataset(PublishedDataset):
         Raises:
             ConfigError: the root begins with `~user`, and there is no such home folder.
         """
-        super().__init__(root=root, **cleaning)
+        super().__init__(root=root, multi_domain=multi_domain, **cleaning)
         self._topic = topic
-        self._multi_domain = multi_domain
         self.paper_split: str | None = f"sgd-{topic}"
 
     def read(self) -> Iterator[Dialogue | LeftOut]:
@@ -124,7 +122,7 @@ class SgdDataset(PublishedDataset):
             raise DataError(f"{where}.services: {unknown[0]!r} is not in schema.json; it should be a service of it")
         domains = {service.split("_")[0] for service in record.services}
         if len(domains) > 1 and not self._multi_domain:
-            return LeftOut(SEVERAL)
+            return LeftOut(SEVERAL_DOMAINS)
         parts = domains if self._topic == "domain" else set(record.services)
         turns = tuple(Turn(_speaker(turn, where, i), turn.utterance) for i, turn in enumerate(record.turns))
         return Dialogue("+".join(sorted(parts)), turns, f"{folder}/{record.dialogue_id}")

@@ -129,7 +129,7 @@ def dialogues_of(
         if identifier in seen:
             raise DataError(
                 f"{members[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
-                f"of a dialogue should stand together"
+                f"of a dialogue should stand together: sort the table by that column"
             )
         seen[identifier] = members[0].where.rpartition(":")[2]
         yield _dialogue(members)
@@ -156,6 +156,7 @@ def find_columns(
     unnamed = topic is not None and columns.get("topic") is None
     if unnamed and (one_topic or not _candidates(header, "topic")):
         wanted.remove("topic")
+    wanted.sort(key=lambda column: columns.get(column) is None)  # what is named, and wrong, is said first
     return {column: _position(header, column, columns.get(column), where) for column in wanted}
 
 

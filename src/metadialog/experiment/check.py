@@ -122,6 +122,7 @@ def _check_learning(config: Mapping[str, Any], device: "torch.device") -> None:
     import torch
 
     from metadialog.algorithms.prepare import prepared_model
+    from metadialog.experiment.bare import WithoutInitialisation
     from metadialog.experiment.config import LearningConfig
     from metadialog.experiment.learner import make_learner
     from metadialog.tokenizers.byte_pair import BytePairTokenizer
@@ -134,7 +135,7 @@ def _check_learning(config: Mapping[str, Any], device: "torch.device") -> None:
     if embedding.replaces and learner.start.run is not None:
         raise ConfigError("embedding=pretrained: start=run brings the embedding of that run; choose one of them")
     algorithm, vocab_size = learner.algorithm, learner.tokenizer.vocab_size
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutInitialisation():
         model = prepared_model(config["model"], vocab_size, algorithm, config["training"]["frozen"], embedding.check)
         algorithm.check(model)
     _check_memory(model, trains=algorithm.trains, device=device)

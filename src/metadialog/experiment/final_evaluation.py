@@ -24,7 +24,8 @@ from metadialog.preparation.episodes import held_out, selection_episodes
 from metadialog.preparation.topics import Topics
 from metadialog.progress import progress
 from metadialog.runs.atomic import write_atomically
-from metadialog.training.cost import Cost, count_tokens
+from metadialog.runs.schemas import TrainingCost
+from metadialog.training.cost import count_tokens
 from metadialog.training.trainer import Sinks
 
 
@@ -56,7 +57,7 @@ class FinalEvaluation:
         name, engine, corpus = self.learner.name, self.learner.engine, self.topics.corpus.name
         return Labels(name, engine, corpus, self.config.seed, split="meta_test", language=self.topics.language)
 
-    def run(self, model: nn.Module, sinks: Sinks, step: int, trained: Cost | None) -> pd.DataFrame:
+    def run(self, model: nn.Module, sinks: Sinks, step: int, trained: TrainingCost | None) -> pd.DataFrame:
         """Choose inner rates and steps; evaluate; write, log and print what comes of it, in this order.
 
         Args:
@@ -120,10 +121,12 @@ class FinalEvaluation:
         samples = [sample for _, part in parts for sample in part]
         return to_frame([record for part, _ in parts for record in part]), samples
 
-    def _write_cost(self, selection: Selection, records: pd.DataFrame, trained: Cost | None, seconds: float) -> None:
+    def _write_cost(
+        self, selection: Selection, records: pd.DataFrame, trained: TrainingCost | None, seconds: float
+    ) -> None:
         """Write what training and this evaluation, with the choice before it, took."""
         content = {
-            "meta_train": None if trained is None else trained.to_dict(),
+            "meta_train": None if trained is None else trained.model_dump(),
             "evaluation": {
                 "episodes": len(self.episodes),
                 "tokens": self._tokens(selection, records),

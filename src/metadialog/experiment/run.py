@@ -1,12 +1,12 @@
 """A run, read back from its directory."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metadialog.errors import RunError
+from metadialog.errors import MetadialogError, RunError
 from metadialog.runs.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -33,8 +33,12 @@ class Run:
         self._files = RunDirectory(self.path)
 
     def __repr__(self) -> str:
-        """Return where it is."""
-        return f"<Run {self.path}>"
+        """Return where it is and, as far as its files say so, its status and what was run."""
+        try:
+            said = [self._files.read_status()["status"], *_chosen(self.config)]
+        except (MetadialogError, OSError, LookupError, TypeError):
+            said = []
+        return f"<Run {self.path}{': ' if said else ''}{', '.join(map(str, said))}>"
 
     @cached_property
     def status(self) -> dict[str, Any]:
@@ -152,6 +156,12 @@ class Run:
         from metadialog.overrides import quote
 
         return compose("evaluate", [f"run={quote(str(self.path))}", *overrides], config_dir).run(directory)
+
+
+def _chosen(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what tells a run from others."""
+    yield f"algorithm={config['algorithm']['name']}"
+    yield f"seed={config['seed']}"
 
 
 def load(directory: str | Path) -> Run:

@@ -25,7 +25,7 @@ from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.training.checkpoint import latest_checkpoint
-from metadialog.training.cost import Cost, cost_of
+from metadialog.training.cost import TrainingMeter, cost_of
 from metadialog.training.export import export_model, take_weights
 from metadialog.training.model_card import write_results
 from metadialog.training.options import TrainingOptions
@@ -147,10 +147,10 @@ def _fill(config: TrainConfig, workspace: Workspace, learner: Learner, bare: nn.
         workspace.console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
-def _cost_before(learner: Learner) -> Cost:
+def _cost_before(learner: Learner) -> TrainingMeter:
     """Return what the training of the run has cost that this one starts from."""
     run = learner.start.run
-    return Cost() if run is None else cost_of(RunDirectory(Path(run).expanduser()).cost)
+    return TrainingMeter() if run is None else cost_of(RunDirectory(Path(run).expanduser()).cost)
 
 
 def _announce(workspace: Workspace, trainer: Trainer) -> None:

@@ -9,9 +9,9 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from metadialog.generation.base import Hypothesis, forbid, inference, read_prompts
-from metadialog.generation.rules import Rules
+from metadialog.generation.rules import Ruled
 from metadialog.models.protocol import as_dialogue_model
-from metadialog.options import FROM_YAML, Options
+from metadialog.options import FROM_YAML
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class _Search:
     done: bool = False
 
 
-class Beam(Options):
+class Beam(Ruled):
     """Keep the best hypotheses by total log-probability; return the best by `log p / length ** length_penalty`.
 
     At each token the best `beams` continuations are looked at: those of them that end are finished, and as many others
@@ -38,25 +38,12 @@ class Beam(Options):
     arXiv:1609.08144, section 7, without its coverage). One beam is greedy search. The length counts the end.
 
     Args:
-        max_tokens: longest reply.
         beams: hypotheses that are kept.
         length_penalty: 0 takes the log-probability as it is; 1 divides it by the length.
-        min_tokens: shortest reply.
-        repetition_penalty: see `Rules`; 1 for none.
-        no_repeat_ngrams: see `Rules`; 0 for no limit.
     """
 
-    max_tokens: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML
     beams: Annotated[int, Gt(0), Le(10**4)] = FROM_YAML
     length_penalty: Annotated[float, Ge(0), Le(100)] = FROM_YAML
-    min_tokens: Annotated[int, Ge(0), Le(10**6)] = 0
-    repetition_penalty: Annotated[float, Gt(0), Le(100)] = 1.0
-    no_repeat_ngrams: Annotated[int, Ge(0), Le(10**4)] = 0
-
-    @property
-    def rules(self) -> Rules:
-        """What a reply may go on with."""
-        return Rules(self.min_tokens, self.repetition_penalty, self.no_repeat_ngrams)
 
     def generate(
         self,

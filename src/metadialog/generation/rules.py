@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
+
+from metadialog.options import FROM_YAML, Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +64,24 @@ class Rules:
         last = tuple(tokens[len(tokens) - size + 1 :])
         grams = zip(*(tokens[start:] for start in range(size)), strict=False)
         return sorted({gram[-1] for gram in grams if gram[:-1] == last})
+
+
+class Ruled(Options):
+    """A way of generating whose replies keep to rules.
+
+    Args:
+        max_tokens: longest reply.
+        min_tokens: shortest reply.
+        repetition_penalty: see `Rules`; 1 for none.
+        no_repeat_ngrams: see `Rules`; 0 for no limit.
+    """
+
+    max_tokens: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML
+    min_tokens: Annotated[int, Ge(0), Le(10**6)] = 0
+    repetition_penalty: Annotated[float, Gt(0), Le(100)] = 1.0
+    no_repeat_ngrams: Annotated[int, Ge(0), Le(10**4)] = 0
+
+    @property
+    def rules(self) -> Rules:
+        """What a reply may go on with."""
+        return Rules(self.min_tokens, self.repetition_penalty, self.no_repeat_ngrams)

@@ -2,40 +2,20 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from metadialog.generation.base import Hypothesis, forbid, inference, read_prompts
-from metadialog.generation.rules import Rules
+from metadialog.generation.rules import Ruled
 from metadialog.models.protocol import as_dialogue_model
-from metadialog.options import FROM_YAML, Options
 
 Choose = Callable[[Tensor, Sequence[int]], Tensor]
 """Maps the logits of some rows, `[rows, vocab]`, and the numbers of these rows, to a token for each, `[rows]`."""
 
 
-class Stepwise(Options):
-    """Chooses one token after another; a subclass says how.
-
-    Args:
-        max_tokens: longest reply.
-        min_tokens: shortest reply.
-        repetition_penalty: see `Rules`; 1 for none.
-        no_repeat_ngrams: see `Rules`; 0 for no limit.
-    """
-
-    max_tokens: Annotated[int, Gt(0), Le(10**6)] = FROM_YAML
-    min_tokens: Annotated[int, Ge(0), Le(10**6)] = 0
-    repetition_penalty: Annotated[float, Gt(0), Le(100)] = 1.0
-    no_repeat_ngrams: Annotated[int, Ge(0), Le(10**4)] = 0
-
-    @property
-    def rules(self) -> Rules:
-        """What a reply may go on with."""
-        return Rules(self.min_tokens, self.repetition_penalty, self.no_repeat_ngrams)
+class Stepwise(Ruled):
+    """Chooses one token after another; a subclass says how."""
 
     @abstractmethod
     def chooser(self, prompts: Sequence[Sequence[int]], generator: torch.Generator | None) -> Choose:

@@ -151,13 +151,14 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
         replies: before and after.
     """
     first, last = model.curve[0], model.curve[model.step]
-    scored = f"{len(division.held_out)} held-out dialogues" if division.held_out else "the dialogues adapted to"
+    scored = counted(len(division.held_out), "held-out dialogue") if division.held_out else "the dialogues adapted to"
     turns = sum(len(dialogue.turns) for dialogue in division.support)
     lines = [
         f"# Adapted to {name}",
         "",
-        f"- adapted to: {len(division.support)} dialogues, {turns} turns",
-        f"- held out: {len(division.held_out)} dialogues" + ("" if division.held_out else " (too few to spare one)"),
+        f"- adapted to: {counted(len(division.support), 'dialogue')}, {turns} turns",
+        f"- held out: {counted(len(division.held_out), 'dialogue')}"
+        + ("" if division.held_out else " (too few to spare one)"),
     ]
     if division.passed_over:
         lines.append(f"- passed over: {division.passed_over} dialogues of fewer than {MIN_TURNS} turns")
@@ -181,6 +182,11 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
         *(f"| {_cell(r.context)} | {_cell(r.reference)} | {_cell(r.before)} | {_cell(r.after)} |" for r in replies),
     ]
     return "\n".join(lines) + "\n"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 step`, `2 steps`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _loss(point: CurvePoint) -> float:

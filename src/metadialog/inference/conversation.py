@@ -7,7 +7,7 @@ from pathlib import Path
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.errors import ConfigError, DataError, MetadialogError
-from metadialog.inference.adapting import curve_line, divide
+from metadialog.inference.adapting import counted, curve_line, divide
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import to_jsonl
 from metadialog.inference.generations import GenerationLike, as_generation
@@ -98,7 +98,7 @@ class Conversation:
         self.model = self.base.adapt(division.support, held_out=division.held_out or None, on_step=points.append)
         for point in points:
             yield curve_line(point, points[0], chosen=point.step == self.model.step) + "\n"
-        yield f"adapted to {len(division.support)} dialogues, {len(division.held_out)} held out"
+        yield f"adapted to {counted(len(division.support), 'dialogue')}, {len(division.held_out)} held out"
 
     def _reset(self, _: str) -> Iterator[str]:
         self.turns = []
@@ -141,6 +141,8 @@ class Conversation:
         if not self.turns:
             raise DataError("nothing has been said yet")
         path = Path(file).expanduser()
+        if path.is_dir():
+            raise ConfigError(f"/save {file}: is a folder; name a file, as in /save talk.jsonl")
         write_atomically(path, to_jsonl([Dialogue("chat", tuple(self.turns), path.stem)]))
         yield f"saved {len(self.turns)} turns to {path}"
 

@@ -13,6 +13,7 @@ from typing import Any
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.formats.base import Options, nonempty
 from metadialog.datasets.formats.detection import FORMATS, detect
+from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.datasets.rows import delimiter_of
 from metadialog.datasets.table import find_columns
@@ -69,7 +70,8 @@ def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
     if "\0" in os.fspath(path):
         raise DataError(f"{os.fspath(path)!r}: is no path; it should name a file of dialogues")
     if os.fspath(path) != "-":
-        return _read(Path(path).expanduser())
+        with unzipped(Path(path).expanduser()) as opened:
+            return _read(opened)
     content = sys.stdin.buffer.read()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{STANDARD_INPUT}{_ending(content)}"

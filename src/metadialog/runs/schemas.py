@@ -62,7 +62,21 @@ class Metric(BaseModel):
 
 
 class TrainingCost(BaseModel):
-    """What meta-training took."""
+    """What meta-training took.
+
+    Attributes:
+        steps: outer steps.
+        tokens: tokens of support and query sets, once for each pass of gradients over them; padding does not count.
+        seconds: of the outer steps, without validation; the sum over all parts of a run that was resumed.
+        peak_bytes: the most memory that the process has had since training began, above what it had then: resident, or
+            of torch on a GPU. So what other runs of the same process took before does not count. 0 on systems that
+            do not count it for a process (without `/proc` as Linux has it, and without a GPU).
+        flops: floating-point operations of the matrix products, as executed by this algorithm with this engine: some
+            steps are counted (`is_counted`), and the steps between are in proportion to them by `expected_flops`.
+        dialogues: distinct dialogues that were drawn.
+        counted_flops: of the steps that were counted since the algorithm last changed what it goes over.
+        counted_expected: `expected_flops` of the same steps.
+    """
 
     model_config = Finite
     steps: Count = 0

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import yaml
 
 from metadialog.errors import ConfigError
@@ -65,6 +64,8 @@ class Dimension:
             return list(self._for_optuna())
         if self.kind == "int" and not self.log:
             return list(range(int(self.low), int(self.high) + 1, self.step))
+        import numpy as np
+
         if self.kind == "int":
             spread = np.geomspace(self.low, self.high, number) if number > 1 else [np.sqrt(self.low * self.high)]
             return sorted({round(float(value)) for value in spread})

@@ -1,15 +1,14 @@
 """What training has cost: dialogues, tokens, seconds, memory, and the operations that were executed."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
+from pydantic import ConfigDict
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, Passes
 from metadialog.episodes import PAD_ID, Batch, Episode
-from metadialog.runs.schemas import read_costs
+from metadialog.runs.schemas import TrainingCost, read_costs
 
 FORWARD = 2
 """Floating-point operations of a forward pass for each weight of a matrix and token: a multiplication, an addition."""
@@ -19,32 +18,10 @@ HESSIAN_PRODUCT = 6
 """The tangents of both, likewise: two products for each."""
 
 
-@dataclass(slots=True)
-class Cost:
-    """What the outer steps have cost so far.
+class TrainingMeter(TrainingCost):
+    """Adds up what the outer steps cost."""
 
-    Attributes:
-        steps: outer steps.
-        tokens: tokens of support and query sets, once for each pass of gradients over them; padding does not count.
-        seconds: of the outer steps, without validation; the sum over all parts of a run that was resumed.
-        peak_bytes: the most memory that the process has had since training began, above what it had then: resident, or
-            of torch on a GPU. So what other runs of the same process took before does not count. 0 on systems that
-            do not count it for a process (without `/proc` as Linux has it, and without a GPU).
-        flops: floating-point operations of the matrix products, as executed by this algorithm with this engine: some
-            steps are counted (`is_counted`), and the steps between are in proportion to them by `expected_flops`.
-        dialogues: distinct dialogues that were drawn.
-        counted_flops: of the steps that were counted since the algorithm last changed what it goes over.
-        counted_expected: `expected_flops` of the same steps.
-    """
-
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    peak_bytes: int = 0
-    flops: float = 0.0
-    dialogues: int = 0
-    counted_flops: float = 0.0
-    counted_expected: float = 0.0
+    model_config = ConfigDict(frozen=False)
 
     def add(self, tokens: tuple[int, int], passes: Passes, seconds: float, peak: int) -> None:
         """Add an outer step over so many tokens of support and of query sets; `peak` in bytes, so far."""
@@ -70,10 +47,6 @@ class Cost:
             self.counted_expected += part
         now, expected = (self.counted_flops, self.counted_expected) if counted is None else (counted, part)
         self.flops += whole * now / expected if expected else whole
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it by name."""
-        return asdict(self)
 
 
 COUNTED_AT_FIRST, COUNTED_EVERY = 2, 16
@@ -132,7 +105,7 @@ def count_weights(model: nn.Module) -> int:
     )
 
 
-def cost_of(path: Path) -> Cost:
+def cost_of(path: Path) -> TrainingMeter:
     """Read what the training of another run has cost; nothing, where it has kept no account.
 
     Args:
@@ -141,8 +114,5 @@ def cost_of(path: Path) -> Cost:
     Raises:
         RunError: the file is damaged.
     """
-    if not path.exists():
-        return Cost()
-    result = read_costs(path).meta_train
-    known = {field.name for field in fields(Cost)}
-    return Cost() if result is None else Cost(**result.model_dump(include=known))
+    result = read_costs(path).meta_train if path.exists() else None
+    return TrainingMeter() if result is None else TrainingMeter(**result.model_dump())

@@ -14,7 +14,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn import Parameter
 
 from metadialog.algorithms.base import OuterStep
-from metadialog.errors import LostError
+from metadialog.errors import LostError, RunError
 from metadialog.training.launch import RankInfo, meet
 
 Item = TypeVar("Item")
@@ -29,7 +29,7 @@ _FAILED, _DONE = "metadialog/failed", "metadialog/done"
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0  # between looks at whether another process has failed
 _STAY_SECONDS = 10.0  # for the others to notice that one has failed, and to ask whether the reason was given
-_GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one too, after another has ended
+GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one too, after another has ended
 
 
 class Ranks:
@@ -148,6 +148,8 @@ class Ranks:
         bucket = _flatten(parameters, weight, figures if tasks else [0.0] * len(figures))
         self._all_reduce(bucket)
         loss, support, query, total, of_support, of_query = bucket[-len(figures) :].tolist()
+        if total == 0:
+            raise RunError("training diverged: no task of the meta-batch has a finite loss, in any of the processes")
         scale = 1.0 if step.reduction == "sum" else 1 / total
         _spread(bucket, parameters, scale)
         whole = OuterStep(loss * scale, support / total, query / total, total, step.reduction)
@@ -225,7 +227,7 @@ class Ranks:
         with contextlib.suppress(RuntimeError, OSError):
             self._has_heard = self._store is not None and bool(self._store.check([_FAILED]))
         # A signal to all processes ends one before the other: let it come to this one too.
-        until = time.monotonic() + _GRACE_SECONDS
+        until = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
         reason = "" if error is None else f" ({' '.join(str(error).split())[:200]})"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
 @dataclass(frozen=True, slots=True)
 class AdaptedTo:
     """What an adapted model was adapted to, and what came of it.
@@ -55,6 +58,7 @@ class About:
         results: word perplexity on held-out topics by number of inner steps, with the most shots.
         shots: the support dialogues of the results.
         adapted_to: None unless it was adapted.
+        base: the pretrained model that it extends, as the hub calls it; None if there is none, or it has no such name.
     """
 
     name: str
@@ -65,6 +69,7 @@ class About:
     results: Mapping[str, float] | None = None
     shots: int | None = None
     adapted_to: AdaptedTo | None = None
+    base: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -74,12 +79,24 @@ class About:
 def about_run(config: Mapping[str, Any]) -> About:
     """Return what the resolved config of a run says of its model."""
     algorithm = str(config["algorithm"].get("name", "model"))
+    base = _pretrained_base(config.get("model", {}))
     if "dataset" not in config:
-        return About(slug(algorithm), algorithm=algorithm)
+        return About(slug(algorithm), algorithm=algorithm, base=base)
     dataset = build(config["dataset"])
     seed = config.get("seed")
     name = f"{algorithm}-{dataset.name}" + ("" if seed is None else f"-seed{seed}")
-    return About(slug(name), str(dataset.name), str(dataset.language), algorithm, seed)
+    return About(slug(name), str(dataset.name), str(dataset.language), algorithm, seed, base=base)
+
+
+def _pretrained_base(model: Mapping[str, Any]) -> str | None:
+    """Return the name on the hub of the pretrained model that a config node of a model names."""
+    if not str(model.get("_target_", "")).endswith(".PretrainedModel"):
+        return None
+    path = model.get("path")
+    if path is None:
+        return SMOLLM2
+    is_name = re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) is not None and not Path(str(path)).exists()
+    return str(path) if is_name else None
 
 
 def about_from(content: object, where: Path) -> About:
@@ -148,6 +165,8 @@ def _metadata(about: About) -> dict[str, Any]:
     }
     if about.adapted_to is not None:
         metadata["base_model"] = about.adapted_to.parent
+    elif about.base is not None:
+        metadata["base_model"] = about.base
     if about.results:
         steps, value = list(about.results.items())[-1]
         metadata["model-index"] = [
@@ -173,6 +192,8 @@ def _what(about: About) -> str:
         f"A dialogue model, trained by `{about.algorithm}` on the topics of {about.dataset}{seed}, to be adapted to a "
         "new topic by a few example dialogues and a few gradient steps."
     )
+    if about.base is not None:
+        trained += f" It extends the pretrained model `{about.base}`, whose weights come from its own files."
     adapted = about.adapted_to
     if adapted is None:
         return trained

@@ -1,7 +1,10 @@
 """Files as people have them are made here by hand, in the formats that the programs write."""
 
 import json
+import re
+import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metadialog.datasets.auto import AutoDataset, Name
+from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.formats.detection import FORMATS
 from metadialog.errors import DataError
@@ -66,6 +70,17 @@ def whatsapp_of_android(folder: Path) -> Path:
     )
 
 
+def whatsapp_of_a_zip(folder: Path) -> Path:
+    path = folder / "WhatsApp Chat - Bo.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("_chat.txt", "[2023/12/31 下午11:02:11] Anna: Hi\n[2023/12/31 晚上11:03:11] 李四：好\n")
+    return path
+
+
+def whatsapp_copied(folder: Path) -> Path:
+    return write(folder / "two.txt", "[10:02, 31/12/2023] Anna: Hi\n[10:03, 31/12/2023] Bo: Ho\n")
+
+
 def telegram(folder: Path) -> Path:
     messages = [
         {"id": 1, "type": "service", "date": "2023-01-01T10:00:00", "action": "phone_call"},
@@ -88,7 +103,7 @@ def slack(folder: Path) -> Path:
     message = {"type": "message", "ts": "1700000000.0001"}
     messages = [
         message | {"user": "U1", "text": "Who?"},
-        message | {"user": "U2", "text": "You, <@U1>", "ts": "1700000060.0"},
+        message | {"user": "U2", "text": "You, <@U1> &amp; <http://x.y|x>", "ts": "1700000060.0"},
         message | {"user": "U2", "text": "joined", "ts": "1700000061.0", "subtype": "channel_join"},
         message | {"user": "U2", "text": "When?", "ts": "1700000062.5", "thread_ts": "1700000062.5"},
         message | {"user": "U1", "text": "Never", "ts": "1700900000.5", "thread_ts": "1700000062.5"},
@@ -177,6 +192,52 @@ def excel(folder: Path) -> Path:
     return folder / "my.xlsx"
 
 
+def text_of_excel(folder: Path) -> Path:
+    return write(folder / "my.txt", "dialogue_id\ttopic\tspeaker\ttext\r\n1\tx\tA\thi\r\n1\tx\tB\tho\r\n", "utf-16")
+
+
+def excel_with_a_title(folder: Path) -> Path:
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("Data")
+    moment = datetime(2024, 1, 31, 10, 2)  # noqa: DTZ001 - as a cell has it
+    for row in (
+        ["Our tickets"],
+        [],
+        ["ID", "Topic", "From", "Text"],
+        [1, "hotel", "A", moment],
+        [1, "hotel", "B", "ho"],
+    ):
+        sheet.append(row)
+    book.save(folder / "my.xlsx")
+    return folder / "my.xlsx"
+
+
+def logs_of_a_program(folder: Path) -> Path:
+    write(folder / "logs" / "README.md", "Our logs.\n")
+    write(folder / "logs" / "a" / "1.log", "2024-01-31T10:02:11Z INFO A: hi\n2024-01-31T10:02:12Z INFO B: ho\n")
+    write(folder / "logs" / "a" / "2.log", "[10:02] <A> hi\n\nand more\n[10:03] <B> ho\n")
+    write(folder / "logs" / "a" / "3.md", "**A:** hi\n\n**B:** ho\n")
+    return folder / "logs"
+
+
+def json_in_a_key(folder: Path) -> Path:
+    return write(folder / "all.json", {"version": 1, "dialogues": [["hi", "ho"], ["a", "b"]]}, "utf-16")
+
+
+def json_by_id(folder: Path) -> Path:
+    return write(folder / "all.json", {"d1": {"turns": ["a", "b"]}, "d2": {"turns": ["c", "d"]}})
+
+
+def label_studio_of_texts(folder: Path) -> Path:
+    return write(folder / "ls.json", [{"id": 7, "data": {"text": "A: hi\nB: ho"}, "annotations": []}])
+
+
+def rasa_rules(folder: Path) -> Path:
+    rule = "rules:\n- rule: x\n  steps:\n  - or:\n    - intent: greet\n    - intent: bye\n  - action: utter_greet\n"
+    said = "nlu:\n- intent: greet\n  examples: |\n    - hey\nresponses:\n  utter_greet:\n  - text: Hello!\n"
+    return write(folder / "rules.yml", rule + said)
+
+
 AB = [("A", "hi"), ("B", "ho")]
 CASES: dict[str, tuple[Callable[[Path], Path], str, list[Said]]] = {
     "logs in folders": (
@@ -196,11 +257,32 @@ CASES: dict[str, tuple[Callable[[Path], Path], str, list[Said]]] = {
         whatsapp_of_ios,
         "whatsapp",
         [
-            ("Bo", [("Bo", "Messages and calls are end-to-end encrypted."), ("Anna M", "Hi"), ("Bo", "Hello\nyou")]),
+            ("Bo", [("Anna M", "Hi"), ("Bo", "Hello\nyou")]),
             ("Bo", [("Anna M", "Happy new year"), ("Bo", "Thanks")]),
         ],
     ),
     "whatsapp of android": (whatsapp_of_android, "whatsapp", [("chat", [("Anna", "Hi"), ("Bo", "Hello")])]),
+    "whatsapp of a zip": (whatsapp_of_a_zip, "whatsapp", [("Bo", [("Anna", "Hi"), ("李四", "好")])]),
+    "whatsapp copied": (whatsapp_copied, "whatsapp", [("two", [("Anna", "Hi"), ("Bo", "Ho")])]),
+    "text of excel": (text_of_excel, "table", [("x", AB)]),
+    "excel with a title": (excel_with_a_title, "table", [("hotel", [("A", "2024-01-31 10:02:00"), ("B", "ho")])]),
+    "logs of a program": (
+        logs_of_a_program,
+        "logs",
+        [("a", AB), ("a", [("A", "hi\nand more"), ("B", "ho")]), ("a", AB)],
+    ),
+    "json in a key": (
+        json_in_a_key,
+        "json",
+        [("all", [("user", "hi"), ("bot", "ho")]), ("all", [("user", "a"), ("bot", "b")])],
+    ),
+    "json by id": (
+        json_by_id,
+        "json",
+        [("all", [("user", "a"), ("bot", "b")]), ("all", [("user", "c"), ("bot", "d")])],
+    ),
+    "label studio of texts": (label_studio_of_texts, "label_studio", [("ls", AB)]),
+    "rasa rules": (rasa_rules, "rasa", [("rules", [("user", "hey"), ("bot", "Hello!")])]),
     "telegram": (telegram, "telegram", [("Bo", [("Anna", "See x.y"), ("Bo", "Ok")])]),
     "telegram of all chats": (
         telegram_of_all_chats,
@@ -210,7 +292,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str, list[Said]]] = {
     "slack": (
         slack,
         "slack",
-        [("help", [("Anna A", "Who?"), ("U2", "You, @Anna A")]), ("help", [("U2", "When?"), ("Anna A", "Never")])],
+        [("help", [("Anna A", "Who?"), ("U2", "You, @Anna A & x")]), ("help", [("U2", "When?"), ("Anna A", "Never")])],
     ),
     "rasa": (
         rasa,
@@ -313,6 +395,17 @@ def test_silence_ends_a_dialogue_in_a_chat(tmp_path: Path) -> None:
         ("my.txt", "[99.99.23, 10:02] A: x\n", {"format": "whatsapp"}, r"my\.txt:1: 99\.99\.23 10:02 is no date"),
         ("my.yml", "stories:\n- story: x\n", {}, r"my\.yml: stories\[0\] has no steps"),
         ("my.txt", "", {"format": "logs"}, r"my\.txt: holds no dialogue; it was read as plain text"),
+        ("my.txt", "", {}, r"my\.txt: is empty; it should hold dialogues"),
+        ("my.xls", "x", {}, r"my\.xls: files ending in \.xls are not read; save the table as \.xlsx or \.csv"),
+        ("my.zip", "x", {}, r"my\.zip: cannot be unpacked: File is not a zip file"),
+        (
+            "my.csv",
+            "i\0d\0,\0",
+            {},
+            r"my\.csv:1: holds null bytes, so that it is not UTF-8; name its encoding",
+        ),
+        ("my.json", '[{"turns": ["a\\ud83d", "b"]}]', {}, r"my\.json: dialogue 'my:1' holds half of a character"),
+        ("my.csv", "id,topic,speaker,text\n", {"columns": {"text": "Wass"}}, r"my\.csv:1: has no column 'Wass'"),
         ("my.xlsx", "no", {}, r"my\.xlsx: is no readable Excel file"),
     ],
 )
@@ -323,6 +416,29 @@ def test_what_is_wrong_is_said_in_one_line(
     with pytest.raises(DataError, match=problem) as caught:
         list(dataset(path, **options).dialogues())
     assert "\n" not in str(caught.value)
+
+
+def test_a_zip_file_that_grows_too_much_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metadialog.unpacked.ALWAYS", 100_000)
+    with zipfile.ZipFile(tmp_path / "my.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", "A: hi\n" + "B" * 1_000_000)
+    with pytest.raises(DataError, match=r"my\.zip: is not unpacked: it unpacks to more than [\d,]+ bytes"):
+        said(tmp_path / "my.zip")
+
+
+def test_what_is_wrong_in_a_zip_file_is_said_of_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "my.zip", "w") as archive:
+        archive.writestr("a.csv", "a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"my\.zip/a\.csv:1: has no column 'dialogue_id'"):
+        said(tmp_path / "my.zip")
+
+
+def test_names_of_chats_are_replaced_with_those_of_their_speakers(tmp_path: Path) -> None:
+    source = dataset(whatsapp_of_ios(tmp_path), anonymise=True)
+    corpus = build_corpus(source.dialogues(), source.name, source.cleaning)
+    (topic,) = corpus.topics
+    assert re.fullmatch(r"person [0-9a-f]{4}", topic)
+    assert corpus.topics[topic].ids() == (f"WhatsApp Chat with {topic}:1", f"WhatsApp Chat with {topic}:2")
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
@@ -361,3 +477,10 @@ def test_a_table_without_a_column_of_topics_is_a_topic(tmp_path: Path) -> None:
     for name in ("food", "space_travel"):
         (tmp_path / f"{name}.csv").write_text("id,speaker,text\n1,a,Hi\n1,b,Ho\n", encoding="utf-8")
     assert {one.topic for one in AutoDataset(path=str(tmp_path), language="en").dialogues()} == {"food", "space travel"}
+
+
+def test_too_few_dialogues_are_shown_with_what_can_be_done(run: Run, tmp_path: Path) -> None:
+    outcome = run("data", "dataset=auto", f"dataset.path={logs_in_a_file(tmp_path)}")
+    assert outcome.code == 2
+    assert re.search(r"all \(1 topic\) +3 +6", outcome.out)
+    assert "hold each dialogue out in turn by metadialog evaluate run=DIR split=all_held_out" in outcome.err

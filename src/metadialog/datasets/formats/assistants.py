@@ -12,12 +12,15 @@ from metadialog.datasets.formats.base import Options, files_of, load_json
 from metadialog.errors import DataError
 
 YAML = (".yml", ".yaml")
+KINDS = {"stories": "story", "rules": "rule", "test_cases": "test_case"}
+"""Lists of dialogues in Rasa's files, and the key of a dialogue's name."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def is_rasa(path: Path) -> bool:
     """Say whether a YAML file, or one in a folder, holds stories or test cases."""
-    return any(any(key in _content(file) for key in ("stories", "test_cases")) for file in files_of(path, *YAML)[:200])
+    return any(any(key in _content(file) for key in KINDS) for file in files_of(path, *YAML)[:200])
 
 
 def read_rasa(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG001 - one signature for all
@@ -35,7 +38,7 @@ def read_rasa(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG0
     said = _examples(around)
     for file in files:
         content = _load(file)
-        for key, name in (("stories", "story"), ("test_cases", "test_case")):
+        for key, name in KINDS.items():
             for number, story in enumerate(content.get(key) or [], start=1):
                 if not isinstance(story, Mapping) or not isinstance(story.get("steps"), list):
                     raise DataError(f"{file}: {key}[{number - 1}] has no steps; it should be a story of Rasa's")
@@ -45,6 +48,9 @@ def read_rasa(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG0
 
 
 def _turns(step: Mapping[str, Any], said: Mapping[str, str]) -> Iterator[Turn]:
+    either = step.get("or")
+    if isinstance(either, list) and either and isinstance(either[0], Mapping):
+        step = either[0]
     if isinstance(step.get("user"), str):
         yield Turn("user", step["user"].strip())
     elif isinstance(step.get("intent"), str) and step["intent"] in said:

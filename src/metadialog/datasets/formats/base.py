@@ -1,7 +1,7 @@
 """What a format is, and what readers of formats share."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -13,6 +13,13 @@ from metadialog.datasets.rows import decoded
 from metadialog.datasets.table import Columns
 from metadialog.errors import DataError
 from metadialog.unpacked import MAX_RATIO
+
+JSON_LINES = (".jsonl", ".ndjson")
+
+_LOOKED_INTO = 20
+"""Files of a folder that are looked into for a first record."""
+
+_ABOUT = ("readme", "license", "licence", "changelog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class Options:
         quotes: whether quotation marks quote in a CSV file.
         sheet: of an Excel file.
         one_topic: whether the dialogues of a table are of one topic, that of the file, whatever its columns say.
-        max_ratio: how many times its size a compressed table may become.
+        max_ratio: how many times its size a compressed table, or a zip file, may become.
     """
 
     columns: Columns
@@ -103,12 +110,24 @@ def head(path: Path, lines: int = 20) -> list[str]:
 
 
 def files_of(path: Path, *endings: str) -> list[Path]:
-    """Return a file itself, or the files of these endings anywhere in a folder, by name; hidden ones are no data."""
+    """Return a file itself, or the files of these endings anywhere in a folder, by name.
+
+    Hidden files, and those that say what a folder is (`README`, `LICENSE`), are no data.
+    """
     if path.is_file():
         return [path] if path.suffix.lower() in endings else []
     results = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
     hidden = (".", "__MACOSX")
-    return [file for file in results if not any(part.startswith(hidden) for part in file.relative_to(path).parts)]
+    return [
+        file
+        for file in results
+        if file.stem.lower() not in _ABOUT and not any(p.startswith(hidden) for p in file.relative_to(path).parts)
+    ]
+
+
+def name_in(path: Path, file: Path) -> str:
+    """Return what a file is called in the folder that is read, without its ending, or where it is read alone."""
+    return (file.relative_to(path) if path.is_dir() else Path(file.name)).with_suffix("").as_posix()
 
 
 def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -118,11 +137,11 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
         DataError: it cannot be read, or is not JSON; the message names the line.
     """
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return json.loads(path.read_bytes())  # in UTF-8, UTF-16 or UTF-32, as the first bytes say
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; it should be a JSON file") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from error
+        raise DataError(f"{path}: byte {error.start + 1} is not {error.encoding}; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
     except (ValueError, RecursionError) as error:
@@ -132,8 +151,8 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
 def json_records(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield the records of a file, each with where it stands: of JSON lines, of a JSON array, or one value alone."""
     lines = [line for line in head(path, 2) if line.strip()]
-    if path.suffix.lower() == ".jsonl" or (len(lines) > 1 and _is_json(lines[0]) and _is_json(lines[1])):
-        for number, line in enumerate(text_lines(path, "utf-8"), start=1):
+    if path.suffix.lower() in JSON_LINES or (len(lines) > 1 and _is_json(lines[0]) and _is_json(lines[1])):
+        for number, line in enumerate(text_lines(path, None), start=1):
             if line.strip():
                 yield f"{path}:{number}", _line(line.removeprefix("\ufeff"), f"{path}:{number}")
         return
@@ -144,17 +163,19 @@ def json_records(path: Path) -> Iterator[tuple[str, Any]]:
         yield f"{path}", content
 
 
-def first_record(path: Path) -> Any:  # noqa: ANN401
-    """Return the first record of a JSON file; None where there is none."""
-    try:
-        return next((record for _, record in json_records(path)), None)
-    except DataError:
-        return None
+def first_record(paths: Sequence[Path], records: Callable[[Path], Iterator[tuple[str, Any]]] = json_records) -> Any:  # noqa: ANN401
+    """Return the first record of the first of some JSON files that holds one; None where none does."""
+    for path in paths[:_LOOKED_INTO]:
+        try:
+            return next(record for _, record in records(path))
+        except (DataError, StopIteration):
+            continue
+    return None
 
 
 def _is_json(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(json.loads(line), dict | list)
     except (ValueError, RecursionError):
         return False
 
@@ -188,7 +209,9 @@ def topic_of(record: Mapping[str, Any], named: str | None, default: str) -> str:
 
 def no_dialogue(path: Path, title: str) -> DataError:
     """Return the error that says that a file of a format holds no dialogue."""
-    return DataError(f"{path}: holds no dialogue; it was read as {title}: dataset.format says what else it is")
+    return DataError(
+        f"{path}: holds no dialogue; it was read as {title}; if it is something else, dataset.format says what"
+    )
 
 
 def nonempty(path: Path, title: str, dialogues: Iterator[Dialogue]) -> Iterator[Dialogue]:

@@ -1,7 +1,9 @@
 """Exports of chats in JSON: Telegram and Slack."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,14 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.formats.base import Message, Options, files_of, first_record, load_json, sessions
 from metadialog.errors import DataError
 
+# <https://example.org|a page>, <mailto:...|...>, <#C024|general>, <!here>; other < and > are escaped
+_LINK = re.compile(r"<(?P<address>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
+
 
 def is_telegram(path: Path) -> bool:
     """Say whether a file, or `result.json` in a folder, is an export of Telegram Desktop."""
     file = path / "result.json" if path.is_dir() else path
-    content = first_record(file) if file.suffix.lower() == ".json" and file.is_file() else None
+    content = first_record([file]) if file.suffix.lower() == ".json" and file.is_file() else None
     if not isinstance(content, Mapping):
         return False
     messages = content.get("messages")
@@ -63,7 +68,7 @@ def is_slack(path: Path) -> bool:
     files = (
         [file for file in files_of(path, ".json") if file.parent != path] if path.is_dir() else files_of(path, ".json")
     )
-    record = first_record(files[0]) if files else None
+    record = first_record(files)
     return isinstance(record, Mapping) and "ts" in record and record.get("type") == "message"
 
 
@@ -107,6 +112,7 @@ def _slack(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
     text = str(message.get("text", ""))
     for key, name in names.items():
         text = text.replace(f"<@{key}>", f"@{name}")
+    text = unescape(_LINK.sub(lambda link: link["label"] or link["address"], text))
     time = datetime.fromtimestamp(float(message["ts"]), UTC).replace(tzinfo=None)
     return Message(time, names.get(user, user), text)
 

@@ -1,11 +1,12 @@
 """All formats, and which one a file or folder is of."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.formats.assistants import is_dialogflow, is_rasa, read_dialogflow, read_rasa
-from metadialog.datasets.formats.base import Format, Options, files_of
+from metadialog.datasets.formats.base import Format, Options, files_of, head
 from metadialog.datasets.formats.chats import is_slack, is_telegram, read_slack, read_telegram
 from metadialog.datasets.formats.logs import is_logs, is_whatsapp, read_logs, read_whatsapp
 from metadialog.datasets.formats.records import (
@@ -22,16 +23,26 @@ from metadialog.datasets.formats.records import (
     turns_of_list,
     turns_of_tracker,
 )
-from metadialog.datasets.rows import ENDINGS, EXCEL, open_rows
-from metadialog.datasets.table import dialogues_of
+from metadialog.datasets.rows import ENDINGS, EXCEL, delimiter_of, open_rows
+from metadialog.datasets.table import dialogues_of, find_columns
 from metadialog.errors import DataError
 
 TABLES = tuple(dict.fromkeys((*ENDINGS, *EXCEL)))
 
 
 def is_table(path: Path) -> bool:
-    """Say whether there are tables, by the endings of their names."""
-    return bool(files_of(path, *TABLES))
+    """Say whether there are tables, by the endings of their names, or by the first line of a text file."""
+    return bool(files_of(path, *TABLES)) or (path.suffix.lower() == ".txt" and path.is_file() and _has_header(path))
+
+
+def _has_header(path: Path) -> bool:
+    """Say whether a text file begins with the names of columns: Excel writes `Unicode Text` with the ending .txt."""
+    first = next(iter(head(path, 1)), "")
+    try:
+        find_columns(next(csv.reader([first], delimiter=delimiter_of(first, ".tsv")), []), {}, "", "")
+    except (DataError, csv.Error):
+        return False
+    return True
 
 
 def read_tables(path: Path, options: Options) -> Iterator[Dialogue]:
@@ -40,7 +51,7 @@ def read_tables(path: Path, options: Options) -> Iterator[Dialogue]:
     Raises:
         DataError: a table is malformed.
     """
-    for file in files_of(path, *TABLES):
+    for file in [path] if path.is_file() else files_of(path, *TABLES):
         with open_rows(
             file, options.encoding, options.sheet, quotes=options.quotes, max_ratio=options.max_ratio
         ) as rows:
@@ -76,6 +87,15 @@ FORMATS = {
 """The formats by name, in the order in which they are tried."""
 
 
+_UNREAD = {
+    (".xls", ".ods", ".numbers"): "save the table as .xlsx or .csv",
+    (".doc", ".docx", ".odt", ".rtf", ".pdf"): "save the dialogues as plain text, a line such as 'Anna: Hello.' a turn",
+    (".html", ".htm"): "export the chat as JSON, or save the dialogues as plain text",
+    (".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"): "unpack it, and let dataset.path name what was in it",
+}
+"""What to do with files whose dialogues cannot be read, by the ending of their names."""
+
+
 def detect(path: Path) -> Format:
     """Return the format of a file or folder.
 
@@ -87,7 +107,19 @@ def detect(path: Path) -> Format:
     for made in FORMATS.values():
         if made.detect(path):
             return made
-    raise DataError(
+    raise _not_recognised(path)
+
+
+def _not_recognised(path: Path) -> DataError:
+    ending = path.suffix.lower()
+    for endings, remedy in _UNREAD.items():
+        if ending in endings:
+            return DataError(f"{path}: files ending in {ending} are not read; {remedy}")
+    if path.is_file() and not path.stat().st_size:
+        return DataError(f"{path}: is empty; it should hold dialogues")
+    if path.is_dir() and not any(file.is_file() for file in path.rglob("*")):
+        return DataError(f"{path}: holds no file; dataset.path should name a file or folder of dialogues")
+    return DataError(
         f"{path}: its format is not recognised; dataset.format should say it: {', '.join(FORMATS)}; or a data set as "
         f"published has a choice of its own, such as dataset=multiwoz"
     )

@@ -3,33 +3,41 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.formats.base import Message, Options, files_of, head, sessions, text_lines
+from metadialog.datasets.formats.base import Message, Options, files_of, head, name_in, sessions, text_lines
 from metadialog.datasets.lines import parse_line, parse_lines
 from metadialog.errors import DataError
 
 ENDINGS = (".txt", ".log", ".md")
 
 # 31/12/2023, 10:02 - Anna: Hello     [31.12.23, 10:02:11] Anna: Hello     12/31/23, 10:02 PM - Anna: Hello
-_WHATSAPP = re.compile(
-    r"\[?(?P<date>\d{1,4}[./-]\d{1,2}[./-]\d{1,4}),?\s+(?P<time>\d{1,2}[:.]\d{2}(?:[:.]\d{2})?)"
-    r"\s*(?P<half>[AaPp]\.?\s?[Mm]\.?)?(?:\]|\s+-)\s(?P<rest>.*)"
-)
+# 31/12/2023 à 10:02 - Anna: Hello    2023/12/31 下午10:02 - 安娜: 你好      [10:02, 31/12/2023] Anna: Hello
+_DATE = r"(?P<date>\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{4}年\d{1,2}月\d{1,2}日)\.?"
+_HALF = r"[^\W\d_]{1,2}\.?\s?(?:[^\W\d_]\.?)?"  # AM, p. m., 下午, 오후, م
+_CLOCK = rf"(?P<before>{_HALF})?\s?(?P<time>\d{{1,2}}[:.]\d{{2}}(?:[:.]\d{{2}})?)\s?(?P<after>{_HALF})?"
+_LINK_WORD = r"(?:[,\u060c]?\s+(?:(?:à|um|at|a las|às|alle)\s+)?)"
+_WHATSAPP = re.compile(rf"\[?{_DATE}{_LINK_WORD}{_CLOCK}(?:\]|\s+[-\u2013])\s(?P<rest>.*)")
+_COPIED = re.compile(rf"\[{_CLOCK},\s+{_DATE}\]\s(?P<rest>.*)")
+_SPOKEN = re.compile(r"(?P<speaker>[^:\uff1a]+)[:\uff1a](?:\s+|$)(?P<text>.*)|(?P<other>[^:\uff1a]+)\uff1a(?P<said>.*)")
+_AFTERNOON = ("p", "下午", "晚上", "中午", "午後", "오후", "م", "μ")
+_SYSTEM = "\u200e"  # of an iPhone's: what WhatsApp itself says in a speaker's place begins with it
 _MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202c"))  # directions of writing, which WhatsApp puts in
 _NOTES = re.compile(
     r"<[^<>]*(?:omitted|weggelassen|omitido|omis|ausgeschlossen|文件|媒体)[^<>]*>"
     r"|(?:image|video|audio|sticker|GIF) omitted"
 )
+_LOOKED_INTO = 20
+"""Files of a folder that are looked into."""
+
 _SEPARATOR = re.compile(r"\s*(?:[-=*_#]{3,}\s*)?")
 
 
 def is_logs(path: Path) -> bool:
-    """Say whether the first text file has lines with speakers."""
-    files = files_of(path, *ENDINGS)
-    lines = [line for line in (head(files[0]) if files else []) if line.strip()]
+    """Say whether the first text file with anything in it has lines with speakers."""
+    lines = _first_lines(path, *ENDINGS)
     return sum(parse_line(line) is not None for line in lines) * 2 > len(lines)
 
 
@@ -60,16 +68,29 @@ def _blocks(file: Path, encoding: str | None) -> Iterator[tuple[int, list[str]]]
     blocks = [
         list(group) for is_text, group in groupby(numbered, lambda line: not _SEPARATOR.fullmatch(line[1])) if is_text
     ]
+    # A paragraph without a speaker goes on with the turn before.
+    starts = [index for index, block in enumerate(blocks) if not index or parse_line(block[0][1]) is not None]
+    blocks = [[line for block in blocks[i:j] for line in block] for i, j in pairwise([*starts, len(blocks)])]
     if len(blocks) > 1 and all(sum(parse_line(line) is not None for _, line in block) <= 1 for block in blocks):
         blocks = [[line for block in blocks for line in block]]
     yield from ((block[0][0], [line for _, line in block]) for block in blocks)
 
 
 def is_whatsapp(path: Path) -> bool:
-    """Say whether the first text file is the export of a WhatsApp chat."""
-    files = files_of(path, ".txt")
-    lines = [line.translate(_MARKS) for line in head(files[0])] if files else []
-    return sum(_WHATSAPP.match(line) is not None for line in lines) * 3 > len(lines)
+    """Say whether the first text file with anything in it is the export of a WhatsApp chat."""
+    lines = [line.translate(_MARKS) for line in _first_lines(path, ".txt")]
+    return sum(_stamped(line) is not None for line in lines) * 3 > len(lines)
+
+
+def _first_lines(path: Path, *endings: str) -> list[str]:
+    """Return the first lines that are not blank of the first text file that has any."""
+    files = files_of(path, *endings)
+    heads = ([line for line in head(file) if line.strip()] for file in files[:_LOOKED_INTO])
+    return next((lines for lines in heads if lines), [])
+
+
+def _stamped(line: str) -> re.Match[str] | None:
+    return _WHATSAPP.match(line) or _COPIED.match(line)
 
 
 def read_whatsapp(path: Path, options: Options) -> Iterator[Dialogue]:
@@ -79,45 +100,47 @@ def read_whatsapp(path: Path, options: Options) -> Iterator[Dialogue]:
         DataError: a file cannot be read, or holds a date that is none.
     """
     for file in files_of(path, ".txt"):
-        topic = re.sub(r"^WhatsApp[ -]?Chat (?:with|mit|con|avec|-) ?", "", file.stem).strip("_ ") or file.stem
+        name = file.parent.name if file.stem == "_chat" else file.stem  # so named in an iPhone's folder of the chat
+        topic = re.sub(r"^WhatsApp[ -]?Chat\s?(?:with|mit|con|avec|com|-) ?", "", name).strip("_ ") or name
         messages = list(_messages(file, options.encoding))
         for number, turns in enumerate(sessions(messages, options.gap), start=1):
-            yield Dialogue(" ".join(topic.split()), turns, f"{file.stem}:{number}")
+            yield Dialogue(" ".join(topic.split()), turns, f"{name_in(path, file)}:{number}")
 
 
 def _messages(file: Path, encoding: str | None) -> Iterator[Message]:
-    lines = [line.translate(_MARKS).replace("\u202f", " ") for line in text_lines(file, encoding)]
-    matches = [match for line in lines if (match := _WHATSAPP.match(line))]
-    day_first = any(int(re.split("[./-]", match["date"])[0]) > 12 for match in matches) or not any(
-        int(re.split("[./-]", match["date"])[1]) > 12 for match in matches
-    )
+    lines = [line.replace("\u202f", " ") for line in text_lines(file, encoding)]
+    matches = [_stamped(line.translate(_MARKS)) for line in lines]
+    dates = [[int(part) for part in re.findall(r"\d+", match["date"])] for match in matches if match]
+    day_first = any(date[0] > 12 for date in dates) or not any(date[1] > 12 for date in dates)
     current: Message | None = None
-    for number, line in enumerate(lines, start=1):
-        match = _WHATSAPP.match(line)
+    for number, (line, match) in enumerate(zip(lines, matches, strict=True), start=1):
         if match is None:
             if current is not None:
-                current = Message(current.time, current.speaker, f"{current.text}\n{line}")
+                current = Message(current.time, current.speaker, f"{current.text}\n{line.translate(_MARKS)}")
             continue
         if current is not None:
             yield current
         current = None
-        speaker, colon, text = match["rest"].partition(": ")
-        if colon or match["rest"].endswith(":"):  # else a note of WhatsApp's own, such as who joined
+        spoken = _SPOKEN.fullmatch(match["rest"])
+        if spoken:  # else a note of WhatsApp's own, such as who joined
+            speaker, text = spoken["speaker"] or spoken["other"], spoken["text"] or spoken["said"] or ""
+            is_system = line.endswith(f": {_SYSTEM}{text}") and bool(text)
             time = _time(match, f"{file}:{number}", day_first=day_first)
-            current = Message(time, " ".join(speaker.rstrip(":").split()), _NOTES.sub("", text))
+            current = Message(time, " ".join(speaker.split()), "" if is_system else _NOTES.sub("", text))
     if current is not None:
         yield current
 
 
 def _time(match: re.Match[str], where: str, *, day_first: bool) -> datetime:
-    numbers = [int(part) for part in re.split("[./-]", match["date"])]
+    numbers = [int(part) for part in re.findall(r"\d+", match["date"])]
     if numbers[0] > 31:
         year, month, day = numbers
     else:
         (day, month), year = (numbers[:2] if day_first else numbers[1::-1]), numbers[2]
     hour, minute, second = (*(int(part) for part in re.split("[:.]", match["time"])), 0)[:3]
-    if match["half"]:
-        hour = hour % 12 + (12 if match["half"][0] in "Pp" else 0)
+    half = match["before"] or match["after"]
+    if half:
+        hour = hour % 12 + (12 if half.lower().startswith(_AFTERNOON) else 0)
     try:
         return datetime(year + 2000 if year < 100 else year, month, day, hour, minute, second)  # noqa: DTZ001
     except ValueError as error:

@@ -5,11 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.formats.base import Options, files_of, first_record, json_records, topic_of
-from metadialog.datasets.lines import SPEAKERS
+from metadialog.datasets.formats.base import (
+    JSON_LINES,
+    Options,
+    files_of,
+    first_record,
+    json_records,
+    name_in,
+    topic_of,
+)
+from metadialog.datasets.lines import SPEAKERS, parse_text
 from metadialog.errors import DataError
 
-ENDINGS = (".json", ".jsonl", ".ndjson")
+ENDINGS = (".json", *JSON_LINES)
 NO_SPEECH = ("system", "developer", "tool", "function")
 """Roles of a chat whose messages are not part of the conversation."""
 
@@ -18,6 +26,9 @@ TEXT_KEYS = ("text", "content", "value", "utterance", "message")
 TURNS_KEYS = ("turns", "messages", "conversations", "conversation", "dialogue", "dialog", "utterances", "log")
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
 
+_LOOKED_AT = 3
+"""Values that say whether all of a list or of an object are dialogues."""
+
 Record = Mapping[str, Any]
 
 
@@ -25,8 +36,7 @@ def detector(wanted: Callable[[Record], bool]) -> Callable[[Path], bool]:
     """Return what says whether the first record of a file or folder is as wanted."""
 
     def detect(path: Path) -> bool:
-        files = files_of(path, *ENDINGS)
-        record = first_record(files[0]) if files else None
+        record = first_record(files_of(path, *ENDINGS), records_of)
         return isinstance(record, Mapping) and wanted(record)
 
     return detect
@@ -41,7 +51,8 @@ def reader(turns_of: Callable[[Record, Options], Sequence[Turn]]) -> Callable[[P
 
     def read(path: Path, options: Options) -> Iterator[Dialogue]:
         for file in files_of(path, *ENDINGS):
-            for number, (where, record) in enumerate(json_records(file), start=1):
+            name = name_in(path, file)
+            for number, (where, record) in enumerate(records_of(file), start=1):
                 try:
                     if not isinstance(record, Mapping):
                         raise ValueError(f"is {type(record).__name__}; it should be an object")
@@ -49,14 +60,52 @@ def reader(turns_of: Callable[[Record, Options], Sequence[Turn]]) -> Callable[[P
                     about = topic_of(record, options.columns.get("topic"), file.stem)
                 except ValueError as error:
                     raise DataError(f"{where}: {error}") from error
-                yield Dialogue(about, tuple(turns), _id(record, options, f"{file.name}:{number}"))
+                yield Dialogue(about, tuple(turns), _id(record, options, name, number, in_folder=path.is_dir()))
 
     return read
 
 
-def _id(record: Record, options: Options, default: str) -> str:
+def _id(record: Record, options: Options, name: str, number: int, *, in_folder: bool) -> str:
+    """Return the id of a record, which another file of a folder may have given too; its number, where it has none."""
     keys = [options.columns.get("dialogue_id") or "id", "dialogue_id", "conversation_id"]
-    return next((str(record[key]) for key in keys if isinstance(record.get(key), str | int)), default)
+    given = next((str(record[key]) for key in keys if isinstance(record.get(key), str | int)), None)
+    return given if given is not None and not in_folder else f"{name}:{given or number}"
+
+
+def records_of(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the records of a file, each with its place, also those in a list or an object that one key holds.
+
+    Such are `{"dialogues": [...]}` and `{"ID": {"turns": [...]}, ...}`. A list of turns is a record as well.
+    """
+    for where, record in json_records(path):
+        yield from _unwrapped(where, record)
+
+
+def _unwrapped(where: str, record: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - whatever JSON holds
+    if isinstance(record, Mapping) and record and not has_turns(record):
+        for key, value in record.items():
+            if isinstance(value, list) and value and all(map(_is_dialogue, value[:_LOOKED_AT])):
+                for index, one in enumerate(value):
+                    yield f"{where}: {key}[{index}]", {"turns": one} if isinstance(one, list) else one
+                return
+        if all(map(_is_dialogue, list(record.values())[:_LOOKED_AT])):
+            for key, one in record.items():
+                yield f"{where}: {key}", {"id": key, **({"turns": one} if isinstance(one, list) else one)}
+            return
+    yield where, {"turns": record} if _is_dialogue(record) and isinstance(record, list) else record
+
+
+def _is_dialogue(value: object) -> bool:
+    """Say whether a value of JSON is a list of turns, or an object with one."""
+    if isinstance(value, Mapping):
+        return has_turns(value)
+    return isinstance(value, list) and bool(value) and _is_turn(value[0])
+
+
+def _is_turn(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return not has_turns(value) and any(key in value for key in TEXT_KEYS)
+    return isinstance(value, str)
 
 
 # Any list of turns
@@ -64,7 +113,11 @@ def _id(record: Record, options: Options, default: str) -> str:
 
 def has_turns(record: Record) -> bool:
     """Say whether a record has a list of turns under a usual key."""
-    return any(isinstance(record.get(key), list) and record[key] for key in TURNS_KEYS)
+    lists = (record.get(key) for key in TURNS_KEYS)
+    return any(
+        isinstance(value, list) and value and not (isinstance(value[0], Mapping) and has_turns(value[0]))
+        for value in lists
+    )
 
 
 def turns_of_list(record: Record, options: Options) -> list[Turn]:
@@ -80,9 +133,13 @@ def _turn(item: object, position: int, key: str, options: Options) -> Turn | Non
         return Turn(SPEAKERS[position % 2], item)
     if not isinstance(item, Mapping):
         raise ValueError(f"{key}[{position}] is {item!r:.40}; it should be a text or an object")
-    speaker_key = options.columns.get("speaker") or next((k for k in SPEAKER_KEYS if isinstance(item.get(k), str)), "")
+    speaker_key = options.columns.get("speaker") or next(
+        (k for k in SPEAKER_KEYS if isinstance(item.get(k), str | Mapping)), ""
+    )
     text_key = options.columns.get("text") or next((k for k in TEXT_KEYS if k in item), "")
     speaker = item.get(speaker_key) if speaker_key else SPEAKERS[position % 2]
+    if isinstance(speaker, Mapping):  # as exports of Discord have it
+        speaker = speaker.get("name") or speaker.get("role")
     if speaker in NO_SPEECH:
         return None
     text = plain(item.get(text_key)) if text_key else None
@@ -141,9 +198,15 @@ def _paragraphs(data: Record) -> list[Any]:
 
 
 def turns_of_label_studio(record: Record, options: Options) -> list[Turn]:
-    """Return the turns that the tag `Paragraphs` shows: the first list of objects in the data."""
+    """Return the turns that the tag `Paragraphs` shows, the first list of objects in the data; or those of a text."""
     data = record.get("data")
-    if not isinstance(data, Mapping) or not has_paragraphs(data):
+    if not isinstance(data, Mapping):
+        raise ValueError("has no data; it should be a task of Label Studio")
+    if not has_paragraphs(data):
+        text = max((value for value in data.values() if isinstance(value, str)), key=len, default="")
+        turns = parse_text(text) if "\n" in text.strip() else []
+        if turns:
+            return turns
         raise ValueError("its data hold no dialogue; they should hold a list of objects with a speaker and a text")
     return [
         turn for index, item in enumerate(_paragraphs(data)) for turn in [_turn(item, index, "data", options)] if turn
@@ -157,7 +220,7 @@ def read_label_studio(path: Path, options: Options) -> Iterator[Dialogue]:
         DataError: a file is malformed.
     """
     for file in files_of(path, *ENDINGS):
-        for where, record in json_records(file):
+        for number, (where, record) in enumerate(json_records(file), start=1):
             try:
                 if not isinstance(record, Mapping):
                     raise ValueError("is no object; it should be a task")
@@ -167,7 +230,7 @@ def read_label_studio(path: Path, options: Options) -> Iterator[Dialogue]:
                 topic = topic or topic_of(record["data"], named, file.stem)
             except ValueError as error:
                 raise DataError(f"{where}: {error}") from error
-            yield Dialogue(topic, tuple(turns), f"{file.stem}:{record.get('id', where.rpartition(' ')[2])}")
+            yield Dialogue(topic, tuple(turns), f"{name_in(path, file)}:{record.get('id', number)}")
 
 
 def _choice(record: Record) -> str | None:
@@ -221,4 +284,6 @@ def read_botpress(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: 
                     if answers:
                         for number, question in enumerate(questions):
                             turns = (Turn("user", str(question)), Turn("bot", str(answers[0])))
-                            yield Dialogue(topic, turns, f"{entry.get('id', position)}:{language}:{number}")
+                            yield Dialogue(
+                                topic, turns, f"{name_in(path, file)}:{entry.get('id', position)}:{language}:{number}"
+                            )
