@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metadialog.algorithms.base import Retriever
+from metadialog.algorithms.base import Algorithm, Retriever
 from metadialog.algorithms.baselines import FineTuning, ZeroShot
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
@@ -18,7 +18,7 @@ from metadialog.engines.testing import relative_error
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Batch, Episode, Exchange
 from metadialog.errors import ConfigError
-from metadialog.evaluation.adaptation import Labels, evaluate
+from metadialog.evaluation.adaptation import Evaluated, Evaluator, Labels
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.generation.greedy import Greedy
 from metadialog.models.loss import mean_token_loss
@@ -99,6 +99,10 @@ class Greedier(FineTuning):
         return super().adapt(model, support, steps, scale)
 
 
+def evaluate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> Evaluated:
+    return Evaluator(algorithm, PROTOCOL, Greedy(max_tokens=2), TOKENIZER, LABELS).evaluate(model, episodes)
+
+
 @pytest.fixture(scope="module")
 def food() -> Sequence[Dialogue]:
     return build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot").topics["food"][:6]
@@ -121,7 +125,7 @@ def episodes(food: Sequence[Dialogue]) -> list[Episode]:
 
 
 def test_replies_of_ones_own(episodes: list[Episode]) -> None:
-    _, samples = evaluate(OwnLayers(), Parrot(), episodes, PROTOCOL, Greedy(max_tokens=2), TOKENIZER, LABELS)
+    _, samples = evaluate(OwnLayers(), Parrot(), episodes)
     expected = [
         f"{episode.support_exchanges[-1].response}, {len(asked.context)}"
         for episode in episodes
@@ -132,7 +136,7 @@ def test_replies_of_ones_own(episodes: list[Episode]) -> None:
 
 def test_more_of_the_topic_than_the_support_set(episodes: list[Episode], food: Sequence[Dialogue]) -> None:
     algorithm = Greedier()
-    evaluate(OwnLayers(), algorithm, episodes[:1], PROTOCOL, Greedy(max_tokens=2), TOKENIZER, LABELS)
+    evaluate(OwnLayers(), algorithm, episodes[:1])
     exchanges = sum(len(dialogue.turns) - 1 for dialogue in food)
     [adapted_to] = algorithm.adapted_to
     assert adapted_to is not None
@@ -141,7 +145,7 @@ def test_more_of_the_topic_than_the_support_set(episodes: list[Episode], food: S
 
 def test_a_prompt_of_ones_own_is_counted(episodes: list[Episode]) -> None:
     model = WithPrompt()
-    records, _ = evaluate(model, ZeroShot(), episodes, PROTOCOL, Greedy(max_tokens=2), TOKENIZER, LABELS)
+    records, _ = evaluate(model, ZeroShot(), episodes)
     assert {(record.in_prompt, record.left_out, record.prompt_tokens) for record in records} == {(2, 1, 3)}
 
 

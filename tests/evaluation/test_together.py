@@ -18,7 +18,7 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.engines.auto import AutoEngine
 from metadialog.episodes import Episode
 from metadialog.evaluation import together
-from metadialog.evaluation.adaptation import Labels, evaluate, validate
+from metadialog.evaluation.adaptation import Evaluator, Labels, validate
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.selection import Measured, Selection, select
 from metadialog.generation.base import Generation
@@ -113,7 +113,9 @@ def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_records_perplexity_is_by_word(episodes: list[Episode], tokenizer: Tokenizer) -> None:
     model = model_of("gru", tokenizer)
-    found, _ = evaluate(model, maml(), episodes, protocol(), Greedy(max_tokens=2), tokenizer, LABELS, Selection((), 1))
+    found, _ = Evaluator(maml(), protocol(), Greedy(max_tokens=2), tokenizer, LABELS, Selection((), 1)).evaluate(
+        model, episodes
+    )
     assert found
     words = {(episode.topic, episode.index): int(episode.query.words.sum()) for episode in episodes}
     for record in found:
@@ -132,7 +134,7 @@ def test_records_and_replies_are_those_of_one_by_one(
     rule = ADAM if kind == "hred" else PLAIN
     ways = (maml(rule), alone(maml(rule)))
     (found, samples), (expected, wanted) = (
-        evaluate(model, way, episodes, protocol(), generation, tokenizer, LABELS, selection) for way in ways
+        Evaluator(way, protocol(), generation, tokenizer, LABELS, selection).evaluate(model, episodes) for way in ways
     )
     assert samples == wanted
     assert len(found) == len(expected) == 2 * (1 + 4 + 4)
