@@ -24,6 +24,8 @@ from metadialog.generation.greedy import Greedy
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.protocol import BaseModel, Shown
 from metadialog.models.rnn import DialogModel
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.character import CharacterTokenizer
 
@@ -110,17 +112,14 @@ def food() -> Sequence[Dialogue]:
 
 @pytest.fixture(scope="module")
 def episodes(food: Sequence[Dialogue]) -> list[Episode]:
+    encoder = ExchangeEncoder(TOKENIZER, 1, 16, "response")
     return held_out_episodes(
         {"food": food},
-        TOKENIZER,
+        Encoders(encoder, encoder),
         shots=[1],
         queries=1,
         episodes_per_topic=2,
         seed=0,
-        context_turns=1,
-        max_tokens=16,
-        query_max_tokens=16,
-        loss_on="response",
     )
 
 

@@ -31,6 +31,8 @@ from metadialog.inner.sgd import PLAIN
 from metadialog.models.hred import HRED
 from metadialog.models.rnn import DialogModel
 from metadialog.models.seq2seq import Seq2Seq
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -58,17 +60,14 @@ def tokenizer(topics: Mapping[str, Sequence[Dialogue]]) -> Tokenizer:
 @pytest.fixture(scope="module")
 def episodes(topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer) -> list[Episode]:
     """Of two topics, with the same queries for all numbers of shots."""
+    encoder = ExchangeEncoder(tokenizer, 2, 24, "response")
     return held_out_episodes(
         {topic: topics[topic] for topic in ("food", "humor")},
-        tokenizer,
+        Encoders(encoder, encoder),
         shots=[0, 1, 3],
         queries=2,
         episodes_per_topic=1,
         seed=0,
-        context_turns=2,
-        max_tokens=24,
-        query_max_tokens=24,
-        loss_on="response",
     )
 
 
