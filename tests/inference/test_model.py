@@ -331,3 +331,11 @@ def test_threads_share_a_model(model: AdaptableModel, food: list[list[str]]) -> 
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(use, range(8))) == [expected] * 8
+
+
+def test_a_reply_does_not_end_within_a_character(model: AdaptableModel) -> None:
+    options = {"name": "sampling", "temperature": 20.0, "max_tokens": 9, "min_tokens": 9}  # any bytes at all
+    for seed in range(20):
+        reply = model.reply("你好", generation=options, seed=seed)
+        assert not reply.endswith("\ufffd")
+        assert "".join(model.stream("你好", options, seed=seed)) == reply

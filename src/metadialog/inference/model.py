@@ -27,7 +27,7 @@ from metadialog.inference.dialogues import STANDARD_INPUT, Context, Dialogues, a
 from metadialog.inference.generations import GenerationLike, as_generation
 from metadialog.inference.results import CurvePoint, DialogueScore, NearExchange, Reply
 from metadialog.inference.sharing import Snapshot, changed_parameters, share
-from metadialog.inference.text import Text
+from metadialog.inference.text import Text, whole_characters
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, AdaptedTo
@@ -355,11 +355,11 @@ class AdaptableModel:
         while not reply.ended:
             with self._computing():  # not while the caller works with what it got
                 decoder.step()
-            if piece := text.grow(reply.tokens, whole=reply.ended):
+            if piece := text.grow(reply.tokens):
                 yield piece
 
     def _best(self, rows: Sequence[Growing]) -> list[Reply]:
-        made = [Reply(self.tokenizer.decode(row.tokens), row.score, len(row.tokens)) for row in rows]
+        made = [Reply(self._text(row.tokens), row.score, len(row.tokens)) for row in rows]
         different = {str(reply): reply for reply in reversed(made)}
         return sorted(different.values(), key=lambda reply: -reply.score)
 
@@ -371,7 +371,10 @@ class AdaptableModel:
         with self._computing():
             generator = torch.Generator(device=self.device).manual_seed(seed)
             replies = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
-        return [[Reply(special.decode(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
+        return [[Reply(self._text(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return whole_characters(self.tokenizer.decode(tokens))
 
     def _retrieved(self, retriever: Retriever, turns: Sequence[Turn], n: int) -> list[Reply]:
         exchanges = self._equipment.encoder.exchanges(self.support)

@@ -7,6 +7,14 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 _UNFINISHED = "\ufffd"
 
 
+def whole_characters(text: str) -> str:
+    """Return the text of a reply without a character at its end of which the last bytes are missing.
+
+    A reply that has come to its greatest length may end anywhere.
+    """
+    return text.rstrip(_UNFINISHED)
+
+
 class Text:
     """Decodes tokens piece by piece, and holds back a character until all its bytes are there.
 
@@ -18,15 +26,13 @@ class Text:
         self._tokenizer = tokenizer
         self._given = ""
 
-    def grow(self, tokens: Sequence[int], *, whole: bool = False) -> str:
+    def grow(self, tokens: Sequence[int]) -> str:
         """Return what is new in the text.
 
         Args:
             tokens: all tokens so far.
-            whole: whether no more follow, so that nothing is held back.
         """
-        text = self._tokenizer.decode(tokens)
-        ready = text if whole else text.rstrip(_UNFINISHED)
+        ready = whole_characters(self._tokenizer.decode(tokens))
         if not ready.startswith(self._given):
             return ""
         piece = ready[len(self._given) :]

@@ -140,7 +140,7 @@ class Batcher:
             self.counts.first_tokens += 1
             self.counts.first_token_seconds += time.perf_counter() - reply.asked
         self.counts.tokens += not growing.finished
-        piece = reply.text.grow(growing.tokens, whole=growing.ended)
+        piece = reply.text.grow(growing.tokens)
         if growing.ended:
             self.counts.replies += 1
             del self._active[growing]

@@ -54,9 +54,14 @@ async function loadModels() {
   state.models = found.models;
   state.limits = found.limits;
   $("steps").max = state.limits.steps;
-  $("model").replaceChildren(...state.models.map((model) => new Option(model.name, model.id)));
+  $("model").replaceChildren(...state.models.map((model) => new Option(title(model), model.id)));
   showModel();
   showComparable();
+}
+
+// The name of a model, or its id where another has the same name.
+function title(model) {
+  return state.models.filter((one) => one.name === model.name).length > 1 ? model.id : model.name;
 }
 
 function showModel() {
@@ -69,11 +74,11 @@ function showModel() {
 function showComparable(added = null) {
   const chosen = new Set([...document.querySelectorAll("#compare-models input:checked")].map((box) => box.value));
   const first = chosen.size === 0;
-  const rows = state.models.map((model) => [`model:${model.id}`, model.name]);
+  const rows = state.models.map((model) => [`model:${model.id}`, title(model)]);
   const adapted = state.adaptation;
   if (adapted && adapted.status === "finished") {
     const parent = state.models.find((model) => model.id === adapted.model);
-    rows.push([`adaptation:${adapted.id}`, say("adapted", { model: parent.name })]);
+    rows.push([`adaptation:${adapted.id}`, say("adapted", { model: title(parent) })]);
   }
   $("compare-models").replaceChildren(...rows.map(([value, name]) => {
     const label = document.createElement("label");
