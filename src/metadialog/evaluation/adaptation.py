@@ -143,7 +143,8 @@ class Evaluator:
                     if step in self.protocol.report_steps:
                         replies[index][step] = said[index]
                 records[index].append(self._record(episode, step, scored[index], further))
-        return [(mine, _samples(*of)) for mine, *of in zip(records, episodes, replies, strict=True)]
+        samples = [_samples(episode, said) for episode, said in zip(episodes, replies, strict=True)]
+        return list(zip(records, samples, strict=True))
 
     def _is_reported(self, step: int, episode: Episode) -> bool:
         return step in self.protocol.report_steps or self._is_chosen(step, episode)
