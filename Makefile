@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test test-all test-cuda test-faults test-hard docs lint format clean
+.PHONY: help setup run bench test test-all test-cuda test-faults test-hard fuzz docs lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test-hard: $(READY)  ## try every bad input of the corpus in tests/bad_inputs (`
 
 docs: $(READY)  ## build the site into site/, with every link checked; it needs no network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+fuzz: export FUZZ_SECONDS ?= 3600
+fuzz: $(READY)  ## damage the inputs of all readers at random for an hour, or for FUZZ_SECONDS (`test` does for 10)
+	$(BIN)/pytest tests/fuzz
 
 lint: $(READY)  ## check style, types and imports
 	$(BIN)/ruff check

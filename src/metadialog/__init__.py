@@ -4,7 +4,6 @@ The public interface is imported when it is first used, so that `import metadial
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from metadialog.models.rnn import DialogModel
     from metadialog.trust import trusting
 
-__version__ = version("metadialog")
+    __version__: str
 
 __all__ = [
     "MAML",
@@ -49,6 +48,10 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what the name stands for
     """Import a public name."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("metadialog")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_PLACES[name]), name)

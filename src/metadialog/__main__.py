@@ -15,6 +15,6 @@ def _leave_out_working_directory() -> None:
 
 if __name__ == "__main__":
     _leave_out_working_directory()
-    from metadialog.cli import main
+    from metadialog.entry import main
 
     sys.exit(main())

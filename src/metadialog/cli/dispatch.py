@@ -4,10 +4,14 @@ Each command is a Hydra application; this module only picks one, so that `metadi
 """
 
 import difflib
+import gc
 import io
 import os
 import sys
 from importlib import metadata
+
+from metadialog.entry import INTERRUPTED
+from metadialog.interrupts import interruptible
 
 COMMANDS = {
     "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
@@ -44,20 +48,22 @@ def _help() -> str:
     )
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int = 2) -> int:
     print(f"metadialog: {message}", file=sys.stderr)  # noqa: T201
-    return 2
+    return code
 
 
 def _run(command: str, arguments: list[str]) -> int:
     if command == "sweeps":  # has a directory and words of its own, no config
-        from metadialog.commands.sweeps import run as run_sweeps
+        with interruptible():
+            from metadialog.commands.sweeps import run as run_sweeps
 
-        return run_sweeps(arguments)
+            return run_sweeps(arguments)
     if command == "sweep-config":
-        from metadialog.commands.sweep_config import run as run_sweep_config
+        with interruptible():
+            from metadialog.commands.sweep_config import run as run_sweep_config
 
-        return run_sweep_config(arguments)
+            return run_sweep_config(arguments)
     from metadialog.cli.application import run
 
     return run(command, arguments)
@@ -92,12 +98,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code (2 where the user has to change something)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show is no reason to end a run
+    # Nearly all that is made until a command runs stays: to look through it for garbage takes a tenth of the start.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         return _dispatch(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:
         # The reader has gone, as in `metadialog train --help | head`. Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _dispatch(arguments: list[str]) -> int:

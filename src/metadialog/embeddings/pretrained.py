@@ -1,5 +1,6 @@
 """Word vectors that others have trained, as a start for token embeddings."""
 
+import zlib
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
@@ -128,7 +129,7 @@ class Pretrained:
                 yield number, parts[0], stripped[len(parts[0]) + 1 :]
         except GrowsTooMuchError as error:
             raise DataError(f"{self.path}: is not read on: {error}, or raise embedding.max_ratio") from error
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{self.path}: cannot be read on: {error}; it should be whole") from error
 
     def _check_width(self, number: int, actual: int, width: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +65,11 @@ def _layer(rnn: nn.RNNBase, layer: int, x: Tensor, starts: list[Tensor]) -> list
     w_ih, w_hh, b_ih, b_hh = weights
     assert w_ih is not None  # noqa: S101 - every layer has its matrices
     assert w_hh is not None  # noqa: S101
-    step = _STEPS[rnn.mode]
-    given = flat_linear(x, w_ih, b_ih).unbind(0)  # of all times at once
+    ways = _ways.get()
+    of_all = ways.linear(x, w_ih, b_ih)  # of all times at once
+    if ways.recurrence is not None and (traces := ways.recurrence(rnn.mode, of_all, w_hh, b_hh, starts)) is not None:
+        return traces
+    step, given = _STEPS[rnn.mode], of_all.unbind(0)
     state, carried = starts[0], starts[1] if len(starts) > 1 else None
     states, cells = [], []
     for now in given:
@@ -157,13 +161,36 @@ def reading(lengths: Tensor) -> Iterator[None]:
         _lengths.reset(token)
 
 
+class Ways(NamedTuple):
+    """How layers compute what they do.
+
+    Attributes:
+        linear: maps inputs `[..., in]`, weight and bias to outputs.
+        recurrence: maps the kind of a recurrent layer, the input's part of its pre-activations, `[time, rows, gates *
+            hidden]`, its recurrent weight and bias and where it starts to what it gives at each time; None where it
+            does not know the kind.
+    """
+
+    linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] = flat_linear
+    recurrence: Callable[[str, Tensor, Tensor, Tensor | None, list[Tensor]], list[Tensor] | None] | None = None
+
+
+_ways: ContextVar[Ways] = ContextVar("ways", default=Ways())  # noqa: B039 - it cannot be changed
+
+
 def _linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
-    return flat_linear(inputs, layer.weight, layer.bias)
+    return _ways.get().linear(inputs, layer.weight, layer.bias)
 
 
 @contextmanager
-def plain_layers(model: nn.Module) -> Iterator[None]:
-    """Let the recurrent and the linear layers of a model compute what they do in a way that suits `vmap` meanwhile."""
+def plain_layers(model: nn.Module, ways: Ways | None = None) -> Iterator[None]:
+    """Let the recurrent and the linear layers of a model compute what they do in a way that suits `vmap` meanwhile.
+
+    Args:
+        model: whose layers.
+        ways: by which; None for plain operations.
+    """
+    token = _ways.set(ways or Ways())
     layers: list[tuple[nn.Module, Callable[..., object]]] = []
     for part in model.modules():
         if isinstance(part, nn.RNNBase):
@@ -175,5 +202,6 @@ def plain_layers(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
+        _ways.reset(token)
         for layer, _ in layers:
             del layer.forward

@@ -14,7 +14,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn import Parameter
 
 from metadialog.algorithms.base import OuterStep
-from metadialog.errors import LostError
+from metadialog.errors import LostError, RunError
 from metadialog.training.launch import RankInfo, meet
 
 Item = TypeVar("Item")
@@ -148,6 +148,8 @@ class Ranks:
         bucket = _flatten(parameters, weight, figures if tasks else [0.0] * len(figures))
         self._all_reduce(bucket)
         loss, support, query, total, of_support, of_query = bucket[-len(figures) :].tolist()
+        if total == 0:
+            raise RunError("training diverged: no task of the meta-batch has a finite loss, in any of the processes")
         scale = 1.0 if step.reduction == "sum" else 1 / total
         _spread(bucket, parameters, scale)
         whole = OuterStep(loss * scale, support / total, query / total, total, step.reduction)

@@ -37,6 +37,7 @@ from metadialog.training.cost import (
     is_counted,
 )
 from metadialog.training.distributed import Ranks
+from metadialog.training.not_a_number import Guard, diverged, where_not_finite
 from metadialog.training.options import TrainingOptions
 from metadialog.training.restoring import load_optimizer, load_schedule, restoring
 from metadialog.training.resume import Origin
@@ -145,6 +146,7 @@ class Trainer:
         self.weights = count_weights(model)
         self.device = next(model.parameters()).device
         self.trained = [*model.parameters(), *algorithm.learned.parameters()]
+        self._guard = Guard(algorithm, self.trained, options.nan)
         # Where the next step starts from, which the sampler itself has left as soon as it has drawn.
         self._sampled = sampler.state_dict()
         # Every step's random numbers come from this and its number: the same on every process, and after a resume.
@@ -257,13 +259,13 @@ class Trainer:
         # A process without a task computes one that counts for nothing: its gradient has the same shape as the others'.
         drawn = self.sampler.batch(self.meta_batch, part if tasks else slice(1))
         episodes = [episode.to(self.device) for episode in drawn]
-        torch.manual_seed(derive(self._seed, self.standing.step))
+        step, seed = self.standing.step, derive(self._seed, self.standing.step)
         self.model.train()
         counter = OperationCounter() if is_counted(self.algorithm, self.standing.step) else None
         with counter or contextlib.nullcontext():
-            result = self.algorithm.outer_step(self.model, episodes, self.standing.step)
+            result, kept = self._guard.outer_step(self.model, episodes, step, seed)
         executed = _Executed(result.tokens or count_sets(episodes), None if counter is None else counter.total)
-        result, tokens = self.ranks.combine(self.trained, result, tasks, executed.tokens)
+        result, tokens = self.ranks.combine(self.trained, result, min(tasks, len(kept)), executed.tokens)
         with_gradient = [p for p in self.trained if p.grad is not None]
         if not with_gradient:
             raise RunError(
@@ -272,22 +274,18 @@ class Trainer:
             )
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
-            raise RunError(
-                f"training diverged at step {self.standing.step + 1}: meta-loss {result.loss}, gradient norm "
-                f"{norm}; lower algorithm.inner_lr or optimizer.lr, or set training.clip_norm"
-            )
+            raise diverged(step + 1, result.loss, norm, self._guard.blame(self.model, episodes, step, seed))
         return result, norm, tokens, executed
 
     def _validate(self) -> str:
         """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""
-        before, after = mean_losses(
-            in_groups(
-                self.model,
-                self.validation,
-                lambda some: validation_losses(self.model, self.algorithm, some),
-                self.ranks.map,
-            )
+        losses = in_groups(
+            self.model,
+            self.validation,
+            lambda some: validation_losses(self.model, self.algorithm, some),
+            self.ranks.map,
         )
+        before, after = mean_losses(losses)
         values = {"loss_before": before, "loss_after": after, "gain": before - after}
         # Before the checkpoint: a run that is killed in between reports again, and hears the same.
         why = self.ranks.share(lambda: self.sinks.trial.report(self.standing.step, after))
@@ -297,7 +295,7 @@ class Trainer:
             self.sinks.metrics.log(self.standing.step, "meta_validation", values)
             self._save(is_best=self._judge(math.inf if math.isnan(after) else after))
         self.sinks.logger.log(self.standing.step, "meta_validation", values)
-        return f"validation {before:.3f} -> {after:.3f}"
+        return f"validation {before:.3f} -> {after:.3f}{where_not_finite(self.validation, losses)}"
 
     def _judge(self, loss: float) -> bool:
         """Take note of a validation; return whether none was better."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.utils._pytree import tree_flatten, tree_map
 
 from metadialog.engines.base import InnerLoop, Objective, support_of
+from metadialog.engines.functional.cross_entropy import token_cross_entropy
 from metadialog.engines.functional.levels import Level
 from metadialog.engines.support import passes
 from metadialog.episodes import PAD_ID, Batch, Episode
@@ -108,7 +108,7 @@ def counted_logits(model: nn.Module, data: Mapping[str, Tensor]) -> Tensor:
 
 def _token_loss(model: nn.Module, data: dict[str, Tensor]) -> Tensor:
     """Return `mean_token_loss` of a task that was stacked."""
-    losses = cross_entropy(counted_logits(model, data), data["targets"], reduction="none")
+    losses = token_cross_entropy(counted_logits(model, data), data["targets"])
     return (losses * data["weights"].to(losses.dtype)).sum()
 
 

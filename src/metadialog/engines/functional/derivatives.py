@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,16 +16,37 @@ Losses = Callable[[Parameters, Parameters], Iterable[Tensor]]
 Tensors = dict[str, Tensor]
 
 
+class Tape(Protocol):
+    """A pass over some losses, of which both derivatives can be asked."""
+
+    def losses(self) -> Tensor:
+        """Return the losses, `[tasks]`."""
+        ...
+
+    def gradients(self) -> Tensors:
+        """Return the gradients as `Derivatives.gradients` does."""
+        ...
+
+    def products(self, direction: Parameters) -> Tensors:
+        """Return the derivative of the gradients along a direction of `adapted`, once.
+
+        Args:
+            direction: of each task; parameters that are not in it stay.
+        """
+        ...
+
+
 class Derivatives:
     """Differentiates losses; remembers which way of second derivatives a model's operations have.
 
-    A Hessian-vector product is taken forward over reverse: as the tangent of the gradient, which keeps the activations
-    of one pass (Pearlmutter 1994; Kemaev et al. 2025, MixFlow-MG). Where an operation has no forward derivative, it is
-    taken reverse over reverse.
+    A Hessian-vector product is taken reverse over reverse, through the graph of the gradient: of the last inner step,
+    which is the first that is asked for, it is still there, and nothing is computed again. Where memory is short it is
+    taken forward over reverse: as the tangent of the gradient, which keeps the activations of one pass (Pearlmutter
+    1994; Kemaev et al. 2025, MixFlow-MG), unless an operation has no forward derivative.
     """
 
     def __init__(self) -> None:
-        self.forward_over_reverse = True
+        self.has_forward = True
 
     def gradients(
         self, losses: Losses, adapted: Parameters, shared: Parameters, *, by_shared: bool = True
@@ -43,31 +65,85 @@ class Derivatives:
         assert total is not None  # noqa: S101 - there is no task without data
         return total, result
 
-    def products(
-        self, losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
-    ) -> tuple[Tensors, Tensors]:
-        """Return the gradients as `gradients` does, and their derivative along a direction of `adapted`.
+    def tape(self, losses: Losses, adapted: Parameters, shared: Parameters, *, short_of_memory: bool = False) -> Tape:
+        """Return what both derivatives can be asked of.
 
         Args:
             losses: to differentiate twice.
             adapted: parameters of each task.
             shared: parameters that the tasks share.
-            direction: of each task; parameters that are not in it stay.
+            short_of_memory: whether to keep little, and compute more.
         """
-        if self.forward_over_reverse:
-            try:
-                return _forward_over_reverse(losses, adapted, shared, direction)
-            except (NotImplementedError, RuntimeError) as error:
-                if "forward" not in str(error):
-                    raise
-                self.forward_over_reverse = False
-        return _reverse_over_reverse(losses, adapted, shared, direction)
+        if short_of_memory and self.has_forward:
+            return _Forward(self, losses, adapted, shared)
+        return _Reverse(losses, adapted, shared)
 
 
-def _forward_over_reverse(
-    losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
-) -> tuple[Tensors, Tensors]:
-    result: Tensors = {}
+class _Reverse:
+    """Keeps the graph of the gradient, and differentiates it once more."""
+
+    def __init__(self, losses: Losses, adapted: Parameters, shared: Parameters) -> None:
+        own, common = _leaves(adapted), _leaves(shared)
+        self._leaves = {**own, **common}
+        self._parts: list[Tensors] = []
+        total: Tensor | None = None
+        with torch.enable_grad():
+            for part in losses(own, common):
+                self._parts.append(_differentiate(part, self._leaves, create_graph=True))
+                total = part.detach() if total is None else total + part.detach()
+        assert total is not None  # noqa: S101 - there is no task without data
+        self._losses = total
+
+    def losses(self) -> Tensor:
+        return self._losses
+
+    def gradients(self) -> Tensors:
+        result: Tensors = {}
+        for part in self._parts:
+            _add_up(result, {name: gradient.detach() for name, gradient in part.items()})
+        return result
+
+    def products(self, direction: Parameters) -> Tensors:
+        products: Tensors = {}
+        while self._parts:
+            gradients = self._parts.pop(0)
+            curved = [name for name in gradients if name in direction and gradients[name].requires_grad]
+            if curved:
+                along = [direction[name] for name in curved]
+                _add_up(products, _differentiate([gradients[name] for name in curved], self._leaves, along))
+        return products
+
+
+class _Forward:
+    """Keeps nothing, and computes the gradient again with its tangent."""
+
+    def __init__(self, derivatives: Derivatives, losses: Losses, adapted: Parameters, shared: Parameters) -> None:
+        self._derivatives = derivatives
+        self._arguments = losses, adapted, shared
+        self._known: tuple[Tensor, Tensors] | None = None
+
+    def _gradients(self) -> tuple[Tensor, Tensors]:
+        if self._known is None:
+            self._known = self._derivatives.gradients(*self._arguments)
+        return self._known
+
+    def losses(self) -> Tensor:
+        return self._gradients()[0]
+
+    def gradients(self) -> Tensors:
+        return self._gradients()[1]
+
+    def products(self, direction: Parameters) -> Tensors:
+        try:
+            return _forward_over_reverse(*self._arguments, direction)
+        except (NotImplementedError, RuntimeError) as error:
+            if "forward" not in str(error):
+                raise
+            self._derivatives.has_forward = False
+        return _Reverse(*self._arguments).products(direction)
+
+
+def _forward_over_reverse(losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters) -> Tensors:
     products: Tensors = {}
     _load_forward_derivatives()
     with forward_ad.dual_level(), torch.enable_grad():
@@ -77,11 +153,10 @@ def _forward_over_reverse(
         moving = {name: _dual(p, direction[name]) if name in direction else p for name, p in own.items()}
         for part in losses(moving, common):
             for name, gradient in _differentiate(part, {**moving, **common}).items():
-                primal, tangent = forward_ad.unpack_dual(gradient)  # type: ignore[no-untyped-call]
-                _add_up(result, {name: primal})
+                tangent = forward_ad.unpack_dual(gradient).tangent  # type: ignore[no-untyped-call]
                 if tangent is not None:
                     _add_up(products, {name: tangent})
-    return result, products
+    return products
 
 
 def _dual(primal: Tensor, tangent: Tensor) -> Tensor:
@@ -95,24 +170,6 @@ def _load_forward_derivatives() -> None:
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", FutureWarning)
         _dual(torch.zeros(()), torch.zeros(()))
-
-
-def _reverse_over_reverse(
-    losses: Losses, adapted: Parameters, shared: Parameters, direction: Parameters
-) -> tuple[Tensors, Tensors]:
-    result: Tensors = {}
-    products: Tensors = {}
-    own, common = _leaves(adapted), _leaves(shared)
-    leaves = {**own, **common}
-    with torch.enable_grad():
-        for part in losses(own, common):
-            gradients = _differentiate(part, leaves, create_graph=True)
-            curved = [name for name in gradients if name in direction and gradients[name].requires_grad]
-            if curved:
-                along = [direction[name] for name in curved]
-                _add_up(products, _differentiate([gradients[name] for name in curved], leaves, along))
-            _add_up(result, {name: gradient.detach() for name, gradient in gradients.items()})
-    return result, products
 
 
 def _leaves(parameters: Parameters) -> Tensors:

@@ -13,7 +13,7 @@ from metadialog.engines.descent import descend
 from metadialog.engines.functional.batches import levels_of
 from metadialog.engines.functional.derivatives import Derivatives
 from metadialog.engines.functional.levels import Level, twice_differentiable
-from metadialog.engines.functional.memory import plan
+from metadialog.engines.functional.memory import Plan, plan
 from metadialog.engines.functional.sweep import Sweep, Swept
 from metadialog.episodes import Batch, Episode
 from metadialog.options import FROM_YAML, with_defaults
@@ -90,9 +90,9 @@ class FunctionalEngine:
             while (done := sum(len(part.query_losses) for part in parts)) < tasks:
                 if together and key not in self._one_by_one:
                     try:
-                        size, slots = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
-                        some = slice(done, min(done + size, tasks))
-                        parts.append(self._sweep(model, support, query, inner, derivatives, some, slots))
+                        planned = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
+                        some = slice(done, min(done + planned.tasks, tasks))
+                        parts.append(self._sweep(model, support, query, inner, derivatives, some, planned))
                         continue
                     except (RuntimeError, NotImplementedError) as error:
                         if isinstance(error, torch.OutOfMemoryError):
@@ -101,7 +101,8 @@ class FunctionalEngine:
                         log.info("engine functional runs the tasks one by one: %s", self._one_by_one[key])
                 with seeds.of(numbers[done]):
                     alone = slice(done, done + 1)
-                    parts.append(self._sweep(model, support, query, inner, derivatives, alone, inner.steps, alone=True))
+                    all_kept = Plan(1, inner.steps)
+                    parts.append(self._sweep(model, support, query, inner, derivatives, alone, all_kept, alone=True))
         return _together(model, inner, parts, reduction)
 
     def _sweep(
@@ -112,7 +113,7 @@ class FunctionalEngine:
         inner: InnerLoop,
         derivatives: Derivatives,
         tasks: slice,
-        slots: int,
+        planned: Plan,
         *,
         alone: bool = False,
     ) -> Swept:
@@ -124,8 +125,9 @@ class FunctionalEngine:
             derivatives,
             tasks.stop - tasks.start,
             at_once=not alone,
-            slots=slots,
+            slots=planned.slots,
             draws=alone,
+            short_of_memory=planned.short_of_memory,
         ).run()
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:

@@ -11,11 +11,14 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
-from metadialog.models.cells import plain_layers
+from metadialog.engines.functional.affine import affine
+from metadialog.engines.functional.recurrent import recurrent_layer
+from metadialog.models.cells import Ways, plain_layers
 
 Loss = Callable[[nn.Module, Any], Tensor]
 """Maps (model, data of a task) to a scalar."""
 Parameters = Mapping[str, Tensor]
+WRITTEN_OUT = Ways(affine, recurrent_layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def stacked_losses(model: nn.Module, level: Level, adapted: Parameters, shared: 
         result: Tensor = call_with(model, {**shared, **of_task}, lambda module: stacked_loss(module, data))
         return result
 
-    with level.shapes(), plain_layers(model):
+    with level.shapes(), plain_layers(model, WRITTEN_OUT):
         losses: Tensor = vmap(loss)(dict(adapted), level.stacked)
     return losses
 

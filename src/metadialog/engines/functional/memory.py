@@ -1,6 +1,8 @@
 """How many tasks to run at once, and how many states to keep of each, so that memory does not grow with inner steps."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +16,27 @@ from metadialog.engines.functional.sweep import Sweep
 MIB = 2**20
 # What is at work beside the kept states: parameters, gradients, cotangents, their tangents.
 _AT_WORK = 6
-# A dual pass keeps activations and their tangents, and works on the derivatives of both.
-_DUAL = 2.5
+# A dual pass keeps activations and their tangents, and works on the derivatives of both; the graph of a gradient keeps
+# the activations of two passes, and of a third when it is differentiated.
+_DUAL, _GRAPH = 2.5, 4.0
 
 _measured: dict[object, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a sweep goes.
+
+    Attributes:
+        tasks: at once.
+        slots: states between the first and the last step that are kept of each.
+        short_of_memory: whether no graph of a gradient is kept: a Hessian-vector product is then computed from the
+            start, forward over reverse.
+    """
+
+    tasks: int
+    slots: int
+    short_of_memory: bool = False
 
 
 def plan(
@@ -29,8 +48,8 @@ def plan(
     tasks: int,
     memory: float,
     kind: object,
-) -> tuple[int, int]:
-    """Return how many tasks to run at once, and how many states between the first and the last step to keep of each.
+) -> Plan:
+    """Plan a sweep over as many tasks as the memory takes, so that it takes no more for many inner steps than for one.
 
     Args:
         model: the initialisation.
@@ -46,19 +65,22 @@ def plan(
     averages = {"Momentum": 1, "Adam": 2}.get(type(inner.rule).__name__, 0)
     sizes = [_size(level.stacked) for level in (support, query)]
     if support.stacked is None or query.stacked is None:
-        return tasks, inner.steps  # there is nothing to run at once
+        return Plan(tasks, inner.steps)  # there is nothing to run at once
     if kind not in _measured:
         _measured[kind] = _saved_bytes(model, query, inner, derivatives) // max(1, sizes[1])
-    tape = int(_DUAL * max(sizes) * _measured[kind])
+    activations = max(sizes) * _measured[kind]
+    at_work = _AT_WORK * weights
+    short = tasks * (int(_GRAPH * activations) + at_work) > memory * MIB and not inner.first_order
+    tape = int((_DUAL if short else _GRAPH) * activations)
     of_state = weights * (1 + averages)
     between = max(0, inner.steps - 1)
-    one_step = tasks * (tape + _AT_WORK * weights)
-    budget = min(memory * MIB, one_step)
-    at_once = int(budget / (tape + _AT_WORK * weights + between * of_state))
+    budget = min(memory * MIB, tasks * (tape + at_work))  # of one step
+    at_once = int(budget / (tape + at_work + between * of_state))
     if at_once >= 1:
-        return min(at_once, tasks), between
-    left = budget - tape - _AT_WORK * weights
-    return 1, min(between, max(0, int(left / max(1, of_state))))
+        parts = math.ceil(tasks / at_once)  # of one size
+        return Plan(math.ceil(tasks / parts), between, short)
+    left = budget - tape - at_work
+    return Plan(1, min(between, max(0, int(left / max(1, of_state)))), short)
 
 
 def _size(stacked: object) -> int:

@@ -17,11 +17,10 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from metadialog.engines.base import InnerLoop
-from metadialog.engines.functional.derivatives import Derivatives, Losses
+from metadialog.engines.functional.derivatives import Derivatives, Losses, Tape
 from metadialog.engines.functional.levels import Level, part_losses, stacked_losses
 from metadialog.engines.stacked.trajectory import Trajectory
 from metadialog.inner.base import Memory
-from metadialog.inner.sgd import GradientDescent, Momentum
 from metadialog.randomness import random_state, set_random_state
 
 Tensors = dict[str, Tensor]
@@ -75,6 +74,7 @@ class Sweep:
         at_once: which of the levels are computed in one pass over all tasks; the others task by task.
         slots: states between the first and the last step that are kept.
         draws: whether losses draw random numbers: then each pass has on the way back those that it had before.
+        short_of_memory: whether to keep no graph of the last inner step.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Sweep:
         at_once: bool,
         slots: int,
         draws: bool = False,
+        short_of_memory: bool = False,
     ) -> None:
         self.model = model
         self.levels = {"support": support, "query": query}
@@ -98,6 +99,7 @@ class Sweep:
         self.at_once = at_once
         self.slots = slots
         self.draws = draws
+        self.short_of_memory = short_of_memory
         trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
         self.start = {name: value for name, value in trainable.items() if inner.adapts(name)}
         self.shared = {name: value for name, value in trainable.items() if not inner.adapts(name)}
@@ -110,12 +112,13 @@ class Sweep:
     def run(self) -> Swept:
         """Compute the losses, and the gradients of the sum of the outer ones."""
         steps = self.inner.steps
-        last, supports, between, trajectory = self._down()
+        last, supports, between, trajectory, tape = self._down()
         query_losses, gradients = self._gradients("query", steps, last)
         weight = self.inner.query_weight(steps)
         outer = between + weight * query_losses
         cotangents = {name: weight * value for name, value in gradients.items()}
-        back = _Back(self, trajectory, cotangents)
+        back = _Back(self, trajectory, cotangents, tape)
+        del tape
         for step in reversed(range(steps)):
             if not self._passes_through:
                 back.through(step)
@@ -130,17 +133,18 @@ class Sweep:
         """Whether a step leaves a cotangent as it is: first order, and no more than gradient descent."""
         return self.inner.first_order and self.inner.rule.is_plain and self.inner.rates is None
 
-    def _down(self) -> tuple[State, Tensor, Tensor, "Trajectory[State]"]:
+    def _down(self) -> tuple[State, Tensor, Tensor, "Trajectory[State]", Tape | None]:
         """Go through the inner loop.
 
         Returns:
             The last state, the first support losses, the outer losses of the states before the last if losses draw
-            random numbers (they come in their order, then), and the states.
+            random numbers (they come in their order, then), the states, and a tape of the last step.
         """
         state, steps = self.begin(), self.inner.steps
         trajectory: Trajectory[State] = Trajectory(state, self.advance, self.slots)
         supports: Tensor | None = None
         between: Tensor | None = None
+        tape: Tape | None = None
         for step in range(max(1, steps)):
             weight = self.inner.query_weight(step)
             if step < steps and weight and self.draws:
@@ -149,14 +153,19 @@ class Sweep:
             if step == steps:  # no step at all: the query draws first
                 break
             trajectory.keep(step, state, steps)
-            losses, gradients = self._gradients("support", step, state)
+            if step == steps - 1 and not self.inner.first_order and not self.short_of_memory:
+                tape = self.tape(step, state)
+                losses, gradients = tape.losses(), tape.gradients()
+            else:
+                losses, gradients = self._gradients("support", step, state)
             supports = losses if supports is None else supports
             state = self.step(step, state, gradients)
         if supports is None:
             self._remember("query", 0)
             self._losses_alone("query", 0, state)
             supports = self._losses_alone("support", 0, state)
-        return state, supports, torch.zeros_like(supports) if between is None else between, trajectory
+        between = torch.zeros_like(supports) if between is None else between
+        return state, supports, between, trajectory, tape
 
     def advance(self, step: int, state: State) -> State:
         """Take an inner step."""
@@ -171,8 +180,12 @@ class Sweep:
     def updated(self, step: int, state: State, gradients: Tensors, start: Tensors, rates: Tensors | float) -> State:
         """Apply the rule as a function of everything that it depends on."""
         if self.inner.rule.is_plain:
-            by = {name: rates if isinstance(rates, float) else rates[name] for name in gradients}
-            moved = {name: state.parameters[name] - by[name] * value for name, value in gradients.items()}
+            moved = {
+                name: state.parameters[name].sub(value, alpha=rates)
+                if isinstance(rates, float)
+                else state.parameters[name] - rates[name] * value
+                for name, value in gradients.items()
+            }
             return State({**state.parameters, **moved}, state.averages)
 
         def of_task(parameters: Tensors, gradients: Tensors, averages: Averages) -> tuple[Tensors, Averages]:
@@ -208,15 +221,15 @@ class Sweep:
         wanted = kind == "query"  # of the support loss, those by what the inner loop changes
         return self.derivatives.gradients(self.losses_of(kind), state.parameters, self.shared, by_shared=wanted)
 
-    def products(self, step: int, state: State, direction: Tensors) -> tuple[Tensors, Tensors]:
-        """Return the gradients of the support losses and their derivative along a direction."""
+    def tape(self, step: int, state: State) -> Tape:
+        """Return a pass over the support losses, of which both derivatives can be asked."""
         again = self._remember("support", step)
 
         def losses(adapted: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Iterable[Tensor]:
-            again()  # whichever way of second derivatives is tried
+            again()  # however often it is computed
             return self.losses_of("support")(adapted, shared)
 
-        return self.derivatives.products(losses, state.parameters, self.shared, direction)
+        return self.derivatives.tape(losses, state.parameters, self.shared, short_of_memory=self.short_of_memory)
 
     def _losses_alone(self, kind: str, step: int, state: State) -> Tensor:
         self._remember(kind, step)
@@ -243,6 +256,7 @@ class _Back:
         sweep: what is gone back through.
         trajectory: gives the states.
         cotangents: of the parameters: of each task by those that are adapted, summed by the others.
+        tape: of the last step, if one was kept.
         averages: of the rule's memory.
         start: of the initialisation, where the rule draws back to it.
         rates: of the rates, by step and name.
@@ -252,6 +266,7 @@ class _Back:
     sweep: Sweep
     trajectory: "Trajectory[State]"
     cotangents: Tensors
+    tape: Tape | None = None
     averages: Averages = field(default_factory=dict)
     start: Tensors = field(default_factory=dict)
     rates: dict[tuple[int, str], Tensor] = field(default_factory=dict)
@@ -274,33 +289,16 @@ class _Back:
             _, gradients = self.sweep._gradients("support", step, state)  # noqa: SLF001
             self._through_rule(step, state, self._adapted(gradients))
             return
-        if _is_linear(inner):
-            # Along which direction the Hessian is wanted does not depend on the gradient: one pass gives both.
-            direction = self._direction(step, own)
-            gradients, products = self.sweep.products(step, state, direction)
-            self._through_rule(step, state, self._adapted(gradients))
+        tape, self.tape = self.tape or self.sweep.tape(step, state), None
+        if inner.rule.is_plain and inner.rates is None:
+            # Of a sum of many large tensors each pass over them counts.
+            _add_up(self.cotangents, tape.products(own), -inner.lr)
         else:
-            _, gradients = self.sweep._gradients("support", step, state)  # noqa: SLF001
-            direction = self._through_rule(step, state, self._adapted(gradients))
-            _, products = self.sweep.products(step, state, direction)
-        self.add(products)
+            direction = self._through_rule(step, state, self._adapted(tape.gradients()))
+            self.add(tape.products(direction))
 
     def _adapted(self, gradients: Tensors) -> Tensors:
         return {name: value for name, value in gradients.items() if name in self.sweep.start}
-
-    def _direction(self, step: int, own: Tensors) -> Tensors:
-        """Return the cotangent of the gradients of a rule that is linear in them."""
-        rates = self.sweep.rates_of(step)
-        rule = self.sweep.inner.rule
-        memory = self.averages.get("velocity", {})
-        results = {}
-        for name, value in own.items():
-            along = -(self.sweep.inner.lr if rates is None else rates[name].detach()) * value
-            if isinstance(rule, Momentum):
-                along = along * (1 + rule.momentum) if rule.nesterov else along
-                along = along + memory[name] if name in memory else along
-            results[name] = along
-        return results
 
     def _through_rule(self, step: int, state: State, gradients: Tensors) -> Tensors:
         """Take the cotangents back through the rule, and return those of the gradients."""
@@ -356,10 +354,10 @@ class _Back:
         return results
 
 
-def _is_linear(inner: InnerLoop) -> bool:
-    """Tell whether the cotangent of the gradients is known without them."""
-    rule = inner.rule
-    return type(rule) in (GradientDescent, Momentum) and rule.clip_norm is None
+def _add_up(totals: Tensors, parts: Tensors, weight: float) -> None:
+    """Add to tensors."""
+    for name, value in parts.items():
+        totals[name] = totals[name].add(value, alpha=weight) if name in totals else weight * value
 
 
 def _leaves(tensors: Mapping[str, Tensor]) -> Tensors:

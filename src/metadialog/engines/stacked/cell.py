@@ -47,6 +47,9 @@ class Cotangent:
     gh: Tensor
 
 
+States = tuple[Tensor, ...]
+"""What a cell carries from token to token, `[tasks, batch, hidden]` each: the state, and for an LSTM the cell state."""
+
 T = TypeVar("T", bound=Trace)
 D = TypeVar("D")
 C = TypeVar("C", bound="Cotangent")
@@ -60,22 +63,33 @@ class Cell(Protocol[T, D, C]):
 
     gates: int
 
-    def forward(self, gi: Tensor, weight: Tensor, bias: Tensor) -> T:
-        """Run over time from the zero state."""
+    def forward(self, gi: Tensor, weight: Tensor, bias: Tensor, start: States | None = None) -> T:
+        """Run over time from some states; None for zeros."""
         ...
 
-    def backward(self, trace: T, weight: Tensor, outputs: Tensor) -> C:
-        """Take the derivative by the outputs, `[tasks, time, batch, hidden]`, back through time."""
+    def backward(self, trace: T, weight: Tensor, outputs: Tensor, cells: Tensor | None = None) -> C:
+        """Take the derivative by the outputs, `[tasks, time, batch, hidden]`, back through time.
+
+        `cells` is that by the cell states, if anything beside the outputs depends on them.
+        """
         ...
 
-    def tangent(self, trace: T, weight: Tensor, gi: Tensor | None, gh: Tensor) -> tuple[Tensor, D]:
+    def by_start(self, trace: T, weight: Tensor, cotangent: C) -> States:
+        """Return the derivative by the states that `forward` started from."""
+        ...
+
+    def tangent(
+        self, trace: T, weight: Tensor, gi: Tensor | None, gh: Tensor, start: States | None = None
+    ) -> tuple[Tensor, D]:
         """Differentiate the forward pass in a direction.
 
         Args:
             trace: of the forward pass.
             weight: `W_hh`.
             gi: tangent of the input's part of the pre-activations; None for zero.
-            gh: tangent of the recurrent part as far as it comes from the direction's own `W_hh` and `b_hh`.
+            gh: tangent of the recurrent part as far as it comes from the direction's own `W_hh` and `b_hh`, and at the
+                first token through `W_hh` from the direction's own start.
+            start: tangents of the states that were started from; None for zero.
 
         Returns:
             The tangent of the outputs, and what `backward_tangent` needs.
@@ -83,7 +97,14 @@ class Cell(Protocol[T, D, C]):
         ...
 
     def backward_tangent(
-        self, trace: T, tangent: D | None, weight: Tensor, cotangent: C, outputs: Tensor, states: Tensor | None
+        self,
+        trace: T,
+        tangent: D | None,
+        weight: Tensor,
+        cotangent: C,
+        outputs: Tensor,
+        states: Tensor | None,
+        cells: Tensor | None = None,
     ) -> C:
         """Differentiate the backward pass in a direction.
 
@@ -94,7 +115,14 @@ class Cell(Protocol[T, D, C]):
             cotangent: of the backward pass.
             outputs: tangent of the derivative by the outputs.
             states: tangent of the derivative by `trace.previous` as far as it comes from the direction's `W_hh`.
+            cells: tangent of the derivative by the cell states, if anything beside the outputs depends on them.
         """
+        ...
+
+    def by_start_tangent(
+        self, trace: T, tangent: D | None, weight: Tensor, cotangent: C, result: C, states: Tensor | None
+    ) -> States:
+        """Differentiate `by_start` in a direction; `result` is what `backward_tangent` has returned."""
         ...
 
 

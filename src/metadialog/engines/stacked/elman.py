@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metadialog.engines.stacked.affine import add_transposed, affine, plus, product
-from metadialog.engines.stacked.cell import Cell, Cotangent, Trace, shifted
+from metadialog.engines.stacked.affine import add_transposed, affine, plus, product, transposed
+from metadialog.engines.stacked.cell import Cell, Cotangent, States, Trace, shifted
 
 
 @dataclass(slots=True)
@@ -21,19 +21,32 @@ class ElmanCell(Cell[Trace, ElmanTangent, Cotangent]):
 
     gates = 1
 
-    def forward(self, gi: Tensor, weight: Tensor, bias: Tensor) -> Trace:
+    def forward(self, gi: Tensor, weight: Tensor, bias: Tensor, start: States | None = None) -> Trace:
         """See `Cell.forward`."""
         tasks, time, batch, hidden = gi.shape
         states = gi.new_zeros(tasks, time + 1, batch, hidden)
+        if start is not None:
+            states[:, 0] = start[0]
         for step in range(time):
             torch.tanh(affine(states[:, step], weight, bias).add_(gi[:, step]), out=states[:, step + 1])
         return Trace(states)
 
-    def backward(self, trace: Trace, weight: Tensor, outputs: Tensor) -> Cotangent:
+    def backward(self, trace: Trace, weight: Tensor, outputs: Tensor, cells: Tensor | None = None) -> Cotangent:  # noqa: ARG002 - it has none
         """See `Cell.backward`."""
         return _back(_slope(trace), weight, outputs, None)
 
-    def tangent(self, trace: Trace, weight: Tensor, gi: Tensor | None, gh: Tensor) -> tuple[Tensor, ElmanTangent]:
+    def by_start(self, trace: Trace, weight: Tensor, cotangent: Cotangent) -> States:  # noqa: ARG002 - of all cells
+        """See `Cell.by_start`."""
+        return (transposed(cotangent.gh[:, 0], weight),)
+
+    def tangent(
+        self,
+        trace: Trace,
+        weight: Tensor,
+        gi: Tensor | None,
+        gh: Tensor,
+        start: States | None = None,  # noqa: ARG002 - in `gh`
+    ) -> tuple[Tensor, ElmanTangent]:
         """See `Cell.tangent`."""
         slope = _slope(trace)
         source = plus(gi, gh)
@@ -51,10 +64,24 @@ class ElmanCell(Cell[Trace, ElmanTangent, Cotangent]):
         cotangent: Cotangent,
         outputs: Tensor,
         states: Tensor | None,
+        cells: Tensor | None = None,  # noqa: ARG002 - it has none
     ) -> Cotangent:
         """See `Cell.backward_tangent`."""
         sources = outputs if states is None else outputs + shifted(states)
         return _back(_slope(trace), weight, sources, None if tangent is None else cotangent.states * tangent.slope)
+
+    def by_start_tangent(
+        self,
+        trace: Trace,
+        tangent: ElmanTangent | None,  # noqa: ARG002 - of all cells
+        weight: Tensor,
+        cotangent: Cotangent,  # noqa: ARG002
+        result: Cotangent,
+        states: Tensor | None,
+    ) -> States:
+        """See `Cell.by_start_tangent`."""
+        (total,) = self.by_start(trace, weight, result)
+        return (total if states is None else total.add_(states[:, 0]),)
 
 
 def _slope(trace: Trace) -> Tensor:

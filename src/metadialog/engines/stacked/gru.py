@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metadialog.engines.stacked.affine import add_transposed, affine, product
-from metadialog.engines.stacked.cell import Cell, Cotangent, Trace, shifted
+from metadialog.engines.stacked.affine import add_transposed, affine, product, transposed
+from metadialog.engines.stacked.cell import Cell, Cotangent, States, Trace, shifted
 
 
 @dataclass(slots=True)
@@ -44,11 +44,13 @@ class GRUCell(Cell[GRUTrace, GRUTangent, Cotangent]):
 
     gates = 3
 
-    def forward(self, gi: Tensor, weight: Tensor, bias: Tensor) -> GRUTrace:
+    def forward(self, gi: Tensor, weight: Tensor, bias: Tensor, start: States | None = None) -> GRUTrace:
         """See `Cell.forward`."""
         tasks, time, batch, width = gi.shape
         hidden = width // 3
         states = gi.new_zeros(tasks, time + 1, batch, hidden)
+        if start is not None:
+            states[:, 0] = start[0]
         gates = gi.new_empty(tasks, time, batch, 2 * hidden)
         candidate, recurrent = (gi.new_empty(tasks, time, batch, hidden) for _ in range(2))
         for step in range(time):
@@ -67,12 +69,19 @@ class GRUCell(Cell[GRUTrace, GRUTangent, Cotangent]):
         torch.mul(by_gi, reset, out=by_gh[..., 2, :])
         return GRUTrace(states, reset, update, candidate, recurrent, by_gi, by_gh)
 
-    def backward(self, trace: GRUTrace, weight: Tensor, outputs: Tensor) -> Cotangent:
+    def backward(self, trace: GRUTrace, weight: Tensor, outputs: Tensor, cells: Tensor | None = None) -> Cotangent:  # noqa: ARG002 - it has none
         """See `Cell.backward`."""
         result = _back(trace, weight, outputs, None)
         return Cotangent(result.states, _with_candidate(result.gh, result.states * trace.by_gi), result.gh)
 
-    def tangent(self, trace: GRUTrace, weight: Tensor, gi: Tensor | None, gh: Tensor) -> tuple[Tensor, GRUTangent]:
+    def by_start(self, trace: GRUTrace, weight: Tensor, cotangent: Cotangent) -> States:
+        """See `Cell.by_start`."""
+        kept = trace.update[:, 0] * cotangent.states[:, 0]
+        return (kept.add_(transposed(cotangent.gh[:, 0], weight)),)
+
+    def tangent(
+        self, trace: GRUTrace, weight: Tensor, gi: Tensor | None, gh: Tensor, start: States | None = None
+    ) -> tuple[Tensor, GRUTangent]:
         """See `Cell.tangent`."""
         tasks, time, batch, hidden = trace.update.shape
         pre = gh.reshape(tasks, time, batch, 3, hidden).clone()  # tangent of r's and z's gi + gh, and of c's gh
@@ -84,6 +93,8 @@ class GRUCell(Cell[GRUTrace, GRUTangent, Cotangent]):
         source = (trace.by_gh * pre).sum(-2)  # [tasks, time, batch, hidden]
         if candidate is not None:
             source.addcmul_(trace.by_gi, candidate)
+        if start is not None:
+            source[:, 0].addcmul_(trace.update[:, 0], start[0])
         for step in range(1, time):  # `source` becomes the tangent of the states, in place
             before = source[:, step - 1]
             through = product(before, weight).view(tasks, batch, 3, hidden)
@@ -91,7 +102,7 @@ class GRUCell(Cell[GRUTrace, GRUTangent, Cotangent]):
             now = source[:, step]
             now.addcmul_(trace.update[:, step], before)
             now += through.mul_(trace.by_gh[:, step]).sum(-2)
-        return source, _trace_tangent(trace, source, pre, candidate)
+        return source, _trace_tangent(trace, source, pre, candidate, start)
 
     def backward_tangent(
         self,
@@ -101,6 +112,7 @@ class GRUCell(Cell[GRUTrace, GRUTangent, Cotangent]):
         cotangent: Cotangent,
         outputs: Tensor,
         states: Tensor | None,
+        cells: Tensor | None = None,  # noqa: ARG002 - it has none
     ) -> Cotangent:
         """See `Cell.backward_tangent`."""
         before, gates = states, None
@@ -115,8 +127,25 @@ class GRUCell(Cell[GRUTrace, GRUTangent, Cotangent]):
             candidate.addcmul_(cotangent.states, tangent.by_gi)
         return Cotangent(result.states, _with_candidate(result.gh, candidate), result.gh)
 
+    def by_start_tangent(
+        self,
+        trace: GRUTrace,
+        tangent: GRUTangent | None,
+        weight: Tensor,
+        cotangent: Cotangent,
+        result: Cotangent,
+        states: Tensor | None,
+    ) -> States:
+        """See `Cell.by_start_tangent`."""
+        (total,) = self.by_start(trace, weight, result)
+        if tangent is not None:
+            total.addcmul_(cotangent.states[:, 0], tangent.update[:, 0])
+        return (total if states is None else total.add_(states[:, 0]),)
 
-def _trace_tangent(trace: GRUTrace, states: Tensor, pre: Tensor, candidate: Tensor | None) -> GRUTangent:
+
+def _trace_tangent(
+    trace: GRUTrace, states: Tensor, pre: Tensor, candidate: Tensor | None, start: States | None
+) -> GRUTangent:
     """Differentiate the coefficients, for all time steps at once.
 
     Args:
@@ -124,6 +153,7 @@ def _trace_tangent(trace: GRUTrace, states: Tensor, pre: Tensor, candidate: Tens
         states: tangent of the outputs.
         pre: tangent of the pre-activations of r and z, and of c's `gh`, `[tasks, time, batch, 3, hidden]`.
         candidate: tangent of c's `gi`; None for zero.
+        start: tangent of the state before the first token; None for zero.
     """
     reset, update, new = trace.reset, trace.update, trace.candidate
     reset_slope, update_slope, new_slope = reset * (1 - reset), update * (1 - update), 1 - new.square()
@@ -134,6 +164,8 @@ def _trace_tangent(trace: GRUTrace, states: Tensor, pre: Tensor, candidate: Tens
     d_new *= new_slope
     d_previous = torch.zeros_like(states)
     d_previous[:, 1:] = states[:, :-1]
+    if start is not None:
+        d_previous[:, 0] = start[0]
 
     d_by_gi = (d_update * new_slope).neg_().addcmul_((1 - update) * new, d_new, value=-2)
     d_by_gh = torch.empty_like(trace.by_gh)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metadialog.engines.stacked.affine import add_transposed, affine, plus, product
-from metadialog.engines.stacked.cell import Cell, Cotangent, Trace, shifted
+from metadialog.engines.stacked.affine import add_transposed, affine, plus, product, transposed
+from metadialog.engines.stacked.cell import Cell, Cotangent, States, Trace, shifted
 
 INTO_CELL = 3
 """The first three gates, i, f and g, act on the cell state; the last, o, on the output."""
@@ -33,8 +33,9 @@ class LSTMTrace(Trace):
 
 @dataclass(slots=True)
 class LSTMTangent:
-    """Tangents of a trace's forget gate, `by_gates` and `by_cell`."""
+    """Tangents of a trace's cells after each token, of its forget gate, and of `by_gates` and `by_cell`."""
 
+    cells: Tensor
     forget: Tensor
     by_gates: Tensor
     by_cell: Tensor
@@ -52,11 +53,13 @@ class LSTMCell(Cell[LSTMTrace, LSTMTangent, LSTMCotangent]):
 
     gates = 4
 
-    def forward(self, gi: Tensor, weight: Tensor, bias: Tensor) -> LSTMTrace:
+    def forward(self, gi: Tensor, weight: Tensor, bias: Tensor, start: States | None = None) -> LSTMTrace:
         """See `Cell.forward`."""
         tasks, time, batch, width = gi.shape
         hidden = width // 4
         states, cells = (gi.new_zeros(tasks, time + 1, batch, hidden) for _ in range(2))
+        if start is not None:
+            states[:, 0], cells[:, 0] = start
         gates = gi.new_empty(tasks, time, batch, 4, hidden)
         squashed = gi.new_empty(tasks, time, batch, hidden)
         for step in range(time):
@@ -72,15 +75,23 @@ class LSTMCell(Cell[LSTMTrace, LSTMTangent, LSTMCotangent]):
         by_cell = gates[..., 3, :] * (1 - squashed.square())
         return LSTMTrace(states, cells, gates, squashed, by_gates, by_cell)
 
-    def backward(self, trace: LSTMTrace, weight: Tensor, outputs: Tensor) -> LSTMCotangent:
+    def backward(self, trace: LSTMTrace, weight: Tensor, outputs: Tensor, cells: Tensor | None = None) -> LSTMCotangent:
         """See `Cell.backward`."""
-        return _back(trace, weight, outputs, None, None)
+        return _back(trace, weight, outputs, cells, None)
 
-    def tangent(self, trace: LSTMTrace, weight: Tensor, gi: Tensor | None, gh: Tensor) -> tuple[Tensor, LSTMTangent]:
+    def by_start(self, trace: LSTMTrace, weight: Tensor, cotangent: LSTMCotangent) -> States:
+        """See `Cell.by_start`."""
+        return transposed(cotangent.gh[:, 0], weight), cotangent.cells[:, 0] * trace.gates[:, 0, :, 1]
+
+    def tangent(
+        self, trace: LSTMTrace, weight: Tensor, gi: Tensor | None, gh: Tensor, start: States | None = None
+    ) -> tuple[Tensor, LSTMTangent]:
         """See `Cell.tangent`."""
         tasks, time, batch, hidden = trace.squashed.shape
         pre = plus(gi, gh).reshape(tasks, time, batch, 4, hidden).clone()  # becomes the tangent of the pre-activations
         states, cells = (torch.zeros_like(trace.states) for _ in range(2))
+        if start is not None:
+            cells[:, 0] = start[1]
         forget = trace.gates[..., 1, :]
         for step in range(time):
             if step:
@@ -99,16 +110,33 @@ class LSTMCell(Cell[LSTMTrace, LSTMTangent, LSTMCotangent]):
         cotangent: LSTMCotangent,
         outputs: Tensor,
         states: Tensor | None,
+        cells: Tensor | None = None,
     ) -> LSTMCotangent:
         """See `Cell.backward_tangent`."""
         sources = outputs if states is None else outputs + shifted(states)
         if tangent is None:
-            return _back(trace, weight, sources, None, None)
-        cells = shifted(cotangent.cells * tangent.forget).addcmul_(cotangent.states, tangent.by_cell)
+            return _back(trace, weight, sources, cells, None)
+        carried = shifted(cotangent.cells * tangent.forget).addcmul_(cotangent.states, tangent.by_cell)
+        cells = carried if cells is None else carried.add_(cells)
         gates = torch.empty_like(tangent.by_gates)
         torch.mul(cotangent.cells[..., None, :], tangent.by_gates[..., :INTO_CELL, :], out=gates[..., :INTO_CELL, :])
         torch.mul(cotangent.states, tangent.by_gates[..., 3, :], out=gates[..., 3, :])
         return _back(trace, weight, sources, cells, gates)
+
+    def by_start_tangent(
+        self,
+        trace: LSTMTrace,
+        tangent: LSTMTangent | None,
+        weight: Tensor,
+        cotangent: LSTMCotangent,
+        result: LSTMCotangent,
+        states: Tensor | None,
+    ) -> States:
+        """See `Cell.by_start_tangent`."""
+        state, cell = self.by_start(trace, weight, result)
+        if tangent is not None:
+            cell.addcmul_(cotangent.cells[:, 0], tangent.forget[:, 0])
+        return state if states is None else state.add_(states[:, 0]), cell
 
 
 def _slopes(gates: Tensor) -> Tensor:
@@ -141,7 +169,7 @@ def _trace_tangent(trace: LSTMTrace, cells: Tensor, pre: Tensor) -> LSTMTangent:
     d_by_gates = slopes * _partners(d_gates, cells[:, :-1], d_squashed)
     d_by_gates += bends * _partners(gates, trace.cells[:, :-1], squashed)
     d_by_cell = (d_gates[..., 3, :] * flat).addcmul_(gates[..., 3, :] * squashed, d_squashed, value=-2)
-    return LSTMTangent(d_gates[..., 1, :], d_by_gates, d_by_cell)
+    return LSTMTangent(cells[:, 1:], d_gates[..., 1, :], d_by_gates, d_by_cell)
 
 
 def _back(
