@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field
 
-from metadialog.config import build
+from metadialog.config import build, check
 from metadialog.errors import ConfigError
 from metadialog.evaluation.records import Record
 from metadialog.metrics.base import ReplyMetric
@@ -85,6 +85,7 @@ class AdaptationProtocol:
 def _metric(name: str, node: Mapping[str, Any]) -> ReplyMetric:
     if name in Record.__dataclass_fields__ or name in METRICS:
         raise ConfigError(f"evaluation.metrics.{name}: the records hold a column of this name; choose another name")
+    check(node, f"evaluation.metrics.{name}")
     metric = build(node)
     if not isinstance(metric, ReplyMetric):
         raise ConfigError(
