@@ -1,6 +1,7 @@
 """What all tests share: a command line run in a folder of its own, and a reader of wandb's own files."""
 
 import functools
+import gc
 import importlib
 import json
 import logging
@@ -114,6 +115,18 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr(sys, "meta_path", [Without(package), *sys.meta_path])
 
     return hide
+
+
+@pytest.fixture(autouse=True, scope="module")
+def leave_what_is_there() -> None:
+    """Take all objects that are there now out of garbage collection, which would go through a million each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let Python's end collect everything."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

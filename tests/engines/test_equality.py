@@ -7,20 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from metadialog.engines.auto import AutoEngine
 from metadialog.engines.base import Engine, InnerLoop, MetaGradient
 from metadialog.engines.lean import LeanEngine, plan
 from metadialog.engines.learn2learn import Learn2LearnEngine
-from metadialog.engines.stacked import dropout
 from metadialog.engines.stacked.memory import MIB, Footprint, footprint
 from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
 from metadialog.episodes import Batch, Episode
 from metadialog.errors import ConfigError
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
-from metadialog.randomness import TaskSeeds
 
 MakeModel = Callable[..., DialogModel]
 TwoLevels = Callable[..., Tensor]
@@ -273,37 +270,6 @@ def test_buckets_drop_the_units_that_the_reference_drops(
     assert any(bucket.inputs.shape[1] < batch.inputs.shape[1] for batch in sets for bucket in batch.buckets)
     expected = with_seed(Learn2LearnEngine(), model, divided, inner)
     agree(with_seed(fast, model, divided, inner), expected, 1e-10)
-
-
-class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes down the shape and the strides of every tensor that random numbers are drawn into."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.seen: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-
-    def __torch_dispatch__(
-        self, func: Callable[..., object], types: object, args: tuple[Tensor, ...] = (), kwargs: object = None
-    ) -> object:
-        if "dropout" in str(func) or "bernoulli" in str(func):
-            self.seen.append((tuple(args[0].shape), args[0].stride()))
-        return func(*args, **(kwargs or {}))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("layers", [1, 3])
-def test_dropout_is_drawn_into_the_models_own_layout(
-    make_model: MakeModel, episodes: list[Episode], cell: str, layers: int
-) -> None:
-    model = make_model(cell, layers=layers, dropout=0.4).train()  # a GPU deals its random numbers out by layout
-    batch, state = in_buckets(episodes[0].query), torch.get_rng_state()
-    with torch.no_grad(), Draws() as of_model:
-        mean_token_loss(model, batch)
-    torch.set_rng_state(state)
-    with Draws() as of_masks:
-        dropout.draw(model, [[batch]], TaskSeeds(), [0])
-    assert len(of_model.seen) == len(batch.buckets) * (layers + 1)
-    assert of_masks.seen == of_model.seen
 
 
 def test_very_unlikely_targets_keep_the_loss_finite(

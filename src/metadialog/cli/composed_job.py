@@ -1,5 +1,6 @@
 """Running what Hydra has composed: the command that a config is of, and a user's mistake as one line."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,6 @@ from metadialog.hydra_internals import (
     configure_log,
     run_job,
 )
-from metadialog.runs import layout
 from metadialog.trust import resolve
 
 
@@ -112,23 +112,29 @@ def run_composed(config: DictConfig) -> Any:  # noqa: ANN401 - each command retu
     composed, directory = running_job(config)
     job = Job(composed, directory, multirun=composed.config.hydra.mode != RunMode.RUN)
     try:
-        return import_module(f"metadialog.commands.{job.command}").main(job)
+        command = import_module(f"metadialog.commands.{job.command}")
+        gc.enable()  # it was off while all of this was imported
+        return command.main(job)
     except BrokenPipeError as error:
         # Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_BROKEN_PIPE) from error
     except (MetadialogError, OSError) as error:
-        _show_refused(job)
+        if job.multirun:
+            _remove_empty(directory, Path(str(composed.config.hydra.sweep.dir)).absolute())
         if job.multirun or wants_traceback():
             raise
         complain(job.command, error)
         raise SystemExit(EXIT_USER_ERROR) from error
 
 
-def _show_refused(job: Job) -> None:
-    """Write of a sweep's job that was refused before it began what it was, so that it is not missing from the sweep."""
-    if job.multirun and job.writes and not layout.hydra_config(job.directory).exists():
-        job.composed.write(job.directory)
+def _remove_empty(directory: Path, sweep: Path) -> None:
+    """Take away the folder that Hydra made for a job of a sweep which was refused before it wrote anything."""
+    with suppress(OSError):  # it is not empty: the run has begun, and its status says how it ended
+        for folder in (directory, *directory.parents):
+            if folder == sweep:
+                break
+            folder.rmdir()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metadialog.composing.remembered import check_remembered
+from metadialog.composing.remembered import check_dispensable, check_remembered
 from metadialog.errors import ConfigError, RunError
 from metadialog.hydra_internals import HydraException, Override, OverridesParser
 from metadialog.moved_names import current_name
@@ -62,21 +62,30 @@ class Inherited:
     Attributes:
         overrides: those that give the run's config, and then those that were given.
         config_dir: the folder of further configs that the run was made with; None if there was none.
+        choices: the choice in each config group that the run was made with.
+        taken: those of them that are taken over.
+        run: the run's directory.
     """
 
     overrides: list[str]
     config_dir: str | None = None
     choices: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, str] = field(default_factory=dict)
     run: Path = Path()
 
     def remembered_config_dir(self) -> str | None:
         """Return the folder of further configs that the run was made with, for where the user names no other.
 
         Raises:
-            RunError: the folder may do more than give options.
+            RunError: the folder may do more than give options; or it is no longer there, and its configs are needed.
         """
-        if self.config_dir is not None:
-            check_remembered(Path(self.config_dir), self.choices, self.run)
+        if self.config_dir is None:
+            return None
+        folder = Path(self.config_dir)
+        if not folder.is_dir():
+            check_dispensable(folder, self.taken, self.run)
+            return None
+        check_remembered(folder, self.choices, self.run)
         return self.config_dir
 
 
@@ -105,7 +114,8 @@ def inherit(command: str, overrides: Sequence[str]) -> Inherited:
     taken = [*_inherited(made, values, given, groups)]
     if command == "train":
         taken.append(f"hydra.run.dir={quote(str(directory))}")
-    return Inherited([*taken, *overrides], made.config_dir, made.choices, directory)
+    choices = {group: choice for group, choice in made.choices.items() if f"{group}={choice}" in taken}
+    return Inherited([*taken, *overrides], made.config_dir, made.choices, choices, directory)
 
 
 def _check_algorithm(trained: str | None, values: Mapping[str, Any], given: list[Override]) -> None:

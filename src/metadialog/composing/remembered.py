@@ -43,6 +43,26 @@ def check_remembered(folder: Path, choices: Mapping[str, str], run: Path) -> Non
         )
 
 
+def check_dispensable(folder: Path, choices: Mapping[str, str], run: Path) -> None:
+    """Check that a run can do without the folder of further configs that it was made with, which is not there.
+
+    Args:
+        folder: of further configs.
+        choices: the choices of the run that are needed again.
+        run: the run's directory.
+
+    Raises:
+        RunError: a choice is none of the packaged configs.
+    """
+    packaged = files(_PACKAGE)
+    lost = [f"{key}={choice}" for key, choice in choices.items() if not (packaged / key / f"{choice}.yaml").is_file()]
+    if lost:
+        raise RunError(
+            f"{run}: was made with --config-dir {folder}, which is no longer there, and {', '.join(lost)} was in it; "
+            "bring it back, or name the folder where its configs are now: --config-dir ..."
+        )
+
+
 def _problems(folder: Path, choices: Mapping[str, str]) -> Iterator[str]:
     if (folder / "hydra").exists():
         yield "the folder hydra replaces settings of Hydra"

@@ -70,14 +70,13 @@ def read_choices(run: Path) -> dict[str, str]:
 
 
 def read_config_dir(run: Path) -> str | None:
-    """Read which folder of further configs a run was composed with; None if there was none, or it has gone.
+    """Read which folder of further configs a run was composed with; None if there was none.
 
     Raises:
         RunError: the file is missing, or says no such thing.
     """
     named = [source.path for source in _runtime(run).config_sources if source.provider == "command-line"]
-    folder = named[-1].removeprefix("file://") if named else None
-    return folder if folder is not None and Path(folder).is_dir() else None
+    return named[-1].removeprefix("file://") if named else None
 
 
 def read_working_directory(run: Path) -> Path | None:

@@ -477,3 +477,10 @@ def test_a_table_without_a_column_of_topics_is_a_topic(tmp_path: Path) -> None:
     for name in ("food", "space_travel"):
         (tmp_path / f"{name}.csv").write_text("id,speaker,text\n1,a,Hi\n1,b,Ho\n", encoding="utf-8")
     assert {one.topic for one in AutoDataset(path=str(tmp_path), language="en").dialogues()} == {"food", "space travel"}
+
+
+def test_too_few_dialogues_are_shown_with_what_can_be_done(run: Run, tmp_path: Path) -> None:
+    outcome = run("data", "dataset=auto", f"dataset.path={logs_in_a_file(tmp_path)}")
+    assert outcome.code == 2
+    assert re.search(r"all \(1 topic\) +3 +6", outcome.out)
+    assert "hold each dialogue out in turn by metadialog evaluate run=DIR split=all_held_out" in outcome.err

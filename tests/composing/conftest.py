@@ -1,0 +1,20 @@
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from metadialog.composing.compose import Composed, compose_job, initialised
+
+Compose = Callable[[Sequence[str]], Composed]
+
+
+@pytest.fixture
+def hydra() -> Iterator[None]:
+    """Hydra, ready to compose `train`."""
+    with initialised("train"):
+        yield
+
+
+@pytest.fixture
+def composed(hydra: None) -> Compose:  # noqa: ARG001 - it composes
+    """Return a function that composes a job of `train`, with Hydra's own part."""
+    return lambda overrides: Composed(compose_job("train", overrides, with_hydra=True))

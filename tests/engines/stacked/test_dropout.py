@@ -1,0 +1,60 @@
+"""Dropout masks that are drawn beforehand are those that the model would draw."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from metadialog.engines.stacked import dropout
+from metadialog.episodes import Batch, Episode
+from metadialog.models.loss import mean_token_loss
+from metadialog.models.rnn import DialogModel
+from metadialog.randomness import TaskSeeds
+
+MakeModel = Callable[..., DialogModel]
+
+
+def in_buckets(batch: Batch) -> Batch:
+    """Divide a batch in two by length, as samplers do with long ones."""
+    lengths = (batch.mask * torch.arange(1, batch.mask.shape[1] + 1)).amax(1)
+    order = lengths.argsort()
+    buckets = []
+    for rows in (half.sort().values for half in order.chunk(2)):
+        time = int(lengths[rows].max())
+        inputs, targets, mask = (tensor[rows, :time] for tensor in (batch.inputs, batch.targets, batch.mask))
+        buckets.append(Batch(inputs, targets, mask, batch.words[rows], rows=rows))
+    return replace(batch, buckets=tuple(buckets))
+
+
+class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Writes down the shape and the strides of every tensor that random numbers are drawn into."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+
+    def __torch_dispatch__(
+        self, func: Callable[..., object], types: object, args: tuple[Tensor, ...] = (), kwargs: object = None
+    ) -> object:
+        if "dropout" in str(func) or "bernoulli" in str(func):
+            self.seen.append((tuple(args[0].shape), args[0].stride()))
+        return func(*args, **(kwargs or {}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_dropout_is_drawn_into_the_models_own_layout(
+    make_model: MakeModel, episodes: list[Episode], cell: str, layers: int
+) -> None:
+    model = make_model(cell, layers=layers, dropout=0.4).train()  # a GPU deals its random numbers out by layout
+    batch, state = in_buckets(episodes[0].query), torch.get_rng_state()
+    with torch.no_grad(), Draws() as of_model:
+        mean_token_loss(model, batch)
+    torch.set_rng_state(state)
+    with Draws() as of_masks:
+        dropout.draw(model, [[batch]], TaskSeeds(), [0])
+    assert len(of_model.seen) == len(batch.buckets) * (layers + 1)
+    assert of_masks.seen == of_model.seen
