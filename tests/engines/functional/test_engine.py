@@ -183,7 +183,7 @@ def test_self_critical_training(
             objective.reward = lambda _, reply: len(set(reply)) / 4
     torch.manual_seed(0)
     size = tokenizer.vocab_size
-    made = {
+    made: dict[str, Callable[[], nn.Module]] = {
         "gru": lambda: DialogModel(size, cell="gru", dropout=0.2, tied_embedding=False, **SIZES),
         "hred": lambda: HRED(size, cell="gru", dropout=0.2, tied_embedding=False, **SIZES),
         "transformer": lambda: Transformer(
