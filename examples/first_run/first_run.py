@@ -30,8 +30,9 @@ WIDTH = 80
 DIALOGUES = Path(__file__).parents[1] / "dialogues"
 CORPORA = {"en": "english", "zh": "chinese"}
 
-# Few episodes, and replies at two steps alone, as most of the time of a short run goes into its evaluation.
+# Few episodes, replies at two steps alone and two validations: else they would take as long as the training.
 EVALUATION = ["evaluation.episodes_per_topic=1", "evaluation.report_steps=[0,10]"]
+EVALUATION += ["training.validate_every=70", "training.validation_episodes=1"]
 SHARED = ["logger=local", "algorithm.inner_lr=1.0", "model.dropout=0.3", *EVALUATION]
 RUNS = {
     "maml": ["start=joint", "start.steps=100", "training.steps=40"],
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = Path(options.output or strftime("outputs/first_run/%Y-%m-%d/%H-%M-%S"))
     shared = [f"dataset.language={CORPORA[options.language]}", *SHARED, *options.overrides]
     runs = {name: train(name, [*own, *shared], folder, console) for name, own in RUNS.items()}
-    console.print(comparison(runs, shared))
+    console.print(comparison(runs, characters(runs["maml"], shared)))
     path = DIALOGUES / f"bicycle_hire_{options.language}.jsonl"
     dialogues = list(JsonlDataset(path=str(path), language=options.language).dialogues())
     model = runs["maml"].model
@@ -73,14 +74,18 @@ def train(name: str, overrides: Sequence[str], folder: Path, console: Console) -
         return metadialog.compose("train", list(overrides)).run(folder / name, console=Console(file=nothing))
 
 
-def comparison(runs: Mapping[str, Run], shared: Sequence[str]) -> Table:
-    """Return a table of the held-out topics: loss, bits a character and word perplexity, before and after."""
+def comparison(runs: Mapping[str, Run], letters: int) -> Table:
+    """Return a table of the held-out topics: loss, bits a character and word perplexity, before and after.
+
+    Args:
+        runs: by algorithm, all scored on the same references.
+        letters: characters of these.
+    """
     table = Table(title="Held-out topics, 5 dialogues, before and after 10 inner steps", title_justify="left")
     table.add_column("algorithm")
     for header in ("loss\n(nats a token)", "bits a\ncharacter", "word perplexity"):
         table.add_column(header, justify="right")
     for name, run in runs.items():
-        letters = characters(run, shared)
         ends = [part for _, part in run.records.groupby("inner_step")]
         cells = [_scores(part, letters) for part in (ends[0], ends[-1])]
         table.add_row(name, *(f"{before} → {after}" for before, after in zip(*cells, strict=True)))
