@@ -27,10 +27,14 @@ from metadialog.preparation.episodes import held_out
 from metadialog.preparation.topics import load_topics
 
 WIDTH = 80
+SHOWN = 90
+"""Characters of a reply that are shown: an untrained model does not always come to an end."""
+
 DIALOGUES = Path(__file__).parents[1] / "dialogues"
 CORPORA = {"en": "english", "zh": "chinese"}
 
-# Few episodes, replies at two steps alone and two validations: else they would take as long as the training.
+# Few episodes, replies at two steps alone and two validations: all of it takes 55 s of CPU, where validations every 20
+# steps took 87 s for the same numbers of MAML's, and a finetune that was worse by 5 % in perplexity.
 EVALUATION = ["evaluation.episodes_per_topic=1", "evaluation.report_steps=[0,10]"]
 EVALUATION += ["training.validate_every=70", "training.validation_episodes=1"]
 SHARED = ["logger=local", "algorithm.inner_lr=1.0", "model.dropout=0.3", *EVALUATION]
@@ -115,7 +119,8 @@ def replies(dialogues: Sequence[Dialogue], model: AdaptableModel, adapted: Adapt
         table.add_column(header, width=width, overflow="fold")
     for dialogue in dialogues:
         question = dialogue.turns[:1]
-        table.add_row(*(Text(text) for text in (question[0].text, model.reply(question), adapted.reply(question))))
+        texts = (question[0].text, model.reply(question), adapted.reply(question))
+        table.add_row(*(Text(text if len(text) <= SHOWN else f"{text[:SHOWN]}…") for text in texts))
     return table
 
 
