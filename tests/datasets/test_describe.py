@@ -134,3 +134,13 @@ def test_names_are_printed_as_they_are() -> None:
 def test_a_topic_that_the_split_does_not_know_is_refused(corpus: Corpus) -> None:
     with pytest.raises(KeyError, match="ai"):
         describe(corpus, TopicSplit((), (), ()))
+
+
+@pytest.mark.parametrize(
+    "name", ["a topic that was copied from a spreadsheet, with all its words", "w" * 90, "主题" * 40]
+)
+@pytest.mark.parametrize("width", [60, 80])
+def test_long_names_of_topics_leave_numbers_whole(name: str, width: int) -> None:
+    lines = printed(small(name, *(["one two three"] * 1_200)), width).splitlines()
+    assert max(cell_len(line.rstrip()) for line in lines) <= width
+    assert sum("1,200" in line and "3,600" in line for line in lines) == 3  # of the part, the topic and all

@@ -173,7 +173,7 @@ def _table(description: Description) -> Table:
     )
     table.add_column("topic", overflow="fold")
     for header in ("dialogues", "turns", "words", "words\nper turn", "turns per\ndialogue"):
-        table.add_column(header, justify="right", vertical="bottom")
+        table.add_column(header, justify="right", vertical="bottom", no_wrap=True)
     for part in description.parts:
         headline = f"{part.part} ({_count(len(part.topics), 'topic')})"
         table.add_row(headline, *_cells(part.statistics), style="bold")
