@@ -119,6 +119,13 @@ def test_nothing_dropped_and_unused_topics_are_said() -> None:
     assert "Cleaning took nothing out." in text
 
 
+def test_dialogues_that_begin_others_are_counted() -> None:
+    turns = (Turn("user", "Hi"), Turn("bot", "Ho"), Turn("user", "Hu"))
+    corpus = build_corpus([Dialogue("a", turns, "1"), Dialogue("a", turns[:2], "2")], "d")
+    text = printed(describe(corpus, TopicSplit(("a",), (), ())), 120)
+    assert "2 dialogues begin, or are begun by, one of the data set; those of a group are on one side of the " in text
+
+
 def test_names_are_printed_as_they_are() -> None:
     assert "[red]x[/]" in printed(small("[red]x[/]"), 80)
     assert "[/b] :smile:" in printed(small("[/b] :smile:"), 80)
