@@ -44,6 +44,7 @@ def launched(place: Path, launcher: str) -> list[list[float]]:
     assert done.returncode == 0, done.stdout + done.stderr
     runs = [place / "sweep" / str(number) for number in (0, 1)]
     assert [json.loads((run / "status.json").read_text())["status"] for run in runs] == ["finished"] * 2
+    assert not list(place.rglob("*%j*")), "a name for a batch system to fill in"
     return [validation_losses(run) for run in runs]
 
 
