@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID, Batch
-from metadialog.metrics.rouge import rouge_l
+from metadialog.metrics.quality import rouge_l
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.objectives.base import LIKELIHOOD

@@ -1,5 +1,6 @@
 """`metadialog data`: check a data set and describe it; download it first if asked to."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -12,15 +13,18 @@ from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.datasets.auto import AutoDataset
 from metadialog.datasets.describe import describe, render
+from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.export import PAGE, Tokens, write_dialogues, write_page
 from metadialog.datasets.formats.detection import FORMATS
 from metadialog.datasets.local import expand
-from metadialog.errors import ConfigError
+from metadialog.errors import ConfigError, DataError
 from metadialog.experiment.config import Node
 from metadialog.preparation.topics import Topics, load_topics
 from metadialog.splits.split import TopicSplit
 
 SHOWN_TURNS = 6
+
+_ALL = {"_target_": "metadialog.splits.all_held_out.AllHeldOutSplit", "min_dialogues": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,8 @@ def main(job: Job) -> None:
     """Read a whole data set and print what is in it.
 
     Raises:
-        ConfigError: a data set that cannot be downloaded is to be.
+        ConfigError: a data set that cannot be downloaded is to be, or the split does not fit the topics.
+        DataError: the data cannot be read, or are too few for the split.
     """
     config: DataConfig = build(job.config)
     if config.download:
@@ -60,9 +65,11 @@ def main(job: Job) -> None:
     source = build(config.dataset)
     if isinstance(source, AutoDataset):
         show_format(source, job.console)
-    topics = load_topics(config.dataset, config.split, config.cache)
+    topics = _topics(config, job.console)
     description = describe(topics.corpus, topics.split)
     job.console.print(render(description))
+    if not isinstance(source, AutoDataset):  # whose first dialogue has been shown
+        show_dialogue(next(iter(topics.corpus.topics.values()))[0], job.console)
     if config.output is not None:
         folder = _new_folder(config.output)
         files = write_dialogues(topics.corpus, topics.split, folder)
@@ -80,13 +87,34 @@ def show_format(source: AutoDataset, console: Console) -> None:
     others = ", ".join(name for name in FORMATS if name != detected.name)
     line = f"read as {detected.title} (dataset.format={detected.name}); other formats: {others}"
     console.print(line, highlight=False, markup=False)
-    first = next(source.dialogues())
-    console.print(f"first dialogue: topic {first.topic!r}, id {first.id!r}", highlight=False, markup=False)
-    for turn in first.turns[:SHOWN_TURNS]:
-        console.print(f"  {turn.speaker}: {' / '.join(turn.text.splitlines())}", highlight=False, markup=False)
-    if len(first.turns) > SHOWN_TURNS:
-        console.print(f"  ... ({len(first.turns)} turns)", highlight=False, markup=False)
+    show_dialogue(next(source.dialogues()), console)
+
+
+def show_dialogue(dialogue: Dialogue, console: Console) -> None:
+    """Show the beginning of a dialogue as it was read."""
     console.print()
+    console.print(f"a dialogue of topic {dialogue.topic!r}, id {dialogue.id!r}", highlight=False, markup=False)
+    for turn in dialogue.turns[:SHOWN_TURNS]:
+        console.print(f"  {turn.speaker}: {' / '.join(turn.text.splitlines())}", highlight=False, markup=False)
+    if len(dialogue.turns) > SHOWN_TURNS:
+        console.print(f"  ... ({len(dialogue.turns)} turns)", highlight=False, markup=False)
+    console.print()
+
+
+def _topics(config: DataConfig, console: Console) -> Topics:
+    """Return the split topics; where they cannot be split, show what was read all the same.
+
+    Raises:
+        ConfigError: the split does not fit the topics.
+        DataError: the data cannot be read, or are too few for the split.
+    """
+    try:
+        return load_topics(config.dataset, config.split, config.cache)
+    except (ConfigError, DataError):
+        with suppress(ConfigError, DataError):
+            corpus = load_topics(config.dataset, _ALL, config.cache).corpus
+            console.print(render(describe(corpus, TopicSplit((), (), (), unused=tuple(corpus.topics)))))
+        raise
 
 
 def _tokens(node: Node, topics: Topics) -> Tokens:

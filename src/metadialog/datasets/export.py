@@ -170,7 +170,7 @@ def _replies(corpus: Corpus) -> tuple[list[str], list[list[str]]]:
 def _topic_gain(corpus: Corpus) -> str:
     gain = topic_gain(corpus.topics)
     if gain is None:
-        return f"No topic has {2 * SHOTS} dialogues."
+        return f"There are no two topics of {2 * SHOTS} dialogues."
     own = f"{SHOTS} dialogues of a topic make the words of {SHOTS} others of it likelier by {gain.own:.3f} nats a word"
     others = f"{SHOTS} dialogues of any topics by {gain.any:.3f}"
     return f"{own}, and {others}: the topic is worth {gain.topic:.3f} ({gain.topics:,} topics)."

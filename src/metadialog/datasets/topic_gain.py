@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.datasets.folding import fold
-from metadialog.text import words
+from metadialog.text import fold, words
 
 SHOTS = 5
 EPISODES = 400
@@ -39,7 +38,7 @@ class TopicGain:
 
 
 def topic_gain(topics: Mapping[str, Dialogues], shots: int = SHOTS, episodes: int = EPISODES) -> TopicGain | None:
-    """Return how much the topics of a data set tell of the words of their dialogues; None if all topics are too small.
+    """Return how much topics tell of the words of their dialogues; None if fewer than two can be drawn from.
 
     Words are predicted by how often they occur in all other dialogues, mixed with how often they occur in `shots`
     dialogues, by the weight that is best for all episodes together (a cache language model; Kuhn and De Mori, "A
@@ -51,7 +50,7 @@ def topic_gain(topics: Mapping[str, Dialogues], shots: int = SHOTS, episodes: in
         episodes: how often these are drawn.
     """
     enough = sorted(topic for topic, dialogues in topics.items() if len(dialogues) >= 2 * shots)
-    if not enough:
+    if len(enough) < 2:
         return None
     said = _numbered({topic: topics[topic] for topic in enough})
     everything = [dialogue for topic in enough for dialogue in said[topic]]

@@ -462,7 +462,7 @@ def test_the_command_says_what_it_takes_files_for(run: Run, tmp_path: Path) -> N
     outcome = run("data", "dataset=auto", f"dataset.path={path}", "split=all_held_out", "split.min_dialogues=1")
     assert outcome.code == 0, outcome.err
     assert "read as plain text with a speaker before each line (dataset.format=logs)" in outcome.out
-    assert "first dialogue: topic 'hotel'" in outcome.out
+    assert "a dialogue of topic 'hotel'" in outcome.out
     assert "  Desk: Yes: one. / With a view." in outcome.out
     assert "Cleaning took nothing out." in outcome.out
 
@@ -477,3 +477,10 @@ def test_a_table_without_a_column_of_topics_is_a_topic(tmp_path: Path) -> None:
     for name in ("food", "space_travel"):
         (tmp_path / f"{name}.csv").write_text("id,speaker,text\n1,a,Hi\n1,b,Ho\n", encoding="utf-8")
     assert {one.topic for one in AutoDataset(path=str(tmp_path), language="en").dialogues()} == {"food", "space travel"}
+
+
+def test_too_few_dialogues_are_shown_with_what_can_be_done(run: Run, tmp_path: Path) -> None:
+    outcome = run("data", "dataset=auto", f"dataset.path={logs_in_a_file(tmp_path)}")
+    assert outcome.code == 2
+    assert re.search(r"all \(1 topic\) +3 +6", outcome.out)
+    assert "hold each dialogue out in turn by metadialog evaluate run=DIR split=all_held_out" in outcome.err
