@@ -94,7 +94,7 @@ def test_list_says_what_ran_and_what_failed_and_why(place: Path, run: Run) -> No
     assert outcome.code == 0, outcome.err
     for text in ("sampler.shots=1", "sampler.shots=400", "DataError: topic"):
         assert text in " ".join(outcome.out.split())
-    assert outcome.out.splitlines()[-1].startswith("3 trials: 2 finished, 1 failed; best validation loss")
+    assert outcome.out.splitlines()[-1].startswith("3 runs: 2 finished, 1 failed; best validation loss")
 
 
 def test_best_prints_overrides_to_paste(place: Path, run: Run) -> None:
@@ -133,7 +133,7 @@ def test_hydras_own_sweeper_leaves_what_can_be_listed_and_resumed(place: Path, r
     status.write_text(status.read_text().replace('"finished"', '"running"'))
     kept = stamps(sweep / "0")
     listed = run("sweeps", "list", str(sweep))
-    assert listed.out.splitlines()[-1].startswith("2 trials: 1 finished, 1 broken off")
+    assert listed.out.splitlines()[-1].startswith("2 runs: 1 finished, 1 broken off")
     assert run("sweeps", "resume", str(sweep)).code == 0
     assert json.loads(status.read_text())["status"] == "finished"
     assert {

@@ -462,7 +462,7 @@ def test_the_command_says_what_it_takes_files_for(run: Run, tmp_path: Path) -> N
     outcome = run("data", "dataset=auto", f"dataset.path={path}", "split=all_held_out", "split.min_dialogues=1")
     assert outcome.code == 0, outcome.err
     assert "read as plain text with a speaker before each line (dataset.format=logs)" in outcome.out
-    assert "first dialogue: topic 'hotel'" in outcome.out
+    assert "a dialogue of topic 'hotel'" in outcome.out
     assert "  Desk: Yes: one. / With a view." in outcome.out
     assert "Cleaning took nothing out." in outcome.out
 

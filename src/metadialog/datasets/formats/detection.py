@@ -96,6 +96,10 @@ _UNREAD = {
 """What to do with files whose dialogues cannot be read, by the ending of their names."""
 
 
+class UnreadError(DataError):
+    """Files are of a kind that is not read."""
+
+
 def detect(path: Path) -> Format:
     """Return the format of a file or folder.
 
@@ -114,7 +118,7 @@ def _not_recognised(path: Path) -> DataError:
     ending = path.suffix.lower()
     for endings, remedy in _UNREAD.items():
         if ending in endings:
-            return DataError(f"{path}: files ending in {ending} are not read; {remedy}")
+            return UnreadError(f"{path}: files ending in {ending} are not read; {remedy}")
     if path.is_file() and not path.stat().st_size:
         return DataError(f"{path}: is empty; it should hold dialogues")
     if path.is_dir() and not any(file.is_file() for file in path.rglob("*")):
