@@ -23,6 +23,7 @@ TRUST = "trust=[my_dialogue]"
 CHOICES = {
     "algorithm": ("algorithm=robust_maml", "training.steps=3"),
     "model": ("model=normalised_gru", "algorithm=anil", "training.steps=3"),
+    "metric": ("evaluation=word_recall", "training.steps=3"),
     "dataset": ("dataset=transcripts", "dataset.root=transcripts", "training.steps=3"),
 }
 
@@ -66,6 +67,36 @@ def test_it_trains_resumes_and_evaluates(run: Run, folder: Path, before_step: Be
     evaluated = run("evaluate", "run=broken", TRUST)
     assert evaluated.code == 0, evaluated.err
     pd.testing.assert_frame_equal(numbers(evaluated.run_directory), numbers(whole.run_directory), check_exact=True)
+
+
+def test_a_metric_of_ones_own_is_a_column_of_records_and_tables(run: Run, folder: Path) -> None:
+    directory = run("train", *DEBUG, "evaluation=word_recall", "hydra.run.dir=measured").run_directory
+    values = numbers(directory).set_index("inner_step")["word_recall"]
+    assert values[[0, 1]].between(0, 1).all()
+    (folder / "my_dialogue" / "word_recall.py").write_text("raise SystemExit('imported')")
+    del sys.modules["my_dialogue.word_recall"]
+    table = run("table", "runs=measured", "metrics=[word_recall]")
+    assert table.code == 0, table.err
+    assert "word recall" in table.out
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (
+            "{loss: {_target_: my_dialogue.word_recall.WordRecall}}",
+            "metrics.loss: the records hold a column",
+        ),
+        ("{mine: {_target_: my_dialogue.transcripts.Transcripts, root: ., language: en}}", "is no metric of replies"),
+        ("{mine: {_target_: my_dialogue.word_recall.WordRecall, better: lowest}}", "evaluation.metrics.mine.better"),
+        ("{Mine: {_target_: my_dialogue.word_recall.WordRecall}}", "evaluation.metrics"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_what_is_no_metric_is_refused(run: Run, node: str, message: str) -> None:
+    refused = run("train", *DEBUG, f"+evaluation.metrics={node}")
+    assert refused.code == 2
+    assert message in refused.err
 
 
 def test_a_run_that_somebody_else_made_imports_nothing(run: Run, folder: Path) -> None:
