@@ -36,9 +36,13 @@ class JointTraining(Algorithm):
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
         tokens = sum(int(batch.mask.sum()) for episode in episodes for batch in _sets(episode))
-        written_out = obstacle(model, self.tools.objectives.outer, InnerLoop(0.0, 0)) is None
-        step_of = self._in_one_pass if written_out else self._by_autograd
-        value = step_of(model, episodes, tokens)
+        # Each task has random numbers of its own, whatever else is in the meta-batch; without any, one batch is faster.
+        by_task = drops(model) or self.tools.objectives.draws or self.average == "tasks"
+        if by_task and obstacle(model, self.tools.objectives.outer, InnerLoop(0.0, 0)) is None:
+            value = self._in_one_pass(model, episodes, tokens)
+        else:
+            parts = [[episode] for episode in episodes] if by_task else [episodes]
+            value = self._by_autograd(model, parts, tokens)
         return OuterStep(value, value, value, size=None if self.average == "tasks" else tokens)
 
     def _weight(self, tasks: int, share: float) -> float:
@@ -55,11 +59,8 @@ class JointTraining(Algorithm):
             parameter.grad = gradients.get(name)
         return loss.item()
 
-    def _by_autograd(self, model: nn.Module, episodes: Sequence[Episode], tokens: int) -> float:
-        """Take the gradient of any model, and return the loss."""
-        # Each task has random numbers of its own, whatever else is in the meta-batch; without any, one pass is faster.
-        by_task = drops(model) or self.tools.objectives.draws or self.average == "tasks"
-        parts = [[episode] for episode in episodes] if by_task else [episodes]
+    def _by_autograd(self, model: nn.Module, parts: Sequence[Sequence[Episode]], tokens: int) -> float:
+        """Take the gradient of any model, part by part, and return the loss."""
         batches = [merge([batch for episode in part for batch in _sets(episode)]) for part in parts]
         seeds = TaskSeeds()
         value = 0.0
