@@ -136,15 +136,20 @@ class Evaluator:
         replies: list[dict[int, list[str]]] = [{} for _ in episodes]
         for step, (scored, said, models) in enumerate(stages):
             for index, episode in enumerate(episodes):
-                further: dict[str, float] = dict(_prompt(models[index]))
+                further: dict[str, Any] = dict(_prompt(models[index]))
                 if said is not None:
-                    references = [exchange.response for exchange in episode.exchanges]
-                    further |= asdict(reply_quality(said[index], references, self.labels.language))
+                    further |= self._quality(said[index], episode)
                     if step in self.protocol.report_steps:
                         replies[index][step] = said[index]
                 records[index].append(self._record(episode, step, scored[index], further))
         samples = [_samples(episode, said) for episode, said in zip(episodes, replies, strict=True)]
         return list(zip(records, samples, strict=True))
+
+    def _quality(self, replies: Sequence[str], episode: Episode) -> dict[str, Any]:
+        language, references = self.labels.language, [exchange.response for exchange in episode.exchanges]
+        metrics = self.protocol.metrics.items()
+        own = {name: float(metric.score(replies, references, language)) for name, metric in metrics}
+        return asdict(reply_quality(replies, references, language)) | {"own": own}
 
     def _is_reported(self, step: int, episode: Episode) -> bool:
         return step in self.protocol.report_steps or self._is_chosen(step, episode)
