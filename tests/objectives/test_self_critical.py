@@ -231,6 +231,7 @@ def test_a_policy_learns_what_is_rewarded() -> None:
 TINY = (
     "debug=smoke", "logger=local", "model.hidden_size=12", "model.embedding_size=10", "evaluation.queries=1",
     "generation.max_tokens=3", "objective=self_critical", "objective.max_tokens=4", "model.dropout=0",
+    "sampler.shots=1", "sampler.queries=1", "training.meta_batch=2", "sampler.max_tokens=12",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from datetime import datetime
@@ -348,6 +349,15 @@ def test_columns_and_keys_are_mapped(tmp_path: Path) -> None:
     path = write(tmp_path / "my.json", [record])
     assert said(path, columns=columns) == [("x", AB)]
     assert next(dataset(path, columns=columns).dialogues()).id == "5"
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_topic_may_be_a_folder(tmp_path: Path, zipped: bool) -> None:
+    for topic, text in (("space_travel", "a"), ("food", "b")):
+        write(tmp_path / "mine" / topic / "1.json", {"turns": [text, "no"]})
+    path = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", tmp_path, "mine")) if zipped else tmp_path / "mine"
+    assert [dialogue.id for dialogue in dataset(path).dialogues()] == ["food/1:1", "space_travel/1:1"]
+    assert [topic for topic, _ in said(path)] == ["food", "space travel"]
 
 
 def test_silence_ends_a_dialogue_in_a_chat(tmp_path: Path) -> None:

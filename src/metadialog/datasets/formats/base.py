@@ -130,6 +130,12 @@ def name_in(path: Path, file: Path) -> str:
     return (file.relative_to(path) if path.is_dir() else Path(file.name)).with_suffix("").as_posix()
 
 
+def topic_of_file(path: Path, file: Path) -> str:
+    """Return the topic of dialogues that name none: the folder that the file is in, or else the file."""
+    nested = path.is_dir() and file.parent != path
+    return " ".join((file.parent.name if nested else file.stem).replace("_", " ").split()) or file.name
+
+
 def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
     """Return what a JSON file holds.
 
