@@ -37,7 +37,7 @@ def test_a_look_at_data_imports_nothing_heavy(run: Run, tmp_path: Path, look: st
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     modules = set(out.splitlines()[-1].split())
     assert "pyarrow" in modules
-    assert modules.isdisjoint({"torch", "pandas", "requests", "tokenizers", "wandb", "matplotlib"})
+    assert modules.isdisjoint({"torch", "pandas", "requests", "wandb", "matplotlib"})
 
 
 def test_an_unknown_command_names_the_nearest(run: Run) -> None:
