@@ -110,7 +110,7 @@ def test_a_run_that_somebody_else_made_imports_nothing(run: Run, folder: Path) -
 
 def test_the_console_script_finds_a_class_in_the_current_folder(folder: Path) -> None:
     script = Path(sys.executable).with_name("metadialog")
-    arguments = ["train", *DEBUG, *CHOICES["model"]]
+    arguments = ["data", *CONF, "dataset=transcripts", "dataset.root=transcripts"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [script, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -118,6 +118,7 @@ def test_the_console_script_finds_a_class_in_the_current_folder(folder: Path) ->
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_processes_cannot_share_what_nobody_has_said_can_be_shared(folder: Path) -> None:
     """Weights that compare tasks gave other numbers, silently, where the class forgot to say `additive = False`."""
     module = folder / "my_dialogue" / "robust_maml.py"
