@@ -9,8 +9,11 @@ training (finetune) and no training (scratch), and then adapts the model to dial
 
 import argparse
 import math
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import which
 from time import strftime
 
 import pandas as pd
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{len(dialogues)} dialogues, {ADAPTATION_STEPS} inner steps: word perplexity of these dialogues "
         f"{before.word_perplexity:,.0f} before, {after.word_perplexity:,.1f} after"
     )
-    console.print(f"talk to it: metadialog chat run={target}", soft_wrap=True)
+    console.print(f"talk to it: {command()} chat run={target}", soft_wrap=True)
 
 
 def train(name: str, overrides: Sequence[str], folder: Path, console: Console) -> Run:
@@ -127,6 +130,11 @@ def replies(dialogues: Sequence[Dialogue], model: AdaptableModel, adapted: Adapt
         texts = (question[0].text, model.reply(question), adapted.reply(question))
         table.add_row(*(Text(text if len(text) <= SHOWN else f"{text[:SHOWN]}…") for text in texts))
     return table
+
+
+def command() -> str:
+    """Return how metadialog is called: by its name, or by its path where it is not on the PATH."""
+    return "metadialog" if which("metadialog") else os.path.relpath(Path(sys.executable).with_name("metadialog"))
 
 
 def _options() -> argparse.ArgumentParser:
