@@ -17,7 +17,7 @@ from metadialog.models.protocol import BaseModel, at_positions
 from metadialog.models.recurrence import State
 from metadialog.options import FROM_YAML, with_defaults
 from metadialog.pretrained.chat import ChatFormat, chat_format
-from metadialog.pretrained.files import loading, locate
+from metadialog.pretrained.files import SAFE, loading, locate
 from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_size
 
 _OPTION = "model.path"
@@ -286,9 +286,9 @@ def _load(source: str, attention: str, *, sketched: bool) -> Any:  # noqa: ANN40
 
     with loading(_OPTION, source):
         if sketched:
-            config = AutoConfig.from_pretrained(source)
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             return AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-        return AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation=attention)
+        return AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation=attention, **SAFE)
 
 
 def _rows(tokens: Tensor) -> Tensor:
