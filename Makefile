@@ -14,7 +14,7 @@ help:  ## list the targets
 
 setup: $(READY)  ## install everything into .venv, from uv.lock
 
-run: $(READY)  ## meta-train on the embedded dialogues, adapt to those of a shop, and ask it (a minute or two)
+run: $(READY)  ## meta-train on the embedded dialogues, adapt to those of a shop, and ask it (about a minute)
 	$(BIN)/python examples/first_run/first_run.py
 
 bench: $(READY)  ## measure the engines beside other libraries: small and medium, under 20 minutes on 2 cores

@@ -1,6 +1,7 @@
-"""What counts as a word: the one definition behind word perplexity, ROUGE, distinct-n and the descriptions."""
+"""Words and equal texts: one definition of each, behind word perplexity, ROUGE, distinct-n, and duplicates."""
 
 import re
+from unicodedata import normalize
 
 # Scripts written without spaces: each of their characters counts as one word.
 _IDEOGRAPH = (
@@ -30,3 +31,9 @@ def words(text: str) -> list[str]:
     a word here; word perplexity is then per character.
     """
     return _WORD.findall(text)
+
+
+def fold(text: str) -> str:
+    """Return what is compared of a text: it after NFKC, case folding and folding of white space."""
+    # Case folding can leave letters decomposed (as it does in Greek), so that they are composed once more.
+    return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())

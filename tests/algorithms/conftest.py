@@ -1,5 +1,7 @@
 """Real topics as tasks, the algorithms from their yaml files, and a small model."""
 
+import copy
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ CHOICES = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "al
 TRAIN, HELD_OUT = ("ai", "botprofile", "food", "humor", "trivia"), ("emotion", "movies")
 
 
+@functools.cache
 def composed(*overrides: str) -> dict[str, Any]:
-    """Return the config of a training run with some choices."""
+    """Return the config of a training run with some choices; not to be changed."""
     with initialize_config_module("metadialog.conf", version_base="1.3"):
         config: dict[str, Any] = plain(compose("train", list(overrides)))
     return config
@@ -43,7 +46,7 @@ def make_algorithm() -> Callable[..., Algorithm]:
     def make(choice: str, *, engine: str = "learn2learn", inner: str = "inner=sgd", **options: object) -> Algorithm:
         config = composed(f"algorithm={choice}", f"engine={engine}", inner)
         algorithm: Algorithm = build(
-            {**config["algorithm"], **options}, Tools(build(config["engine"]), build(config["inner"]))
+            {**copy.deepcopy(config["algorithm"]), **options}, Tools(build(config["engine"]), build(config["inner"]))
         )
         return algorithm
 
@@ -83,7 +86,7 @@ def sampler(topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer) -> E
         shots=3,
         queries=3,
         context_turns=1,
-        max_tokens=32,
+        max_tokens=16,
         loss_on="response",
         topic_weighting="uniform",
         temperature=1.0,

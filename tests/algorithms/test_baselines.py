@@ -1,6 +1,5 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -10,7 +9,9 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import merge
 from metadialog.models.loss import mean_token_loss, token_losses
 from metadialog.models.rnn import DialogModel
+from metadialog.samplers.base import Encoders
 from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 
@@ -103,17 +104,8 @@ def test_the_oracle_sees_the_whole_topic_but_the_query(
     make_algorithm: Make, topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer
 ) -> None:
     few = {"food": topics["food"][:12]}
-    options: dict[str, Any] = {
-        "shots": [0, 2],
-        "queries": 3,
-        "episodes_per_topic": 2,
-        "seed": 0,
-        "context_turns": 1,
-        "max_tokens": 32,
-        "query_max_tokens": 32,
-        "loss_on": "response",
-    }
-    episodes = held_out_episodes(few, tokenizer, **options)
+    encoder = ExchangeEncoder(tokenizer, 1, 32, "response")
+    episodes = held_out_episodes(few, Encoders(encoder, encoder), shots=[0, 2], queries=3, episodes_per_topic=2, seed=0)
     oracle = make_algorithm("oracle")
     exchanges = sum(len(dialogue.turns) - 1 for dialogue in few["food"])
     for episode in episodes:

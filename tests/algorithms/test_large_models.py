@@ -14,7 +14,7 @@ from metadialog.algorithms.prompt_tuning import embedded
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import OTHER_ID, SELF_ID, Batch, Episode, dialogues_of
 from metadialog.errors import ConfigError
-from metadialog.evaluation.adaptation import Labels, evaluate
+from metadialog.evaluation.adaptation import Evaluator, Labels
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import to_frame
 from metadialog.generation.greedy import Greedy
@@ -254,12 +254,13 @@ def test_the_records_say_what_stood_in_the_prompt(
     generation = Greedy(max_tokens=3)
     for room, expected in ((len(first), (1, 2)), (len(first) - 1, (0, 3))):
         algorithm = make_algorithm("in_context", prompt_tokens=room)
-        records, _ = evaluate(model, algorithm, [episode], protocol, generation, tokenizer, labels)
+        records, _ = Evaluator(algorithm, protocol, generation, tokenizer, labels).evaluate(model, [episode])
         frame = to_frame(records)
         assert frame["in_prompt"].isna().tolist() == [True, False]
         assert (frame["in_prompt"].iloc[1], frame["left_out"].iloc[1]) == expected
         assert frame["prompt_tokens"].iloc[1] == (len(first) if expected[0] else 0)
-    records, _ = evaluate(model, make_algorithm("zero_shot"), [episode], protocol, generation, tokenizer, labels)
+    zero_shot = make_algorithm("zero_shot")
+    records, _ = Evaluator(zero_shot, protocol, generation, tokenizer, labels).evaluate(model, [episode])
     assert "in_prompt" not in to_frame(records).columns
 
 

@@ -10,7 +10,9 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Batch
 from metadialog.evaluation.adaptation import validate
 from metadialog.models.rnn import DialogModel
+from metadialog.samplers.base import Encoders
 from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 
@@ -72,17 +74,14 @@ def test_training_lowers_the_meta_loss_and_new_topics_gain(
     choice: str,
 ) -> None:
     algorithm = make_algorithm(choice, inner_lr=0.5, inner_steps=2)
+    encoder = ExchangeEncoder(tokenizer, 1, 32, "response")
     held_out = held_out_episodes(
         {topic: topics[topic] for topic in ("emotion", "movies")},
-        tokenizer,
+        Encoders(encoder, encoder),
         shots=[3],
         queries=3,
         episodes_per_topic=3,
         seed=0,
-        context_turns=1,
-        max_tokens=32,
-        query_max_tokens=32,
-        loss_on="response",
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     untrained, _ = validate(model, algorithm, held_out)

@@ -9,6 +9,8 @@ from metadialog.algorithms.retrieval import nearest_responses
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
 from metadialog.episodes import Episode, Exchange
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.character import CharacterTokenizer
 
@@ -16,17 +18,14 @@ from metadialog.tokenizers.character import CharacterTokenizer
 @pytest.fixture
 def episode() -> Episode:
     corpus = build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot")
+    encoder = ExchangeEncoder(CharacterTokenizer(vocab_size=261).train([]), 1, 64, "response")
     (found,) = held_out_episodes(
         {"food": corpus.topics["food"]},
-        CharacterTokenizer(vocab_size=261).train([]),
+        Encoders(encoder, encoder),
         shots=[5],
         queries=2,
         episodes_per_topic=1,
         seed=0,
-        context_turns=1,
-        max_tokens=64,
-        query_max_tokens=64,
-        loss_on="response",
     )
     return found
 

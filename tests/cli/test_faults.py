@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ SMALL = (
     "debug=smoke", "logger=local", "generation.max_tokens=4", "evaluation.shots=[1]", "evaluation.queries=2",
     "sampler.shots=1", "sampler.queries=2", "training.meta_batch=1", "training.steps=1",
 )  # fmt: skip
+FINISHED = Path(__file__).parents[1] / "fixtures" / "version_0_1_0" / "finished"
 JSONL = ("dataset=jsonl", "split.min_dialogues=3", "evaluation.queries=1", "sampler.queries=1")
 OWN_ALGORITHM = """\
 from metadialog.algorithms.maml import MAML
@@ -113,20 +115,17 @@ def test_devices_that_are_not_there_are_named(run: Run, device: str) -> None:
     assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.usefixtures("run")
-def test_an_own_class_in_the_current_folder_is_used_everywhere() -> None:
+def test_an_own_class_in_the_current_folder_is_used_everywhere(run: Run) -> None:
     """By the console script, whose folder is not the current one; `evaluate` does not fall back to the stock class."""
     Path("loud.py").write_text(OWN_ALGORITHM)
-    for arguments in (
-        ["train", *SMALL, "algorithm._target_=loud.Louder", "hydra.run.dir=here"],
-        ["evaluate", "run=here", "trust=[loud]", "hydra.run.dir=again"],
-    ):
-        start = process(*arguments)
-        assert start.communicate()[1] == b""
-        assert start.returncode == 0
+    start = process("train", *SMALL, "algorithm._target_=loud.Louder", "hydra.run.dir=here")
+    assert start.communicate()[1] == b""
+    assert start.returncode == 0
+    evaluated = run("evaluate", "run=here", "trust=[loud]", "hydra.run.dir=again")
+    assert evaluated.code == 0, evaluated.err
     assert OmegaConf.load("again/config.yaml").algorithm._target_ == "loud.Louder"
-    refused = process("evaluate", "run=here", "trust=[loud]", "algorithm._target_=metadialog.algorithms.maml.MAML")
-    assert "the run was trained with loud.Louder; leave it out" in refused.communicate()[1].decode()
+    refused = run("evaluate", "run=here", "trust=[loud]", "algorithm._target_=metadialog.algorithms.maml.MAML")
+    assert "the run was trained with loud.Louder; leave it out" in refused.err
 
 
 def test_the_folder_of_further_configs_is_remembered(run: Run) -> None:
@@ -138,20 +137,29 @@ def test_the_folder_of_further_configs_is_remembered(run: Run) -> None:
     for arguments in (["train", "resume=here", "training.steps=2"], ["evaluate", "run=here", "hydra.run.dir=again"]):
         outcome = run(*arguments)
         assert outcome.code == 0, outcome.err
+    Path("conf").rename("elsewhere")
+    outcome = run("evaluate", "run=here")
+    assert outcome.code == 2
+    assert f"was made with --config-dir {Path('conf').absolute()}, which is no longer there" in outcome.err
     assert OmegaConf.load("again/config.yaml").algorithm.inner_lr == 0.07
     assert OmegaConf.load("again/.hydra/hydra.yaml").hydra.runtime.choices.algorithm == "mine"
 
 
 def test_what_is_refused_leaves_no_folder(run: Run) -> None:
-    assert run("train", *SMALL, "hydra.run.dir=here").code == 0
+    shutil.copytree(FINISHED, "here")
     Path("wrong.txt").write_text("nonsense\n")
     outcome = run("predict", "run=here", "specification=wrong.txt", "hydra.run.dir=deep/down")
     assert outcome.code == 2
     assert not Path("deep").exists()
-    (Path("here") / "model" / "model.safetensors").write_bytes(b"")
-    outcome = run("evaluate", "run=here", "hydra.run.dir=deep/down")
+    jobs = ("generation.max_tokens=1,2", "hydra.sweep.dir=sw", "hydra.sweep.subdir=a/${hydra.job.num}")
+    outcome = run("predict", "-m", "run=here", "specification=wrong.txt", *jobs)
     assert outcome.code == 2
-    assert not Path("deep").exists()
+    assert [path.name for path in Path("sw").iterdir()] == ["multirun.yaml"]
+    (Path("here") / "model" / "model.safetensors").write_bytes(b"")
+    for named in (["hydra.run.dir=deep/down"], []):
+        outcome = run("evaluate", "run=here", *named)
+        assert outcome.code == 2
+        assert {path.name for path in Path.cwd().iterdir()} == {"here", "sw", "wrong.txt"}
 
 
 def test_without_a_home_nothing_else_is_printed(run: Run, cache: Path, tmp_path: Path) -> None:  # noqa: ARG001

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
+import metadialog as md
 from metadialog.runs.records import EPISODES_KEY
 
 Run = Callable[..., Any]
@@ -20,12 +22,17 @@ def contents(directory: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run whose options are not the defaults; not to be changed."""
+    options = ["debug=smoke", "logger=local", "sampler.shots=3", "split.seed=2", "model=lstm", "seed=4"]
+    return md.compose("train", options).run(tmp_path_factory.mktemp("trained")).path
+
+
 @pytest.fixture
-def trained(run: Run) -> Path:
-    """The directory of a run whose options are not the defaults."""
-    outcome = run("train", "debug=smoke", "logger=local", "sampler.shots=3", "split.seed=2", "model=lstm", "seed=4")
-    assert outcome.code == 0, outcome.err
-    return Path(outcome.run_directory).absolute()
+def trained(run: Run, trained_once: Path) -> Path:  # noqa: ARG001 - it makes the working directory
+    """A copy of the run, in the working directory."""
+    return Path(shutil.copytree(trained_once, Path.cwd() / "trained"))
 
 
 def test_the_same_options_give_the_same_records(run: Run, trained: Path) -> None:

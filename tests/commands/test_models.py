@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 Run = Callable[..., Any]
 TINY = (
     "debug=smoke", "logger=local", "model.hidden_size=12", "model.embedding_size=10", "evaluation.queries=1",
-    "generation.max_tokens=3",
+    "generation.max_tokens=3", "sampler.max_tokens=12", "sampler.shots=2", "sampler.queries=2", "training.meta_batch=2",
 )  # fmt: skip
 MODELS = (("model=seq2seq",), ("model=seq2seq", "model.attention=bahdanau"), ("model=hred", "model.cell=lstm"))
 

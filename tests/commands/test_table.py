@@ -28,7 +28,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("sweep")
     command = [
         sys.executable, "-m", "metadialog", "train", "-m", "debug=smoke", "logger=local",
-        "algorithm=maml,zero_shot", "seed=0,1", "generation.max_tokens=4", f"hydra.sweep.dir={place}",
+        "algorithm=maml,zero_shot", "seed=0,1", "generation.max_tokens=4", "training.meta_batch=2",
+        f"hydra.sweep.dir={place}",
     ]  # fmt: skip
     subprocess.run(command, cwd=place, check=True, capture_output=True)
     return place

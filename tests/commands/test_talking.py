@@ -163,7 +163,7 @@ def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callab
     model = load_model(export())
     reply = model.reply("hello", generation="greedy")
     assert outcome.out.startswith(f"{reply}\n{reply}\n/why: the model was not adapted")
-    assert "adapted to 9 dialogues, 3 held out" in lines
+    assert any(line.startswith("adapted to 9 dialogues, 3 held out, in ") for line in lines)
     assert any(line.startswith("1.00  ") or "一天六十元" in line for line in lines)
     for said in (
         "sampling with temperature 0.7",
@@ -177,7 +177,7 @@ def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callab
         assert said in lines, said
     assert any(line.startswith("/dance: no such command; there are /adapt") for line in lines)
     (talk,) = as_dialogues("talk.jsonl")
-    assert [turn.text for turn in talk.turns[::2]] == ["hello", "你好，租一辆自行车多少钱？", "hi"]
+    assert [turn.text for turn in talk.turns if turn.speaker == "user"] == ["hello", "你好，租一辆自行车多少钱？", "hi"]
     assert talk.turns[1].text == reply
 
 

@@ -142,7 +142,8 @@ def test_two_runs_are_the_same_to_the_last_bit(run: Run) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_resume_gives_the_same_numbers_to_the_last_bit(run: Run, before_step: BeforeStep, optimizer: str) -> None:
     outer = (f"optimizer={optimizer}", "schedule=cosine", "training.steps=4", "training.validate_every=2")
-    options = (*SMOKE, *outer, "model=lstm", "model.dropout=0.2")
+    tasks = ("sampler.shots=2", "sampler.queries=2", "training.meta_batch=2", "evaluation.queries=2")
+    options = (*SMOKE, *outer, *tasks, "model=lstm", "model.dropout=0.2")
     whole = run("train", *options).run_directory
     broken = Path("broken").absolute()
     interrupt(run, before_step, broken, options, after=3)

@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 Run = Callable[..., Any]
-SMOKE = ("debug=smoke", "logger=local", "training.steps=2", "model.dropout=0.1")
+SMOKE = (
+    "debug=smoke", "logger=local", "training.steps=2", "model.dropout=0.1", "sampler.shots=2", "sampler.queries=2",
+    "training.meta_batch=2", "evaluation.queries=2", "generation.max_tokens=3",
+)  # fmt: skip
 
 
 def metrics(directory: Path, name: str, split: str = "meta_train") -> dict[int, float]:

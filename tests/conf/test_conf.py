@@ -94,6 +94,16 @@ def test_every_row_of_a_study_composes_and_passes_the_check(row: Path) -> None:
     config.check(config.plain(composed))
 
 
+@pytest.mark.parametrize("study", sorted(path.parent.name for path in STUDIES.glob("*/pretrained.yaml")))
+def test_every_study_beside_a_pretrained_model_composes_and_passes_the_check(study: str) -> None:
+    with initialize_config_module("metadialog.conf", version_base="1.3"):
+        add_config_dir(str(STUDIES))
+        composed = compose("train", [f"+{study}=pretrained", "+pretrained/row=smollm2_in_context"])
+        beside = compose("train", [f"+{study}=config"])
+    config.check(config.plain(composed))
+    assert composed.split.test == beside.split.test
+
+
 def test_every_file_is_reached() -> None:
     reached = {choice for _, choice in choices()}
     for file in FILES:

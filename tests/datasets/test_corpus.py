@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import Corpus, Dropped, build_corpus
-from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.folding import duplicate_key
+from metadialog.datasets.dialogue import Dialogue, Turn, duplicate_key
 from metadialog.errors import DataError
 
 

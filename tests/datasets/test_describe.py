@@ -119,6 +119,13 @@ def test_nothing_dropped_and_unused_topics_are_said() -> None:
     assert "Cleaning took nothing out." in text
 
 
+def test_dialogues_that_begin_others_are_counted() -> None:
+    turns = (Turn("user", "Hi"), Turn("bot", "Ho"), Turn("user", "Hu"))
+    corpus = build_corpus([Dialogue("a", turns, "1"), Dialogue("a", turns[:2], "2")], "d")
+    text = printed(describe(corpus, TopicSplit(("a",), (), ())), 120)
+    assert "2 dialogues begin, or are begun by, one of the data set; those of a group are on one side of the " in text
+
+
 def test_names_are_printed_as_they_are() -> None:
     assert "[red]x[/]" in printed(small("[red]x[/]"), 80)
     assert "[/b] :smile:" in printed(small("[/b] :smile:"), 80)
@@ -127,3 +134,13 @@ def test_names_are_printed_as_they_are() -> None:
 def test_a_topic_that_the_split_does_not_know_is_refused(corpus: Corpus) -> None:
     with pytest.raises(KeyError, match="ai"):
         describe(corpus, TopicSplit((), (), ()))
+
+
+@pytest.mark.parametrize(
+    "name", ["a topic that was copied from a spreadsheet, with all its words", "w" * 90, "主题" * 40]
+)
+@pytest.mark.parametrize("width", [60, 80])
+def test_long_names_of_topics_leave_numbers_whole(name: str, width: int) -> None:
+    lines = printed(small(name, *(["one two three"] * 1_200)), width).splitlines()
+    assert max(cell_len(line.rstrip()) for line in lines) <= width
+    assert sum("1,200" in line and "3,600" in line for line in lines) == 3  # of the part, the topic and all

@@ -9,13 +9,12 @@ from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.export import count_near_duplicates, write_dialogues
-from metadialog.datasets.folding import fold
 from metadialog.datasets.jsonl import JsonlDataset
 from metadialog.datasets.similar import near_duplicates
 from metadialog.preparation.separation import separate_twins
 from metadialog.splits.seeded import SeededSplit
 from metadialog.splits.split import TopicSplit
-from metadialog.text import words
+from metadialog.text import fold, words
 
 Run = Callable[..., Any]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metadialog.algorithms.base import Retriever
+from metadialog.algorithms.base import Algorithm, Retriever
 from metadialog.algorithms.baselines import FineTuning, ZeroShot
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
@@ -18,12 +18,14 @@ from metadialog.engines.testing import relative_error
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Batch, Episode, Exchange
 from metadialog.errors import ConfigError
-from metadialog.evaluation.adaptation import Labels, evaluate
+from metadialog.evaluation.adaptation import Evaluated, Evaluator, Labels
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.generation.greedy import Greedy
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.protocol import BaseModel, Shown
 from metadialog.models.rnn import DialogModel
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.character import CharacterTokenizer
 
@@ -99,6 +101,10 @@ class Greedier(FineTuning):
         return super().adapt(model, support, steps, scale)
 
 
+def evaluate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> Evaluated:
+    return Evaluator(algorithm, PROTOCOL, Greedy(max_tokens=2), TOKENIZER, LABELS).evaluate(model, episodes)
+
+
 @pytest.fixture(scope="module")
 def food() -> Sequence[Dialogue]:
     return build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot").topics["food"][:6]
@@ -106,22 +112,19 @@ def food() -> Sequence[Dialogue]:
 
 @pytest.fixture(scope="module")
 def episodes(food: Sequence[Dialogue]) -> list[Episode]:
+    encoder = ExchangeEncoder(TOKENIZER, 1, 16, "response")
     return held_out_episodes(
         {"food": food},
-        TOKENIZER,
+        Encoders(encoder, encoder),
         shots=[1],
         queries=1,
         episodes_per_topic=2,
         seed=0,
-        context_turns=1,
-        max_tokens=16,
-        query_max_tokens=16,
-        loss_on="response",
     )
 
 
 def test_replies_of_ones_own(episodes: list[Episode]) -> None:
-    _, samples = evaluate(OwnLayers(), Parrot(), episodes, PROTOCOL, Greedy(max_tokens=2), TOKENIZER, LABELS)
+    _, samples = evaluate(OwnLayers(), Parrot(), episodes)
     expected = [
         f"{episode.support_exchanges[-1].response}, {len(asked.context)}"
         for episode in episodes
@@ -132,7 +135,7 @@ def test_replies_of_ones_own(episodes: list[Episode]) -> None:
 
 def test_more_of_the_topic_than_the_support_set(episodes: list[Episode], food: Sequence[Dialogue]) -> None:
     algorithm = Greedier()
-    evaluate(OwnLayers(), algorithm, episodes[:1], PROTOCOL, Greedy(max_tokens=2), TOKENIZER, LABELS)
+    evaluate(OwnLayers(), algorithm, episodes[:1])
     exchanges = sum(len(dialogue.turns) - 1 for dialogue in food)
     [adapted_to] = algorithm.adapted_to
     assert adapted_to is not None
@@ -141,7 +144,7 @@ def test_more_of_the_topic_than_the_support_set(episodes: list[Episode], food: S
 
 def test_a_prompt_of_ones_own_is_counted(episodes: list[Episode]) -> None:
     model = WithPrompt()
-    records, _ = evaluate(model, ZeroShot(), episodes, PROTOCOL, Greedy(max_tokens=2), TOKENIZER, LABELS)
+    records, _ = evaluate(model, ZeroShot(), episodes)
     assert {(record.in_prompt, record.left_out, record.prompt_tokens) for record in records} == {(2, 1, 3)}
 
 

@@ -17,6 +17,8 @@ from metadialog.evaluation.protocol import Average
 from metadialog.evaluation.selection import NOTHING, Measured, Selection, read_selection, select
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.character import CharacterTokenizer
 
@@ -26,17 +28,14 @@ RATES = (0.5, 1.0, 4.0)
 @pytest.fixture(scope="module")
 def episodes() -> Sequence[Episode]:
     corpus = build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot")
+    encoder = ExchangeEncoder(CharacterTokenizer(vocab_size=261).train([]), 1, 20, "response")
     return held_out_episodes(
         {topic: corpus.topics[topic] for topic in ("food", "movies")},
-        CharacterTokenizer(vocab_size=261).train([]),
+        Encoders(encoder, encoder),
         shots=[0, 1, 3],
         queries=2,
         episodes_per_topic=2,
         seed=0,
-        context_turns=1,
-        max_tokens=20,
-        query_max_tokens=20,
-        loss_on="response",
     )
 
 

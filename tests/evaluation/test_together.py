@@ -18,7 +18,7 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.engines.auto import AutoEngine
 from metadialog.episodes import Episode
 from metadialog.evaluation import together
-from metadialog.evaluation.adaptation import Labels, evaluate, validate
+from metadialog.evaluation.adaptation import Evaluator, Labels, validate
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.selection import Measured, Selection, select
 from metadialog.generation.base import Generation
@@ -31,6 +31,8 @@ from metadialog.inner.sgd import PLAIN
 from metadialog.models.hred import HRED
 from metadialog.models.rnn import DialogModel
 from metadialog.models.seq2seq import Seq2Seq
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -58,17 +60,14 @@ def tokenizer(topics: Mapping[str, Sequence[Dialogue]]) -> Tokenizer:
 @pytest.fixture(scope="module")
 def episodes(topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer) -> list[Episode]:
     """Of two topics, with the same queries for all numbers of shots."""
+    encoder = ExchangeEncoder(tokenizer, 2, 24, "response")
     return held_out_episodes(
         {topic: topics[topic] for topic in ("food", "humor")},
-        tokenizer,
+        Encoders(encoder, encoder),
         shots=[0, 1, 3],
         queries=2,
         episodes_per_topic=1,
         seed=0,
-        context_turns=2,
-        max_tokens=24,
-        query_max_tokens=24,
-        loss_on="response",
     )
 
 
@@ -113,7 +112,9 @@ def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_records_perplexity_is_by_word(episodes: list[Episode], tokenizer: Tokenizer) -> None:
     model = model_of("gru", tokenizer)
-    found, _ = evaluate(model, maml(), episodes, protocol(), Greedy(max_tokens=2), tokenizer, LABELS, Selection((), 1))
+    found, _ = Evaluator(maml(), protocol(), Greedy(max_tokens=2), tokenizer, LABELS, Selection((), 1)).evaluate(
+        model, episodes
+    )
     assert found
     words = {(episode.topic, episode.index): int(episode.query.words.sum()) for episode in episodes}
     for record in found:
@@ -132,7 +133,7 @@ def test_records_and_replies_are_those_of_one_by_one(
     rule = ADAM if kind == "hred" else PLAIN
     ways = (maml(rule), alone(maml(rule)))
     (found, samples), (expected, wanted) = (
-        evaluate(model, way, episodes, protocol(), generation, tokenizer, LABELS, selection) for way in ways
+        Evaluator(way, protocol(), generation, tokenizer, LABELS, selection).evaluate(model, episodes) for way in ways
     )
     assert samples == wanted
     assert len(found) == len(expected) == 2 * (1 + 4 + 4)

@@ -23,6 +23,7 @@ TRUST = "trust=[my_dialogue]"
 CHOICES = {
     "algorithm": ("algorithm=robust_maml", "training.steps=3"),
     "model": ("model=normalised_gru", "algorithm=anil", "training.steps=3"),
+    "metric": ("evaluation=word_recall", "training.steps=3"),
     "dataset": ("dataset=transcripts", "dataset.root=transcripts", "training.steps=3"),
 }
 
@@ -68,6 +69,36 @@ def test_it_trains_resumes_and_evaluates(run: Run, folder: Path, before_step: Be
     pd.testing.assert_frame_equal(numbers(evaluated.run_directory), numbers(whole.run_directory), check_exact=True)
 
 
+def test_a_metric_of_ones_own_is_a_column_of_records_and_tables(run: Run, folder: Path) -> None:
+    directory = run("train", *DEBUG, "evaluation=word_recall", "hydra.run.dir=measured").run_directory
+    values = numbers(directory).set_index("inner_step")["word_recall"]
+    assert values[[0, 1]].between(0, 1).all()
+    (folder / "my_dialogue" / "word_recall.py").write_text("raise SystemExit('imported')")
+    del sys.modules["my_dialogue.word_recall"]
+    table = run("table", "runs=measured", "metrics=[word_recall]")
+    assert table.code == 0, table.err
+    assert "word recall" in table.out
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (
+            "{loss: {_target_: my_dialogue.word_recall.WordRecall}}",
+            "metrics.loss: the records hold a column",
+        ),
+        ("{mine: {_target_: my_dialogue.transcripts.Transcripts, root: ., language: en}}", "is no metric of replies"),
+        ("{mine: {_target_: my_dialogue.word_recall.WordRecall, better: lowest}}", "evaluation.metrics.mine.better"),
+        ("{Mine: {_target_: my_dialogue.word_recall.WordRecall}}", "evaluation.metrics"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_what_is_no_metric_is_refused(run: Run, node: str, message: str) -> None:
+    refused = run("train", *DEBUG, f"+evaluation.metrics={node}")
+    assert refused.code == 2
+    assert message in refused.err
+
+
 def test_a_run_that_somebody_else_made_imports_nothing(run: Run, folder: Path) -> None:
     directory = run("train", *DEBUG, *CHOICES["algorithm"], "hydra.run.dir=made").run_directory
     (folder / "my_dialogue" / "robust_maml.py").write_text("raise SystemExit('imported')")
@@ -79,7 +110,7 @@ def test_a_run_that_somebody_else_made_imports_nothing(run: Run, folder: Path) -
 
 def test_the_console_script_finds_a_class_in_the_current_folder(folder: Path) -> None:
     script = Path(sys.executable).with_name("metadialog")
-    arguments = ["train", *DEBUG, *CHOICES["model"]]
+    arguments = ["data", *CONF, "dataset=transcripts", "dataset.root=transcripts"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [script, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -87,6 +118,7 @@ def test_the_console_script_finds_a_class_in_the_current_folder(folder: Path) ->
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_processes_cannot_share_what_nobody_has_said_can_be_shared(folder: Path) -> None:
     """Weights that compare tasks gave other numbers, silently, where the class forgot to say `additive = False`."""
     module = folder / "my_dialogue" / "robust_maml.py"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -59,6 +60,29 @@ def test_other_formats_are_found_out(tmp_path: Path) -> None:
     chats = tmp_path / "chats.jsonl"
     chats.write_text('{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}\n')
     assert spoken(as_dialogues(chats)) == [(("user", "hi"), ("assistant", "hello"))]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"1.txt": "user: hi\nbot: hello\n", "2.txt": "user: bye\nbot: see you\nuser: yes\n"},
+        {"1.json": '{"turns": ["hi", "hello"]}', "2.json": '{"turns": ["bye", "see you", "yes"]}'},
+        {"1.csv": "id,speaker,text\n1,user,hi\n1,bot,hello\n2,user,bye\n2,bot,see you\n2,user,yes\n"},
+    ],
+)
+def test_a_folder_or_a_zip_file_is_read(files: dict[str, str], zipped: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    (folder / "topic").mkdir(parents=True)
+    for name, text in files.items():
+        (folder / "topic" / name).write_text(text, "utf-8")
+    assert spoken(as_dialogues(shutil.make_archive(str(folder), "zip", folder) if zipped else folder)) == TWO
+
+
+def test_files_that_are_not_read_say_what_helps(tmp_path: Path) -> None:
+    (tmp_path / "mine.xls").write_bytes(b"\xd0\xcf\x11")
+    with pytest.raises(DataError, match=r"mine\.xls: files ending in \.xls are not read; save the table as \.xlsx"):
+        as_dialogues(tmp_path / "mine.xls")
 
 
 def test_chinese_speakers_have_a_colon_of_their_own() -> None:

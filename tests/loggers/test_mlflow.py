@@ -69,6 +69,7 @@ def test_several_loggers_are_told_the_same_and_resume_each_its_own(tmp_path: Pat
         "wandb": {},
         "tensorboard": {"_target_": "metadialog.loggers.tensorboard.TensorboardLogger"},
         "mlflow": {"_target_": "metadialog.loggers.mlflow.MlflowLogger", "experiment": "e", "tracking_uri": uri},
+        "trackio": {},
     }
     ids: list[str | None] = []
     for step in (1, 2):

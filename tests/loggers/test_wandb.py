@@ -160,6 +160,18 @@ def test_adaptation_is_a_table_a_chart_and_a_gain(tmp_path: Path, open_logger: O
     assert run.summary["adaptation/gain"] == pytest.approx(before - after, rel=1e-12)
 
 
+def test_an_integer_that_is_missing_is_missing_there(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
+    """Where not all of the references is counted, their characters are not known."""
+    frame = records()
+    characters = [None if row % 2 == 0 else row for row in range(len(frame))]
+    logger = open_logger()
+    logger.log_adaptation(frame.assign(characters=pd.array(characters, "Int64")))
+    logger.finish("finished")
+    [row] = read_wandb(tmp_path / "run").history
+    header, *data = table(tmp_path / "run", row, "adaptation_records")
+    assert [values[header.index("characters")] for values in data] == characters
+
+
 def test_samples_are_a_table(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
     logger = open_logger()
     logger.log_samples(SAMPLES)

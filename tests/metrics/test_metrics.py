@@ -2,8 +2,7 @@
 
 import pytest
 
-from metadialog.metrics.bleu import sentence_bleu
-from metadialog.metrics.rouge import rouge_l
+from metadialog.metrics.quality import rouge_l, sentence_bleu
 
 
 def test_the_same_text_is_worth_most_and_another_least() -> None:

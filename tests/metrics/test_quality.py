@@ -6,8 +6,7 @@ import pytest
 import sacrebleu
 
 from metadialog.datasets.chatterbot import ChatterbotDataset
-from metadialog.metrics.quality import ReplyQuality, distinct, reply_quality, signatures
-from metadialog.metrics.rouge import rouge_l
+from metadialog.metrics.quality import ReplyQuality, distinct, reply_quality, rouge_l, signatures
 
 
 def responses(language: str, count: int = 40) -> list[str]:

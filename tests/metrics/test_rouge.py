@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadialog.metrics.rouge import rouge_l
+from metadialog.metrics.quality import rouge_l
 
 CASES = json.loads((Path(__file__).parent / "rouge_l.json").read_text(encoding="utf-8"))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID, Batch
-from metadialog.metrics.rouge import rouge_l
+from metadialog.metrics.quality import rouge_l
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.objectives.base import LIKELIHOOD
@@ -231,6 +231,7 @@ def test_a_policy_learns_what_is_rewarded() -> None:
 TINY = (
     "debug=smoke", "logger=local", "model.hidden_size=12", "model.embedding_size=10", "evaluation.queries=1",
     "generation.max_tokens=3", "objective=self_critical", "objective.max_tokens=4", "model.dropout=0",
+    "sampler.shots=1", "sampler.queries=1", "training.meta_batch=2", "sampler.max_tokens=12",
 )  # fmt: skip
 
 

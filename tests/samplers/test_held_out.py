@@ -6,6 +6,8 @@ import torch
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.episodes import Episode
 from metadialog.errors import DataError
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.text import words
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -14,17 +16,14 @@ Topics = Mapping[str, Sequence[Dialogue]]
 
 
 def draw(topics: Topics, tokenizer: Tokenizer, shots: Sequence[int] = (0, 1, 3), seed: int = 0) -> list[Episode]:
+    encoder = ExchangeEncoder(tokenizer, 3, 64, "response")
     return held_out_episodes(
         topics,
-        tokenizer,
+        Encoders(encoder, encoder),
         shots=shots,
         queries=4,
         episodes_per_topic=2,
         seed=seed,
-        context_turns=3,
-        max_tokens=64,
-        query_max_tokens=64,
-        loss_on="response",
     )
 
 
@@ -86,10 +85,10 @@ def test_no_support_dialogue_answers_a_query(tokenizer: Tokenizer) -> None:
 
 def test_queries_that_do_not_fit_are_cut_by_their_own_length(topics: Topics, tokenizer: Tokenizer) -> None:
     ai = {"ai": topics["ai"]}
-    options = {"shots": [2], "queries": 4, "episodes_per_topic": 2, "seed": 0, "context_turns": 3}
+    support, long = (ExchangeEncoder(tokenizer, 3, most, "response") for most in (16, 512))
     short, whole = (
-        held_out_episodes(ai, tokenizer, max_tokens=16, query_max_tokens=most, loss_on="response", **options)  # type: ignore[arg-type]
-        for most in (16, 512)
+        held_out_episodes(ai, Encoders(support, query), shots=[2], queries=4, episodes_per_topic=2, seed=0)
+        for query in (support, long)
     )
     for cut, full in zip(short, whole, strict=True):
         assert cut.support is not None

@@ -5,6 +5,8 @@ import pytest
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
 from metadialog.errors import DataError
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.leave_one_out import leave_one_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 
@@ -12,9 +14,8 @@ Topics = Mapping[str, Sequence[Dialogue]]
 
 
 def make(topics: Topics, tokenizer: Tokenizer, shots: Sequence[int] = (0, 1, 3)) -> list[Episode]:
-    return leave_one_out_episodes(
-        topics, tokenizer, shots=shots, seed=0, context_turns=3, max_tokens=64, query_max_tokens=64, loss_on="response"
-    )
+    encoder = ExchangeEncoder(tokenizer, 3, 64, "response")
+    return leave_one_out_episodes(topics, Encoders(encoder, encoder), shots=shots, seed=0)
 
 
 def test_every_dialogue_is_the_query_once(topics: Topics, tokenizer: Tokenizer) -> None:

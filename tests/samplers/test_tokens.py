@@ -10,7 +10,9 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.datasets.store import open_store, write_store
 from metadialog.episodes import Episode
+from metadialog.samplers.base import Encoders
 from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.samplers.tokens import PreparedTokenizer, TokenStore, tokenize, write_tokens
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
@@ -97,7 +99,11 @@ def test_training_episodes_are_the_same_from_memory_and_from_disk(
 def test_held_out_episodes_are_the_same_from_memory_and_from_disk(
     plain: Tokenizer, prepared: PreparedTokenizer, topics: Topics, on_disk: Topics
 ) -> None:
-    options = OPTIONS | {"shots": [1, 5], "episodes_per_topic": 2, "seed": 3, "query_max_tokens": 40}
-    ours = held_out_episodes(on_disk, prepared, **options)
-    theirs = held_out_episodes(topics, plain, **options)
+    def drawn(dialogues: Topics, tokenizer: Tokenizer) -> list[Episode]:
+        encoder = ExchangeEncoder(tokenizer, 3, 40, "response")
+        return held_out_episodes(
+            dialogues, Encoders(encoder, encoder), shots=[1, 5], queries=5, episodes_per_topic=2, seed=3
+        )
+
+    ours, theirs = drawn(on_disk, prepared), drawn(topics, plain)
     assert all(same(one, two) for one, two in zip(ours, theirs, strict=True))

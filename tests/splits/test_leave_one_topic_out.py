@@ -3,10 +3,9 @@ import re
 import pytest
 
 from metadialog.errors import ConfigError, DataError
-from metadialog.splits.advice import what_can_be_done
 from metadialog.splits.leave_one_topic_out import LeaveOneTopicOutSplit
 from metadialog.splits.seeded import SeededSplit
-from metadialog.splits.split import TopicSplit
+from metadialog.splits.split import TopicSplit, what_can_be_done
 
 SIZES = {"e": 9, "a": 5, "d": 5, "c": 5, "b": 5, "few": 2}
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadialog.statistics.holm import holm
+from metadialog.statistics.paired import holm
 
 
 def test_known_values() -> None:

@@ -1,1 +1,1 @@
-"""An algorithm, a model and a data set outside metadialog's own package."""
+"""An algorithm, a model, a data set and a metric outside metadialog's own package."""

@@ -47,6 +47,7 @@ SMOLLM2_OPTIONS = [
     'algorithm.layers=["*.q_proj.*","*.v_proj.*","*.down_proj.*"]',
     "algorithm.inner_lr=0.003",
     "inner=adam",
+    "model.system=Continue the dialogue.",  # shorter than the own one of its template
     f"sampler.max_tokens={CONTEXT_TOKENS}",
 ]
 

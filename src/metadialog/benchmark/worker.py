@@ -11,7 +11,7 @@ import torch
 
 from metadialog.benchmark.contenders import CONTENDERS, Gradients, Name
 from metadialog.benchmark.workload import Configuration, Workload, make_workload
-from metadialog.memory import PeakMemory
+from metadialog.memory import PeakMemory, keep_freed_memory
 
 PROBES = 8
 WARM_UP = Configuration(vocab_size=50, hidden_size=8, tasks=2, batch=2, time=4)
@@ -74,6 +74,7 @@ def _failed(error: Exception) -> Failed:
 
 
 def _serve(pipe: Connection, name: Name, threads: int | None, device: torch.device) -> None:
+    keep_freed_memory()  # as in training
     if threads is not None:
         torch.set_num_threads(threads)
     gradient = CONTENDERS[name].gradient

@@ -4,7 +4,9 @@ The config that Hydra is about to run is composed and checked here first (every 
 the directories that it names: a wrong name or value is found while nothing has happened yet.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from metadialog.cli.command_line import CommandLine
 from metadialog.cli.output_directories import check_output, check_sweep_output, output_directory
@@ -43,13 +45,14 @@ def preflight(command: str, line: CommandLine) -> Prepared:
         check_launchers(overrides)
         plan = None if options.cfg else plan_sweep(config_name, overrides, multirun=options.multirun)
         jobs = plan.corners() if plan else jobs_to_check(overrides, config_name, multirun=options.multirun)
+        configs: dict[tuple[str, ...], Mapping[str, Any]] = {}
         for job in jobs:
             composed = Composed(compose_job(config_name, job, with_hydra=True))
-            config = composed.resolve()
+            config = configs[tuple(job)] = composed.resolve()
             if not options.cfg:
                 check_composed(composed, multirun=options.multirun)
         if plan:
-            overrides = name_sweep(config_name, overrides, plan)
+            overrides = name_sweep(config_name, overrides, plan, lambda job: configs[tuple(job)])
         if not options.cfg and config.get("output") is not None and "input" not in config:  # else it is a file
             output_directory(config["output"])
         elif not options.cfg and computes(config):

@@ -2,13 +2,13 @@
 
 import hashlib
 
-from metadialog.composing.compose import Composed, compose_job, parse
+from metadialog.composing.compose import compose_job, parse
 from metadialog.composing.multirun import sweep_template
 from metadialog.config import check, plain
 from metadialog.errors import ConfigError
 from metadialog.hydra_internals import HydraException, Override, OverridesParser
 from metadialog.sweeps.directory import SweepDirectory
-from metadialog.sweeps.identity import identify
+from metadialog.sweeps.identity import Compose, identify
 from metadialog.sweeps.launchers import check_launcher
 from metadialog.sweeps.plan import GROUP, Plan, is_free, make_plan
 from metadialog.sweeps.storage import open_storage
@@ -17,7 +17,7 @@ _DIGITS = 8
 _NAME = f"{GROUP}.name"
 
 
-def name_sweep(config_name: str, overrides: list[str], plan: Plan) -> list[str]:
+def name_sweep(config_name: str, overrides: list[str], plan: Plan, configs: Compose) -> list[str]:
     """Return the overrides with a name of the sweep that they ask for, unless they give it one.
 
     The same sweep gets the same name, and so the same directory: what is started twice is not done twice. It is the
@@ -27,6 +27,7 @@ def name_sweep(config_name: str, overrides: list[str], plan: Plan) -> list[str]:
         config_name: of the primary config.
         overrides: what the user typed.
         plan: what the sweep does.
+        configs: gives the configs of the plan's corners, which have been composed already.
     """
     given = parse(overrides, config_name)
     if any(override.key_or_group == _NAME for override in given):
@@ -34,7 +35,7 @@ def name_sweep(config_name: str, overrides: list[str], plan: Plan) -> list[str]:
     fixed = [override.input_line or "" for override in given if not override.is_sweep_override()]
     choice = next(str(override.value()) for override in given if override.key_or_group == GROUP)
     lines = sorted(override.input_line or "" for override in given if not is_free(override))
-    identity = identify(plan, lambda job: Composed(compose_job(config_name, job, with_hydra=True)).resolve())
+    identity = identify(plan, configs)
     name = f"{choice}-{identity.digest(plain(compose_job(config_name, fixed)[GROUP]))[:_DIGITS]}"
     for one in (name, f"{choice}-{_hashed(lines)}"):  # the second is what version 0.1.0 called it
         sweep, _ = sweep_template(config_name, [*fixed, f"{_NAME}={one}"])

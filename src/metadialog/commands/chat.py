@@ -9,8 +9,10 @@ from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import ChatConfig
+from metadialog.inference.adapting import curve_line
 from metadialog.inference.conversation import Conversation
 from metadialog.inference.folder import load_model
+from metadialog.inference.results import CurvePoint
 
 PROMPT = "you> "
 
@@ -25,13 +27,16 @@ def main(job: Job) -> None:
     config: ChatConfig = build(job.config)
     model = load_model(config.run, device=find_device(config.device), threads=config.threads)
     way = None if config.generation is None else build(config.generation)
-    adapted = model if config.dialogues is None else model.adapt(config.dialogues)
-    talk = Conversation(model, adapted, way, seed=config.seed)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="replace")
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    adapted = model
+    if config.dialogues is not None:
+        points: list[CurvePoint] = []
+        adapted = model.adapt(config.dialogues, on_step=lambda point: _draw(point, points) if interactive else None)
+    talk = Conversation(model, adapted, way, seed=config.seed)
     if interactive:
         _write(f"{model.name}; /help lists the commands, /quit ends\n")
     for line in _typed() if interactive else sys.stdin:
@@ -53,6 +58,11 @@ def _say(talk: Conversation, line: str) -> bool:
     if said:
         _write("\n")
     return talk.ended
+
+
+def _draw(point: CurvePoint, points: list[CurvePoint]) -> None:
+    points.append(point)
+    _write(f"{curve_line(point, points[0])}\n")
 
 
 def _write(text: str) -> None:

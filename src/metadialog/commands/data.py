@@ -13,6 +13,7 @@ from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.datasets.auto import AutoDataset
 from metadialog.datasets.describe import describe, render
+from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.export import PAGE, Tokens, write_dialogues, write_page
 from metadialog.datasets.formats.detection import FORMATS
 from metadialog.datasets.local import expand
@@ -67,6 +68,8 @@ def main(job: Job) -> None:
     topics = _topics(config, job.console)
     description = describe(topics.corpus, topics.split)
     job.console.print(render(description))
+    if not isinstance(source, AutoDataset):  # whose first dialogue has been shown
+        show_dialogue(next(iter(topics.corpus.topics.values()))[0], job.console)
     if config.output is not None:
         folder = _new_folder(config.output)
         files = write_dialogues(topics.corpus, topics.split, folder)
@@ -84,12 +87,17 @@ def show_format(source: AutoDataset, console: Console) -> None:
     others = ", ".join(name for name in FORMATS if name != detected.name)
     line = f"read as {detected.title} (dataset.format={detected.name}); other formats: {others}"
     console.print(line, highlight=False, markup=False)
-    first = next(source.dialogues())
-    console.print(f"first dialogue: topic {first.topic!r}, id {first.id!r}", highlight=False, markup=False)
-    for turn in first.turns[:SHOWN_TURNS]:
+    show_dialogue(next(source.dialogues()), console)
+
+
+def show_dialogue(dialogue: Dialogue, console: Console) -> None:
+    """Show the beginning of a dialogue as it was read."""
+    console.print()
+    console.print(f"a dialogue of topic {dialogue.topic!r}, id {dialogue.id!r}", highlight=False, markup=False)
+    for turn in dialogue.turns[:SHOWN_TURNS]:
         console.print(f"  {turn.speaker}: {' / '.join(turn.text.splitlines())}", highlight=False, markup=False)
-    if len(first.turns) > SHOWN_TURNS:
-        console.print(f"  ... ({len(first.turns)} turns)", highlight=False, markup=False)
+    if len(dialogue.turns) > SHOWN_TURNS:
+        console.print(f"  ... ({len(dialogue.turns)} turns)", highlight=False, markup=False)
     console.print()
 
 

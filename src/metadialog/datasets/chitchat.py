@@ -20,9 +20,9 @@ from typing import Literal, Unpack
 from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Turn
-from metadialog.datasets.folding import fold
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
+from metadialog.text import fold
 
 NO_PROMPT = "(no prompt)"
 SPEAKERS = ("A", "B")

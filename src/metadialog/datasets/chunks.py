@@ -25,7 +25,7 @@ from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import Cleaning
 from metadialog.datasets.dialogue import MIN_TURNS, Dataset, Dialogue, LeftOut, Reporting, Shard, Sharded
 from metadialog.datasets.dialogues import lay_out
-from metadialog.datasets.folding import fold
+from metadialog.text import fold
 from metadialog.threads import cores
 
 CHUNK = 512

@@ -76,12 +76,14 @@ class Description:
         parts: the parts of the split that have topics, in the order of `PARTS`.
         total: statistics of all parts together, dropped and unused topics included.
         dropped: what cleaning took out before.
+        twins: dialogues that begin others, or are nearly the same (`Corpus.twins`).
     """
 
     name: str
     parts: tuple[PartDescription, ...]
     total: Statistics
     dropped: Dropped
+    twins: int = 0
 
     @property
     def topics(self) -> tuple[TopicDescription, ...]:
@@ -114,7 +116,7 @@ def describe(corpus: Corpus, split: Parts) -> Description:
     parts = tuple(
         _part(part, {topic: measured[topic] for topic in topics}) for part, topics in topics_of.items() if topics
     )
-    return Description(corpus.name, parts, _statistics(measured.values()), corpus.dropped)
+    return Description(corpus.name, parts, _statistics(measured.values()), corpus.dropped, len(corpus.twins))
 
 
 def render(description: Description) -> Group:
@@ -171,7 +173,7 @@ def _table(description: Description) -> Table:
     )
     table.add_column("topic", overflow="fold")
     for header in ("dialogues", "turns", "words", "words\nper turn", "turns per\ndialogue"):
-        table.add_column(header, justify="right", vertical="bottom")
+        table.add_column(header, justify="right", vertical="bottom", no_wrap=True)
     for part in description.parts:
         headline = f"{part.part} ({_count(len(part.topics), 'topic')})"
         table.add_row(headline, *_cells(part.statistics), style="bold")
@@ -195,6 +197,9 @@ def _dropped_text(description: Description) -> Text:
         named = ", ".join(description.dropped.topics[:NAMED])
         further = len(description.dropped.topics) - NAMED
         lines[-1] += f": {named}{f' and {further:,} others' if further > 0 else ''}"
+    if description.twins:
+        together = f"{description.dropped.twin} of the data set; those of a group are on one side of the split."
+        lines.append(f"{description.twins:,} dialogues {together}")
     return Text("\n".join(lines))
 
 

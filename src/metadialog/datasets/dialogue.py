@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from metadialog.text import fold
+
 MIN_TURNS = 2
 """A dialogue of fewer turns has no response to learn."""
 
@@ -129,3 +131,8 @@ class FromFiles(Protocol):
     def files(self) -> Sequence[Path]:
         """Return all files and folders that it reads: if they change, it is read again."""
         ...
+
+
+def duplicate_key(dialogue: Dialogue) -> tuple[str, ...]:
+    """Return what duplicates share: the turns' texts after NFKC, case folding and folding of white space."""
+    return tuple(fold(turn.text) for turn in dialogue.turns)

@@ -7,8 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.folding import fold
-from metadialog.text import words
+from metadialog.text import fold, words
 
 THRESHOLD = 0.7
 """Jaccard similarity of the pairs of neighbouring words from which two dialogues are near duplicates."""

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.datasets.folding import fold
-from metadialog.text import words
+from metadialog.text import fold, words
 
 SHOTS = 5
 EPISODES = 400

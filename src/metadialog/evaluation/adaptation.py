@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ from metadialog.evaluation.together import (
     together_or_alone,
 )
 from metadialog.generation.base import Generation
-from metadialog.metrics.quality import ReplyQuality, reply_quality
+from metadialog.metrics.quality import reply_quality
 from metadialog.models.protocol import shown_by
 from metadialog.text import words as text_words
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -71,130 +71,148 @@ Evaluated = tuple[list[Record], list[Sample]]
 """Of one episode."""
 
 
-def evaluate(
-    model: nn.Module,
-    algorithm: Algorithm,
-    episodes: Sequence[Episode],
-    protocol: AdaptationProtocol,
-    generation: Generation,
-    tokenizer: Tokenizer,
-    labels: Labels,
-    selection: Selection = NOTHING,
-) -> tuple[list[Record], list[Sample]]:
-    """Adapt the model to each episode and score it after 0, 1, ..., `protocol.steps` inner steps.
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """Adapts a model to held-out episodes, and scores it after 0, 1, ..., `protocol.steps` inner steps.
 
     Dropout is off, in adaptation as well, so that a held-out result is a function of model and episode alone.
 
-    Args:
-        model: as the outer loop left it.
-        algorithm: adapts it.
-        episodes: of the held-out topics.
+    Attributes:
+        algorithm: adapts the model.
         protocol: what is asked.
         generation: makes the replies.
         tokenizer: ids to text.
         labels: of the records.
         selection: the inner rates and steps that were chosen on the meta-validation topics; replies are generated
             after the chosen step as well.
-
-    Returns:
-        The records, and for each query exchange a sample of replies at the first and the last reported step.
     """
-    result = in_groups(
-        model,
-        episodes,
-        lambda some: evaluate_each(model, algorithm, some, protocol, generation, tokenizer, labels, selection),
-    )
-    return [record for part, _ in result for record in part], [sample for _, part in result for sample in part]
 
+    algorithm: Algorithm
+    protocol: AdaptationProtocol
+    generation: Generation
+    tokenizer: Tokenizer
+    labels: Labels
+    selection: Selection = NOTHING
 
-def evaluate_each(
-    model: nn.Module,
-    algorithm: Algorithm,
-    episodes: Sequence[Episode],
-    protocol: AdaptationProtocol,
-    generation: Generation,
-    tokenizer: Tokenizer,
-    labels: Labels,
-    selection: Selection = NOTHING,
-) -> list[Evaluated]:
-    """Evaluate a group of episodes, in one pass if possible; see `evaluate` and `in_groups`.
+    def evaluate(self, model: nn.Module, episodes: Sequence[Episode]) -> Evaluated:
+        """Evaluate a model, as the outer loop left it, on episodes of the held-out topics.
 
-    Returns:
-        The records and samples of each.
-    """
-    shots = episodes[0].shots
-    chosen, rate = selection.best(shots), selection.rate(shots)
-    reported = {*protocol.report_steps, *([] if chosen is None else [chosen.inner_step])}
+        Returns:
+            The records, and for each query exchange a sample of replies at the first and the last reported step.
+        """
+        result = in_groups(model, episodes, lambda some: self.of_group(model, some))
+        return [record for part, _ in result for record in part], [sample for _, part in result for sample in part]
 
-    def of(stages: Iterable[Stage], some: Sequence[Episode]) -> list[Evaluated]:
-        records: list[list[Record]] = [[] for _ in some]
-        replies: list[dict[int, list[str]]] = [{} for _ in some]
+    def of_group(self, model: nn.Module, episodes: Sequence[Episode]) -> list[Evaluated]:
+        """Evaluate a group of episodes, in one pass if possible; see `in_groups`.
+
+        Returns:
+            The records and samples of each.
+        """
+        with evaluation_mode(model):
+            return together_or_alone(
+                model,
+                self.algorithm,
+                episodes,
+                lambda some: self._collect(self._together(model, some), some),
+                lambda episode: self._collect(self._alone(model, episode), [episode])[0],
+            )
+
+    def _alone(self, model: nn.Module, episode: Episode) -> Iterator[Stage]:
+        support, rate = self.algorithm.adapts_to(episode), self.selection.rate(episode.shots)
+        for step, adapted in enumerate(self.algorithm.adapt(model, support, self.protocol.steps, scale=rate)):
+            said = [self._replies(adapted, episode)] if self._is_reported(step, episode) else None
+            yield [score(adapted, episode.query)], said, [adapted]
+
+    def _together(self, model: nn.Module, episodes: Sequence[Episode]) -> Iterator[Stage]:
+        rate = self.selection.rate(episodes[0].shots)
+        for step, models in enumerate(adapted_together(model, self.algorithm, episodes, self.protocol.steps, rate)):
+            said = self._replies_of_all(models, episodes) if self._is_reported(step, episodes[0]) else None
+            yield scores(models, episodes), said, [model] * len(episodes)
+
+    def _collect(self, stages: Iterable[Stage], episodes: Sequence[Episode]) -> list[Evaluated]:
+        """Return the records and samples of each episode."""
+        records: list[list[Record]] = [[] for _ in episodes]
+        replies: list[dict[int, list[str]]] = [{} for _ in episodes]
         for step, (scored, said, models) in enumerate(stages):
-            is_chosen = chosen is not None and step == chosen.inner_step
-            for index, episode in enumerate(some):
-                quality = None
+            for index, episode in enumerate(episodes):
+                further: dict[str, Any] = dict(_prompt(models[index]))
                 if said is not None:
-                    replies[index][step] = said[index]
-                    references = [exchange.response for exchange in episode.exchanges]
-                    quality = reply_quality(said[index], references, labels.language)
-                record = _record(
-                    scored[index], episode, step, quality, labels, _prompt(models[index]), rate=rate, selected=is_chosen
-                )
-                records[index].append(record)
-        kept = [{step: said[step] for step in said if step in protocol.report_steps} for said in replies]
-        return [(mine, _samples(episode, said)) for mine, episode, said in zip(records, some, kept, strict=True)]
+                    further |= self._quality(said[index], episode)
+                    if step in self.protocol.report_steps:
+                        replies[index][step] = said[index]
+                records[index].append(self._record(episode, step, scored[index], further))
+        samples = [_samples(episode, said) for episode, said in zip(episodes, replies, strict=True)]
+        return list(zip(records, samples, strict=True))
 
-    def alone(episode: Episode) -> Evaluated:
-        def stages() -> Iterator[Stage]:
-            support = algorithm.adapts_to(episode)
-            for step, adapted in enumerate(algorithm.adapt(model, support, protocol.steps, scale=rate)):
-                said = None
-                if step in reported:
-                    said = [_replies(adapted, algorithm, episode, generation, tokenizer)]
-                yield [score(adapted, episode.query)], said, [adapted]
+    def _quality(self, replies: Sequence[str], episode: Episode) -> dict[str, Any]:
+        language, references = self.labels.language, [exchange.response for exchange in episode.exchanges]
+        metrics = self.protocol.metrics.items()
+        own = {name: float(metric.score(replies, references, language)) for name, metric in metrics}
+        return asdict(reply_quality(replies, references, language)) | {"own": own}
 
-        return of(stages(), [episode])[0]
+    def _is_reported(self, step: int, episode: Episode) -> bool:
+        return step in self.protocol.report_steps or self._is_chosen(step, episode)
 
-    def together(some: Sequence[Episode]) -> list[Evaluated]:
-        def stages() -> Iterator[Stage]:
-            for step, models in enumerate(adapted_together(model, algorithm, some, protocol.steps, rate)):
-                said = _replies_of_all(models, algorithm, some, generation, tokenizer) if step in reported else None
-                yield scores(models, some), said, [model] * len(some)
+    def _is_chosen(self, step: int, episode: Episode) -> bool:
+        chosen = self.selection.best(episode.shots)
+        return chosen is not None and step == chosen.inner_step
 
-        return of(stages(), some)
+    def _replies(self, model: nn.Module, episode: Episode) -> list[str]:
+        retriever = self.algorithm.retriever()
+        if retriever is not None:
+            return _retrieved(retriever, episode)
+        return generate_replies(model, episode.exchanges, self.generation, self.tokenizer)
 
-    with evaluation_mode(model):
-        return together_or_alone(model, algorithm, episodes, together, alone)
+    def _replies_of_all(self, models: SideBySide, episodes: Sequence[Episode]) -> list[list[str]]:
+        retriever = self.algorithm.retriever()
+        if retriever is not None:
+            return [_retrieved(retriever, episode) for episode in episodes]
+        exchanges = [episode.exchanges for episode in episodes]
+        result = replies_together(models, exchanges, self.generation, self.tokenizer)
+        if result is not None:
+            return result
+        return [
+            generate_replies(models.one(index), asked, self.generation, self.tokenizer)
+            for index, asked in enumerate(exchanges)
+        ]
 
+    def _record(self, episode: Episode, step: int, scored: Score, further: Mapping[str, Any]) -> Record:
+        """Return the record of an episode after some inner steps.
 
-def _replies(
-    model: nn.Module, algorithm: Algorithm, episode: Episode, generation: Generation, tokenizer: Tokenizer
-) -> list[str]:
-    retriever = algorithm.retriever()
-    if retriever is not None:
-        return _retrieved(retriever, episode)
-    return generate_replies(model, episode.exchanges, generation, tokenizer)
+        Args:
+            episode: the episode.
+            step: the inner steps.
+            scored: the adapted model, on the query set.
+            further: values by their column: the quality of the replies, and what stands in the prompt.
+        """
+        labels, words = self.labels, int(episode.query.words.sum())
+        return Record(
+            algorithm=labels.algorithm,
+            engine=labels.engine,
+            dataset=labels.dataset,
+            seed=labels.seed,
+            split=labels.split,
+            topic=episode.topic,
+            episode=episode.index,
+            shots=episode.shots,
+            inner_step=step,
+            loss=scored.loss,
+            tokens=scored.tokens,
+            words=words,
+            word_perplexity=word_perplexity(scored.loss * scored.tokens, words),
+            token_accuracy=scored.accuracy,
+            rate=self.selection.rate(episode.shots),
+            selected=self._is_chosen(step, episode),
+            characters=_characters(episode),
+            **further,
+        )
 
 
 def _retrieved(retriever: Retriever, episode: Episode) -> list[str]:
     """Return the best reply to each query exchange, empty where none is found."""
     exchanges = list(episode.support_exchanges)
     return [next(iter(retriever(exchange.context, exchanges)), "") for exchange in episode.exchanges]
-
-
-def _replies_of_all(
-    models: SideBySide, algorithm: Algorithm, episodes: Sequence[Episode], generation: Generation, tokenizer: Tokenizer
-) -> list[list[str]]:
-    retriever = algorithm.retriever()
-    if retriever is not None:
-        return [_retrieved(retriever, episode) for episode in episodes]
-    result = replies_together(models, [episode.exchanges for episode in episodes], generation, tokenizer)
-    if result is not None:
-        return result
-    return [
-        generate_replies(models.one(index), episode.exchanges, generation, tokenizer)
-        for index, episode in enumerate(episodes)
-    ]
 
 
 def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> tuple[float, float]:
@@ -230,41 +248,6 @@ def mean_losses(losses: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return the means over episodes of the losses before and after adaptation."""
     before, after = zip(*losses, strict=True)
     return math.fsum(before) / len(losses), math.fsum(after) / len(losses)
-
-
-def _record(
-    scored: Score,
-    episode: Episode,
-    step: int,
-    quality: ReplyQuality | None,
-    labels: Labels,
-    in_prompt: Mapping[str, int],
-    *,
-    rate: float,
-    selected: bool,
-) -> Record:
-    words = int(episode.query.words.sum())
-    return Record(
-        algorithm=labels.algorithm,
-        engine=labels.engine,
-        dataset=labels.dataset,
-        seed=labels.seed,
-        split=labels.split,
-        topic=episode.topic,
-        episode=episode.index,
-        shots=episode.shots,
-        inner_step=step,
-        loss=scored.loss,
-        tokens=scored.tokens,
-        words=words,
-        word_perplexity=word_perplexity(scored.loss * scored.tokens, words),
-        token_accuracy=scored.accuracy,
-        rate=rate,
-        selected=selected,
-        **({} if quality is None else asdict(quality)),
-        **in_prompt,
-        characters=_characters(episode),
-    )
 
 
 def _characters(episode: Episode) -> int | None:

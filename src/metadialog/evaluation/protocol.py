@@ -1,15 +1,22 @@
 """What is asked of every algorithm on the held-out topics."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len
+from pydantic import Field
 
+from metadialog.config import build, check
 from metadialog.errors import ConfigError
+from metadialog.evaluation.records import Record
+from metadialog.metrics.base import ReplyMetric
 from metadialog.samplers.exchanges import MIN_TOKENS
+from metadialog.statistics.metrics import METRICS, OWN_NAME
 
 Count = Annotated[int, Ge(0), Le(10**6)]
 Rate = Annotated[float, Gt(0), Le(1e6)]
 Average = Literal["episodes", "tokens"]
+MetricName = Annotated[str, Field(pattern=f"^{OWN_NAME.pattern}$")]
 
 
 class AdaptationProtocol:
@@ -31,6 +38,7 @@ class AdaptationProtocol:
             mean over its own tokens, so that each counts alike; or over all their `tokens`, as tables pool them.
         leave_one_out: draw no queries, but make an episode for each dialogue of a topic, with that one as its
             query and support dialogues from the others (Madotto et al. 2019).
+        metrics: further metrics of replies, as config nodes by name; see `ReplyMetric`.
     """
 
     def __init__(
@@ -47,6 +55,7 @@ class AdaptationProtocol:
         selection_episodes: Annotated[int, Ge(1), Le(10**6)],
         leave_one_out: bool,
         average: Average = "episodes",
+        metrics: dict[MetricName, dict[str, Any]] | None = None,
     ) -> None:
         if leave_one_out and (queries, episodes_per_topic) != (1, 1):
             raise ConfigError(
@@ -70,3 +79,17 @@ class AdaptationProtocol:
         self.selection_episodes = selection_episodes
         self.leave_one_out = leave_one_out
         self.average = average
+        self.metrics = {name: _metric(name, node) for name, node in (metrics or {}).items()}
+
+
+def _metric(name: str, node: Mapping[str, Any]) -> ReplyMetric:
+    if name in Record.__dataclass_fields__ or name in METRICS:
+        raise ConfigError(f"evaluation.metrics.{name}: the records hold a column of this name; choose another name")
+    check(node, f"evaluation.metrics.{name}")
+    metric = build(node)
+    if not isinstance(metric, ReplyMetric):
+        raise ConfigError(
+            f"evaluation.metrics.{name}: {type(metric).__name__} is no metric of replies; it should be derived from "
+            "metadialog.metrics.base.ReplyMetric"
+        )
+    return metric

@@ -1,8 +1,8 @@
 """The records: one row for each algorithm, topic, episode, number of shots and inner step."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +33,7 @@ class Record:
         left_out: support dialogues that did not fit into it.
         prompt_tokens: of the support dialogues in the prompt.
         characters: of the references; None where other tokens than theirs are counted.
+        own: values of `evaluation.metrics`, by name.
     """
 
     algorithm: str
@@ -63,6 +64,7 @@ class Record:
     left_out: int | None = None
     prompt_tokens: int | None = None
     characters: int | None = None
+    own: Mapping[str, float] = field(default_factory=dict)
 
 
 _PROMPT = ["in_prompt", "left_out", "prompt_tokens"]
@@ -70,9 +72,13 @@ _QUALITIES = [attribute.name for attribute in fields(ReplyQuality)]
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Return the records as a table, one column for each attribute."""
-    frame = pd.DataFrame([asdict(record) for record in records], columns=list(Record.__dataclass_fields__))
-    frame = frame.astype(dict.fromkeys(_QUALITIES, "float64") | dict.fromkeys((*_PROMPT, "characters"), "Int64"))
+    """Return the records as a table, one column for each attribute and for each metric of the user's own."""
+    own = dict.fromkeys(name for record in records for name in record.own)
+    columns = [*(name for name in Record.__dataclass_fields__ if name != "own"), *own]
+    frame = pd.DataFrame([asdict(record) | dict(record.own) for record in records], columns=columns)
+    frame = frame.astype(
+        dict.fromkeys((*_QUALITIES, *own), "float64") | dict.fromkeys((*_PROMPT, "characters"), "Int64")
+    )
     # Of an algorithm that puts nothing into the prompt, there is nothing to say.
     return frame.drop(columns=[name for name in _PROMPT if frame[name].isna().all()])
 

@@ -86,11 +86,12 @@ def compare_directories(config: TableConfig) -> Compared:
         ConfigError: an option asks for what the records do not hold.
         RunError: the runs cannot be read, or cannot be compared.
     """
-    unknown = [name for name in config.metrics if name not in METRICS]
-    if unknown:
-        raise ConfigError(f"metrics: {', '.join(unknown)}: no such metric; valid: {', '.join(METRICS)}")
     paths = [config.runs] if isinstance(config.runs, str) else config.runs
     result, skipped = read_runs([Path(path).expanduser() for path in paths], config.unfinished)
+    valid = dict.fromkeys([*METRICS, *(metric.name for run in result for metric in run.own_metrics)])
+    unknown = [name for name in config.metrics if name not in valid]
+    if unknown:
+        raise ConfigError(f"metrics: {', '.join(unknown)}: no such metric; valid: {', '.join(valid)}")
     settings = Settings(
         config.resamples, config.confidence, config.test, config.significance, config.seed, config.baseline
     )

@@ -11,9 +11,9 @@ from torch import nn
 
 from metadialog.config import build
 from metadialog.episodes import Episode
-from metadialog.evaluation.adaptation import Labels, Sample, evaluate_each
+from metadialog.evaluation.adaptation import Evaluated, Evaluator, Labels, Sample
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.evaluation.records import Record, record_metadata, to_frame
+from metadialog.evaluation.records import record_metadata, to_frame
 from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
 from metadialog.evaluation.together import in_groups
@@ -105,14 +105,19 @@ class FinalEvaluation:
         """Evaluate the episodes; the processes of the run share them."""
         device, team, learner = next(model.parameters()).device, self.workspace.team, self.learner
         episodes = [episode.to(device) for episode in self.episodes]
-        generation, labels = build(self.config.generation), self.labels
+        evaluator = Evaluator(
+            learner.algorithm,
+            self.protocol,
+            build(self.config.generation),
+            learner.tokenizer,
+            self.labels,
+            selection,
+        )
         with progress(self.workspace.console, "evaluation", len(episodes)) as report:
             done = itertools.count()
 
-            def of_group(some: Sequence[Episode]) -> list[tuple[list[Record], list[Sample]]]:
-                result = evaluate_each(
-                    model, learner.algorithm, some, self.protocol, generation, learner.tokenizer, labels, selection
-                )
+            def of_group(some: Sequence[Episode]) -> list[Evaluated]:
+                result = evaluator.of_group(model, some)
                 ready = [next(done) for _ in some][-1] + 1
                 report(min(ready * team.size, len(episodes)))  # the others are about as far
                 return result

@@ -9,6 +9,7 @@ import torch
 
 from metadialog.errors import ConfigError
 from metadialog.experiment.config import Device
+from metadialog.memory import keep_freed_memory
 
 
 def seed_everything(seed: int) -> None:
@@ -22,9 +23,12 @@ def seed_everything(seed: int) -> None:
 def own_settings(threads: int | None) -> Iterator[None]:
     """Compute with a number of CPU threads, and leave the process's threads and generators as they were before.
 
+    Freed memory is kept for the next tensors, then and after.
+
     Args:
         threads: None leaves it to torch: one a core.
     """
+    keep_freed_memory()
     before = torch.get_num_threads(), random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     if threads is not None:
         torch.set_num_threads(threads)

@@ -16,8 +16,7 @@ from metadialog.experiment.hardware import find_device, own_settings, seed_every
 from metadialog.experiment.learner import Learner, make_learner
 from metadialog.experiment.workspace import Workspace
 from metadialog.preparation.episodes import train_tokenizer, validation_episodes
-from metadialog.preparation.fingerprint import data_digest
-from metadialog.preparation.topics import Topics, load_topics
+from metadialog.preparation.topics import Topics, data_digest, load_topics
 from metadialog.progress import progress
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.layout import SELECTION

@@ -1,8 +1,10 @@
 """Adapting to a user's dialogues with some held out, and the report of it."""
 
 import math
+import queue
 import random
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,6 +92,50 @@ def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int, name: st
         [dialogue for index, dialogue in enumerate(usable) if index in drawn],
         len(dialogues) - len(usable),
     )
+
+
+class AdaptingAside:
+    """An adaptation in a thread of its own, whose curve is iterated over while it is made.
+
+    Args:
+        model: is adapted.
+        division: what to adapt to, and to score on.
+    """
+
+    def __init__(self, model: AdaptableModel, division: Division) -> None:
+        self._points: queue.Queue[CurvePoint | None] = queue.Queue()
+        self._given_up = threading.Event()
+        self._outcome: AdaptableModel | BaseException = RuntimeError("it has not come to its end")
+        self._thread = threading.Thread(target=self._work, args=(model, division), daemon=True)
+
+    def __iter__(self) -> Iterator[CurvePoint]:
+        """Adapt, and yield each point as soon as it is known; who stops to listen ends the adaptation."""
+        self._thread.start()
+        try:
+            while (point := self._points.get()) is not None:
+                yield point
+        finally:
+            self._given_up.set()
+            self._thread.join()
+
+    def adapted(self) -> AdaptableModel:
+        """Return the adapted model, or raise what `AdaptableModel.adapt` did."""
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
+
+    def _work(self, model: AdaptableModel, division: Division) -> None:
+        try:
+            self._outcome = model.adapt(division.support, held_out=division.held_out or None, on_step=self._tell)
+        except BaseException as error:  # noqa: BLE001 - it is raised again, in the other thread
+            self._outcome = error
+        finally:
+            self._points.put(None)
+
+    def _tell(self, point: CurvePoint) -> None:
+        if self._given_up.is_set():
+            raise InterruptedError
+        self._points.put(point)
 
 
 def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = SHOWN) -> list[Comparison]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.errors import ConfigError, DataError, MetadialogError
-from metadialog.inference.adapting import counted, curve_line, divide
+from metadialog.inference.adapting import AdaptingAside, counted, curve_line, divide
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import to_jsonl
 from metadialog.inference.generations import GenerationLike, as_generation
@@ -94,11 +94,16 @@ class Conversation:
         if not file:
             raise ConfigError("/adapt: name a file of dialogues, as in /adapt mine.jsonl")
         division = divide(as_dialogues(file), "auto", self.seed, file)
-        points: list[CurvePoint] = []
-        self.model = self.base.adapt(division.support, held_out=division.held_out or None, on_step=points.append)
-        for point in points:
-            yield curve_line(point, points[0], chosen=point.step == self.model.step) + "\n"
-        yield f"adapted to {counted(len(division.support), 'dialogue')}, {len(division.held_out)} held out"
+        progress = AdaptingAside(self.base, division)
+        first: CurvePoint | None = None
+        for point in progress:
+            first = first or point
+            yield curve_line(point, first) + "\n"
+        self.model = progress.adapted()
+        yield (
+            f"adapted to {counted(len(division.support), 'dialogue')}, {len(division.held_out)} held out, "
+            f"in {counted(self.model.step, 'step')}"
+        )
 
     def _reset(self, _: str) -> Iterator[str]:
         self.turns = []

@@ -12,7 +12,7 @@ from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.formats.base import Options, nonempty
-from metadialog.datasets.formats.detection import FORMATS, detect
+from metadialog.datasets.formats.detection import FORMATS, UnreadError, detect
 from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.datasets.local import refuse_special
@@ -101,9 +101,11 @@ def _read(path: Path) -> list[Dialogue]:
     """Read a file or folder; what is JSON or plain text is read by `parse_dialogues`, which takes more of it."""
     try:
         result = detect(path).name if path.exists() else None
+    except UnreadError:
+        raise
     except DataError:
         result = None
-    if result is not None and result not in _PARSED:
+    if result is not None and (result not in _PARSED or path.is_dir()):
         return _detected(path, result)
     try:
         return parse_dialogues(_decoded(path.read_bytes(), str(path)), str(path))

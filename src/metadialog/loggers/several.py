@@ -11,7 +11,7 @@ from metadialog.config import build
 from metadialog.loggers.base import Logger, Status
 from metadialog.runs.metrics_file import Split
 
-Name = Literal["wandb", "tensorboard", "mlflow"]
+Name = Literal["wandb", "tensorboard", "mlflow", "trackio"]
 Node = dict[str, Any]
 
 
@@ -27,6 +27,7 @@ class SeveralLoggers:
         wandb: config node of one of them.
         tensorboard: likewise.
         mlflow: likewise.
+        trackio: likewise.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class SeveralLoggers:
         wandb: Node,
         tensorboard: Node,
         mlflow: Node,
+        trackio: Node,
     ) -> None:
-        nodes: dict[str, Node] = {"wandb": wandb, "tensorboard": tensorboard, "mlflow": mlflow}
+        nodes: dict[str, Node] = {"wandb": wandb, "tensorboard": tensorboard, "mlflow": mlflow, "trackio": trackio}
         before = dict(part.split(":", 1) for part in (run_id or "").split(",") if ":" in part)
         self._loggers: dict[str, Logger] = {}
         for one in dict.fromkeys(use):

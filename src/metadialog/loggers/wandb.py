@@ -195,11 +195,18 @@ def _log_again(run: "wandb.Run", metrics: Path) -> None:
         run.log({STEP: row.step} | {f"{row.split}/{name}": value for name, value in row.scalars.items()})
 
 
+def _table(frame: pd.DataFrame) -> "wandb.Table":
+    """Return a frame as a table of W&B, in which a value that is missing is None: it does not know the NA of pandas."""
+    import wandb
+
+    return wandb.Table(dataframe=frame.astype(object).where(frame.notna(), None))
+
+
 def _log_adaptation(run: "wandb.Run", records: pd.DataFrame) -> None:
     import wandb
 
     run.summary.update({f"adaptation/{name}": value for name, value in adaptation_gain(records).items()})
-    row: dict[str, object] = {"adaptation_records": wandb.Table(dataframe=records)}
+    row: dict[str, object] = {"adaptation_records": _table(records)}
     curves = adaptation_curves(records)
     if curves:
         row["adaptation_curve"] = wandb.plot.line_series(
@@ -231,7 +238,7 @@ def _log_model(run: "wandb.Run", directory: Path) -> None:
 def _log_report(run: "wandb.Run", tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
     import wandb
 
-    row: dict[str, object] = {name: wandb.Table(dataframe=table) for name, table in tables.items()}
+    row: dict[str, object] = {name: _table(frame) for name, frame in tables.items()}
     row |= {name: wandb.Image(str(path)) for name, path in figures.items()}
     row["report"] = wandb.Html(str(page), inject=False)
     run.log(row)

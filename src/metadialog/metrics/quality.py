@@ -4,13 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from typing import Literal
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from metadialog.metrics.bleu import BleuTokenizer
-from metadialog.metrics.rouge import rouge_l
 from metadialog.text import UNSPACED, words
 
 
@@ -38,6 +38,9 @@ class ReplyQuality:
     length_ratio: float
     repetition: float
 
+
+BleuTokenizer = Literal["13a", "zh", "char"]
+"""How sacrebleu finds words: `13a` in languages with spaces, `zh` in Chinese, `char` in others without."""
 
 # Languages without spaces between words; sacrebleu has a tokenizer of its own for Chinese.
 _BLEU_TOKENIZERS: dict[str, BleuTokenizer] = {**dict.fromkeys(UNSPACED, "char"), "zh": "zh"}
@@ -112,3 +115,43 @@ def repetition(replies: Sequence[str]) -> float:
 
 def _grams(tokens: list[str], n: int) -> Iterator[tuple[str, ...]]:
     return iter(pairwise(tokens)) if n > 1 else ((token,) for token in tokens)
+
+
+def sentence_bleu(reference: str, reply: str, tokenizer: BleuTokenizer) -> float:
+    """Return the BLEU of one reply (Papineni et al. 2002), 0 to 1.
+
+    Of n-grams up to the reply's length, and with exponential smoothing where none is found, as sacrebleu does for
+    single sentences (Chen and Cherry 2014): else the BLEU of most single replies would be 0.
+    """
+    return float(_scorer(tokenizer).sentence_score(reply, [reference]).score) / 100
+
+
+@cache
+def _scorer(tokenizer: BleuTokenizer) -> BLEU:
+    return BLEU(tokenize=tokenizer, effective_order=True)
+
+
+def rouge_l(reference: str, reply: str) -> float:
+    """Return ROUGE-L F1 (Lin 2004, "ROUGE: A package for automatic evaluation of summaries"), 0 to 1.
+
+    It is the harmonic mean of precision and recall of the longest common subsequence of lower-cased words; 0 where one
+    of the texts has no word.
+    """
+    expected, said = words(reference.lower()), words(reply.lower())
+    if not expected or not said:
+        return 0.0
+    common = _longest_common_subsequence(expected, said)
+    precision, recall = common / len(said), common / len(expected)
+    return 2 * precision * recall / (precision + recall) if common else 0.0
+
+
+def _longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return its length, in time proportional to the product of the lengths and memory to the second."""
+    lengths = [0] * (len(other) + 1)  # of the words of `one` so far and each beginning of `other`
+    for word in one:
+        before = 0  # the length without this word and the last of the beginning
+        for index, match in enumerate(other, 1):
+            above = lengths[index]
+            lengths[index] = before + 1 if word == match else max(above, lengths[index - 1])
+            before = above
+    return lengths[-1]

@@ -126,6 +126,11 @@ class BaseModel(nn.Module):
     embedding_name: ClassVar[str] = "embed"
     is_pretrained: ClassVar[bool] = False
     """Whether it comes with weights that others have trained."""
+    time_major_dropout: ClassVar[frozenset[int]] = frozenset()
+    """Which of its calls of dropout, from 0 on, are of features that lie in memory time by time.
+
+    Which unit gets which random number depends on it; engines that draw for many tasks ahead need to know.
+    """
     shown: Shown | None = None
     """The dialogues that it reads before each dialogue, where it does; records count them."""
 

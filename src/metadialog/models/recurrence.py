@@ -1,14 +1,14 @@
 """Recurrent layers over rows of different lengths, and their states."""
 
 from collections.abc import Callable
-from typing import Literal
+from contextvars import ContextVar
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from metadialog.models.cells import scan
-from metadialog.models.shapes import are_static
 
 Hidden = Tensor | tuple[Tensor, Tensor]
 """State of a recurrent layer, `[layers, batch, hidden]`; for an LSTM the pair of state and cell."""
@@ -100,3 +100,19 @@ class Bridge(nn.Module):
         """Return states `[layers, rows, hidden]` for vectors `[rows, width]`."""
         states = torch.tanh(self.linear(vectors)).view(len(vectors), *self.shape).permute(1, 2, 0, 3).contiguous()
         return states[0] if len(states) == 1 else (states[0], states[1])
+
+
+class Bounds(NamedTuple):
+    """The most turns of a stream, and the most tokens of a turn."""
+
+    turns: int
+    length: int
+
+
+bounds_of_turns: ContextVar[Bounds | None] = ContextVar("bounds_of_turns", default=None)
+"""What turns are laid out in; None for what the streams at hand take."""
+
+
+def are_static() -> bool:
+    """Tell whether shapes may not depend on the values of tokens."""
+    return bounds_of_turns.get() is not None

@@ -28,6 +28,7 @@ class DialogModel(BaseModel):
     """
 
     parts: ClassVar = {"embeddings": ("embed.*",), "body": ("rnn.*",), "head": ("project.*", "linear.*")}
+    time_major_dropout: ClassVar = frozenset({1})  # the recurrent layer's outputs lie time by time
 
     @with_defaults
     def __init__(

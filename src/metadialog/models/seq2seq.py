@@ -11,8 +11,7 @@ from torch.nn.functional import pad
 from metadialog.models.attention import Bahdanau, Luong
 from metadialog.models.output import Output
 from metadialog.models.protocol import BaseModel, at_positions, read_at_once
-from metadialog.models.recurrence import Bridge, Cell, Hidden, State, map_hidden, recurrent, run, top
-from metadialog.models.shapes import are_static
+from metadialog.models.recurrence import Bridge, Cell, Hidden, State, are_static, map_hidden, recurrent, run, top
 from metadialog.models.turns import Turns, static_turns
 from metadialog.options import FROM_YAML, with_defaults
 

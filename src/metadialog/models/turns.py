@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
-from metadialog.models.recurrence import Hidden, map_hidden
-from metadialog.models.shapes import Bounds, bounds_of_turns
+from metadialog.models.recurrence import Bounds, Hidden, bounds_of_turns, map_hidden
 
 
 @contextmanager

@@ -13,8 +13,7 @@ from metadialog.episodes import PAD_ID, SELF_ID, Batch
 from metadialog.generation.base import without_dropout
 from metadialog.generation.greedy import Greedy
 from metadialog.generation.sampling import Sampling
-from metadialog.metrics.bleu import BleuTokenizer, sentence_bleu
-from metadialog.metrics.rouge import rouge_l
+from metadialog.metrics.quality import BleuTokenizer, rouge_l, sentence_bleu
 from metadialog.models.loss import mean_token_loss
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, with_defaults

@@ -8,6 +8,8 @@ from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.preparation.tokens import prepared_tokenizer, prepared_tokens
 from metadialog.preparation.topics import Topics
+from metadialog.samplers.base import Encoders
+from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.samplers.leave_one_out import leave_one_out_episodes
 from metadialog.samplers.tokens import PreparedTokenizer
@@ -27,53 +29,35 @@ def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> PreparedTokenize
 
 
 def held_out(
-    topics: Mapping[str, Dialogues],
-    tokenizer: Tokenizer,
-    protocol: AdaptationProtocol,
-    sampler: Mapping[str, Any],
+    topics: Mapping[str, Dialogues], tokenizer: Tokenizer, protocol: AdaptationProtocol, sampler: Mapping[str, Any]
 ) -> list[Episode]:
     """Draw the episodes of held-out topics, with exchanges made as in training."""
-    lengths = {
-        "context_turns": sampler["context_turns"],
-        "max_tokens": sampler["max_tokens"],
-        "query_max_tokens": protocol.max_tokens,
-    }
+    encoders = _encoders(tokenizer, protocol, sampler)
     if protocol.leave_one_out:
-        return leave_one_out_episodes(
-            topics, tokenizer, shots=protocol.shots, seed=protocol.seed, loss_on=sampler["loss_on"], **lengths
-        )
+        return leave_one_out_episodes(topics, encoders, shots=protocol.shots, seed=protocol.seed)
     return held_out_episodes(
         topics,
-        tokenizer,
+        encoders,
         shots=protocol.shots,
         queries=protocol.queries,
         episodes_per_topic=protocol.episodes_per_topic,
         seed=protocol.seed,
-        loss_on=sampler["loss_on"],
-        **lengths,
     )
 
 
 def selection_episodes(
-    topics: Topics,
-    tokenizer: Tokenizer,
-    protocol: AdaptationProtocol,
-    sampler: Mapping[str, Any],
+    topics: Topics, tokenizer: Tokenizer, protocol: AdaptationProtocol, sampler: Mapping[str, Any]
 ) -> list[Episode]:
     """Draw the episodes of the meta-validation topics that inner rates and steps are chosen on; none if none are."""
     if protocol.rates is None:
         return []
     return held_out_episodes(
         topics.of(topics.split.validation),
-        tokenizer,
+        _encoders(tokenizer, protocol, sampler),
         shots=protocol.shots,
         queries=protocol.queries,
         episodes_per_topic=protocol.selection_episodes,
         seed=protocol.seed,
-        context_turns=sampler["context_turns"],
-        max_tokens=sampler["max_tokens"],
-        query_max_tokens=protocol.max_tokens,
-        loss_on=sampler["loss_on"],
     )
 
 
@@ -88,14 +72,20 @@ def validation_episodes(
     """Draw the episodes of the meta-validation topics: as many dialogues as in training, scored as in the test."""
     return held_out_episodes(
         topics.of(topics.split.validation),
-        tokenizer,
+        _encoders(tokenizer, protocol, sampler),
         shots=[sampler["shots"]],
         queries=sampler["queries"],
         episodes_per_topic=episodes_per_topic,
         seed=protocol.seed,
-        context_turns=sampler["context_turns"],
-        max_tokens=sampler["max_tokens"],
-        query_max_tokens=protocol.max_tokens,
-        loss_on=sampler["loss_on"],
         options="sampler",
     )
+
+
+def _encoders(tokenizer: Tokenizer, protocol: AdaptationProtocol, sampler: Mapping[str, Any]) -> Encoders:
+    """Return what makes exchanges as in training, but of query sets with their references whole."""
+    context_turns, loss_on = sampler["context_turns"], sampler["loss_on"]
+    support, query = (
+        ExchangeEncoder(tokenizer, context_turns, most, loss_on)
+        for most in (sampler["max_tokens"], protocol.max_tokens)
+    )
+    return Encoders(support, query)

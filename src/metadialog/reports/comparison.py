@@ -62,7 +62,9 @@ def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
     """
     runs = pool_folds(runs)
     check_comparable(runs)
-    result = compare_records(pd.concat([run.records for run in runs], ignore_index=True), settings)
+    own = {metric.name: metric for run in runs for metric in run.own_metrics}
+    records = pd.concat([run.records for run in runs], ignore_index=True)
+    result = compare_records(records, settings, list(own.values()))
     numbers = {field.name: getattr(result, field.name) for field in fields(result)}
     return Comparison(runs=runs, varied=row_differences(runs), **numbers)
 

@@ -17,6 +17,7 @@ from metadialog.runs.config_file import read_config, read_run_config
 from metadialog.runs.reading import is_there
 from metadialog.runs.records import DrawnEpisode, read_records
 from metadialog.runs.schemas import read_costs, read_status
+from metadialog.statistics.metrics import METRICS, Metric, own_metrics
 
 Unfinished = Literal["refuse", "skip"]
 
@@ -52,6 +53,12 @@ class Run:
     def algorithm(self) -> str:
         """What the records call its algorithm."""
         return str(self.records["algorithm"].iloc[0])
+
+    @property
+    def own_metrics(self) -> list[Metric]:
+        """The metrics of the user's own that its config names."""
+        nodes = (self.config.get("evaluation") or {}).get("metrics") or {}
+        return [metric for metric in own_metrics(nodes) if metric.name not in METRICS]
 
     @property
     def seed(self) -> int:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue
@@ -56,7 +57,7 @@ class Sampler(ABC):
         topic, positions = self._draw(index)
         support = self.topics[topic].pick(positions[: self.shots])
         query = self.topics[topic].pick(positions[self.shots :])
-        return make_episode(self._encoder, topic, index, support, query)
+        return Encoders(self._encoder, self._encoder).episode(topic, index, support, query)
 
     def dialogues_drawn(self, episodes: int) -> int:
         """Count the distinct dialogues in the first so many episodes; a topic's dialogues are told apart by index."""
@@ -83,33 +84,49 @@ class Sampler(ABC):
         """Draw the topic of an episode, and the positions of `shots + queries` different dialogues in it."""
 
 
-def make_episode(
-    encoder: ExchangeEncoder,
-    topic: str,
-    index: int,
-    support: Dialogues,
-    query: Dialogues,
-    query_encoder: ExchangeEncoder | None = None,
-    others: Callable[[], Batch] | None = None,
-) -> Episode:
-    """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
+@dataclass(frozen=True, slots=True)
+class Encoders:
+    """What makes the two sets of an episode of dialogues.
 
-    The query may have an encoder of its own; `others` is as in `Episode`.
+    Attributes:
+        support: of support sets.
+        query: of query sets.
     """
-    query_encoder = query_encoder or encoder
-    batch = query_encoder.batch(query)
-    support_batch = encoder.batch(support) if support else None
-    return Episode(
-        topic=topic,
-        index=index,
-        support=support_batch,
-        query=batch,
-        exchanges=ExchangeTexts(query_encoder, query, len(batch.inputs)),
-        support_ids=support.ids(),
-        query_ids=query.ids(),
-        support_exchanges=() if support_batch is None else ExchangeTexts(encoder, support, len(support_batch.inputs)),
-        others=others,
-    )
+
+    support: ExchangeEncoder
+    query: ExchangeEncoder
+
+    def episode(
+        self,
+        topic: str,
+        index: int,
+        support: Dialogues,
+        query: Dialogues,
+        others: Callable[[], Batch] | None = None,
+    ) -> Episode:
+        """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
+
+        Args:
+            topic: of all of them.
+            index: number of the episode.
+            support: the support dialogues.
+            query: the query dialogues.
+            others: as in `Episode`.
+        """
+        batch = self.query.batch(query)
+        support_batch = self.support.batch(support) if support else None
+        texts = () if support_batch is None else ExchangeTexts(self.support, support, len(support_batch.inputs))
+        return Episode(
+            topic=topic,
+            index=index,
+            support=support_batch,
+            query=batch,
+            exchanges=ExchangeTexts(self.query, query, len(batch.inputs)),
+            support_ids=support.ids(),
+            query_ids=query.ids(),
+            support_exchanges=texts,
+            others=others,
+        )
 
 
 def checked_topics(topics: Mapping[str, Iterable[Dialogue]], options: Mapping[str, int]) -> dict[str, Dialogues]:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from random import Random
 
-from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.folding import duplicate_key
+from metadialog.datasets.dialogue import Dialogue, duplicate_key
 
 
 def draw_distinct(generator: Random, population: int, count: int) -> list[int]:

@@ -9,24 +9,18 @@ from annotated_types import Ge, Le, MinLen
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
-from metadialog.samplers.base import checked_topics, make_episode
+from metadialog.samplers.base import Encoders, checked_topics
 from metadialog.samplers.draws import draw_distinct, unlike
-from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
-from metadialog.tokenizers.tokenizer import Tokenizer
 
 
 def held_out_episodes(
     topics: Mapping[str, Sequence[Dialogue]],
-    tokenizer: Tokenizer,
+    encoders: Encoders,
     *,
     shots: Annotated[Sequence[Annotated[int, Ge(0), Le(10**6)]], MinLen(1)],
     queries: Annotated[int, Ge(1), Le(10**6)],
     episodes_per_topic: Annotated[int, Ge(1), Le(10**6)],
     seed: int,
-    context_turns: Annotated[int, Ge(1), Le(10**6)],
-    max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
-    query_max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
-    loss_on: LossOn,
     options: str = "evaluation",
 ) -> list[Episode]:
     """Draw the episodes that algorithms are compared on.
@@ -39,15 +33,11 @@ def held_out_episodes(
 
     Args:
         topics: the dialogues of each held-out topic.
-        tokenizer: text to ids.
+        encoders: of the support and of the query sets.
         shots: the numbers of support dialogues; 0 makes an episode without a support set.
         queries: query dialogues of an episode.
         episodes_per_topic: episodes of each topic, for each of `shots`.
         seed: fixed, and not the run's.
-        context_turns: most turns of a context.
-        max_tokens: most tokens of a prompt, and of a response, in the support sets.
-        query_max_tokens: the same in the query sets; more, so that references are scored whole.
-        loss_on: which tokens count.
         options: the group of the options `shots` and `queries`, for the messages.
 
     Raises:
@@ -55,8 +45,6 @@ def held_out_episodes(
     """
     most = max(shots)
     result = checked_topics(topics, {f"{options}.shots": most, f"{options}.queries": queries})
-    encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
-    query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
     for topic, dialogues in result.items():
         for index in range(episodes_per_topic):
@@ -64,8 +52,6 @@ def held_out_episodes(
             query = dialogues.pick(positions[:queries])
             rest = dialogues.pick(positions[queries:])
             support = dialogues.pick(unlike(query, dialogues, positions[queries:], most))
-            others = cache(partial(encoder.batch, rest)) if rest else None
-            episodes += [
-                make_episode(encoder, topic, index, support[:count], query, query_encoder, others) for count in shots
-            ]
+            others = cache(partial(encoders.support.batch, rest)) if rest else None
+            episodes += [encoders.episode(topic, index, support[:count], query, others) for count in shots]
     return episodes

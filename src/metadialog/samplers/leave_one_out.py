@@ -7,22 +7,17 @@ from random import Random
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Batch, Episode
-from metadialog.samplers.base import checked_topics, make_episode
+from metadialog.samplers.base import Encoders, checked_topics
 from metadialog.samplers.draws import draw_distinct, unlike
-from metadialog.samplers.exchanges import ExchangeEncoder, LossOn
-from metadialog.tokenizers.tokenizer import Tokenizer
+from metadialog.samplers.exchanges import ExchangeEncoder
 
 
 def leave_one_out_episodes(
     topics: Mapping[str, Sequence[Dialogue]],
-    tokenizer: Tokenizer,
+    encoders: Encoders,
     *,
     shots: Sequence[int],
     seed: int,
-    context_turns: int,
-    max_tokens: int,
-    query_max_tokens: int,
-    loss_on: LossOn,
 ) -> list[Episode]:
     """Make an episode for each dialogue, with support dialogues drawn from the others of its topic.
 
@@ -31,21 +26,15 @@ def leave_one_out_episodes(
 
     Args:
         topics: the dialogues of each held-out topic.
-        tokenizer: text to ids.
+        encoders: of the support and of the query sets.
         shots: the numbers of support dialogues; 0 makes an episode without a support set.
         seed: of the draw of support dialogues.
-        context_turns: most turns of a context.
-        max_tokens: most tokens of a prompt, and of a response, in the support sets.
-        query_max_tokens: the same in the query sets; more, so that references are scored whole.
-        loss_on: which tokens count.
 
     Raises:
         DataError: a topic has fewer than `max(shots) + 1` dialogues; the message names it.
     """
     most = max(shots)
     result = checked_topics(topics, {"evaluation.shots": most, "evaluation.queries": 1})
-    encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
-    query_encoder = ExchangeEncoder(tokenizer, context_turns, query_max_tokens, loss_on)
     episodes = []
     for topic, dialogues in result.items():
         count_of_topic = len(dialogues)
@@ -55,10 +44,8 @@ def leave_one_out_episodes(
             drawn = draw_distinct(Random(f"{seed}:{topic}:{index}"), len(others), len(others))
             indices = unlike(query, dialogues, [others[chosen] for chosen in drawn], most)
             support = dialogues.pick(indices)
-            rest = cache(partial(_batch_without, index, dialogues, encoder)) if others else None
-            episodes += [
-                make_episode(encoder, topic, index, support[:count], query, query_encoder, rest) for count in shots
-            ]
+            rest = cache(partial(_batch_without, index, dialogues, encoders.support)) if others else None
+            episodes += [encoders.episode(topic, index, support[:count], query, rest) for count in shots]
     return episodes
 
 

@@ -6,8 +6,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from metadialog.errors import DataError
-from metadialog.splits.advice import evaluating
-from metadialog.splits.split import TopicSplit
+from metadialog.splits.split import TopicSplit, evaluating
 
 
 class AllHeldOutSplit:

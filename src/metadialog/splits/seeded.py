@@ -8,8 +8,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Lt
 
 from metadialog.errors import ConfigError, DataError
-from metadialog.splits.advice import PARTS, what_can_be_done
-from metadialog.splits.split import TopicSplit
+from metadialog.splits.split import PARTS, TopicSplit, what_can_be_done
 
 
 class SeededSplit:

@@ -15,7 +15,7 @@ from metadialog.statistics.metric_comparison import (
     MetricComparison,
     Settings,
 )
-from metadialog.statistics.metrics import Metric, reported, with_curve
+from metadialog.statistics.metrics import METRICS, Metric, reported, with_curve
 from metadialog.statistics.panel import Column, Unit
 
 CHOSEN = -1
@@ -51,13 +51,14 @@ class RecordComparison:
     settings: Settings
 
 
-def compare_records(records: pd.DataFrame, settings: Settings) -> RecordComparison:
+def compare_records(records: pd.DataFrame, settings: Settings, own: Sequence[Metric] = ()) -> RecordComparison:
     """Compare algorithms on the same held-out episodes.
 
     Args:
         records: of all runs, as `adaptation.parquet` has them: one row for each algorithm, seed, topic, episode, shots
             and inner step.
         settings: how to compare.
+        own: metrics of the user's own.
 
     Raises:
         ConfigError: there is no such baseline.
@@ -68,7 +69,7 @@ def compare_records(records: pd.DataFrame, settings: Settings) -> RecordComparis
         raise ConfigError(f"baseline={settings.baseline}: no such row; the rows are {', '.join(algorithms)}")
     fixed = _fixed(records)
     records = _with_chosen(_carried(records, fixed))
-    metrics = reported(records)
+    metrics = reported(records, (*METRICS.values(), *own))
     units: list[Unit] = sorted(set(zip(records["topic"], records["episode"].tolist(), strict=True)))
     tables = [MetricComparison(records, metric, algorithms, units, settings) for metric in metrics]
     scores = pd.DataFrame([row for table in tables for row in table.scores()], columns=list(SCORES))

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from metadialog.statistics.bootstrap import Bootstrapped, bootstrap, interval
-from metadialog.statistics.holm import holm
 from metadialog.statistics.metrics import Metric
-from metadialog.statistics.paired import Test, compare
+from metadialog.statistics.paired import Test, compare, holm
 from metadialog.statistics.panel import Column, Unit, estimate, make_panel
 
 SCORES = (

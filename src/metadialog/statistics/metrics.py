@@ -1,9 +1,10 @@
 """What the metrics of the records are: how episodes are weighted together, and which way is better."""
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -99,6 +100,9 @@ _ALL = (
 )
 METRICS = {metric.name: metric for metric in _ALL}
 
+OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What a metric of the user's own may be called."""
+
 
 def with_curve(records: pd.DataFrame) -> pd.DataFrame:
     """Add what an episode's adaptation curve says up to each inner step, nats a token.
@@ -122,9 +126,19 @@ def with_curve(records: pd.DataFrame) -> pd.DataFrame:
     return records.assign(gain=gain, area=mean)  # by index
 
 
-def reported(records: pd.DataFrame, names: Iterable[str] = METRICS) -> list[Metric]:
+def own_metrics(nodes: Mapping[str, Any]) -> list[Metric]:
+    """Return metrics of the user's own, whose values are in columns of their names.
+
+    Args:
+        nodes: `evaluation.metrics` of a run; what is no such node is passed over.
+    """
+    known = [name for name, node in nodes.items() if OWN_NAME.fullmatch(name) and isinstance(node, Mapping)]
+    better: dict[object, Better] = {"lower": "lower", "higher": "higher"}
+    return [Metric(name, name.replace("_", " "), name, better.get(nodes[name].get("better")), 3) for name in known]
+
+
+def reported(records: pd.DataFrame, chosen: Iterable[Metric]) -> list[Metric]:
     """Return those of the metrics that the records hold, in the given order."""
-    chosen = [METRICS[name] for name in names]
     return [metric for metric in chosen if all(_held(records, name) for name in metric.columns)]
 
 

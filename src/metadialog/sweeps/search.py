@@ -159,12 +159,12 @@ class Search:
 
 
 def summary(records: Sequence[Record]) -> str:
-    """Say in one line what came of the trials."""
+    """Say in one line what came of the runs."""
     counts = Counter("broken off" if not Outcome(record.state).is_final else record.state for record in records)
     parts = ", ".join(f"{count} {state}" for state, count in counts.most_common())
     best = best_record(records)
-    best_so_far = "" if best is None else f"; best validation loss {best.value:.4f}, of trial {best.number}"
-    return f"{len(records)} trials: {parts or 'none'}{best_so_far}"
+    best_so_far = "" if best is None else f"; best validation loss {best.value:.4f}, of run {best.number}"
+    return f"{len(records)} run{'' if len(records) == 1 else 's'}: {parts or 'none'}{best_so_far}"
 
 
 def best_record(records: Sequence[Record]) -> Record | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from datetime import datetime
@@ -350,6 +351,15 @@ def test_columns_and_keys_are_mapped(tmp_path: Path) -> None:
     assert next(dataset(path, columns=columns).dialogues()).id == "5"
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_topic_may_be_a_folder(tmp_path: Path, zipped: bool) -> None:
+    for topic, text in (("space_travel", "a"), ("food", "b")):
+        write(tmp_path / "mine" / topic / "1.json", {"turns": [text, "no"]})
+    path = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", tmp_path, "mine")) if zipped else tmp_path / "mine"
+    assert [dialogue.id for dialogue in dataset(path).dialogues()] == ["food/1:1", "space_travel/1:1"]
+    assert [topic for topic, _ in said(path)] == ["food", "space travel"]
+
+
 def test_silence_ends_a_dialogue_in_a_chat(tmp_path: Path) -> None:
     path = whatsapp_of_ios(tmp_path)
     assert len(said(path, gap=6.0)) == 2
@@ -462,7 +472,7 @@ def test_the_command_says_what_it_takes_files_for(run: Run, tmp_path: Path) -> N
     outcome = run("data", "dataset=auto", f"dataset.path={path}", "split=all_held_out", "split.min_dialogues=1")
     assert outcome.code == 0, outcome.err
     assert "read as plain text with a speaker before each line (dataset.format=logs)" in outcome.out
-    assert "first dialogue: topic 'hotel'" in outcome.out
+    assert "a dialogue of topic 'hotel'" in outcome.out
     assert "  Desk: Yes: one. / With a view." in outcome.out
     assert "Cleaning took nothing out." in outcome.out
 

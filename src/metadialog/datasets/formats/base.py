@@ -130,6 +130,12 @@ def name_in(path: Path, file: Path) -> str:
     return (file.relative_to(path) if path.is_dir() else Path(file.name)).with_suffix("").as_posix()
 
 
+def topic_of_file(path: Path, file: Path) -> str:
+    """Return the topic of dialogues that name none: the folder that the file is in, or else the file."""
+    nested = path.is_dir() and file.parent != path
+    return " ".join((file.parent.name if nested else file.stem).replace("_", " ").split()) or file.name
+
+
 def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
     """Return what a JSON file holds.
 
@@ -215,8 +221,21 @@ def no_dialogue(path: Path, title: str) -> DataError:
 
 
 def nonempty(path: Path, title: str, dialogues: Iterator[Dialogue]) -> Iterator[Dialogue]:
-    """Yield dialogues, of which there should be one at least."""
+    r"""Yield dialogues, of which there should be one at least.
+
+    Raises:
+        DataError: there is none; or one holds half of a surrogate pair, which JSON can escape (`\ud83d`), but no UTF-8
+            can hold.
+    """
     first = next(dialogues, None)
     if first is None:
         raise no_dialogue(path, title)
-    yield from chain([first], dialogues)
+    for dialogue in chain([first], dialogues):
+        texts = (dialogue.topic, dialogue.id, *(text for turn in dialogue.turns for text in (turn.speaker, turn.text)))
+        try:
+            "".join(texts).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{path}: dialogue {ascii(dialogue.id)} holds half of a character; write both halves, or the character"
+            ) from error
+        yield dialogue

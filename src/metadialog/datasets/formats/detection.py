@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.formats.assistants import is_dialogflow, is_rasa, read_dialogflow, read_rasa
-from metadialog.datasets.formats.base import Format, Options, files_of, head
+from metadialog.datasets.formats.base import Format, Options, files_of, head, name_in, topic_of_file
 from metadialog.datasets.formats.chats import is_slack, is_telegram, read_slack, read_telegram
 from metadialog.datasets.formats.logs import is_logs, is_whatsapp, read_logs, read_whatsapp
 from metadialog.datasets.formats.records import (
@@ -57,14 +57,10 @@ def read_tables(path: Path, options: Options) -> Iterator[Dialogue]:
             file, options.encoding, options.sheet, quotes=options.quotes, max_ratio=options.max_ratio
         ) as rows:
             for dialogue in dialogues_of(
-                rows, options.columns, str(file), topic=_topic(file), one_topic=options.one_topic
+                rows, options.columns, str(file), topic=topic_of_file(path, file), one_topic=options.one_topic
             ):
-                where = f"{file.stem}:{dialogue.id}" if path.is_dir() else dialogue.id
+                where = f"{name_in(path, file)}:{dialogue.id}" if path.is_dir() else dialogue.id
                 yield Dialogue(dialogue.topic, dialogue.turns, where)
-
-
-def _topic(file: Path) -> str:
-    return " ".join(file.stem.replace("_", " ").split()) or file.name
 
 
 FORMATS = {
@@ -97,6 +93,10 @@ _UNREAD = {
 """What to do with files whose dialogues cannot be read, by the ending of their names."""
 
 
+class UnreadError(DataError):
+    """Files are of a kind that is not read."""
+
+
 def detect(path: Path) -> Format:
     """Return the format of a file or folder.
 
@@ -116,7 +116,7 @@ def _not_recognised(path: Path) -> DataError:
     ending = path.suffix.lower()
     for endings, remedy in _UNREAD.items():
         if ending in endings:
-            return DataError(f"{path}: files ending in {ending} are not read; {remedy}")
+            return UnreadError(f"{path}: files ending in {ending} are not read; {remedy}")
     if path.is_file() and not path.stat().st_size:
         return DataError(f"{path}: is empty; it should hold dialogues")
     if path.is_dir() and not any(file.is_file() for file in path.rglob("*")):

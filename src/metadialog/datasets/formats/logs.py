@@ -7,7 +7,16 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.formats.base import Message, Options, files_of, head, name_in, sessions, text_lines
+from metadialog.datasets.formats.base import (
+    Message,
+    Options,
+    files_of,
+    head,
+    name_in,
+    sessions,
+    text_lines,
+    topic_of_file,
+)
 from metadialog.datasets.lines import parse_line, parse_lines
 from metadialog.errors import DataError
 
@@ -51,8 +60,7 @@ def read_logs(path: Path, options: Options) -> Iterator[Dialogue]:
         DataError: a file cannot be read, or does not begin with a speaker.
     """
     for file in files_of(path, *ENDINGS):
-        nested = path.is_dir() and file.parent != path
-        topic = " ".join((file.parent.name if nested else file.stem).replace("_", " ").split())
+        topic = topic_of_file(path, file)
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
         for start, lines in _blocks(file, options.encoding):
             try:

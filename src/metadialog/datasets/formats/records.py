@@ -13,6 +13,7 @@ from metadialog.datasets.formats.base import (
     json_records,
     name_in,
     topic_of,
+    topic_of_file,
 )
 from metadialog.datasets.lines import SPEAKERS, parse_text
 from metadialog.errors import DataError
@@ -57,7 +58,7 @@ def reader(turns_of: Callable[[Record, Options], Sequence[Turn]]) -> Callable[[P
                     if not isinstance(record, Mapping):
                         raise ValueError(f"is {type(record).__name__}; it should be an object")
                     turns = turns_of(record, options)
-                    about = topic_of(record, options.columns.get("topic"), file.stem)
+                    about = topic_of(record, options.columns.get("topic"), topic_of_file(path, file))
                 except ValueError as error:
                     raise DataError(f"{where}: {error}") from error
                 yield Dialogue(about, tuple(turns), _id(record, options, name, number, in_folder=path.is_dir()))
@@ -227,7 +228,7 @@ def read_label_studio(path: Path, options: Options) -> Iterator[Dialogue]:
                 turns = turns_of_label_studio(record, options)
                 named = options.columns.get("topic")
                 topic = _choice(record) if named is None else None
-                topic = topic or topic_of(record["data"], named, file.stem)
+                topic = topic or topic_of(record["data"], named, topic_of_file(path, file))
             except ValueError as error:
                 raise DataError(f"{where}: {error}") from error
             yield Dialogue(topic, tuple(turns), f"{name_in(path, file)}:{record.get('id', number)}")

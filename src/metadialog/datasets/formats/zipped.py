@@ -35,6 +35,15 @@ def unzipped(path: Path, max_ratio: int = MAX_RATIO) -> Iterator[Path]:
                 f"{path}: cannot be unpacked: {error}; dataset.path may name the unpacked folder"
             ) from error
         try:
-            yield folder
+            yield _innermost(folder)
         except DataError as error:
             raise DataError(str(error).replace(str(folder), str(path))) from error
+
+
+def _innermost(folder: Path) -> Path:
+    """Return the folder itself, or what it holds alone: archives often hold all in one folder."""
+    while True:
+        visible = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+        if len(visible) != 1 or not visible[0].is_dir():
+            return folder
+        folder = visible[0]

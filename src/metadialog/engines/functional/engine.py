@@ -12,6 +12,7 @@ from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reductio
 from metadialog.engines.descent import descend
 from metadialog.engines.functional.batches import levels_of
 from metadialog.engines.functional.derivatives import Derivatives
+from metadialog.engines.functional.dropout import Draws, draws_of
 from metadialog.engines.functional.levels import Level, twice_differentiable
 from metadialog.engines.functional.memory import Plan, plan
 from metadialog.engines.functional.sweep import Sweep, Swept
@@ -25,14 +26,19 @@ log = logging.getLogger(__name__)
 class FunctionalEngine:
     """The exact meta-gradient of any twice differentiable module, with memory that does not grow with inner steps.
 
-    All tasks that fit the memory go through one pass by `torch.func.vmap`, with their parameters in a stack. Where an
-    operation has no rule for that (random numbers of each task, such as dropout or sampled replies; control flow that
+    All tasks that fit the memory go through one pass by `torch.func.vmap`, with their parameters in a stack. Linear and
+    recurrent layers and the cross-entropy have derivatives that are written out, and dropout masks are drawn before.
+    Where an operation has no rule for that (dropout between recurrent layers, sampled replies, control flow that
     depends on values), the tasks go one after another, by the same rules. Of each inner step the parameters are kept,
-    and the rest is computed again on the way back, as a Hessian-vector product: forward over reverse (Kemaev et al.
-    2025, MixFlow-MG) or, where an operation has no forward derivative, reverse over reverse.
+    and of the last one its graph; the rest is computed again on the way back. Hessian-vector products are taken reverse
+    over reverse, or, where memory is short, forward over reverse (Kemaev et al. 2025, MixFlow-MG), which keeps less and
+    computes more.
 
     Args:
         memory: what it may take beside the model, MiB; one task at a time is run whatever it takes.
+
+    Attributes:
+        one_by_one: why the tasks went one after another, by what they did it of.
     """
 
     name = "functional"
@@ -41,7 +47,7 @@ class FunctionalEngine:
     def __init__(self, *, memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML) -> None:
         self.memory = memory
         self._derivatives: dict[object, Derivatives] = {}
-        self._one_by_one: dict[object, str] = {}
+        self.one_by_one: dict[object, str] = {}
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
         """Take every inner loop; see `Engine.check`."""
@@ -88,17 +94,18 @@ class FunctionalEngine:
         with twice_differentiable():
             together = tasks > 1 and support.stacked is not None and query.stacked is not None
             while (done := sum(len(part.query_losses) for part in parts)) < tasks:
-                if together and key not in self._one_by_one:
+                if together and key not in self.one_by_one:
                     try:
                         planned = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
                         some = slice(done, min(done + planned.tasks, tasks))
-                        parts.append(self._sweep(model, support, query, inner, derivatives, some, planned))
+                        masks = draws_of(model, support.of(some), query.of(some), inner, seeds, numbers[some])
+                        parts.append(self._sweep(model, support, query, inner, derivatives, some, planned, masks))
                         continue
                     except (RuntimeError, NotImplementedError) as error:
                         if isinstance(error, torch.OutOfMemoryError):
                             raise
-                        self._one_by_one[key] = " ".join(str(error).split())[:200]
-                        log.info("engine functional runs the tasks one by one: %s", self._one_by_one[key])
+                        self.one_by_one[key] = " ".join(str(error).split())[:200]
+                        log.info("engine functional runs the tasks one by one: %s", self.one_by_one[key])
                 with seeds.of(numbers[done]):
                     alone = slice(done, done + 1)
                     all_kept = Plan(1, inner.steps)
@@ -114,6 +121,7 @@ class FunctionalEngine:
         derivatives: Derivatives,
         tasks: slice,
         planned: Plan,
+        masks: Draws | None = None,
         *,
         alone: bool = False,
     ) -> Swept:
@@ -128,6 +136,7 @@ class FunctionalEngine:
             slots=planned.slots,
             draws=alone,
             short_of_memory=planned.short_of_memory,
+            masks=masks,
         ).run()
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:

@@ -62,7 +62,14 @@ def call_with(model: nn.Module, parameters: Parameters, compute: Callable[[nn.Mo
     return functional_call(_Lossy(model), named, (compute,))
 
 
-def stacked_losses(model: nn.Module, level: Level, adapted: Parameters, shared: Parameters) -> Tensor:
+def stacked_losses(
+    model: nn.Module,
+    level: Level,
+    adapted: Parameters,
+    shared: Parameters,
+    context: Callable[[Any], AbstractContextManager[None]] | None = None,
+    of_tasks: Any = None,  # noqa: ANN401 - nested as it is
+) -> Tensor:
     """Return the loss of each task, `[tasks]`, in one pass.
 
     Args:
@@ -70,6 +77,8 @@ def stacked_losses(model: nn.Module, level: Level, adapted: Parameters, shared: 
         level: the loss.
         adapted: parameters of each task, `[tasks, ...]`.
         shared: parameters that the tasks share.
+        context: entered around the loss of each task, with its part of `of_tasks`.
+        of_tasks: a nested structure of tensors `[tasks, ...]`.
 
     Raises:
         RuntimeError: `vmap` cannot take an operation of it.
@@ -78,12 +87,13 @@ def stacked_losses(model: nn.Module, level: Level, adapted: Parameters, shared: 
     if stacked_loss is None:
         raise RuntimeError("vmap: the tasks' data have different shapes")
 
-    def loss(of_task: Parameters, data: Any) -> Tensor:  # noqa: ANN401
-        result: Tensor = call_with(model, {**shared, **of_task}, lambda module: stacked_loss(module, data))
+    def loss(parameters: Parameters, data: Any, of_task: Any) -> Tensor:  # noqa: ANN401
+        with nullcontext() if context is None else context(of_task):
+            result: Tensor = call_with(model, {**shared, **parameters}, lambda module: stacked_loss(module, data))
         return result
 
     with level.shapes(), plain_layers(model, WRITTEN_OUT):
-        losses: Tensor = vmap(loss)(dict(adapted), level.stacked)
+        losses: Tensor = vmap(loss)(dict(adapted), level.stacked, of_tasks or {})
     return losses
 
 

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from metadialog.engines.base import InnerLoop
 from metadialog.engines.functional.derivatives import Derivatives
+from metadialog.engines.functional.dropout import dropping_nothing
 from metadialog.engines.functional.levels import Level
 from metadialog.engines.functional.sweep import Sweep
 
@@ -99,8 +100,9 @@ def _saved_bytes(model: nn.Module, level: Level, inner: InnerLoop, derivatives: 
 
     one = slice(0, 1)
     sweep = Sweep(model, level.of(one), level.of(one), inner, derivatives, 1, at_once=True, slots=0)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), torch.enable_grad():
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with hooks, torch.enable_grad(), dropping_nothing(model):
         state = sweep.begin()
         leaves = {name: value.detach().requires_grad_() for name, value in state.parameters.items()}
-        list(sweep.losses_of("query")(leaves, sweep.shared))
+        list(sweep.losses_of("query", 0)(leaves, sweep.shared))
     return sum(seen.values())

@@ -8,6 +8,7 @@ autograd.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.utils._pytree import tree_map
 
 from metadialog.engines.base import InnerLoop
 from metadialog.engines.functional.derivatives import Derivatives, Losses, Tape
+from metadialog.engines.functional.dropout import Draws, dropping
 from metadialog.engines.functional.levels import Level, part_losses, stacked_losses
 from metadialog.engines.stacked.trajectory import Trajectory
 from metadialog.inner.base import Memory
@@ -75,6 +77,7 @@ class Sweep:
         slots: states between the first and the last step that are kept.
         draws: whether losses draw random numbers: then each pass has on the way back those that it had before.
         short_of_memory: whether to keep no graph of the last inner step.
+        masks: of dropout, where all tasks go through at once.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Sweep:
         slots: int,
         draws: bool = False,
         short_of_memory: bool = False,
+        masks: Draws | None = None,
     ) -> None:
         self.model = model
         self.levels = {"support": support, "query": query}
@@ -100,6 +104,7 @@ class Sweep:
         self.slots = slots
         self.draws = draws
         self.short_of_memory = short_of_memory
+        self.masks = masks
         trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
         self.start = {name: value for name, value in trainable.items() if inner.adapts(name)}
         self.shared = {name: value for name, value in trainable.items() if not inner.adapts(name)}
@@ -209,9 +214,17 @@ class Sweep:
         rates = self.rates_of(step)
         return self.inner.lr if rates is None else dict(rates)
 
-    def losses_of(self, kind: str) -> Losses:
-        """Return the losses of a level as a function of parameters."""
-        level = self.levels[kind]
+    def losses_of(self, kind: str, step: int) -> Losses:
+        """Return the losses of a level, after some steps, as a function of parameters."""
+        level, draws = self.levels[kind], self.masks
+        if self.at_once and draws is not None:
+
+            def dropped(masks: list[Tensor]) -> AbstractContextManager[None]:
+                return dropping(self.model, lambda features, _: features * masks.pop(0))
+
+            return lambda adapted, shared: [
+                stacked_losses(self.model, level, adapted, shared, dropped, draws.of(kind, step))
+            ]
         if self.at_once:
             return lambda adapted, shared: [stacked_losses(self.model, level, adapted, shared)]
         return lambda adapted, shared: part_losses(self.model, level, adapted, shared)
@@ -219,7 +232,7 @@ class Sweep:
     def _gradients(self, kind: str, step: int, state: State) -> tuple[Tensor, Tensors]:
         self._remember(kind, step)
         wanted = kind == "query"  # of the support loss, those by what the inner loop changes
-        return self.derivatives.gradients(self.losses_of(kind), state.parameters, self.shared, by_shared=wanted)
+        return self.derivatives.gradients(self.losses_of(kind, step), state.parameters, self.shared, by_shared=wanted)
 
     def tape(self, step: int, state: State) -> Tape:
         """Return a pass over the support losses, of which both derivatives can be asked."""
@@ -227,14 +240,14 @@ class Sweep:
 
         def losses(adapted: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Iterable[Tensor]:
             again()  # however often it is computed
-            return self.losses_of("support")(adapted, shared)
+            return self.losses_of("support", step)(adapted, shared)
 
         return self.derivatives.tape(losses, state.parameters, self.shared, short_of_memory=self.short_of_memory)
 
     def _losses_alone(self, kind: str, step: int, state: State) -> Tensor:
         self._remember(kind, step)
         with torch.no_grad():
-            return torch.stack(list(self.losses_of(kind)(state.parameters, self.shared))).sum(0)
+            return torch.stack(list(self.losses_of(kind, step)(state.parameters, self.shared))).sum(0)
 
     def _remember(self, kind: str, step: int) -> Callable[[], None]:
         """Let a pass draw what it drew before, if it has been made; return what does so once more."""
