@@ -236,6 +236,6 @@ def nonempty(path: Path, title: str, dialogues: Iterator[Dialogue]) -> Iterator[
             "".join(texts).encode("utf-8")
         except UnicodeEncodeError as error:
             raise DataError(
-                f"{path}: dialogue {ascii(dialogue.id)} holds half of a character; write both halves, or the character"
+                f"{path}: dialogue {dialogue.id!a} holds half of a character; write both halves, or the character"
             ) from error
         yield dialogue
