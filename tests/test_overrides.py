@@ -2,8 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metadialog import compose
+from metadialog.errors import ConfigError
 from metadialog.hydra_internals import OverridesParser
-from metadialog.overrides import literal, quote_foreign
+from metadialog.overrides import literal, quote_foreign, spelled_out
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,13 @@ def test_lists_come_back(names: list[str]) -> None:
         found = OverridesParser.create().parse_override(quote_foreign(argument)).value()
         assert found == names
     assert OverridesParser.create().parse_override(f"x={literal(names)}").value() == names
+
+
+def test_several_loggers_are_typed_as_a_list() -> None:
+    typed = ["algorithm=maml", "logger=[wandb,tensorboard]", "logger.wandb.project=mine"]
+    spelled = ["algorithm=maml", "logger=several", "logger.use=[wandb,tensorboard]", "logger.wandb.project=mine"]
+    assert spelled_out(typed) == spelled
+    use = compose("train", typed).config["logger"]["use"]
+    assert use == ["wandb", "tensorboard"]
+    with pytest.raises(ConfigError, match=r"logger\.use"):
+        compose("train", ["logger=[wandb,csv]"])

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 
 from metadialog.hydra_internals import HydraException, OverridesParser
 
@@ -38,6 +39,19 @@ def quote_foreign(argument: str) -> str:
     return f"{key}={_BARE.sub(lambda match: match[0] if match[0].isascii() else quote(match[0].strip()), value)}"
 
 
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Return overrides as Hydra reads them: words of other alphabets quoted, and several loggers as that choice.
+
+    `logger=[wandb,tensorboard]` stands for `logger=several logger.use=[wandb,tensorboard]`.
+    """
+    lines = []
+    for argument in arguments:
+        several = _SEVERAL_LOGGERS.fullmatch(argument)
+        lines += ["logger=several", f"logger.use={several[1]}"] if several else [quote_foreign(argument)]
+    return lines
+
+
+_SEVERAL_LOGGERS = re.compile(r"logger=(\[.*\])")
 _BARE = re.compile(r"[^,\[\]{}()]+")
 """What lies between the signs of a list, a dictionary or a sweep."""
 

@@ -8,7 +8,10 @@ from metadialog.algorithms.base import Algorithm
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import merge
 from metadialog.models.loss import mean_token_loss, token_losses
+from metadialog.models.recurrence import Cell
 from metadialog.models.rnn import DialogModel
+from metadialog.operations import OperationCounter
+from metadialog.randomness import TaskSeeds
 from metadialog.samplers.base import Encoders
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.samplers.exchanges import ExchangeEncoder
@@ -50,6 +53,45 @@ def test_joint_training_may_count_every_task_alike(
     assert outer.size is None  # so that several processes weigh their parts by their tasks
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize(("cell", "layers", "tied"), [("gru", 1, False), ("lstm", 2, True), ("rnn", 1, True)])
+@pytest.mark.parametrize("average", ["tokens", "tasks"])
+def test_joint_training_is_one_pass_with_the_dropout_of_each_task(
+    make_algorithm: Make,
+    model: DialogModel,
+    sampler: EpisodeSampler,
+    cell: Cell,
+    layers: int,
+    average: str,
+    *,
+    tied: bool,
+) -> None:
+    size = model.embed.num_embeddings
+    model = DialogModel(
+        size, cell=cell, embedding_size=4, hidden_size=5, layers=layers, dropout=0.3, tied_embedding=tied
+    ).double()
+    episodes = sampler.batch(3)
+    batches = [merge([batch for batch in (e.support, e.query) if batch is not None]) for e in episodes]
+    tokens = sum(int(batch.mask.sum()) for batch in batches)
+    torch.manual_seed(5)
+    seeds, losses = TaskSeeds(), []
+    for episode, batch in zip(episodes, batches, strict=True):
+        with seeds.of(episode.index):
+            share = 1 / 3 if average == "tasks" else int(batch.mask.sum()) / tokens
+            losses.append(mean_token_loss(model, batch) * share)
+    expected = torch.autograd.grad(torch.stack(losses).sum(), list(model.parameters()))
+    torch.manual_seed(5)
+    with OperationCounter() as counter:
+        outer = make_algorithm("finetune", average=average).outer_step(model, episodes, 0)
+    assert outer.loss == pytest.approx(sum(loss.item() for loss in losses), rel=1e-12)
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-13)
+    padded = len(batches) * max(len(b.inputs) for b in batches) * max(b.inputs.shape[1] for b in batches)
+    counted = len(batches) * max(int(batch.mask.sum()) for batch in batches)
+    recurrent = sum(w.numel() for name, w in model.rnn.named_parameters() if name.startswith("weight"))
+    output = sum(w.weight.numel() for w in (model.project, model.linear) if isinstance(w, torch.nn.Linear))
+    assert counter.total <= 3 * 2 * (padded * recurrent + counted * output)
 
 
 def test_two_outer_steps_do_not_add_up(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:

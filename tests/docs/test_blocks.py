@@ -24,6 +24,7 @@ from metadialog.commands.sweeps import run as run_sweeps
 from metadialog.composing.compose import compose_job, initialised
 from metadialog.composing.multirun import jobs_to_check
 from metadialog.config import check, plain
+from metadialog.overrides import spelled_out
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -155,7 +156,7 @@ def compose_command(arguments: list[str], tmp_path: Path) -> None:
         assert run_sweeps([rest[0], str(tmp_path / "none")]) == 2  # it is known, and says that nothing is there
         return
     rest = rest[: rest.index(">")] if ">" in rest else rest
-    line = CommandLine.parse([word for word in rest if not word.startswith("trust=")])
+    line = CommandLine.parse(spelled_out([word for word in rest if not word.startswith("trust=")]))
     # Launchers are extras of their own, and what a search draws from is no value.
     overrides = [one for one in line.overrides if not one.startswith("hydra/launcher") and "interval(" not in one]
     overrides = [one for one in overrides if not one.startswith("hydra.launcher")]

@@ -1,16 +1,20 @@
 """What meta-learning has to beat: joint training with and without fine-tuning, and no training at all."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from annotated_types import Ge, Le, Len
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep, Passes
+from metadialog.engines.base import InnerLoop
 from metadialog.engines.functional.adaptation import SideBySide, side_by_side
+from metadialog.engines.stacked.joint import joint_gradient
+from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.episodes import Batch, Episode, merge
 from metadialog.models.parts import select
+from metadialog.models.rnn import DialogModel
 from metadialog.options import FROM_YAML
 from metadialog.randomness import TaskSeeds, drops
 
@@ -31,11 +35,33 @@ class JointTraining(Algorithm):
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
-        # Each task has random numbers of its own, whatever else is in the meta-batch; without any, one pass is faster.
+        tokens = sum(int(batch.mask.sum()) for episode in episodes for batch in _sets(episode))
+        # Each task has random numbers of its own, whatever else is in the meta-batch; without any, one batch is faster.
         by_task = drops(model) or self.tools.objectives.draws or self.average == "tasks"
-        parts = [[episode] for episode in episodes] if by_task else [episodes]
+        if by_task and obstacle(model, self.tools.objectives.outer, InnerLoop(0.0, 0)) is None:
+            value = self._in_one_pass(model, episodes, tokens)
+        else:
+            parts = [[episode] for episode in episodes] if by_task else [episodes]
+            value = self._by_autograd(model, parts, tokens)
+        return OuterStep(value, value, value, size=None if self.average == "tasks" else tokens)
+
+    def _weight(self, tasks: int, share: float) -> float:
+        """Return the weight of a task's mean loss, which has a share of the tokens."""
+        return 1 / tasks if self.average == "tasks" else share
+
+    def _in_one_pass(self, model: nn.Module, episodes: Sequence[Episode], tokens: int) -> float:
+        """Take the gradient of a model whose derivatives are written out, and return the loss."""
+        batches = [merge(_sets(episode)) for episode in episodes]
+        weights = [self._weight(len(batches), int(batch.mask.sum()) / tokens) for batch in batches]
+        numbers = [episode.index for episode in episodes]
+        loss, gradients = joint_gradient(cast("DialogModel", model), batches, weights, numbers)
+        for name, parameter in model.named_parameters():
+            parameter.grad = gradients.get(name)
+        return loss.item()
+
+    def _by_autograd(self, model: nn.Module, parts: Sequence[Sequence[Episode]], tokens: int) -> float:
+        """Take the gradient of any model, part by part, and return the loss."""
         batches = [merge([batch for episode in part for batch in _sets(episode)]) for part in parts]
-        tokens = sum(int(batch.mask.sum()) for batch in batches)
         seeds = TaskSeeds()
         value = 0.0
         model.zero_grad()
@@ -43,12 +69,12 @@ class JointTraining(Algorithm):
         with torch.backends.cudnn.flags(enabled=False):
             for part, batch in zip(parts, batches, strict=True):
                 # Objectives are means over the counted tokens: weighted by these, they add up to that of one batch.
-                weight = 1 / len(parts) if self.average == "tasks" else int(batch.mask.sum()) / tokens
+                weight = self._weight(len(parts), int(batch.mask.sum()) / tokens)
                 with seeds.of(part[0].index):
                     loss = self.tools.objectives.outer(model, batch) * weight
                 loss.backward()  # type: ignore[no-untyped-call]
                 value += loss.item()
-        return OuterStep(value, value, value, size=None if self.average == "tasks" else tokens)
+        return value
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
         """Return what an outer step goes over: everything, once."""

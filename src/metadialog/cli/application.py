@@ -19,7 +19,7 @@ from metadialog.errors import ConfigError, MetadialogError, Terminated
 from metadialog.home import provide_home
 from metadialog.hydra_internals import GlobalHydra, HydraException, main
 from metadialog.interrupts import interruptible
-from metadialog.overrides import quote_foreign
+from metadialog.overrides import spelled_out
 from metadialog.sweeps.storage import hide_password
 from metadialog.training.launch import RankInfo, rank_info
 from metadialog.trust import take_trust
@@ -46,7 +46,7 @@ def run(command: str, arguments: list[str]) -> int:
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else it tells of its fonts
         with interruptible():
             here = rank_info()
-            line = CommandLine.parse([quote_foreign(argument) for argument in take_trust(arguments)])
+            line = CommandLine.parse(spelled_out(take_trust(arguments)))
             if line.options.multirun and (line.options.cfg or line.options.info):
                 raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)

@@ -9,7 +9,7 @@ from metadialog.composing.earlier_run import inherit
 from metadialog.errors import ConfigError
 from metadialog.experiment.check import check_composed
 from metadialog.experiment.experiment import Experiment
-from metadialog.overrides import quote_foreign
+from metadialog.overrides import spelled_out
 
 EXPERIMENTS = ("train", "evaluate")
 """The commands that an experiment is composed for."""
@@ -32,7 +32,7 @@ def compose(
     """
     if command not in EXPERIMENTS:
         raise ConfigError(f"compose({command!r}): no such experiment; valid: {', '.join(EXPERIMENTS)}")
-    inherited = inherit(command, [quote_foreign(override) for override in overrides])
+    inherited = inherit(command, spelled_out(overrides))
     folder = inherited.remembered_config_dir() if config_dir is None else str(config_dir)
     with initialised(command, folder):
         composed = Composed(compose_job(command, inherited.overrides, with_hydra=True))
