@@ -11,7 +11,6 @@ from annotated_types import MinLen
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from metadialog.episodes import BEGIN_ID, END_ID, OTHER_ID, PAD_ID, SELF_ID
 from metadialog.errors import ConfigError
 from metadialog.models.protocol import BaseModel, at_positions
 from metadialog.models.recurrence import State
@@ -19,6 +18,7 @@ from metadialog.options import FROM_YAML, with_defaults
 from metadialog.pretrained.chat import ChatFormat, chat_format
 from metadialog.pretrained.files import SAFE, loading, locate
 from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_size
+from metadialog.token_ids import BEGIN_ID, END_ID, OTHER_ID, PAD_ID, SELF_ID
 
 _OPTION = "model.path"
 _FINGERPRINT = "fingerprint"

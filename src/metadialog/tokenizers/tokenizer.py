@@ -7,9 +7,9 @@ from typing import Protocol, Self
 
 import tokenizers
 
-from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
 from metadialog.errors import RunError
 from metadialog.pretrained.ids import sparse
+from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 
 SPECIAL_TOKENS = ("<pad>", "<begin>", "<end>", "<self>", "<other>")
 """Their positions here are their ids, in every tokenizer."""
