@@ -12,7 +12,7 @@ from torch.func import functional_call
 from metadialog.algorithms.base import Algorithm
 from metadialog.algorithms.prompt_tuning import embedded
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.episodes import OTHER_ID, SELF_ID, Batch, Episode, dialogues_of
+from metadialog.episodes import Batch, Episode, dialogues_of
 from metadialog.errors import ConfigError
 from metadialog.evaluation.adaptation import Evaluator, Labels
 from metadialog.evaluation.protocol import AdaptationProtocol
@@ -25,6 +25,7 @@ from metadialog.models.rnn import DialogModel
 from metadialog.models.transformer import Transformer
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.token_ids import OTHER_ID, SELF_ID
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Make = Callable[..., Algorithm]

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from metadialog.algorithms.base import Algorithm
-from metadialog.episodes import OTHER_ID, SELF_ID, Batch, Episode
+from metadialog.episodes import Batch, Episode
 from metadialog.evaluation.adaptation import validation_losses
 from metadialog.models.rnn import DialogModel
+from metadialog.token_ids import OTHER_ID, SELF_ID
 
 Make = Callable[..., Algorithm]
 BEGIN, END = 1, 2

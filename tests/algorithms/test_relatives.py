@@ -10,12 +10,13 @@ from torch.func import functional_call
 from metadialog.algorithms.alfa import ALFA, Generator
 from metadialog.algorithms.base import Algorithm, GradientAlgorithm
 from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
-from metadialog.episodes import PAD_ID, Batch, Episode, merge
+from metadialog.episodes import Batch, Episode, merge
 from metadialog.errors import ConfigError
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
 from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.token_ids import PAD_ID
 
 Make = Callable[..., Algorithm]
 Parameters = Mapping[str, Tensor]

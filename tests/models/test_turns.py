@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
 from metadialog.models.hred import HRED
 from metadialog.models.protocol import map_state
 from metadialog.models.seq2seq import Seq2Seq
 from metadialog.models.turns import Turns
+from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 
 VOCABULARY, HIDDEN, EMBEDDING = 13, 6, 4
 CELLS = ("rnn", "gru", "lstm")

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID, Batch
+from metadialog.episodes import Batch
 from metadialog.metrics.quality import rouge_l
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.objectives.base import LIKELIHOOD
 from metadialog.objectives.self_critical import SelfCritical, self_critical
+from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.tokenizers.word import WordTokenizer
 

@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from metadialog.algorithms.base import Passes, Tools
 from metadialog.algorithms.maml_plus_plus import MAMLPlusPlus
 from metadialog.engines.learn2learn import Learn2LearnEngine
-from metadialog.episodes import PAD_ID, Batch, Episode
+from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
+from metadialog.token_ids import PAD_ID
 from metadialog.training.cost import TrainingMeter, count_sets, count_tokens, count_weights, expected_flops, is_counted
 
 PEAK = 5 * 2**20

@@ -10,9 +10,10 @@ from torch import nn
 from metadialog.algorithms.base import GradientAlgorithm, OuterStep, Passes, assign_gradients
 from metadialog.engines.base import support_of
 from metadialog.engines.descent import descend
-from metadialog.episodes import PAD_ID, Batch, Episode, merge
+from metadialog.episodes import Batch, Episode, merge
 from metadialog.options import FROM_YAML
 from metadialog.randomness import TaskSeeds
+from metadialog.token_ids import PAD_ID
 
 
 class Reptile(GradientAlgorithm):

@@ -87,9 +87,9 @@ class Talking(BaseBenchmark):
         device: torch.device,  # noqa: ARG002 - as every benchmark is built
         *,
         parts: Annotated[list[Part], MinLen(1)],
-        rounds: Annotated[int, Ge(1)],
-        tokens: Annotated[int, Gt(1)],
-        clients: Annotated[int, Ge(1)],
+        rounds: Annotated[int, Ge(1), Le(10**4)],
+        tokens: Annotated[int, Gt(1), Le(10**6)],
+        clients: Annotated[int, Ge(1), Le(10**4)],
         clock: Clock,
         threads: Annotated[int, Ge(1), Le(1024)],
     ) -> None:

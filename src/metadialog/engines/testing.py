@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Objective
 from metadialog.engines.learn2learn import Learn2LearnEngine
-from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID, Batch, Episode
+from metadialog.episodes import Batch, Episode
 from metadialog.inner.adam import Adam
 from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN, GradientDescent, Momentum
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
+from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 
 VOCABULARY = 16
 

@@ -1,13 +1,14 @@
 """A run, read back from its directory."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metadialog.errors import MetadialogError, RunError
+from metadialog.runs.reading import is_there
 from metadialog.runs.run_directory import RunDirectory
+from metadialog.runs.schemas import read_costs, read_metrics, read_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,8 @@ class Run:
         import pandas as pd
 
         columns = ["step", "split", "name", "value", "time"]
-        return pd.DataFrame(_lines(self._files.metrics), columns=columns).astype({"value": "float64"})
+        rows = read_metrics(self._files.metrics) if is_there(self._files.metrics) else []
+        return pd.DataFrame([row.model_dump() for row in rows], columns=columns).astype({"value": "float64"})
 
     @cached_property
     def records(self) -> "pd.DataFrame":
@@ -65,34 +67,28 @@ class Run:
         Raises:
             RunError: the run has not come to its evaluation.
         """
-        import pandas as pd
+        from metadialog.runs.records import read_records
 
         path = self._files.records
-        try:
-            return pd.read_parquet(path)
-        except FileNotFoundError as error:
-            raise RunError(f"{path}: there is no such file: the run has not come to its evaluation") from error
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path}: no readable records of a run: {' '.join(str(error).split())}") from error
+        if not is_there(path):
+            raise RunError(f"{path}: there is no such file: the run has not come to its evaluation")
+        return read_records(path).records
 
     @cached_property
     def samples(self) -> "pd.DataFrame":
         """Replies before and after adaptation, beside context and reference, a row for each."""
         import pandas as pd
 
-        return pd.DataFrame(_lines(self._files.samples))
+        rows = read_samples(self._files.samples) if is_there(self._files.samples) else []
+        return pd.DataFrame([row.model_dump() for row in rows])
 
     @cached_property
     def cost(self) -> dict[str, Any]:
         """What training and evaluation took: tokens, seconds, bytes, floating-point operations."""
         path = self._files.cost
-        try:
-            results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise RunError(f"{path}: there is no such file: the run has not come to its end") from error
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-        return results
+        if not is_there(path):
+            raise RunError(f"{path}: there is no such file: the run has not come to its end")
+        return read_costs(path).model_dump(exclude_unset=True)
 
     @property
     def validation_loss(self) -> float:
@@ -178,20 +174,3 @@ def load(directory: str | Path) -> Run:
         raise RunError(f"{run.path}: there is no such directory; give the directory of a run")
     _ = run.status  # which says what is wrong
     return run
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects in a file of JSON lines; the last line may be cut where a process was killed."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    results = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            results.append(json.loads(line))
-        except ValueError as error:
-            if number == len(lines):
-                break
-            raise RunError(f"{path}, line {number}: should be a JSON object: {error}") from error
-    return results

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from metadialog.episodes import PAD_ID
 from metadialog.models.protocol import DialogueModel
 from metadialog.models.recurrence import State
+from metadialog.token_ids import PAD_ID
 
 
 @dataclass(frozen=True, slots=True)

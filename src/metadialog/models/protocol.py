@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from metadialog.episodes import PAD_ID
 from metadialog.errors import ConfigError
 from metadialog.models.recurrence import State
+from metadialog.token_ids import PAD_ID
 
 
 @dataclass(frozen=True, slots=True)

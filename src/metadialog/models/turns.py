@@ -8,8 +8,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from metadialog.episodes import OTHER_ID, PAD_ID, SELF_ID
 from metadialog.models.recurrence import Bounds, Hidden, bounds_of_turns, map_hidden
+from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from metadialog.episodes import PAD_ID, SELF_ID, Batch
+from metadialog.episodes import Batch
 from metadialog.generation.base import without_dropout
 from metadialog.generation.greedy import Greedy
 from metadialog.generation.sampling import Sampling
@@ -17,6 +17,7 @@ from metadialog.metrics.quality import BleuTokenizer, rouge_l, sentence_bleu
 from metadialog.models.loss import mean_token_loss
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, with_defaults
+from metadialog.token_ids import PAD_ID, SELF_ID
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Reward = Literal["bleu", "rouge_l"]

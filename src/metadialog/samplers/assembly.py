@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from metadialog.episodes import PAD_ID, Batch
+from metadialog.episodes import Batch
 from metadialog.samplers.buckets import buckets
 from metadialog.samplers.tokens import DialogueTokens
 from metadialog.text import words
+from metadialog.token_ids import PAD_ID
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Integers = npt.NDArray[np.integer[Any]]

@@ -9,11 +9,12 @@ import torch
 
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.episodes import PAD_ID, Batch, Exchange
+from metadialog.episodes import Batch, Exchange
 from metadialog.errors import DataError
 from metadialog.samplers.assembly import Limits, assemble
 from metadialog.samplers.tokens import DialogueTokens, PreparedTokenizer, tokenize
 from metadialog.text import words
+from metadialog.token_ids import PAD_ID
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 LossOn = Literal["response", "all"]

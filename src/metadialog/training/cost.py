@@ -7,8 +7,9 @@ from pydantic import ConfigDict
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm, Passes
-from metadialog.episodes import PAD_ID, Batch, Episode
+from metadialog.episodes import Batch, Episode
 from metadialog.runs.schemas import TrainingCost, read_costs
+from metadialog.token_ids import PAD_ID
 
 FORWARD = 2
 """Floating-point operations of a forward pass for each weight of a matrix and token: a multiplication, an addition."""

@@ -16,7 +16,7 @@ from metadialog.engines.lean import LeanEngine
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.testing import RULES, VOCABULARY, EngineTestCase, random_episodes
 from metadialog.engines.vectorized import VectorizedEngine
-from metadialog.episodes import PAD_ID, Batch, Episode
+from metadialog.episodes import Batch, Episode
 from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN
 from metadialog.models.cells import scan
@@ -28,6 +28,7 @@ from metadialog.models.seq2seq import Seq2Seq
 from metadialog.models.transformer import Transformer
 from metadialog.objectives.self_critical import SelfCritical, self_critical
 from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.token_ids import PAD_ID
 from metadialog.tokenizers.character import CharacterTokenizer
 from metadialog.tokenizers.tokenizer import Tokenizer
 

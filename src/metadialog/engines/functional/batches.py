@@ -13,9 +13,10 @@ from metadialog.engines.base import InnerLoop, Objective, support_of
 from metadialog.engines.functional.cross_entropy import token_cross_entropy
 from metadialog.engines.functional.levels import Level
 from metadialog.engines.support import passes
-from metadialog.episodes import PAD_ID, Batch, Episode
+from metadialog.episodes import Batch, Episode
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.protocol import at_positions
+from metadialog.token_ids import PAD_ID
 
 
 def levels_of(
