@@ -32,7 +32,8 @@ def install_learn2learn() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pip("install", "--quiet", "--target", f"{folder}/tools", *BUILDS_IT)
         flags = ["--no-deps", "--no-build-isolation", "--config-settings=--global-option=build_ext"]
-        pip("wheel", "--wheel-dir", folder, *flags, LEARN2LEARN, PYTHONPATH=f"{folder}/tools")
+        # pip before 23.3 takes the flags only so; where all builds are such, it passes over the variable.
+        pip("wheel", "--wheel-dir", folder, *flags, LEARN2LEARN, PYTHONPATH=f"{folder}/tools", PIP_USE_PEP517="1")
         pip("install", "--no-deps", *map(str, Path(folder).glob("*.whl")))
 
 

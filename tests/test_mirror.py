@@ -15,7 +15,7 @@ GROUPS = sorted({file.parent.relative_to(CONF) for file in CONF.rglob("*.yaml")}
 # These choose options of other groups, or parts of a group's; their tests are those of what they are for.
 WITHOUT_CLASS = {Path("debug"): "conf", Path("dataset/cleaning"): "datasets", Path("sweep/space"): "sweeps"}
 # What is tested beside packages: files at the top of the repository, and the whole program.
-WITHOUT_PACKAGE = {"bad_inputs", "conf", "docs", "examples", "experiments", "faults", "fixtures"}
+WITHOUT_PACKAGE = {"bad_inputs", "conf", "docs", "examples", "experiments", "faults", "fixtures", "fuzz"}
 
 
 def has_tests(folder: Path) -> bool:

@@ -34,7 +34,8 @@ def test_smollm2_is_adapted_within_its_memory_and_talked_to(tmp_path: Path, monk
     pytest.importorskip("gguf")
     pytest.importorskip("transformers")
     monkeypatch.chdir(tmp_path)
-    untrained([*SMOLLM2_OPTIONS, "generation.max_tokens=12"], []).save("base")
+    own = [option for option in SMOLLM2_OPTIONS if not option.startswith("model.system")]  # which it answers best with
+    untrained([*own, "generation.max_tokens=12"], []).save("base")
     said, _ = metadialog("chat", "run=base", typed=f"{QUESTION}\n/before\n")
     assert said.count("Paris") == 2
     Path("mine.jsonl").write_text("".join(HIRE.read_text("utf-8").splitlines(keepends=True)[:4]), "utf-8")

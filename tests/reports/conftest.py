@@ -101,9 +101,10 @@ def _records(
     dataset: str,
     chosen: bool,
 ) -> list[Record]:
-    common = np.random.default_rng([TOPICS.index(topic), index])
+    number = TOPICS.index(topic) if topic in TOPICS else len(topic)
+    common = np.random.default_rng([number, index])
     hard, tokens = common.normal(0, 0.3), int(common.integers(40, 80))
-    own = np.random.default_rng([list(BEST).index(algorithm), seed, TOPICS.index(topic), index])
+    own = np.random.default_rng([list(BEST).index(algorithm), seed, number, index])
     rate = 0.0 if algorithm == "zero_shot" else 0.1 * shots / 5
     best = 0 if algorithm == "zero_shot" else 3 if seed else 2
     found = []

@@ -53,7 +53,7 @@ def preflight(command: str, line: CommandLine) -> Prepared:
                 check_composed(composed, multirun=options.multirun)
         if plan:
             overrides = name_sweep(config_name, overrides, plan, lambda job: configs[tuple(job)])
-        if not options.cfg and config.get("output") is not None:
+        if not options.cfg and config.get("output") is not None and "input" not in config:  # else it is a file
             output_directory(config["output"])
         elif not options.cfg and computes(config):
             if options.multirun:

@@ -6,11 +6,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, BinaryIO
 
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
-from metadialog.datasets.local import expand
+from metadialog.datasets.local import expand, refuse_special
 from metadialog.errors import DataError, RunError
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import GenerateConfig
@@ -21,7 +22,8 @@ from metadialog.inference.results import Reply
 from metadialog.runs.atomic import replacing
 
 LAYOUT = '{"context": ["...", "..."]}'
-_AHEAD = 1024  # lines that are read before they are wanted
+_AHEAD = 64  # lines that are read before they are wanted
+_MOST_BYTES = 2**20  # of a line
 
 Write = Callable[[str], object]
 
@@ -40,15 +42,15 @@ def main(job: Job) -> None:
     if config.dialogues is not None:
         model = model.adapt(config.dialogues)
     answer = _Answers(model, config)
-    failed = count = 0
+    failed = total = 0
     with _source(config.input) as source, _target(config.output) as write:
         for lines in _batches(source, config.batch):
             for result in answer(lines):
                 failed += "error" in result
-                count += 1
+                total += 1
                 write(json.dumps(result, ensure_ascii=False))
     if failed:
-        print(f"metadialog generate: {failed} of {count} lines could not be answered", file=sys.stderr)  # noqa: T201
+        print(f"metadialog generate: {failed} of {total} lines could not be answered", file=sys.stderr)  # noqa: T201
 
 
 class _Answers:
@@ -108,6 +110,7 @@ def _source(path: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     file = expand(path, "input")
+    refuse_special(file, "input")
     try:
         opened = file.open("rb")
     except OSError as error:
@@ -137,7 +140,12 @@ def _batches(source: BinaryIO, size: int) -> Iterator[list[tuple[int, bytes]]]:
 
     def fill() -> None:
         try:
-            for number, line in enumerate(source, start=1):
+            for number in count(1):
+                line = source.readline(_MOST_BYTES + 1)
+                if len(line) > _MOST_BYTES:
+                    raise ValueError(f"line {number} has more than {_MOST_BYTES:,} bytes; it should be {LAYOUT}")
+                if not line:
+                    break
                 if line.strip():
                     read.put((number, line))
             read.put(None)

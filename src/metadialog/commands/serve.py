@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
-from metadialog.datasets.local import expand
+from metadialog.datasets.local import expand, refuse_special
 from metadialog.errors import ConfigError
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import ServeConfig
@@ -76,6 +76,7 @@ def _token(config: ServeConfig) -> str | None:
             )
         return None
     file = expand(config.token_file, "token_file")
+    refuse_special(file, "token_file")
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

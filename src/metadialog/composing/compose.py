@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.composing.explain import check_choices, explain
+from metadialog.composing.secrets import refuse_secrets
 from metadialog.config import plain
 from metadialog.errors import ConfigError
 from metadialog.hydra_internals import (
@@ -154,8 +155,9 @@ class Composed:
             directory: where the job writes, which `${hydra:runtime.output_dir}` stands for; None for where it would.
 
         Raises:
-            ConfigError: an interpolation points nowhere.
+            ConfigError: an interpolation points nowhere, or to a secret.
         """
+        refuse_secrets(self.config)
         config = copy.deepcopy(self.config)
         if directory is not None or OmegaConf.is_missing(config.hydra.runtime, "output_dir"):
             _set_output(config, self.directory() if directory is None else directory)

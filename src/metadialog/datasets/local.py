@@ -31,6 +31,16 @@ def expand(path: str, option: str) -> Path:
         raise ConfigError(f"{option}={path}: there is no such home folder; write the path in full") from error
 
 
+def refuse_special(path: Path, option: str) -> None:
+    """Refuse what would block or never end when it is read: a FIFO, a socket or a device.
+
+    Raises:
+        DataError: it is one. That there is nothing, or a file or folder, is left to whoever reads it.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{option}={path}: is a FIFO, a socket or a device; it should be a regular file")
+
+
 class LocalCopy:
     """A folder, or a zip file that is read where it is; what a message calls a file is its path in either."""
 

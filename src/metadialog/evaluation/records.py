@@ -29,7 +29,8 @@ class Record:
         bleu, chrf: of the replies, 0 to 100; None at steps that are not reported, like those below.
         rouge_l, distinct_1, distinct_2: of the replies, 0 to 1.
         entropy, length_ratio, repetition: of the replies, see `ReplyQuality`.
-        in_prompt: support dialogues in the prompt, as `dialogues_of` finds them; None where none are put there.
+        in_prompt: support dialogues in the prompt, as `dialogues_of` finds them: one with a turn that was cut counts as
+            two; None where none are put there.
         left_out: support dialogues that did not fit into it.
         prompt_tokens: of the support dialogues in the prompt.
         characters: of the references; None where other tokens than theirs are counted.

@@ -15,6 +15,7 @@ from metadialog.datasets.formats.base import Options, nonempty
 from metadialog.datasets.formats.detection import FORMATS, UnreadError, detect
 from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.jsonl import SPEAKERS
+from metadialog.datasets.local import refuse_special
 from metadialog.datasets.rows import delimiter_of
 from metadialog.datasets.table import find_columns
 from metadialog.errors import ConfigError, DataError
@@ -70,6 +71,7 @@ def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
     if "\0" in os.fspath(path):
         raise DataError(f"{os.fspath(path)!r}: is no path; it should name a file of dialogues")
     if os.fspath(path) != "-":
+        refuse_special(Path(path).expanduser(), "dialogues")
         with unzipped(Path(path).expanduser()) as opened:
             return _read(opened)
     content = sys.stdin.buffer.read()

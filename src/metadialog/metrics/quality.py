@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Literal
-
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
+from typing import TYPE_CHECKING, Literal
 
 from metadialog.text import UNSPACED, words
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,10 @@ def signatures(language: str) -> dict[str, str]:
     return results
 
 
-def _metrics(language: str) -> tuple[BLEU, CHRF]:
+def _metrics(language: str) -> "tuple[BLEU, CHRF]":
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
     # sacrebleu warns of tokenised input where every text ends in a full stop; ours is as people wrote it.
     return BLEU(tokenize=_BLEU_TOKENIZERS.get(language, "13a"), effective_order=False, force=True), CHRF()
 
@@ -127,7 +131,9 @@ def sentence_bleu(reference: str, reply: str, tokenizer: BleuTokenizer) -> float
 
 
 @cache
-def _scorer(tokenizer: BleuTokenizer) -> BLEU:
+def _scorer(tokenizer: BleuTokenizer) -> "BLEU":
+    from sacrebleu.metrics.bleu import BLEU
+
     return BLEU(tokenize=tokenizer, effective_order=True)
 
 

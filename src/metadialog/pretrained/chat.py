@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from metadialog.pretrained.bounded import bounded
+
 _FIRST, _SECOND, _THIRD = "xqFIRSTqx", "xqSECONDqx", "xqTHIRDqx"
 
 
@@ -53,9 +55,8 @@ def _pieces(tokenizer: Any, system: str | None) -> list[str] | None:  # noqa: AN
     turns = [("user", _FIRST), ("assistant", _SECOND), ("user", _THIRD)]
     messages = [{"role": "system", "content": system}] if system else []
     messages += [{"role": role, "content": content} for role, content in turns]
-    try:
-        rest = tokenizer.apply_chat_template(messages, tokenize=False)
-    except Exception:  # noqa: BLE001 - a template is a program, and may raise anything
+    rest = bounded(lambda: str(tokenizer.apply_chat_template(messages, tokenize=False)))
+    if rest is None:
         return None
     pieces = []
     for content in (_FIRST, _SECOND, _THIRD):

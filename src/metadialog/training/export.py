@@ -176,7 +176,10 @@ def _load_tensors(module: nn.Module, path: Path, device: str = "cpu") -> None:
         RunError: the file is missing, or holds a number that is not finite.
     """
     check_regular(path, _WEIGHTS_LIMIT, "weights of a model")
-    load_model(module, path, device=device)
+    try:
+        load_model(module, path, device=device)
+    except SafetensorError as error:
+        raise _unreadable(path, error) from error
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise RunError(f"{path}: {name} holds numbers that are not finite, so the model is of no use")

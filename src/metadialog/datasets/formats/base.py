@@ -221,8 +221,21 @@ def no_dialogue(path: Path, title: str) -> DataError:
 
 
 def nonempty(path: Path, title: str, dialogues: Iterator[Dialogue]) -> Iterator[Dialogue]:
-    """Yield dialogues, of which there should be one at least."""
+    r"""Yield dialogues, of which there should be one at least.
+
+    Raises:
+        DataError: there is none; or one holds half of a surrogate pair, which JSON can escape (`\ud83d`), but no UTF-8
+            can hold.
+    """
     first = next(dialogues, None)
     if first is None:
         raise no_dialogue(path, title)
-    yield from chain([first], dialogues)
+    for dialogue in chain([first], dialogues):
+        texts = (dialogue.topic, dialogue.id, *(text for turn in dialogue.turns for text in (turn.speaker, turn.text)))
+        try:
+            "".join(texts).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{path}: dialogue {dialogue.id!a} holds half of a character; write both halves, or the character"
+            ) from error
+        yield dialogue

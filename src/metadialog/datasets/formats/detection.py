@@ -23,6 +23,7 @@ from metadialog.datasets.formats.records import (
     turns_of_list,
     turns_of_tracker,
 )
+from metadialog.datasets.local import refuse_special
 from metadialog.datasets.rows import ENDINGS, EXCEL, delimiter_of, open_rows
 from metadialog.datasets.table import dialogues_of, find_columns
 from metadialog.errors import DataError
@@ -104,6 +105,7 @@ def detect(path: Path) -> Format:
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; dataset.path should name one")
+    refuse_special(path, "dataset.path")
     for made in FORMATS.values():
         if made.detect(path):
             return made

@@ -15,8 +15,9 @@ from metadialog.engines.functional.levels import Level
 from metadialog.engines.functional.sweep import Sweep
 
 MIB = 2**20
-# What is at work beside the kept states: parameters, gradients, cotangents, their tangents.
-_AT_WORK = 6
+# What is at work beside the kept states: parameters, gradients, cotangents, their tangents; before the first step all
+# tasks have the same parameters.
+_AT_WORK, _AT_WORK_FIRST = 6, 4
 # A dual pass keeps activations and their tangents, and works on the derivatives of both; the graph of a gradient keeps
 # the activations of two passes, and of a third when it is differentiated.
 _DUAL, _GRAPH = 2.5, 4.0
@@ -75,7 +76,9 @@ def plan(
     tape = int((_DUAL if short else _GRAPH) * activations)
     of_state = weights * (1 + averages)
     between = max(0, inner.steps - 1)
-    budget = min(memory * MIB, tasks * (tape + at_work))  # of one step
+    budget = memory * MIB
+    if between:
+        budget = min(budget, tasks * (tape + _AT_WORK_FIRST * weights))  # of one step
     at_once = int(budget / (tape + at_work + between * of_state))
     if at_once >= 1:
         parts = math.ceil(tasks / at_once)  # of one size
@@ -93,9 +96,12 @@ def _size(stacked: object) -> int:
 def _saved_bytes(model: nn.Module, level: Level, inner: InnerLoop, derivatives: Derivatives) -> int:
     """Measure what a pass over one task keeps for its way back."""
     seen: dict[int, int] = {}
+    # The graph holds on to the parameters too, but they are there anyway.
+    there = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
     def pack(tensor: Tensor) -> Tensor:
-        seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        if tensor.untyped_storage().data_ptr() not in there:
+            seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
         return tensor
 
     one = slice(0, 1)

@@ -1,0 +1,26 @@
+"""Token ids as a file of the `tokenizers` library has them: a single one of billions makes it take all memory."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST_UNUSED = 100_000
+"""So many ids may have no token, as in vocabularies that are padded."""
+
+
+def sparse(content: object) -> str | None:
+    """Say that hardly any of a tokenizer's ids has a token, or None where that is as it should be.
+
+    Args:
+        content: what `tokenizer.json` holds.
+    """
+    if not isinstance(content, Mapping):
+        return None
+    model, added = content.get("model"), content.get("added_tokens")
+    vocabulary: Any = model.get("vocab") if isinstance(model, Mapping) else None
+    ids = [one.get("id") for one in added if isinstance(one, Mapping)] if isinstance(added, list) else []
+    ids += list(vocabulary.values()) if isinstance(vocabulary, Mapping) else []
+    numbers = [one for one in ids if isinstance(one, int)]
+    highest = max(numbers, default=0)
+    if highest <= MOST_UNUSED + 2 * len(numbers):
+        return None
+    return f"its {len(numbers):,} tokens have ids up to {highest:,}; nearly every id should have one"
