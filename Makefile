@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test test-all test-cuda test-faults test-hard fuzz docs lint format clean
+.PHONY: help setup run bench test test-all test-cuda test-faults test-hard fuzz audit docs lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,13 @@ docs: $(READY)  ## build the site into site/, with every link checked; it needs 
 fuzz: export FUZZ_SECONDS ?= 3600
 fuzz: $(READY)  ## damage the inputs of all readers at random for an hour, or for FUZZ_SECONDS (`test` does for 10)
 	$(BIN)/pytest tests/fuzz
+
+audit: $(READY)  ## look for known holes, and write licences and a bill of materials (CycloneDX) to dist/
+	mkdir -p dist
+	$(UV) export --locked --no-emit-project --format requirements-txt --quiet --output-file dist/requirements.txt
+	$(UV) tool run pip-licenses --python=$(BIN)/python --format=markdown --output-file=dist/licences.md
+	$(UV) tool run --from cyclonedx-bom cyclonedx-py environment $(BIN)/python --output-file dist/sbom.json
+	$(UV) tool run pip-audit --requirement dist/requirements.txt --disable-pip --no-deps
 
 lint: $(READY)  ## check style, types and imports
 	$(BIN)/ruff check
