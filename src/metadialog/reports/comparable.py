@@ -133,11 +133,11 @@ def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
                 f"algorithm {algorithm}: seed {run.seed} is there twice, in {run.path} and {other.path}; leave one out"
             )
     for run in runs[1:]:
-        base, other = _compared(runs[0].config, run.config)
-        differing = [key for key in sorted({*base, *other}) if base.get(key, "-") != other.get(key, "-")]
+        base, options = _compared(runs[0].config, run.config)
+        differing = [key for key in sorted({*base, *options}) if base.get(key, "-") != options.get(key, "-")]
         if differing:
             values = "; ".join(
-                f"{key} ({show(base.get(key, '-'))} in {runs[0].path}, {show(other.get(key, '-'))} in {run.path})"
+                f"{key} ({show(base.get(key, '-'))} in {runs[0].path}, {show(options.get(key, '-'))} in {run.path})"
                 for key in differing
             )
             raise RunError(
