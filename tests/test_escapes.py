@@ -40,6 +40,11 @@ def test_the_console_writes_them_out_too(capsys: pytest.CaptureFixture[str]) -> 
     assert "status \\x1b]0;title\\x07" in printed or "status \\x1b]0;title" in printed
 
 
+def test_colons_around_a_word_make_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    make_console().print("id 'stories:1:2', says :smile:", markup=False, highlight=False)
+    assert capsys.readouterr().out == "id 'stories:1:2', says :smile:\n"
+
+
 def test_a_long_text_is_cut_in_its_middle() -> None:
     assert shortened("a b\n c") == "a b c"
     cut = shortened("x" * 1000, 80)

@@ -55,7 +55,7 @@ def make_console(*, soft_wrap: bool = False, quiet: bool = False) -> Console:
         quiet: print nothing.
     """
     file = cast("TextIO", _Replacing(sys.stdout))
-    console = _Console(file=file, soft_wrap=soft_wrap, quiet=quiet)
+    console = _Console(file=file, soft_wrap=soft_wrap, quiet=quiet, emoji=False)
     if console.is_terminal or console.is_jupyter:
         return console
-    return _Console(file=file, width=_UNBROKEN, quiet=quiet)
+    return _Console(file=file, width=_UNBROKEN, quiet=quiet, emoji=False)

@@ -17,6 +17,7 @@ Compose = Callable[[Sequence[str]], Any]
     ("override", "message"),
     [
         ("model=[gru,lstmm]", "model=lstmm: no such choice; did you mean lstm"),
+        ("model=[gru,lstm]", "model=[gru,lstm]: should be one choice; for a run of each write -m model=gru,lstm"),
         ("debug=smok", "debug=smok: no such choice; did you mean smoke"),
     ],
 )
@@ -28,7 +29,7 @@ def test_a_choice_that_is_not_there(override: str, message: str) -> None:
 
 @pytest.mark.usefixtures("hydra")
 def test_what_is_there_or_is_several_is_no_wrong_choice() -> None:
-    check_choices(["model=lstm", "model=gru,nothing", "~debug", "seed=1", "a b"])
+    check_choices(["model=lstm", "model=gru,nothing", "+model=[gru,lstm]", "~debug", "seed=1", "a b"])
 
 
 @pytest.mark.usefixtures("hydra")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor, nn
 
 from metadialog.engines.auto import AutoEngine
@@ -102,7 +102,7 @@ class Algorithm(Options, ABC):
     """
 
     tools: Tools = field(default_factory=Tools, kw_only=False)
-    name: str = FROM_YAML
+    name: Annotated[str, MinLen(1)] = FROM_YAML
     learned: nn.Module = field(default_factory=nn.Module, init=False)
 
     inner_steps = 0

@@ -11,6 +11,7 @@ from rich.console import Console
 from metadialog.cache.directory import cache_directory
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
+from metadialog.datasets.anonymise import anonymise_dialogue
 from metadialog.datasets.auto import AutoDataset
 from metadialog.datasets.describe import describe, render
 from metadialog.datasets.dialogue import Dialogue
@@ -78,7 +79,7 @@ def main(job: Job) -> None:
 
 
 def show_format(source: AutoDataset, console: Console) -> None:
-    """Say what files have been taken for, and show their first dialogue as it was read.
+    """Say what files have been taken for, and show their first dialogue as it was read, names replaced if asked to.
 
     Raises:
         DataError: they are of no known format, or malformed.
@@ -87,7 +88,8 @@ def show_format(source: AutoDataset, console: Console) -> None:
     others = ", ".join(name for name in FORMATS if name != detected.name)
     line = f"read as {detected.title} (dataset.format={detected.name}); other formats: {others}"
     console.print(line, highlight=False, markup=False)
-    show_dialogue(next(source.dialogues()), console)
+    first = next(source.dialogues())
+    show_dialogue(anonymise_dialogue(first) if source.cleaning.anonymise else first, console)
 
 
 def show_dialogue(dialogue: Dialogue, console: Console) -> None:

@@ -84,10 +84,14 @@ def _choice_problem(override: Override) -> str | None:
     if not choices or override.is_delete() or override.is_sweep_override():
         return None
     value = override.value()
-    wrong = [v for v in (value if isinstance(value, list) else [value]) if v not in choices]
-    if not wrong:
-        return None
-    return f"{group}={show(wrong[0])}: no such choice; {nearest(str(wrong[0]), choices)}"
+    values = value if isinstance(value, list) else [value]
+    wrong = [v for v in values if v not in choices]
+    if wrong:
+        return f"{group}={show(wrong[0])}: no such choice; {nearest(str(wrong[0]), choices)}"
+    if isinstance(value, list) and not override.is_add():  # with `+`, configs of one's own are laid over each other
+        each = ",".join(map(str, values))
+        return f"{group}=[{each}]: should be one choice; for a run of each write -m {group}={each}"
+    return None
 
 
 def _option_problem(override: Override, config_name: str, overrides: list[str]) -> str | None:

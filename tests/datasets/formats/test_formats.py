@@ -451,6 +451,16 @@ def test_names_of_chats_are_replaced_with_those_of_their_speakers(tmp_path: Path
     assert corpus.topics[topic].ids() == (f"WhatsApp Chat with {topic}:1", f"WhatsApp Chat with {topic}:2")
 
 
+def test_names_are_replaced_in_the_dialogue_that_is_shown(tmp_path: Path, run: Run) -> None:
+    path = write(tmp_path / "chat.txt", "Anna Meier: I am anna@example.org\nBen: Hello Anna\n")
+    options = ("dataset.anonymise=true", "split=all_held_out", "split.min_dialogues=1")
+    outcome = run("data", "dataset=auto", f"dataset.path={path}", *options)
+    assert outcome.code == 0, outcome.err
+    assert "speaker 1: I am <mail>" in outcome.out
+    assert "speaker 2: Hello <speaker 1>" in outcome.out
+    assert "Anna" not in outcome.out
+
+
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing: there is no such file or folder; dataset\.path should name one"):
         list(dataset(tmp_path / "nothing").dialogues())
