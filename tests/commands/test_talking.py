@@ -132,6 +132,16 @@ def test_several_replies_to_a_file_after_adaptation(run: Run, export: Export) ->
     assert 1 < len(json.loads(line)["replies"]) <= 3
 
 
+def test_a_line_that_is_too_long_does_not_end_the_others(run: Run, export: Export) -> None:
+    lines = ["a" * 3 * 2**20, '{"context": "hi", "id": "\\ud83d"}', "b" * 2**20, "", '{"context": "so"}']
+    Path("in.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    outcome = run("generate", f"run={export()}", "input=in.jsonl", "output=out.jsonl")
+    assert outcome.code == 0, outcome.err
+    found = [json.loads(line) for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [("reply" in one, one.get("line")) for one in found] == [(False, 1), (True, None), (False, 3), (True, None)]
+    assert "more than 1,048,576 bytes" in found[0]["error"]
+
+
 def test_an_input_that_cannot_be_read_costs_one_line(run: Run, export: Export) -> None:
     outcome = run("generate", f"run={export()}", "input=none")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
@@ -149,6 +159,18 @@ def test_a_reply_comes_while_the_input_is_still_open(export: Export) -> None:
             assert json.loads(process.stdout.readline())["reply"]
         process.stdin.close()
         assert process.wait(60) == 0
+
+
+def test_a_conversation_does_not_adapt_to_its_own_input(
+    run: Run, export: Export, type_in: Callable[[str], None]
+) -> None:
+    type_in("/adapt -\nhi\n/quit\n")
+    outcome = run("chat", f"run={export()}")
+    assert outcome.code == 0, outcome.err
+    assert "/adapt -: the conversation is read" in outcome.out
+    refused = run("chat", f"run={export()}", "dialogues=-")
+    assert refused.code == 2
+    assert "read from the standard input already" in refused.err
 
 
 def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callable[[str], None]) -> None:

@@ -55,6 +55,11 @@ def test_the_repetition_penalty_by_hand() -> None:
     assert found.tolist() == [[1.0, -4.0, 1.0, 4.0]]
 
 
+def test_a_tiny_repetition_penalty_leaves_finite_logits() -> None:
+    changed = Rules(repetition_penalty=1e-40).apply(torch.tensor([[2.0, -1.0, 3.0]]), [[0, 1]], END)
+    assert changed.isfinite().all()
+
+
 def test_no_sequence_comes_twice_by_hand() -> None:
     # After 0 1 2 0 1, a 2 would make the pair (1, 2) and the triple (0, 1, 2) come twice.
     said = [[0, 1, 2, 0, 1]]

@@ -214,8 +214,33 @@ def test_a_full_queue_answers_at_once(serve: Serve) -> None:
                 assert "being generated already" in error(
                     client.post("/v1/replies", json={"context": "hi", **more}), 429
                 )
+            assert "being generated already" in error(client.post("/v1/scores", json={"dialogues": FOOD}), 429)
         server.app.state.service.batcher._limit = 0
         assert "being generated already" in error(client.post("/v1/replies", json={"context": "hi"}), 429)
+
+
+def test_what_is_deleted_leaves_the_queue(serve: Serve) -> None:
+    server = serve(waiting_adaptations=2, steps=100_000)
+    with server.client() as client:
+        request = {"dialogues": FOOD, "steps": 100_000}
+        running, waiting = (client.post("/v1/adaptations", json=request).json()["id"] for _ in range(2))
+        assert client.post("/v1/adaptations", json=request).status_code == 429
+        client.delete(f"/v1/adaptations/{waiting}")
+        again = client.post("/v1/adaptations", json=request)
+        assert again.status_code == 202
+        for name in (running, again.json()["id"]):
+            client.delete(f"/v1/adaptations/{name}")
+
+
+def test_an_address_with_half_a_bracket_is_refused(server: Server) -> None:
+    with server.client() as client:
+        assert "is not called" in error(client.get("/healthz", headers={"Host": "["}), 403)
+        assert "another site" in error(client.get("/healthz", headers={"Origin": "http://["}), 403)
+
+
+def test_who_sends_far_too_much_still_gets_the_answer(server: Server) -> None:
+    with server.client() as client:
+        assert "larger than" in error(client.post("/v1/adaptations", content=b"x" * 2**25), 413)
 
 
 def test_the_adaptation_used_least_recently_is_dropped_and_it_is_said(serve: Serve) -> None:
@@ -316,6 +341,13 @@ def test_counts_are_told(server: Server) -> None:
     assert float(lines["metadialog_replies_total"]) >= 1
     assert float(lines['metadialog_responses_total{path="/v1/models",status="200"}']) >= 1
     assert "metadialog_first_token_seconds_sum" in lines
+
+
+def test_paths_that_clients_make_up_are_counted_together(server: Server) -> None:
+    with server.client() as client:
+        for number in range(3):
+            client.get(f"/v1/made-up-{number}")
+        assert "made-up" not in client.get("/metrics").text
 
 
 @pytest.mark.filterwarnings("ignore")  # schemathesis' own

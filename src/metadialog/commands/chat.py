@@ -7,6 +7,7 @@ from prompt_toolkit import PromptSession
 
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
+from metadialog.errors import DataError
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import ChatConfig
 from metadialog.inference.adapting import curve_line
@@ -25,6 +26,8 @@ def main(job: Job) -> None:
         RunError: the model cannot be read.
     """
     config: ChatConfig = build(job.config)
+    if config.dialogues == "-":
+        raise DataError("dialogues=-: the conversation is read from the standard input already; name a file")
     model = load_model(config.run, device=find_device(config.device), threads=config.threads)
     way = None if config.generation is None else build(config.generation)
     if hasattr(sys.stdout, "reconfigure"):

@@ -93,6 +93,8 @@ class _Answers:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
+    if len(line) > _MOST_BYTES:
+        raise DataError(f"the line has more than {_MOST_BYTES:,} bytes; it should be {LAYOUT}")
     try:
         request = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -130,7 +132,7 @@ def _target(path: str) -> Iterator[Write]:
     file = expand(path, "output")
     if file.is_dir():
         raise RunError(f"output={path}: is a folder; it should be a file")
-    with replacing(file) as partial, partial.open("w", encoding="utf-8") as opened:
+    with replacing(file) as partial, partial.open("w", encoding="utf-8", errors="replace") as opened:
         yield lambda line: opened.write(f"{line}\n")
 
 
@@ -142,8 +144,9 @@ def _batches(source: BinaryIO, size: int) -> Iterator[list[tuple[int, bytes]]]:
         try:
             for number in count(1):
                 line = source.readline(_MOST_BYTES + 1)
-                if len(line) > _MOST_BYTES:
-                    raise ValueError(f"line {number} has more than {_MOST_BYTES:,} bytes; it should be {LAYOUT}")
+                rest = line
+                while len(rest) > _MOST_BYTES and not rest.endswith(b"\n"):  # what is too long is not kept
+                    rest = source.readline(_MOST_BYTES + 1)
                 if not line:
                     break
                 if line.strip():

@@ -47,7 +47,8 @@ class Rules:
         if self.repetition_penalty != 1 and tokens:
             seen = torch.tensor(sorted(set(tokens)), device=row.device)
             values = row[seen]
-            row[seen] = torch.where(values > 0, values / self.repetition_penalty, values * self.repetition_penalty)
+            changed = torch.where(values > 0, values / self.repetition_penalty, values * self.repetition_penalty)
+            row[seen] = changed.clamp(max=torch.finfo(row.dtype).max)  # of infinite logits nothing can be drawn
         banned = self._repeating(tokens)
         if len(tokens) < self.min_tokens:
             banned.append(end_id)

@@ -93,6 +93,8 @@ class Conversation:
     def _adapt(self, file: str) -> Iterator[str]:
         if not file:
             raise ConfigError("/adapt: name a file of dialogues, as in /adapt mine.jsonl")
+        if file == "-":
+            raise ConfigError("/adapt -: the conversation is read from the standard input already; name a file")
         division = divide(as_dialogues(file), "auto", self.seed, file)
         progress = AdaptingAside(self.base, division)
         first: CurvePoint | None = None

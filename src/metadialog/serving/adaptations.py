@@ -100,7 +100,7 @@ class Adaptations:
             RefusedError: too many wait already.
         """
         with self._lock:
-            if len(self._pending) >= self._waiting:
+            if sum(not one.cancelled for one in self._pending) >= self._waiting:
                 raise RefusedError(429, f"{self._waiting} adaptations are waiting already; try again in a moment")
             self._pending.append(adaptation)
             self._all[adaptation.id] = adaptation
@@ -145,6 +145,7 @@ class Adaptations:
         result = self.get(name)
         with self._lock:
             result.cancelled = True
+            result.dialogues = ()  # it may still stand in the queue
             self._all.pop(name, None)
         result.tell()
 

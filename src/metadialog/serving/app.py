@@ -51,6 +51,11 @@ KEEP_ALIVE = 15.0
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody} for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 503)
 }
+_COUNTED = (
+    *(f"/v1/{name}" for name in ("adaptations", "replies", "scores", "models")),
+    *("/static", "/healthz", "/metrics", "/docs", "/openapi.json", "/"),
+)
+"""Paths that responses are counted by, so that what clients make up takes no memory."""
 _SECURITY = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -82,12 +87,12 @@ class Service:
 
     def count(self, path: str, status: int) -> None:
         """Count a response."""
-        parts = path.split("/")
-        self.responses["/".join(parts[:3]) if parts[1:2] == ["v1"] else path if status < 400 else "other", status] += 1
+        counted = next((known for known in _COUNTED if path == known or path.startswith(f"{known}/")), "other")
+        self.responses[counted, status] += 1
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
-        """Make a reply as a whole, unless too many are being generated already."""
+        """Make a reply as a whole, or a score, unless too many are being generated already."""
         if self._whole + len(self.batcher) >= self.limits.waiting_replies:
             raise too_many(self.limits.waiting_replies)
         self._whole += 1
@@ -221,7 +226,8 @@ def _add_models(app: FastAPI, service: Service) -> None:
         """Return how well a model predicts the responses of dialogues."""
         model = service.asked(request.model, request.adaptation)
         dialogues = service.dialogues(request.dialogues, request.text)
-        return ScoreBody.of(await asyncio.to_thread(model.score, dialogues))
+        with service.one_more():
+            return ScoreBody.of(await asyncio.to_thread(model.score, dialogues))
 
 
 def _add_adaptations(app: FastAPI, service: Service) -> None:

@@ -1,5 +1,6 @@
 """What every request passes first: its size, where it comes from, and whether it knows the token."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN_PATHS = ("/", "/docs", "/healthz")
 """What is shown without the token; so is what begins with `/static/`."""
+
+_MOST_PASSED_OVER = 2**28  # bytes of a request that is refused
+_PATIENCE = 10.0  # seconds
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -57,6 +61,8 @@ class Guard:
             await send(message)
 
         if (refused := self._refusal(scope["path"], headers)) is not None:
+            if refused[0] == 413:
+                await _pass_over(receive)
             await _answer(counted, *refused)
             return
         read = 0
@@ -83,7 +89,7 @@ class Guard:
         if self._hosts is not None and host not in self._hosts:
             return 403, f"the server is not called {host[:100]!r}; use 127.0.0.1 or localhost"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
             return 403, "the request was sent by a page of another site"
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limit:
@@ -100,7 +106,22 @@ class Guard:
 
 
 def _host(header: str) -> str:
-    return urlsplit(f"//{header}").hostname or ""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:  # a bracket without the other
+        return header
+
+
+async def _pass_over(receive: Receive) -> None:
+    """Read what is not wanted and keep none of it, within bounds: who still sends would not see the answer."""
+    read = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            while read < _MOST_PASSED_OVER:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    break
 
 
 async def _answer(send: Send, status: int, sentence: str) -> None:
