@@ -107,7 +107,8 @@ def what_can_be_done(sizes: Mapping[str, int]) -> str:
 def evaluating(dialogues: int) -> str:
     """Say how a trained model is adapted to, or evaluated on, a topic of so many dialogues."""
     return (
-        f"adapt it by metadialog adapt run=DIR, or hold each dialogue out in turn by metadialog evaluate run=DIR "
-        f"split=all_held_out split.min_dialogues={dialogues} evaluation.leave_one_out=true evaluation.queries=1 "
-        f"evaluation.episodes_per_topic=1 evaluation.shots=[{dialogues - 1}]"
+        f"adapt it by metadialog adapt run=DIR dialogues=FILE, or hold each dialogue out in turn by "
+        f"metadialog evaluate run=DIR split=all_held_out split.min_dialogues={dialogues} evaluation.leave_one_out=true "
+        f"evaluation.queries=1 evaluation.episodes_per_topic=1 evaluation.shots=[{dialogues - 1}] "
+        f"with the options of dataset as here"
     )

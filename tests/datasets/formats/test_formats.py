@@ -518,3 +518,5 @@ def test_too_few_dialogues_are_shown_with_what_can_be_done(run: Run, tmp_path: P
     assert outcome.code == 2
     assert re.search(r"all \(1 topic\) +3 +6", outcome.out)
     assert "hold each dialogue out in turn by metadialog evaluate run=DIR split=all_held_out" in outcome.err
+    assert "adapt run=DIR dialogues=FILE, or" in outcome.err
+    assert "evaluation.shots=[2] with the options of dataset as here" in outcome.err
