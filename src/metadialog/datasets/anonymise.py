@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from metadialog.datasets.dialogue import Dialogue, Turn
@@ -32,12 +32,34 @@ def anonymise_dialogue(dialogue: Dialogue) -> Dialogue:
 
     A chat is called after who is in it: there a name becomes `person` with a digest of it, the same in each dialogue.
     """
-    names = {turn.speaker for turn in dialogue.turns if turn.speaker.casefold() not in ROLES and len(turn.speaker) > 1}
-    topic, identifier = dialogue.topic, dialogue.id
+    topic, identifier = (_entitled(text, _names(dialogue)) for text in (dialogue.topic, dialogue.id))
+    return Dialogue(topic, tuple(anonymise(dialogue.turns)), identifier)
+
+
+def anonymise_titles(dialogues: Sequence[Dialogue]) -> list[Dialogue]:
+    """Return dialogues without the names of any speaker of their topic in it and in their ids.
+
+    A group's chat is called after people who do not speak in each of its dialogues; it stays one topic.
+    """
+    names: dict[str, set[str]] = {}
+    for dialogue in dialogues:
+        names.setdefault(dialogue.topic, set()).update(_names(dialogue))
+    topics = {topic: _entitled(topic, speakers) for topic, speakers in names.items()}
+    return [
+        replace(dialogue, topic=topics[dialogue.topic], id=_entitled(dialogue.id, names[dialogue.topic]))
+        for dialogue in dialogues
+    ]
+
+
+def _names(dialogue: Dialogue) -> set[str]:
+    return {turn.speaker for turn in dialogue.turns if turn.speaker.casefold() not in ROLES and len(turn.speaker) > 1}
+
+
+def _entitled(text: str, names: Collection[str]) -> str:
     for name in sorted(names, key=lambda name: (-len(name), name)):
         label = f"person {hashlib.sha256(name.encode()).hexdigest()[:4]}"
-        topic, identifier = (re.sub(_whole(name), label, text) for text in (topic, identifier))
-    return Dialogue(topic, tuple(anonymise(dialogue.turns)), identifier)
+        text = re.sub(_whole(name), label, text)
+    return text
 
 
 def anonymise(turns: Sequence[Turn]) -> list[Turn]:

@@ -1,11 +1,12 @@
 """Your own dialogues, in whatever format: it is found out from the files, and said."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Unpack
 
 from annotated_types import Gt, Le, MinLen
 
+from metadialog.datasets.anonymise import anonymise_titles
 from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue
@@ -23,6 +24,8 @@ Name = Literal[
     "slack", "telegram", "dialogflow", "rasa", "rasa_tracker", "botpress", "label_studio", "openai", "sharegpt", "json",
     "table", "whatsapp", "logs",
 ]  # fmt: skip
+
+_CALLED_AFTER_PEOPLE = ("telegram", "whatsapp")  # whose topics are chats
 
 
 class AutoDataset(BaseDataset):
@@ -82,7 +85,10 @@ class AutoDataset(BaseDataset):
         try:
             with unzipped(self._path, self._options.max_ratio) as path:
                 result = self._format_of(path)
-                for dialogue in nonempty(path, result.title, result.read(path, self._options)):
+                found: Iterable[Dialogue] = nonempty(path, result.title, result.read(path, self._options))
+                if self.cleaning.anonymise and result.name in _CALLED_AFTER_PEOPLE:
+                    found = anonymise_titles(list(found))
+                for dialogue in found:
                     yield _encodable(dialogue, self._path)
         except OSError as error:
             raise DataError(f"{self._path}: cannot be read: {error.strerror or error}") from error

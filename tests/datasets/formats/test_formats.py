@@ -451,6 +451,20 @@ def test_names_of_chats_are_replaced_with_those_of_their_speakers(tmp_path: Path
     assert corpus.topics[topic].ids() == (f"WhatsApp Chat with {topic}:1", f"WhatsApp Chat with {topic}:2")
 
 
+def test_a_chat_that_is_called_after_people_stays_one_topic_without_their_names(tmp_path: Path) -> None:
+    pairs = [("Anna", "Ben"), ("Ben", "Carl"), ("Anna", "Carl"), ("Ben", "Ben")]
+    lines = [
+        f"{day:02d}/01/2024, 09:0{minute} - {who}: hello {day} {minute}"
+        for day, pair in enumerate(pairs, start=13)
+        for minute, who in enumerate(pair)
+    ]
+    source = dataset(write(tmp_path / "WhatsApp Chat with Anna, Ben.txt", "\n".join(lines)), anonymise=True)
+    corpus = build_corpus(source.dialogues(), source.name, source.cleaning)
+    (topic,) = corpus.topics
+    assert re.fullmatch(r"person [0-9a-f]{4}, person [0-9a-f]{4}", topic)
+    assert corpus.dropped.one_sided == (f"WhatsApp Chat with {topic}:4",)
+
+
 def test_names_are_replaced_in_the_dialogue_that_is_shown(tmp_path: Path, run: Run) -> None:
     path = write(tmp_path / "chat.txt", "Anna Meier: I am anna@example.org\nBen: Hello Anna\n")
     options = ("dataset.anonymise=true", "split=all_held_out", "split.min_dialogues=1")
