@@ -72,6 +72,21 @@ def test_a_row_is_one_config(make_run: MakeRun, tmp_path: Path) -> None:
     assert f"training.steps (120 in {first}, 9 in {second})" in found
 
 
+@pytest.mark.parametrize(("value", "is_one_row"), [("stop", True), ("skip", False)])
+def test_an_option_that_an_earlier_run_lacks_stands_at_its_default(
+    make_run: MakeRun, tmp_path: Path, value: str, is_one_row: bool
+) -> None:
+    earlier = make_run("maml", 0)
+    make_run("maml", 1, options={"training.nan": value})
+    config = OmegaConf.load(earlier / "config.yaml")
+    del config.training.nan
+    OmegaConf.save(config, earlier / "config.yaml")
+    if is_one_row:
+        check_comparable(read_runs([tmp_path], "refuse")[0])
+    else:
+        assert "training.nan (stop in " in refusal(tmp_path)
+
+
 def test_where_a_run_was_made_does_not_count(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("maml", 0)
     make_run("maml", 1, options={"device": "cpu", "threads": 2, "cache": "elsewhere"})

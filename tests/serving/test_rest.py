@@ -155,6 +155,8 @@ def test_deleting_breaks_an_adaptation_off(serve: Serve) -> None:
         second = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 1}).json()
         while client.get(f"/v1/adaptations/{first['id']}").json()["status"] != "running":
             time.sleep(0.01)
+        while not server.app.state.service.adaptations.get(first["id"]).watchers:
+            time.sleep(0.01)
         error(client.get(f"/v1/adaptations/{first['id']}/model"), 409)
         assert client.delete(f"/v1/adaptations/{first['id']}").status_code == 204
         followed.join(10)

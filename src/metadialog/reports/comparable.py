@@ -5,8 +5,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from metadialog.config import show
-from metadialog.errors import RunError
+from metadialog.config import complete, show
+from metadialog.errors import ConfigError, RunError
 from metadialog.reports.runs import Run
 from metadialog.runs import layout
 from metadialog.runs.config_file import flat, read_config
@@ -132,20 +132,29 @@ def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
             raise RunError(
                 f"algorithm {algorithm}: seed {run.seed} is there twice, in {run.path} and {other.path}; leave one out"
             )
-    options = [(run, _options(run.config)) for run in runs]
-    keys = sorted({key for _, found in options for key in found})
-    first, base = options[0]
-    for run, found in options[1:]:
-        differing = [key for key in keys if base.get(key, "-") != found.get(key, "-")]
+    for run in runs[1:]:
+        base, options = _compared(runs[0].config, run.config)
+        differing = [key for key in sorted({*base, *options}) if base.get(key, "-") != options.get(key, "-")]
         if differing:
             values = "; ".join(
-                f"{key} ({show(base.get(key, '-'))} in {first.path}, {show(found.get(key, '-'))} in {run.path})"
+                f"{key} ({show(base.get(key, '-'))} in {runs[0].path}, {show(options.get(key, '-'))} in {run.path})"
                 for key in differing
             )
             raise RunError(
                 f"algorithm {algorithm}: its runs differ in {values}; a row is one config with several seeds: give "
                 f"each config a name by algorithm.name=..., or make a table of each"
             )
+
+
+def _compared(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what two runs do; an option that a later version has added stands at its default in an earlier run."""
+    options = _options(one), _options(other)
+    if options[0].keys() == options[1].keys():
+        return options
+    try:
+        return _options(complete(one)), _options(complete(other))
+    except ConfigError:  # it names classes that may not be imported: their defaults are unknown
+        return options
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
