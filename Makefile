@@ -39,7 +39,7 @@ docs: $(READY)  ## build the site into site/, with every link checked; it needs 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 fuzz: export FUZZ_SECONDS ?= 3600
-fuzz: $(READY)  ## damage the inputs of all readers at random for an hour, or for FUZZ_SECONDS (`test` does for 10)
+fuzz: $(READY)  ## damage the inputs of all readers at random for an hour, or for FUZZ_SECONDS (`test` tries ten of each)
 	$(BIN)/pytest tests/fuzz
 
 audit: $(READY)  ## look for known holes, and write licences and a bill of materials (CycloneDX) to dist/

@@ -22,6 +22,7 @@ from metadialog.inference.model import AdaptableModel, Equipment
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.config_file import read_config
 from metadialog.runs.layout import MODEL_CONFIG, SELECTION, SUPPORT, WEIGHTS
+from metadialog.runs.reading import unreadable
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -53,7 +54,7 @@ def load_model(
     check_strangers({key: value for key, value in config.items() if isinstance(value, dict)}, exported / MODEL_CONFIG)
     with computing(threads):
         tokenizer = load_tokenizer(exported)
-        algorithm = _algorithm(config, tokenizer)
+        algorithm = _algorithm(config, tokenizer, exported / MODEL_CONFIG)
         module = load_exported(exported, algorithm, tokenizer, target)
     sampler = config["sampler"]
     equipment = Equipment(
@@ -134,12 +135,15 @@ def to_jsonl(dialogues: Sequence[Dialogue]) -> str:
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
 
 
-def _algorithm(config: Mapping[str, Any], tokenizer: Tokenizer) -> Algorithm:
+def _algorithm(config: Mapping[str, Any], tokenizer: Tokenizer, path: Path) -> Algorithm:
     # All engines adapt alike; they differ in the meta-gradient, which is not asked for here.
     engine = AutoEngine(memory=1024)
     objective = config["objective"]
-    tools = Tools(engine, build(config["inner"]), build(objective, tokenizer))
-    algorithm: Algorithm = build(config["algorithm"], tools)
+    try:
+        tools = Tools(engine, build(config["inner"]), build(objective, tokenizer))
+        algorithm: Algorithm = build(config["algorithm"], tools)
+    except TypeError as error:  # an option that the class does not have, or one of another type
+        raise unreadable(path, "config of a model", str(error)) from error
     return algorithm
 
 

@@ -8,7 +8,7 @@ from metadialog.errors import RunError
 from metadialog.moved_names import up_to_date
 from metadialog.runs import layout
 from metadialog.runs.reading import is_there, parse_json, read_text, validated
-from metadialog.runs.schemas import HydraNode, HydraRuntime, HydraSettings, ModelConfig
+from metadialog.runs.schemas import ExchangesConfig, HydraNode, HydraRuntime, HydraSettings, ModelConfig
 from metadialog.runs.yaml_file import LIMIT, read_mapping, read_yaml
 from metadialog.trust import check_strangers
 
@@ -57,7 +57,9 @@ def read_model_config(path: Path) -> dict[str, Any]:
         content = parse_json(read_text(path, LIMIT, what), path, what)
     else:
         content = read_mapping(path, what)
-    return up_to_date(validated(content, ModelConfig, path, what).model_dump(exclude_unset=True))
+    config = validated(content, ModelConfig, path, what)
+    validated(config.sampler, ExchangesConfig, f"{path}: sampler", what)
+    return up_to_date(config.model_dump(exclude_unset=True))
 
 
 def read_choices(run: Path) -> dict[str, str]:

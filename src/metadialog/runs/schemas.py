@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from metadialog.runs.reading import MIB, read_json, read_json_lines
 
@@ -177,17 +177,35 @@ class TrialRecord(Versioned):
         return name
 
 
+def _names_its_class(node: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(node.get("_target_"), str):
+        raise ValueError("should name a class in `_target_`")
+    return node
+
+
+Node = Annotated[dict[str, Any], AfterValidator(_names_its_class)]
+
+
 class ModelConfig(BaseModel):
     """The config of an exported model: the nodes that it is built from."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow", frozen=True)
-    model: dict[str, Any]
-    algorithm: dict[str, Any]
-    inner: dict[str, Any]
-    objective: dict[str, Any]
-    sampler: dict[str, Any]
+    model: Node
+    algorithm: Node
+    inner: Node
+    objective: Node
+    sampler: Node
     dtype: Literal["float32", "float64"]
     frozen: list[str] = Field(default_factory=list)
+
+
+class ExchangesConfig(BaseModel):
+    """How dialogues are cut into exchanges for a model: of the node `sampler` of its config."""
+
+    model_config = Finite
+    context_turns: Annotated[int, Ge(1), Le(2**31)]
+    max_tokens: Annotated[int, Ge(4), Le(2**31)]
+    loss_on: Literal["response", "all"]
 
 
 class CheckpointStanding(BaseModel):

@@ -38,7 +38,9 @@ def read_telegram(path: Path, options: Options) -> Iterator[Dialogue]:
     if not isinstance(content, Mapping):
         raise DataError(f"{file}: is no object; it should be as Telegram exports it")
     chats = content.get("chats")
-    listed = chats.get("list", []) if isinstance(chats, Mapping) else [content]
+    listed = chats.get("list") if isinstance(chats, Mapping) else [content]
+    if not isinstance(listed, list):
+        raise DataError(f"{file}: chats: has no list; it should be as Telegram exports it")
     for index, chat in enumerate(listed):
         if not isinstance(chat, Mapping) or not isinstance(chat.get("messages"), list):
             raise DataError(f"{file}: chat {index}: has no list of messages; it should be as Telegram exports it")
@@ -53,7 +55,7 @@ def _telegram(message: Any, file: Path) -> Message | None:  # noqa: ANN401 - wha
         return None
     text = message.get("text", "")
     if isinstance(text, list):
-        text = "".join(part if isinstance(part, str) else str(part.get("text", "")) for part in text)
+        text = "".join(str(part.get("text", "")) if isinstance(part, Mapping) else str(part) for part in text)
     speaker = str(message.get("from") or message.get("from_id") or "unknown")
     try:
         time = datetime.fromisoformat(str(message["date"]))
