@@ -122,7 +122,8 @@ def test_the_console_script_finds_a_class_in_the_current_folder(folder: Path) ->
 def test_processes_cannot_share_what_nobody_has_said_can_be_shared(folder: Path) -> None:
     """Weights that compare tasks gave other numbers, silently, where the class forgot to say `additive = False`."""
     module = folder / "my_dialogue" / "robust_maml.py"
-    module.write_text("".join(line for line in module.open() if "additive" not in line))
+    lines = module.read_text("utf-8").splitlines(keepends=True)
+    module.write_text("".join(line for line in lines if "additive" not in line), "utf-8")
     script = Path(sys.executable).with_name("torchrun")
     arguments = ["--nproc-per-node", "2", "--no-python", "metadialog", "train", *DEBUG, *CHOICES["algorithm"]]
     environment = os.environ | {"PATH": f"{script.parent}{os.pathsep}{os.environ['PATH']}"}
