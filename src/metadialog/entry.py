@@ -1,7 +1,7 @@
 """What the console script and `python -m metadialog` start: Ctrl-C ends it in one line from the first moment on.
 
-While the program is being imported, KeyboardInterrupt would be raised somewhere in a library, with a traceback or, in a
-place where Python has nobody to raise it to, without any effect.
+While the program is being imported, KeyboardInterrupt would be raised somewhere in a library, with a traceback or,
+where Python cannot raise it, such as in a destructor, with no effect.
 """
 
 import os

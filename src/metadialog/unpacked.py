@@ -19,7 +19,7 @@ MaxRatio = Annotated[int, Ge(1), Le(10**6)]
 """The option `max_ratio` of what reads compressed files."""
 
 ALWAYS = 64 * 2**20
-"""So many bytes may be unpacked from any file, however small."""
+"""Bytes that may be unpacked from any file, however small."""
 
 
 class GrowsTooMuchError(ValueError):

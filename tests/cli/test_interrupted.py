@@ -12,7 +12,11 @@ import os, signal, sys
 from metadialog.entry import main
 signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 signal.setitimer(signal.ITIMER_REAL, float(sys.argv.pop(1)))
-sys.exit(main())
+try:
+    code = main()
+finally:  # while Python ends, the alarm would have no handler and end the process itself
+    signal.setitimer(signal.ITIMER_REAL, 0)
+sys.exit(code)
 """
 COMMANDS = (
     ("train", "debug=smoke", "logger=local"),

@@ -31,6 +31,18 @@ def folded(batch: Batch | None) -> Batch:
     return replace(batch, inputs=batch.inputs % VOCABULARY, targets=batch.targets % VOCABULARY)
 
 
+def in_buckets(batch: Batch) -> Batch:
+    """Divide a batch in two by length, as samplers do with long ones."""
+    lengths = (batch.mask * torch.arange(1, batch.mask.shape[1] + 1)).amax(1)
+    order = lengths.argsort()
+    buckets = []
+    for rows in (half.sort().values for half in order.chunk(2)):
+        time = int(lengths[rows].max())
+        inputs, targets, mask = (tensor[rows, :time] for tensor in (batch.inputs, batch.targets, batch.mask))
+        buckets.append(Batch(inputs, targets, mask, batch.words[rows], rows=rows))
+    return replace(batch, buckets=tuple(buckets))
+
+
 @pytest.fixture(scope="session")
 def episodes() -> list[Episode]:
     """Two tasks of real dialogues, with exchanges of different lengths."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.engines.conftest import in_buckets
 from torch import Tensor, nn
 
 from metadialog.engines.auto import AutoEngine
@@ -245,18 +246,6 @@ def test_padding_changes_nothing(make_model: MakeModel, episodes: list[Episode],
     plain = with_seed(fast, model, episodes, inner)
     padded = with_seed(fast, model, [longer(episodes[0]), episodes[1]], inner)
     assert relative_error(padded.gradients, plain.gradients) < 1e-12
-
-
-def in_buckets(batch: Batch) -> Batch:
-    """Divide a batch in two by length, as samplers do with long ones."""
-    lengths = (batch.mask * torch.arange(1, batch.mask.shape[1] + 1)).amax(1)
-    order = lengths.argsort()
-    buckets = []
-    for rows in (half.sort().values for half in order.chunk(2)):
-        time = int(lengths[rows].max())
-        inputs, targets, mask = (tensor[rows, :time] for tensor in (batch.inputs, batch.targets, batch.mask))
-        buckets.append(Batch(inputs, targets, mask, batch.words[rows], rows=rows))
-    return replace(batch, buckets=tuple(buckets))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

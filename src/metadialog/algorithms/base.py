@@ -95,7 +95,7 @@ class Algorithm(Options, ABC):
         trains: whether there is an outer loop at all.
         additive: whether the outer gradient of a meta-batch is the mean, or the sum, of those of its tasks, so that
             several processes can share it. It is not where tasks are weighted by how they compare with each other. A
-            class that brings an `outer_step` of its own says it anew: until then it is None, and several processes are
+            class that overrides `outer_step` has to declare it again: until then it is None, and several processes are
             refused.
         caches: names of attributes that training may change though no checkpoint holds them, as no result depends on
             them.
@@ -113,7 +113,7 @@ class Algorithm(Options, ABC):
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         if "outer_step" in vars(cls) and "additive" not in vars(cls):
-            cls.additive = None  # what the parent said of its own outer step says nothing of this one
+            cls.additive = None  # the parent's declaration is about the parent's outer step
 
     def __post_init__(self) -> None:
         """Check the options, and make what depends on them.

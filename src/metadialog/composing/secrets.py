@@ -14,7 +14,7 @@ _HIDDEN = ("sweep.storage",)
 
 
 def refuse_secrets(config: DictConfig) -> None:
-    """Check that no option is filled in from a variable of the environment that is called like a secret.
+    """Check that no option is filled in from an environment variable that is named like a secret.
 
     Raises:
         ConfigError: one is; the message names the option and the variable, and not what it holds.
@@ -23,7 +23,7 @@ def refuse_secrets(config: DictConfig) -> None:
         for name in _VARIABLE.findall(text):
             if _SECRET.search(name) and path not in _HIDDEN and not path.startswith("hydra.overrides"):
                 raise ConfigError(
-                    f"{path}: ${{oc.env:{name}}} would stand in the run's config and logs, and {name} is called like a "
+                    f"{path}: ${{oc.env:{name}}} would be in the run's config and logs, and {name} looks like a "
                     "secret; libraries read theirs from the environment themselves, and what is none can be renamed"
                 )
 

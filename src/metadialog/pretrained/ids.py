@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST_UNUSED = 100_000
-"""So many ids may have no token, as in vocabularies that are padded."""
+"""Ids that may have no token, as in padded vocabularies."""
 
 
 def sparse(content: object) -> str | None:

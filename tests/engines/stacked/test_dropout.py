@@ -1,32 +1,20 @@
 """Dropout masks that are drawn beforehand are those that the model would draw."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
+from tests.engines.conftest import in_buckets
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from metadialog.engines.stacked import dropout
-from metadialog.episodes import Batch, Episode
+from metadialog.episodes import Episode
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
 
 MakeModel = Callable[..., DialogModel]
-
-
-def in_buckets(batch: Batch) -> Batch:
-    """Divide a batch in two by length, as samplers do with long ones."""
-    lengths = (batch.mask * torch.arange(1, batch.mask.shape[1] + 1)).amax(1)
-    order = lengths.argsort()
-    buckets = []
-    for rows in (half.sort().values for half in order.chunk(2)):
-        time = int(lengths[rows].max())
-        inputs, targets, mask = (tensor[rows, :time] for tensor in (batch.inputs, batch.targets, batch.mask))
-        buckets.append(Batch(inputs, targets, mask, batch.words[rows], rows=rows))
-    return replace(batch, buckets=tuple(buckets))
 
 
 class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
