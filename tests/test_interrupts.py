@@ -80,3 +80,26 @@ def test_the_handlers_are_put_back() -> None:
     with interruptible():
         assert signal.getsignal(signal.SIGTERM) != before[0]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+class _InterruptsItsOwner:
+    def __set_name__(self, owner: type, name: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_while_a_class_is_made_is_still_an_interrupt() -> None:
+    """Up to Python 3.11, what `__set_name__` raises comes out as a RuntimeError."""
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        type("Owner", (), {"field": _InterruptsItsOwner()})
+
+
+def test_an_error_after_a_signal_was_dealt_with_stays_what_it_is() -> None:
+    def program() -> None:
+        with interruptible():
+            try:
+                send(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ValueError("its own")  # noqa: B904 - without a cause
+
+    with pytest.raises(ValueError, match="its own"):
+        program()

@@ -30,6 +30,10 @@ def interruptible() -> Iterator[None]:
 
     Launchers send a signal to a whole group of processes and then to each of them: what comes while the program ends
     is ignored. In another than the main thread, where Python allows no handlers, this does nothing.
+
+    Raises:
+        KeyboardInterrupt: a signal came, also where it fell into code that raises an error of its own instead, as
+            Python 3.11 does while a class is made.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -38,6 +42,11 @@ def interruptible() -> Iterator[None]:
     _state.ignored_until = 0.0
     try:
         yield
+    except Exception as error:
+        interrupt = _interrupt_behind(error)
+        if interrupt is None:
+            raise
+        raise interrupt from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -75,3 +84,12 @@ def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 def _unwind(error: KeyboardInterrupt) -> None:
     _state.ignored_until = time.monotonic() + ENDING_SECONDS
     raise error
+
+
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return cause
+        cause = cause.__cause__
+    return None
