@@ -47,6 +47,10 @@ class Batch:
             None if self.rows is None else self.rows.to(device),
         )
 
+    def prompts(self) -> list[tuple[int, ...]]:
+        """Return the token ids of each exchange up to the marker that its response follows, the last one in its row."""
+        return [tuple(row[: len(row) - row[::-1].index(SELF_ID)]) for row in self.inputs.tolist()]
+
     def select(self, rows: Tensor) -> Self:
         """Return some of the exchanges, cropped to the longest of them.
 

@@ -123,7 +123,7 @@ def test_the_expected_gradient_is_that_of_the_expected_reward() -> None:
 
 def test_its_prompts_and_references_are_those_of_the_batch() -> None:
     prompts, references = make()._exchanges(BATCH)
-    assert prompts == PROMPTS
+    assert prompts == [tuple(prompt) for prompt in PROMPTS]
     assert references == REFERENCES
 
 

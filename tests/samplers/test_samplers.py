@@ -84,7 +84,7 @@ def test_an_episode_holds_what_was_drawn(kind: str, topics: Topics) -> None:
             assert torch.equal(ours.targets, theirs.targets)
             assert torch.equal(ours.mask, theirs.mask)
             assert torch.equal(ours.words, theirs.words)
-        assert episode.exchanges == encoder.exchanges(by_id[i] for i in episode.query_ids)
+        assert episode.exchanges == encoder.exchanges([by_id[i] for i in episode.query_ids])
         assert len(episode.exchanges) == len(episode.query.inputs)
 
 

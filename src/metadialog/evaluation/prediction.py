@@ -29,7 +29,7 @@ def predict_response(
     device = next(model.parameters()).device
     usable = [dialogue for dialogue in request.support if any(turn.reply for turn in dialogue.turns[1:])]
     support = encoder.batch(usable).to(device) if usable else None
-    asked = encoder.encode(request.target)[-1].exchange
+    asked = encoder.exchanges([request.target])[-1]
     with evaluation_mode(model):
         chosen = selection.nearest(len(usable))
         steps, rate = (algorithm.inner_steps, 1.0) if chosen is None else (chosen.inner_step, chosen.rate)

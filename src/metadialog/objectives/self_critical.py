@@ -17,7 +17,7 @@ from metadialog.metrics.quality import BleuTokenizer, rouge_l, sentence_bleu
 from metadialog.models.loss import mean_token_loss
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, with_defaults
-from metadialog.token_ids import PAD_ID, SELF_ID
+from metadialog.token_ids import PAD_ID
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Reward = Literal["bleu", "rouge_l"]
@@ -133,14 +133,13 @@ class SelfCritical:
         summed: Tensor = (chosen * acted).sum(1)
         return summed
 
-    def _exchanges(self, batch: Batch) -> tuple[list[list[int]], list[str]]:
+    def _exchanges(self, batch: Batch) -> tuple[list[tuple[int, ...]], list[str]]:
         """Return each row's prompt, which ends in the marker that the response comes after, and the response."""
-        prompts, references = [], []
-        for inputs, targets in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
-            # No marker stands within a turn: the last one is the response's.
-            begin = len(inputs) - inputs[::-1].index(SELF_ID)
-            prompts.append(inputs[:begin])
-            references.append(self.tokenizer.decode(targets[begin - 1 :]))
+        prompts = batch.prompts()
+        references = [
+            self.tokenizer.decode(targets[len(prompt) - 1 :])
+            for prompt, targets in zip(prompts, batch.targets.tolist(), strict=True)
+        ]
         return prompts, references
 
     def _rewards(self, replies: Sequence[Sequence[int]], references: Sequence[str]) -> list[float]:

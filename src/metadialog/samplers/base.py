@@ -1,15 +1,14 @@
 """What every sampler of training episodes does: it counts episodes, and can be stopped and resumed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.episodes import Batch, Episode
+from metadialog.episodes import Episode
 from metadialog.errors import DataError, RunError
-from metadialog.samplers.exchanges import ExchangeEncoder, ExchangeTexts
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 
 
 class Sampler(ABC):
@@ -82,51 +81,6 @@ class Sampler(ABC):
     @abstractmethod
     def _draw(self, index: int) -> tuple[str, list[int]]:
         """Draw the topic of an episode, and the positions of `shots + queries` different dialogues in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoders:
-    """What makes the two sets of an episode of dialogues.
-
-    Attributes:
-        support: of support sets.
-        query: of query sets.
-    """
-
-    support: ExchangeEncoder
-    query: ExchangeEncoder
-
-    def episode(
-        self,
-        topic: str,
-        index: int,
-        support: Dialogues,
-        query: Dialogues,
-        others: Callable[[], Batch] | None = None,
-    ) -> Episode:
-        """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
-
-        Args:
-            topic: of all of them.
-            index: number of the episode.
-            support: the support dialogues.
-            query: the query dialogues.
-            others: as in `Episode`.
-        """
-        batch = self.query.batch(query)
-        support_batch = self.support.batch(support) if support else None
-        texts = () if support_batch is None else ExchangeTexts(self.support, support, len(support_batch.inputs))
-        return Episode(
-            topic=topic,
-            index=index,
-            support=support_batch,
-            query=batch,
-            exchanges=ExchangeTexts(self.query, query, len(batch.inputs)),
-            support_ids=support.ids(),
-            query_ids=query.ids(),
-            support_exchanges=texts,
-            others=others,
-        )
 
 
 def checked_topics(topics: Mapping[str, Iterable[Dialogue]], options: Mapping[str, int]) -> dict[str, Dialogues]:

@@ -9,8 +9,9 @@ from annotated_types import Ge, Le, MinLen
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
-from metadialog.samplers.base import Encoders, checked_topics
+from metadialog.samplers.base import checked_topics
 from metadialog.samplers.draws import draw_distinct, unlike
+from metadialog.samplers.exchanges import Encoders
 
 
 def held_out_episodes(

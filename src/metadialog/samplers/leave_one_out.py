@@ -7,9 +7,9 @@ from random import Random
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Batch, Episode
-from metadialog.samplers.base import Encoders, checked_topics
+from metadialog.samplers.base import checked_topics
 from metadialog.samplers.draws import draw_distinct, unlike
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 
 
 def leave_one_out_episodes(
