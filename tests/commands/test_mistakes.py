@@ -36,7 +36,7 @@ MISTAKES = [
     (["train", "model=null"], "model=null: no such choice; valid: gru, hred, lstm, pretrained, rnn"),
     (["train", "training=5"], "training=5: no such choice; valid: standard"),
     (["data", "split=null"], "split=null: no such choice; "),
-    (["train", "~model"], "model: is missing from its yaml, or was taken out by ~model"),
+    (["train", "~model"], "model: is missing in its yaml, or was removed by ~model"),
     (["data", "model=gru"], "model: no such option; options of the top level: cache, dataset, download, output, split"),
     (["train", "seed=99999999999999999999"], "seed=99999999999999999999: should be less than 4294967296"),
     (["train", "threads=99999999999"], "threads=99999999999: should be less than or equal to 1024"),

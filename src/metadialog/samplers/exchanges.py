@@ -1,4 +1,4 @@
-"""From dialogues to exchanges, and from exchanges to padded batches."""
+"""Encoding of dialogues as exchanges, in padded batches and as text."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,38 +15,37 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 LossOn = Literal["response", "all"]
 
 MIN_TOKENS = 4
-"""The least length cap: `<begin>`, `<self>` and something of a context."""
+"""Minimum of `max_tokens`: `<begin>`, `<self>` and some context."""
 
 _REMEMBERED = 4096
-"""Dialogues whose encoding is kept."""
+"""Number of dialogues whose tokens are cached."""
 
 
 class ExchangeEncoder:
-    """Makes the turns of a dialogue responses to the turns before them: all that are replies, but for the first.
+    """Encodes each reply of a dialogue, except its first turn, as a response to the turns before it.
 
-    The sequence is `<begin> <other> ... <self> ... <self> RESPONSE <end>`: each turn of the context follows
-    `<self>` if its speaker is the one who responds, else `<other>`. The model reads all of it but the last
-    token. `max_tokens` caps the prompt, which is all up to the last `<self>`, and the response with its `<end>`,
-    each by itself: the prompt loses the oldest tokens of the context, the response its end.
+    The sequence is `<begin> <other> ... <self> ... <self> RESPONSE <end>`: each turn of the context follows `<self>` if
+    its speaker is the one who responds, otherwise `<other>`. The model's input is everything except the last token.
+    `max_tokens` limits the prompt, which is everything up to the last `<self>`, and the response with its `<end>`
+    separately: the oldest tokens of the context and the last tokens of the response are removed.
 
     The loss is on the response and its `<end>` (`response`), or on all that follows `<begin>` (`all`).
-    `words` counts the words of exactly the text whose tokens are counted, cut as they are.
+    `words` is the number of words of exactly the text whose tokens are counted.
 
-    So the prompt is the same for a response that is scored and for a reply that is generated, which is done
-    without knowing how long the reference is.
+    The prompt does not depend on the length of the reference, so it is the same when a response is scored and when a
+    reply is generated.
 
-    Dialogues are encoded once and kept, the latest thousands of them; those of a `PreparedTokenizer`'s corpus
-    are taken from there.
+    The tokens of the latest dialogues are cached; those of a `PreparedTokenizer`'s corpus are taken from there.
     """
 
     def __init__(self, tokenizer: Tokenizer, context_turns: int, max_tokens: int, loss_on: LossOn) -> None:
-        """Set how long contexts and sequences are, and what is learned.
+        """Set the lengths of contexts and sequences, and the tokens that count in the loss.
 
         Args:
-            tokenizer: text to ids.
-            context_turns: most turns of a context, 1 or more.
-            max_tokens: most tokens of a prompt, and of a response; `MIN_TOKENS` or more.
-            loss_on: which tokens count.
+            tokenizer: encodes texts.
+            context_turns: maximum number of turns of a context, 1 or more.
+            max_tokens: maximum number of tokens of a prompt, and of a response; `MIN_TOKENS` or more.
+            loss_on: tokens that count in the loss.
         """
         self._tokenizer = tokenizer
         self._context_turns = context_turns
@@ -56,7 +55,7 @@ class ExchangeEncoder:
         self._tokenized = lru_cache(_REMEMBERED)(self._tokenize)
 
     def batch(self, dialogues: Iterable[Dialogue]) -> Batch:
-        """Return all exchanges of some dialogues as one batch.
+        """Return all exchanges of the dialogues as one batch.
 
         Raises:
             DataError: a dialogue has fewer than two turns.
@@ -64,7 +63,7 @@ class ExchangeEncoder:
         return assemble(self._tokens(dialogues), self._tokenizer, self._limits)
 
     def exchanges(self, dialogues: Sequence[Dialogue]) -> "ExchangeTexts":
-        """Return all exchanges of some dialogues as text, in the order of the rows of their batch.
+        """Return all exchanges of the dialogues as text, in the order of the rows of their batch.
 
         Raises:
             DataError: a dialogue has fewer than two turns.
@@ -72,16 +71,16 @@ class ExchangeEncoder:
         return ExchangeTexts(self.batch(dialogues), dialogues, self._context_turns)
 
     def batch_and_texts(self, dialogues: Dialogues) -> tuple[Batch, "ExchangeTexts"]:
-        """Return all exchanges of some dialogues as one batch, and as text."""
+        """Return all exchanges of the dialogues as one batch, and as text."""
         batch = self.batch(dialogues)
         return batch, ExchangeTexts(batch, dialogues, self._context_turns)
 
     def prompt(self, turns: Sequence[Turn], responder: str) -> tuple[int, ...]:
-        """Return the prompt of a reply to some turns: the ids of the latest ones, up to the last `<self>`.
+        """Return the prompt of a reply: the token ids of the latest turns, up to the last `<self>`.
 
         Args:
-            turns: the turns before the reply, the oldest first.
-            responder: who is to reply.
+            turns: turns before the reply, oldest first.
+            responder: speaker of the reply.
         """
         latest = turns[-self._context_turns :]
         return self._prompt([token for turn in latest for token in self._mark(turn, responder)])
@@ -100,13 +99,13 @@ class ExchangeEncoder:
         return [marker, *self._tokenizer.encode(turn.text)]
 
     def _prompt(self, context: list[int]) -> tuple[int, ...]:
-        room = self._max_tokens - 2  # <begin> and <self> always stay
+        room = self._max_tokens - 2  # <begin> and <self> are always kept
         newest = context[max(0, len(context) - room) :]
         return (self._tokenizer.begin_id, *newest, self._tokenizer.self_id)
 
 
 class ExchangeTexts(Sequence[Exchange]):
-    """The exchanges of some dialogues as text, made on first access, as training never needs them."""
+    """The exchanges of dialogues as text, created on first access, as training never needs them."""
 
     def __init__(self, batch: Batch, dialogues: Sequence[Dialogue], context_turns: int) -> None:
         """Hold the dialogues and their batch.
@@ -114,7 +113,7 @@ class ExchangeTexts(Sequence[Exchange]):
         Args:
             batch: the exchanges of the dialogues as token ids.
             dialogues: the dialogues.
-            context_turns: most turns of a context.
+            context_turns: maximum number of turns of a context.
         """
         self._batch = batch
         self._dialogues = dialogues
@@ -164,11 +163,11 @@ def _exchanges(turns: Sequence[Turn], context_turns: int) -> Iterator[tuple[Sequ
 
 @dataclass(frozen=True, slots=True)
 class Encoders:
-    """What makes the two sets of an episode of dialogues.
+    """Encoders of the two sets of an episode.
 
     Attributes:
-        support: of support sets.
-        query: of query sets.
+        support: encoder of support sets.
+        query: encoder of query sets.
     """
 
     support: ExchangeEncoder
@@ -182,10 +181,10 @@ class Encoders:
         query: Dialogues,
         others: Callable[[], Batch] | None = None,
     ) -> Episode:
-        """Encode and pad the dialogues of an episode; no support dialogues make a support of None.
+        """Encode and pad the dialogues of an episode; without support dialogues its support is None.
 
         Args:
-            topic: of all of them.
+            topic: topic of the dialogues.
             index: number of the episode.
             support: the support dialogues.
             query: the query dialogues.

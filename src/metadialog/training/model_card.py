@@ -1,4 +1,4 @@
-"""The card of an exported model: what it is, for people and for the Hugging Face hub."""
+"""The model card of an exported model, as used by the Hugging Face hub."""
 
 import json
 import math
@@ -25,16 +25,16 @@ SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 @dataclass(frozen=True, slots=True)
 class AdaptedTo:
-    """What an adapted model was adapted to, and what came of it.
+    """The adaptation of an adapted model.
 
     Attributes:
-        parent: name of the model that it was adapted from.
-        dialogues: how many it was adapted to.
-        held_out: how many were held out, and scored.
+        parent: name of the original model.
+        dialogues: number of dialogues that it was adapted to.
+        held_out: number of held-out dialogues.
         steps: inner steps.
-        loss_before: mean negative log-likelihood of a token of the held-out dialogues before, nats; of those that were
-            adapted to, where none were held out.
-        loss_after: the same after.
+        loss_before: loss on the held-out dialogues before adaptation, nats per token; on the dialogues adapted to if
+            none were held out.
+        loss_after: the same after adaptation.
     """
 
     parent: str
@@ -47,13 +47,13 @@ class AdaptedTo:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the card of a model says of it.
+    """The content of a model card.
 
     Attributes:
-        name: of the model; letters, digits, dots and dashes.
-        dataset: what it was trained on.
+        name: name of the model, of letters, digits, dots and dashes.
+        dataset: data set that it was trained on.
         language: ISO 639 code of the texts.
-        algorithm: that it was trained with.
+        algorithm: algorithm that it was trained with.
         seed: of the training; None where it is not known.
         results: word perplexity on held-out topics by number of inner steps, with the most shots.
         shots: the support dialogues of the results.
@@ -239,9 +239,9 @@ def _results(about: About) -> str:
 
 def _limits(about: About) -> str:
     return (
-        "## Limits\n\nIt imitates the manner of its dialogues; it knows no facts, and what it says may be wrong or "
+        "## Limits\n\nIt imitates the style of its dialogues; it knows no facts, and what it says may be wrong or "
         f"make no sense. It speaks the language of its data ({about.language}). It was not filtered, aligned or tested "
-        "for safety: let nobody rely on its replies without a person between."
+        "for safety: its replies should not be relied on without human review."
     )
 
 
@@ -250,5 +250,5 @@ def _count(number: int, what: str) -> str:
 
 
 def dump(value: Mapping[str, Any]) -> str:
-    """Return JSON as the files of an exported model hold it."""
+    """Return the JSON format of the files of an exported model."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
