@@ -61,14 +61,14 @@ MISTAKES = [
     (["evaluate", "-m", "run=a,b"], "run=a,b: one run at a time; write a loop over them, and leave out -m"),
     (["train", "hydra.run.dir=/dev/null/run"], "hydra.run.dir=/dev/null/run: /dev/null is a file; hydra.run.dir"),
     (["bench", "output=/dev/null/bench"], "output=/dev/null/bench: /dev/null is a file; output should be"),
-    (["train", "engine=vectorized", "inner=momentum"], "engine=vectorized: knows the derivatives of DialogModel"),
-    (["train", "algorithm=anil", "engine=lean", "inner.clip_norm=1"], "engine=lean: knows the derivatives of "),
+    (["train", "engine=vectorized", "inner=momentum"], "engine=vectorized: supports only DialogModel"),
+    (["train", "algorithm=anil", "engine=lean", "inner.clip_norm=1"], "engine=lean: supports only "),
     (["train", "algorithm=meta_curvature", "engine=lean"], "engine=lean: algorithm=meta_curvature is learn2learn's"),
     (
         ["train", "algorithm=alfa", "engine=vectorized"],
         (
-            "engine=vectorized: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
-            "alone, not those of an inner loop of ALFAUpdate; engine=functional, "
+            "engine=vectorized: supports only DialogModel with cross-entropy and plain gradient descent, "
+            "not an inner loop of ALFAUpdate; engine=functional, "
         ),
     ),
     (["train", "algorithm=alfa", "inner=adam"], "inner: algorithm=alfa generates the rates and the weight decay of "),
