@@ -28,6 +28,7 @@ LIMITS = Limits(
     waiting_adaptations=16,
     waiting_replies=256,
     adaptations=32,
+    adaptations_mib=64,
 )
 
 
