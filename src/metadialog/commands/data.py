@@ -89,6 +89,8 @@ def show_format(source: AutoDataset, console: Console) -> None:
     others = ", ".join(name for name in FORMATS if name != detected.name)
     line = f"read as {detected.title} (dataset.format={detected.name}); other formats: {others}"
     console.print(line, highlight=False, markup=False)
+    if (published := source.published_as()) is not None:
+        console.print(f"it looks like {published}", highlight=False, markup=False)
     first = next(source.dialogues())
     show_dialogue(anonymise_dialogue(first) if source.cleaning.anonymise else first, console)
 
