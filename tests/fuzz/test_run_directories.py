@@ -257,7 +257,7 @@ class Directories(RuleBasedStateMachine):
         with self.disk.watched(one.path, kill), contextlib.suppress(Killed):
             self.run("train", f"resume={one.path}")
         if not left.exists():
-            return replace(one, finished=one.finished or not one.damaged and (one.path / "cost.json").exists())
+            return replace(one, finished=one.finished or (not one.damaged and (one.path / "cost.json").exists()))
         shutil.rmtree(one.path)
         left.rename(one.path)
         return one
@@ -309,7 +309,7 @@ def test_nothing_is_lost_and_nothing_made_up(
     class Here(Directories):
         pass
 
-    Here.run, Here.disk, Here.reference, Here.data, Here.folder = staticmethod(run), disk, reference, data, folder  # type: ignore[assignment]
+    Here.run, Here.disk, Here.reference, Here.data, Here.folder = staticmethod(run), disk, reference, data, folder
     until = time.monotonic() + SECONDS
     quiet = settings(
         max_examples=20 if SECONDS else 2,

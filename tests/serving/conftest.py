@@ -75,9 +75,7 @@ def serve(export: Export) -> Iterator[Serve]:
     models = {"meta": load_model(export()), "tuned": load_model(export("algorithm=finetune"))}
     with ExitStack() as stack:
 
-        def start(
-            token: str | None = None, protocol: type[PromptProtocol] = PromptProtocol, **limits: Any
-        ) -> Server:
+        def start(token: str | None = None, protocol: type[PromptProtocol] = PromptProtocol, **limits: Any) -> Server:
             return stack.enter_context(running(make_app(models, replace(LIMITS, **limits), token, LOOPBACK), protocol))
 
         yield start
