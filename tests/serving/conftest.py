@@ -29,6 +29,7 @@ LIMITS = Limits(
     waiting_adaptations=16,
     waiting_replies=256,
     adaptations=32,
+    adaptations_mib=64,
 )
 
 

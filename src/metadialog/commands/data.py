@@ -22,6 +22,7 @@ from metadialog.errors import ConfigError, DataError
 from metadialog.experiment.config import Node
 from metadialog.preparation.topics import Topics, load_topics
 from metadialog.splits.split import TopicSplit
+from metadialog.text import counted
 
 SHOWN_TURNS = 6
 
@@ -99,7 +100,7 @@ def show_dialogue(dialogue: Dialogue, console: Console) -> None:
     for turn in dialogue.turns[:SHOWN_TURNS]:
         console.print(f"  {turn.speaker}: {' / '.join(turn.text.splitlines())}", highlight=False, markup=False)
     if len(dialogue.turns) > SHOWN_TURNS:
-        console.print(f"  ... ({len(dialogue.turns)} turns)", highlight=False, markup=False)
+        console.print(f"  ... ({counted(len(dialogue.turns), 'turn')})", highlight=False, markup=False)
     console.print()
 
 

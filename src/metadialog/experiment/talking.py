@@ -40,6 +40,7 @@ class AdaptConfig(UseConfig):
         held_out: dialogues that are scored and not adapted to.
         steps: inner steps; None to choose them.
         rate: what the inner rates are multiplied by; None to choose it.
+        language: of the dialogues, for the model card; None to tell it by their script.
     """
 
     command: ClassVar[str] = "adapt"
@@ -49,6 +50,7 @@ class AdaptConfig(UseConfig):
     held_out: Literal["auto"] | Count
     steps: Count | None
     rate: Annotated[float, Gt(0), Le(1e6)] | None
+    language: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,7 @@ class ServeConfig:
         waiting_adaptations: at once.
         waiting_replies: at once.
         adaptations: that are kept.
+        adaptations_mib: of those that are kept.
         device: to compute on.
         threads: CPU threads; None for one a core.
     """
@@ -126,5 +129,6 @@ class ServeConfig:
     waiting_adaptations: Annotated[int, Ge(1), Le(10**6)]
     waiting_replies: Annotated[int, Ge(1), Le(10**6)]
     adaptations: Annotated[int, Ge(1), Le(10**6)]
+    adaptations_mib: Annotated[float, Gt(0), Le(1e9)]
     device: Device
     threads: Threads | None

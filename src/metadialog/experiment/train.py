@@ -23,6 +23,7 @@ from metadialog.runs.layout import SELECTION
 from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.sweeps.trial import NoTrial, load_trial
+from metadialog.text import counted
 from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.cost import TrainingMeter, cost_of
 from metadialog.training.export import export_model, take_weights
@@ -156,7 +157,7 @@ def _announce(workspace: Workspace, trainer: Trainer) -> None:
     standing = trainer.standing
     early = f" (of {trainer.steps}: no better validation for a while)" if standing.step < trainer.steps else ""
     workspace.console.print(
-        f"trained {standing.step} steps{early}; best validation loss {standing.best_loss:.3f} "
+        f"trained {counted(standing.step, 'step')}{early}; best validation loss {standing.best_loss:.3f} "
         f"at step {standing.best_step}, which is the model from here on",
         highlight=False,
     )

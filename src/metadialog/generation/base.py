@@ -66,7 +66,10 @@ class Generation(Protocol):
         generator: torch.Generator | None,
         count: int,
     ) -> list[list[Hypothesis]]:
-        """Return up to so many different replies to each prompt, the best first; see `generate`."""
+        """Return up to so many different replies to each prompt, the best first; see `generate`.
+
+        Where there can be no more than some number of them, however many are asked for, an attribute `most` says it.
+        """
         ...
 
 

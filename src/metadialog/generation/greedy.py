@@ -8,7 +8,13 @@ from metadialog.generation.stepwise import Choose, Stepwise
 
 
 class Greedy(Stepwise):
-    """Take the most probable token at every position; all replies to a prompt are one."""
+    """Take the most probable token at every position; all replies to a prompt are one.
+
+    Attributes:
+        most: how many different replies to a prompt there are.
+    """
+
+    most = 1
 
     def chooser(
         self,

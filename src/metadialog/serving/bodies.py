@@ -177,6 +177,10 @@ class LimitsBody(BaseModel):
     turns: int
     steps: int
     tokens: int
+    waiting_adaptations: int
+    waiting_replies: int
+    adaptations: int
+    adaptations_mib: float
 
 
 class ModelsBody(BaseModel):

@@ -28,6 +28,7 @@ from metadialog.runs.metrics_file import MetricsFile, Split
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
+from metadialog.text import counted
 from metadialog.training.checkpoint import Checkpoints
 from metadialog.training.cost import (
     TrainingMeter,
@@ -171,7 +172,7 @@ class Trainer:
             raise
         if not math.isfinite(self.standing.best_loss):
             raise RunError(
-                f"no validation loss after adaptation was a finite number in {self.standing.step} steps; "
+                f"no validation loss after adaptation was a finite number in {counted(self.standing.step, 'step')}; "
                 "lower algorithm.inner_lr or algorithm.inner_steps"
             )
         drawn = self.sampler.dialogues_drawn(self.standing.step * self.meta_batch)
