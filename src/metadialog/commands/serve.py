@@ -31,6 +31,7 @@ def main(job: Job) -> None:
     from metadialog.serving.app import make_app
     from metadialog.serving.guard import LOOPBACK
     from metadialog.serving.limits import Limits
+    from metadialog.serving.protocol import PromptProtocol
 
     config: ServeConfig = build(job.config)
     token = _token(config)
@@ -48,7 +49,9 @@ def main(job: Job) -> None:
     address = f"http://{host}:{listening.getsockname()[1]}"
     job.console.print(f"serving {', '.join(models)} at {address}", soft_wrap=True, highlight=False, markup=False)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    settings = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+    settings = uvicorn.Config(
+        app, http=PromptProtocol, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5
+    )
     uvicorn.Server(settings).run([listening])
 
 

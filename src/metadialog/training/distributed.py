@@ -1,6 +1,7 @@
 """One run over several processes: who computes what, and how the parts come together. Nothing else knows of it."""
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn import Parameter
 
 from metadialog.algorithms.base import OuterStep
-from metadialog.errors import LostError, RunError
+from metadialog.errors import LostError
 from metadialog.training.launch import RankInfo, meet
 
 Item = TypeVar("Item")
@@ -134,22 +135,24 @@ class Ranks:
         Args:
             parameters: all that the optimizer updates; their `.grad` becomes that of the whole.
             step: of this process's part.
-            tasks: how many tasks of the meta-batch are in it; 0 if the part is there for its shape alone.
-            tokens: of its support and of its query sets.
+            tasks: how many tasks count; with 0 its gradient and losses are there for their shape alone.
+            tokens: of the support and of the query sets of its tasks, those that do not count too.
 
         Returns:
-            The losses of the whole meta-batch, and its tokens.
+            The losses of the whole meta-batch, NaN if no part of it has a task, and its tokens.
         """
         if self.size == 1:
             return step, tokens
         size = float(tasks if step.size is None or tasks == 0 else step.size)
         weight = float(tasks > 0) if step.reduction == "sum" else size
-        figures = [step.loss * weight, step.support_loss * size, step.query_loss * size, size, *map(float, tokens)]
-        bucket = _flatten(parameters, weight, figures if tasks else [0.0] * len(figures))
+        losses = [step.loss * weight, step.support_loss * size, step.query_loss * size, size]
+        figures = [*(losses if tasks else [0.0] * len(losses)), *map(float, tokens)]
+        bucket = _flatten(parameters, weight, figures)
         self._all_reduce(bucket)
         loss, support, query, total, of_support, of_query = bucket[-len(figures) :].tolist()
-        if total == 0:
-            raise RunError("training diverged: no task of the meta-batch has a finite loss, in any of the processes")
+        if total == 0:  # no process has a task that is finite: there is nothing to combine
+            whole = OuterStep(math.nan, math.nan, math.nan, 0, step.reduction)
+            return whole, (round(of_support), round(of_query))
         scale = 1.0 if step.reduction == "sum" else 1 / total
         _spread(bucket, parameters, scale)
         whole = OuterStep(loss * scale, support / total, query / total, total, step.reduction)
