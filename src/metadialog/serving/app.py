@@ -206,9 +206,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
-        return say(422, f"{where or 'the request'}: {first['msg'][:300]}")
+        return say(422, _malformed(error.errors()[0]))
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> JSONResponse:
@@ -217,6 +215,14 @@ def _handle_errors(app: FastAPI) -> None:
         return JSONResponse(
             {"error": sentence.get(error.status_code, str(error.detail))}, error.status_code, dict(headers or {})
         )
+
+
+def _malformed(found: Mapping[str, Any]) -> str:
+    """Return what is wrong with a request in one sentence, of what pydantic says of it."""
+    where = [str(part) for part in found["loc"] if part != "body"]
+    if found["type"] == "json_invalid":
+        return f"the request is not valid JSON at character {where[-1]}: {found['ctx']['error']}"
+    return f"{'.'.join(where) or 'the request'}: {found['msg'][:300]}"
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
