@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test test-all test-cuda test-faults test-hard fuzz audit docs lint format clean
+.PHONY: help setup run bench test test-all test-cuda test-faults test-hard coverage mutate fuzz audit docs lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,17 @@ docs: $(READY)  ## build the site into site/, with every link checked; it needs 
 fuzz: export FUZZ_SECONDS ?= 3600
 fuzz: $(READY)  ## damage the inputs of all readers at random for an hour, or for FUZZ_SECONDS (`test` tries ten of each)
 	$(BIN)/pytest tests/fuzz
+
+mutate: export PACKAGE ?= statistics
+mutate: export SAMPLE ?= 60
+mutate: $(READY)  ## change the code of PACKAGE in SAMPLE places, and see which of the changes its tests notice
+	$(UV) run --no-sync --with cosmic-ray python tests/mutation/mutate_program.py $(PACKAGE) --sample $(SAMPLE)
+
+coverage: $(READY)  ## run the tests as `test` does, and show which lines and branches of src/ none of them goes through
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not slow and not faults and not hard"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 audit: $(READY)  ## look for known holes, and write licences and a bill of materials (CycloneDX) to dist/
 	mkdir -p dist

@@ -18,6 +18,7 @@ ENDING_SECONDS = 10.0
 class _State:
     passages: int = 0
     pending: KeyboardInterrupt | None = None
+    raised: KeyboardInterrupt | None = None
     ignored_until: float = 0.0
 
 
@@ -32,24 +33,28 @@ def interruptible() -> Iterator[None]:
     program ends are ignored. Outside the main thread, where Python allows no handlers, this does nothing.
 
     Raises:
-        KeyboardInterrupt: a signal arrived, also if the interrupted code turned it into another error, as Python 3.11
-            does while a class is created.
+        KeyboardInterrupt: a signal arrived. If a library swallowed it or turned it into another error, as an
+            unfinished import does, the resulting error is replaced by the interrupt.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, _on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    _state.ignored_until = 0.0
+    resume()
     try:
         yield
     except Exception as error:
-        interrupt = _interrupt_behind(error)
-        if interrupt is None:
+        if _state.raised is None or time.monotonic() > _state.ignored_until:
             raise
-        raise interrupt from error
+        raise _state.raised from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def resume() -> None:
+    """Say that the program goes on after a signal, as a conversation does after a reply: the next one counts."""
+    _state.raised, _state.ignored_until = None, 0.0
 
 
 @contextmanager
@@ -82,14 +87,6 @@ def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 
 
 def _unwind(error: KeyboardInterrupt) -> None:
+    _state.raised = error
     _state.ignored_until = time.monotonic() + ENDING_SECONDS
     raise error
-
-
-def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
-            return cause
-        cause = cause.__cause__
-    return None

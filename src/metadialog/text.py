@@ -1,4 +1,4 @@
-"""The definitions of words and of equal texts, used by word perplexity, ROUGE, distinct-n and duplicates."""
+"""The definitions of words, of equal texts, and of counted nouns in messages."""
 
 import re
 from unicodedata import normalize
@@ -31,6 +31,20 @@ def words(text: str) -> list[str]:
     a word here; word perplexity is then per character.
     """
     return _WORD.findall(text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with what is counted: `1 inner step`, `2 inner steps`, `3 replies`.
+
+    Args:
+        number: how many.
+        noun: in the singular; its last word takes the plural.
+    """
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith("s"):
+        return f"{number:,} {noun}es"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("ly") else f"{number:,} {noun}s"
 
 
 def fold(text: str) -> str:

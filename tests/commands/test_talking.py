@@ -83,7 +83,7 @@ def test_one_dialogue_is_enough_and_may_come_through_a_pipe(
     ("overrides", "problem"),
     [
         (["dialogues=none"], "none: cannot be read"),
-        (["held_out=12"], "held_out=12: there are 12 dialogues"),
+        (["held_out=12"], "held_out=12: should be below the number of dialogues, 12"),
         (["steps=-1"], "steps=-1: should be greater than or equal to 0"),
         (["rate=1e30"], "rate=1e+30: should be less than or equal to 1000000"),
         (["output=full"], "output=full: is there already"),

@@ -74,10 +74,10 @@ class Dropped:
     @property
     def twin(self) -> str:
         """What makes a dialogue a twin of another one, in words."""
-        begins = "begin, or are begun by, one"
+        begins = "beginning, or begun by, one"
         if self.near_duplicates is None:
             return begins
-        return f"{begins} (or share {self.near_duplicates:.0%} of their word pairs with one)"
+        return f"{begins} (or sharing {self.near_duplicates:.0%} of their word pairs with one)"
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
         """Return each reason that applied, in words, with its count."""
@@ -90,10 +90,10 @@ class Dropped:
             ("dialogues without a reply of the speaker that dataset.responses names", self.no_reply),
             ("duplicates of a dialogue of the same topic", self.duplicates_within),
             ("duplicates of a dialogue of another topic", self.duplicates_across),
-            (f"dialogues that {self.twin} in another part of the split", self.twins),
+            (f"dialogues {self.twin} in another part of the split", self.twins),
             ("topics without a dialogue left", len(self.topics)),
         )
-        return tuple((reason, count) for reason, count in counts if count)
+        return tuple((agreeing(reason, count), count) for reason, count in counts if count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,3 +278,9 @@ def open_store(folder: Path) -> Corpus:
     topics = {topic: Dialogues(store, rows[start:end]) for topic, (start, end) in corpus["topics"].items()}
     dropped = corpus["dropped"] | {name: tuple(corpus["dropped"][name]) for name in ("topics", "one_sided")}
     return Corpus(corpus["name"], topics, Dropped(**dropped), np.load(folder / TWINS))
+
+
+def agreeing(reason: str, count: int) -> str:
+    """Return a reason of `Dropped` in the singular where it applies to one: its first word is a plural."""
+    first, space, rest = reason.partition(" ")
+    return f"{first.removesuffix('s')}{space}{rest}" if count == 1 else reason

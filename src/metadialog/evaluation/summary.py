@@ -9,7 +9,7 @@ from rich.text import Text
 
 from metadialog.evaluation.adaptation import Sample
 from metadialog.evaluation.scoring import word_perplexity
-from metadialog.text import word_unit
+from metadialog.text import counted, word_unit
 
 
 def summarize(
@@ -36,11 +36,11 @@ def perplexity(records: pd.DataFrame) -> float:
 def _perplexities(records: pd.DataFrame, steps: Sequence[int], unit: str) -> Group:
     algorithm, shots = records[["algorithm", "shots"]].iloc[0]
     name = "Word perplexity" if unit == "word" else f"Word perplexity (per {unit})"
-    title = f"{name} on held-out topics, {algorithm}, {shots} shots, by inner steps"
+    title = f"{name} on held-out topics, {algorithm}, {counted(shots, 'shot')}, by inner steps"
     table = Table()
     table.add_column("topic")
     for step in steps:
-        table.add_column("before" if step == 0 else f"{step} step{'s' if step > 1 else ''}", justify="right")
+        table.add_column("before" if step == 0 else counted(step, "step"), justify="right")
     for topic, part in records.groupby("topic"):
         table.add_row(Text(str(topic)), *_row(part, steps))  # Text, as a topic's name is not markup
     table.add_section()
@@ -67,7 +67,7 @@ def _replies(samples: Sequence[Sample]) -> Table:
             first.setdefault(sample.topic, sample)
     steps = next(iter(first.values())).inner_step
     table = Table(title="Sample replies", title_justify="left", show_lines=True)
-    for column in ("topic", "context", "reference", "before", f"after {steps} steps"):
+    for column in ("topic", "context", "reference", "before", f"after {counted(steps, 'step')}"):
         table.add_column(column, overflow="fold")
     for topic, sample in first.items():
         # Text, as a model's reply is not markup.

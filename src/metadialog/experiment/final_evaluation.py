@@ -25,6 +25,7 @@ from metadialog.preparation.topics import Topics
 from metadialog.progress import progress
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.schemas import TrainingCost
+from metadialog.text import counted
 from metadialog.training.cost import count_tokens
 from metadialog.training.trainer import Sinks
 
@@ -98,7 +99,10 @@ class FinalEvaluation:
             return selection
         write_atomically(workspace.run.selection, selection.to_json(algorithm.name))
         chosen = [best for shots in protocol.shots if (best := selection.best(shots)) is not None]
-        words = (f"{c.shots} shots: rate x {c.rate:g}, {c.inner_step} steps (loss {c.loss:.3f})" for c in chosen)
+        words = (
+            f"{counted(c.shots, 'shot')}: rate x {c.rate:g}, {counted(c.inner_step, 'step')} (loss {c.loss:.3f})"
+            for c in chosen
+        )
         workspace.console.print(f"chosen on meta-validation topics: {'; '.join(words)}", highlight=False)
         return selection
 
@@ -179,7 +183,7 @@ def _print_cut(evaluation: FinalEvaluation) -> None:
     if whole < references:
         limit = evaluation.protocol.max_tokens
         evaluation.workspace.console.print(
-            f"{references - whole} of {references} references are truncated to evaluation.max_tokens={limit}",
+            f"references truncated to evaluation.max_tokens={limit}: {references - whole} of {references}",
             highlight=False,
         )
 

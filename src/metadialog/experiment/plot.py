@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from metadialog.evaluation.summary import perplexity
 from metadialog.reports.figures import style
 from metadialog.reports.looks import looks
+from metadialog.text import counted
 
 
 def plot_adaptation(records: pd.DataFrame, axes: Axes | None = None) -> Axes:
@@ -19,11 +20,12 @@ def plot_adaptation(records: pd.DataFrame, axes: Axes | None = None) -> Axes:
     """
     with style():
         drawn = plt.subplots()[1] if axes is None else axes
-        groups = list(records.groupby("shots"))
-        for look, (shots, part) in zip(looks([str(shots) for shots, _ in groups]), groups, strict=True):
+        all_shots = sorted({int(shots) for shots in records["shots"]})
+        for look, shots in zip(looks([str(shots) for shots in all_shots]), all_shots, strict=True):
+            part = records[records["shots"] == shots]
             steps = sorted({int(step) for step in part["inner_step"]})
             heights = [perplexity(part[part["inner_step"] == step]) for step in steps]
-            drawn.plot(steps, heights, label=f"{shots} shots", **look)
+            drawn.plot(steps, heights, label=counted(shots, "shot"), **look)
         drawn.set_xlabel("inner step")
         drawn.set_ylabel("word perplexity")
         drawn.xaxis.set_major_locator(MaxNLocator(integer=True))

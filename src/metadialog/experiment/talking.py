@@ -40,6 +40,7 @@ class AdaptConfig(UseConfig):
         held_out: number of dialogues to score instead of adapting to them.
         steps: number of inner steps; None to choose it.
         rate: factor of the inner rates; None to choose it.
+        language: language of the dialogues, for the model card; None to detect it by their script.
     """
 
     command: ClassVar[str] = "adapt"
@@ -49,6 +50,7 @@ class AdaptConfig(UseConfig):
     held_out: Literal["auto"] | Count
     steps: Count | None
     rate: Annotated[float, Gt(0), Le(1e6)] | None
+    language: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,7 @@ class ServeConfig:
         waiting_adaptations: adaptations waiting at once.
         waiting_replies: replies waiting at once.
         adaptations: adapted models kept.
+        adaptations_mib: memory of the adapted models kept.
         device: device to compute on.
         threads: number of CPU threads; None for one per core.
     """
@@ -126,5 +129,6 @@ class ServeConfig:
     waiting_adaptations: Annotated[int, Ge(1), Le(10**6)]
     waiting_replies: Annotated[int, Ge(1), Le(10**6)]
     adaptations: Annotated[int, Ge(1), Le(10**6)]
+    adaptations_mib: Annotated[float, Gt(0), Le(1e9)]
     device: Device
     threads: Threads | None

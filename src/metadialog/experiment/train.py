@@ -24,6 +24,7 @@ from metadialog.runs.layout import SELECTION
 from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.sweeps.trial import NoTrial, load_trial
+from metadialog.text import counted
 from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.cost import TrainingMeter, cost_of
 from metadialog.training.export import export_model, take_weights
@@ -163,7 +164,7 @@ def _announce(workspace: Workspace, trainer: Trainer) -> None:
         else ""
     )
     workspace.console.print(
-        f"trained {standing.step} steps{early}; best validation loss {standing.best_loss:.3f} "
+        f"trained {counted(standing.step, 'step')}{early}; best validation loss {standing.best_loss:.3f} "
         f"at step {standing.best_step}, whose model is kept",
         highlight=False,
     )

@@ -66,7 +66,10 @@ class Generation(Protocol):
         generator: torch.Generator | None,
         count: int,
     ) -> list[list[Hypothesis]]:
-        """Return up to `count` different replies to each prompt, best first; see `generate`."""
+        """Return up to `count` different replies to each prompt, best first; see `generate`.
+
+        If the number of different replies is limited, an attribute `most` holds the limit.
+        """
         ...
 
 

@@ -45,6 +45,11 @@ class Beam(Ruled):
     beams: Annotated[int, Gt(0), Le(10**4)] = FROM_YAML
     length_penalty: Annotated[float, Ge(0), Le(100)] = FROM_YAML
 
+    @property
+    def most(self) -> int:
+        """How many different replies to a prompt there are."""
+        return self.beams
+
     def generate(
         self,
         model: nn.Module,

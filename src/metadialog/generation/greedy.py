@@ -8,7 +8,13 @@ from metadialog.generation.stepwise import Choose, Stepwise
 
 
 class Greedy(Stepwise):
-    """Takes the most probable token at every position, so that there is only one reply to a prompt."""
+    """Takes the most probable token at every position, so that there is only one reply to a prompt.
+
+    Attributes:
+        most: maximum number of different replies to a prompt.
+    """
+
+    most = 1
 
     def chooser(
         self,

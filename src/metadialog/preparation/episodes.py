@@ -5,6 +5,7 @@ from typing import Any
 
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Episode
+from metadialog.errors import ConfigError
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.preparation.topics import Topics
 from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
@@ -33,9 +34,20 @@ def held_out(
 def selection_episodes(
     topics: Topics, tokenizer: Tokenizer, protocol: AdaptationProtocol, sampler: Mapping[str, Any]
 ) -> list[Episode]:
-    """Draw the meta-validation episodes on which inner rates and steps are chosen; empty if none are chosen."""
+    """Draw the meta-validation episodes on which inner rates and steps are chosen; empty if none are chosen.
+
+    Raises:
+        ConfigError: rates are to be chosen, but the split has no meta-validation topics.
+        DataError: a topic has too few dialogues.
+    """
     if protocol.rates is None:
         return []
+    if not topics.split.validation:
+        raise ConfigError(
+            "evaluation.rates: is chosen from on the meta-validation topics, and this split has none; choose "
+            "evaluation.rates=null (the inner rate as it was trained, every inner step in the table), or a split with "
+            "meta-validation topics"
+        )
     return held_out_episodes(
         topics.of(topics.split.validation),
         _encoders(tokenizer, protocol, sampler),

@@ -9,6 +9,7 @@ import numpy as np
 from metadialog.datasets.corpus import Corpus
 from metadialog.errors import DataError
 from metadialog.splits.split import TopicSplit
+from metadialog.text import counted
 
 PARTS = ("meta-test", "meta-validation", "meta-train")
 """Order in which a part keeps its dialogues of a group, provided the other topics keep enough."""
@@ -41,8 +42,8 @@ def separate_twins(corpus: Corpus, split: TopicSplit, min_dialogues: int) -> tup
     for part, names in _parts(split).items():
         if names and not parts[part]:
             raise DataError(
-                f"split: {left_out} dialogues {corpus.dropped.twin} in another part, and without them no topic "
-                f"of {part} has {min_dialogues} dialogues; lower split.min_dialogues, or choose other topics"
+                f"split: {counted(left_out, 'dialogue')} {corpus.dropped.twin} in another part; without them no topic "
+                f"of {part} has {counted(min_dialogues, 'dialogue')}; lower split.min_dialogues, or choose other topics"
             )
     dropped = corpus.dropped
     separated = replace(

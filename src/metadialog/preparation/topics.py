@@ -19,13 +19,14 @@ from metadialog.cache.directory import cache_directory
 from metadialog.cache.entries import entry, temporary
 from metadialog.cache.keys import digest_code, digest_files, key
 from metadialog.config import build
-from metadialog.datasets.corpus import Corpus, open_store, write_store
+from metadialog.datasets.corpus import Corpus, agreeing, open_store, write_store
 from metadialog.datasets.dialogue import Dataset, FromFiles
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.downloads.copies import downloaded
 from metadialog.errors import DataError
 from metadialog.preparation.separation import separate_twins
 from metadialog.splits.split import Split, TopicSplit
+from metadialog.text import counted
 
 PREPARED = "prepared"
 
@@ -61,16 +62,18 @@ class Topics:
         """Describe the topics in one line."""
         parts = f"{len(self.split.train)} meta-train, {len(self.split.validation)} meta-validation"
         kept = sum(len(dialogues) for dialogues in self.corpus.topics.values())
-        line = f"{self.corpus.name}: {kept} dialogues; topics: {parts}, {len(self.split.test)} meta-test"
+        line = f"{self.corpus.name}: {counted(kept, 'dialogue')}; topics: {parts}, {len(self.split.test)} meta-test"
         if self.split.dropped:
             named = [f"{topic} ({count})" for topic, count in self.split.dropped.items()]
             further = f" and {len(named) - NAMED:,} others" if len(named) > NAMED else ""
             line += f"; dropped for too few dialogues: {', '.join(named[:NAMED])}{further}"
-        left_out = [f"{count} {reason}" for reason, count in self.corpus.dropped.left_out.items()]
+        left_out = [f"{count} {agreeing(reason, count)}" for reason, count in self.corpus.dropped.left_out.items()]
         if self.corpus.dropped.one_speaker:
-            left_out.append(f"{self.corpus.dropped.one_speaker} dialogues with only one speaker")
+            left_out.append(f"{counted(self.corpus.dropped.one_speaker, 'dialogue')} with only one speaker")
         if self.corpus.dropped.twins:
-            left_out.append(f"{self.corpus.dropped.twins} dialogues that {self.corpus.dropped.twin} in another part")
+            left_out.append(
+                f"{counted(self.corpus.dropped.twins, 'dialogue')} {self.corpus.dropped.twin} in another part"
+            )
         if left_out:
             line += f"; left out: {', '.join(left_out)}"
         return line

@@ -21,6 +21,7 @@ from metadialog.reports.grid import number as written
 from metadialog.reports.looks import looks
 from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import METRICS
+from metadialog.text import counted
 
 _MORE_FONTS = (
     "Noto Sans CJK SC",
@@ -79,7 +80,7 @@ def curves_figure(comparison: Comparison) -> Figure:
         part = cut_rows(panels[0], part, ["shots", "inner_step"])
         for axes, count in zip(panels, shots, strict=False):
             _draw_curves(axes, part[part["shots"] == count], comparison.algorithms)
-            axes.set_title(f"{count} shot{'' if count == 1 else 's'}")
+            axes.set_title(counted(int(count), "shot"))
             axes.set_xlabel("inner step")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         perplexity_axis(panels[0], comparison)

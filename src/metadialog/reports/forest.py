@@ -14,6 +14,7 @@ from metadialog.reports.figures import FEW, beyond, name_values, panel_height, s
 from metadialog.reports.grid import metric_label
 from metadialog.reports.looks import looks
 from metadialog.statistics.metrics import METRICS
+from metadialog.text import counted
 
 _ROW = 0.24  # inches
 
@@ -46,7 +47,7 @@ def forest_figure(comparison: Comparison) -> Figure:
                     face = looked["color"] if result else "white"
                     axes.errorbar(row["difference"], index, xerr=ends, linestyle="none", mfc=face, **looked)
             axes.axvline(0, color="0.35", linewidth=0.9)
-            axes.set_title(f"{count} shot{'' if count == 1 else 's'}")
+            axes.set_title(counted(int(count), "shot"))
             axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
             for name, value in outside.items():
                 _name_outside(axes, order.index(str(name)), value)
@@ -78,7 +79,7 @@ def difference_curves_figure(comparison: Comparison) -> Figure:
                     band = {"color": look["color"], "alpha": 0.12, "linewidth": 0}
                     axes.fill_between(rows["inner_step"], rows["low"], rows["high"], **band)
             axes.axhline(0, color="0.35", linewidth=0.9)
-            axes.set_title(f"{count} shot{'' if count == 1 else 's'}")
+            axes.set_title(counted(int(count), "shot"))
             axes.set_xlabel("inner step")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         panels[0].set_ylabel(f"{_label(comparison)}\nbelow 0 is better")

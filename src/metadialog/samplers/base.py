@@ -9,6 +9,7 @@ from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Episode
 from metadialog.errors import DataError, RunError
 from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
+from metadialog.text import counted
 
 
 class Sampler(ABC):
@@ -101,7 +102,7 @@ def checked_topics(topics: Mapping[str, Iterable[Dialogue]], options: Mapping[st
         if len(dialogues) < needed:
             asked = " and ".join(f"{name}={value}" for name, value in options.items())
             raise DataError(
-                f"topic {topic}: has {len(dialogues)} dialogues, but {asked} take {needed}: lower them, "
+                f"topic {topic}: has {counted(len(dialogues), 'dialogue')}, but {asked} take {needed}: lower them, "
                 f"set split.min_dialogues={needed}, or add dialogues{_fitting(options, len(dialogues))}"
             )
     return results

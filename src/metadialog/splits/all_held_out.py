@@ -7,6 +7,7 @@ from annotated_types import Ge, Le
 
 from metadialog.errors import DataError
 from metadialog.splits.split import TopicSplit, evaluating
+from metadialog.text import counted
 
 
 class AllHeldOutSplit:
@@ -32,8 +33,8 @@ class AllHeldOutSplit:
         if len(dropped) == len(sizes):
             most = max(sizes.values(), default=0)
             raise DataError(
-                f"none of {len(sizes)} topics has {self.min_dialogues} dialogues or more; at least one should: "
-                f"lower split.min_dialogues{f'; or {evaluating(most)}' if most > 1 else ''}"
+                f"no topic of {len(sizes)} has {counted(self.min_dialogues, 'dialogue')} or more; "
+                f"at least one should: lower split.min_dialogues{f'; or {evaluating(most)}' if most > 1 else ''}"
             )
         test = tuple(topic for topic in sorted(sizes) if topic not in dropped)
         return TopicSplit(train=(), validation=(), test=test, dropped=dropped)

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.splits.split import TopicSplit, what_can_be_done
+from metadialog.text import counted
 
 LEAST = 3
 
@@ -48,8 +49,8 @@ class LeaveOneTopicOutSplit:
         topics = [topic for topic in sorted(sizes) if sizes[topic] >= self.min_dialogues]
         if len(topics) < LEAST:
             raise DataError(
-                f"{len(topics)} of {len(sizes)} topics have {self.min_dialogues} dialogues or more; there should be at "
-                f"least {LEAST}: {what_can_be_done(sizes)}"
+                f"topics with {counted(self.min_dialogues, 'dialogue')} or more: {len(topics)} of {len(sizes)}; there "
+                f"should be at least {LEAST}: {what_can_be_done(sizes)}"
             )
         if self._held_out >= len(topics):
             raise ConfigError(

@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.splits.split import PARTS, TopicSplit, what_can_be_done
+from metadialog.text import counted
 
 
 class SeededSplit:
@@ -60,14 +61,14 @@ class SeededSplit:
         topics = self._shuffled(topic for topic in sizes if topic not in dropped)
         if len(topics) < PARTS:
             raise DataError(
-                f"{len(topics)} of {len(sizes)} topics have {self.min_dialogues} dialogues or more; there "
+                f"topics with {counted(self.min_dialogues, 'dialogue')} or more: {len(topics)} of {len(sizes)}; there "
                 f"should be at least {PARTS}, one for each part: {what_can_be_done(sizes)}"
             )
         tests = _count(self._test, len(topics))
         validations = _count(self._validation, len(topics))
         if tests + validations >= len(topics):
             raise ConfigError(
-                f"split.validation={self._validation} and split.test={self._test}: of {len(topics)} topics "
+                f"split.validation={self._validation} and split.test={self._test}: of {counted(len(topics), 'topic')} "
                 f"they take {validations} and {tests}, and leave none for meta-train; lower one of them"
             )
         return TopicSplit(

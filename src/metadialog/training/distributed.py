@@ -1,6 +1,7 @@
 """Data parallelism: how several processes share a run."""
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn import Parameter
 
 from metadialog.algorithms.base import OuterStep
-from metadialog.errors import LostError, RunError
+from metadialog.errors import LostError
 from metadialog.training.launch import RankInfo, meet
 
 Item = TypeVar("Item")
@@ -135,23 +136,25 @@ class Ranks:
         Args:
             parameters: all parameters of the optimizer; their `.grad` becomes that of the whole meta-batch.
             step: losses of this process's part.
-            tasks: number of tasks of the meta-batch in it; 0 if the part was computed only for the shapes of its
-                gradients.
-            tokens: number of tokens of its support and of its query sets.
+            tasks: number of tasks that count; with 0, gradient and losses are used only for their shapes.
+            tokens: number of tokens of the support and of the query sets of its tasks, including tasks that do not
+                count.
 
         Returns:
-            The losses of the whole meta-batch, and its tokens.
+            The losses of the whole meta-batch, NaN if no part of it has a task, and its tokens.
         """
         if self.size == 1:
             return step, tokens
         size = float(tasks if step.size is None or tasks == 0 else step.size)
         weight = float(tasks > 0) if step.reduction == "sum" else size
-        figures = [step.loss * weight, step.support_loss * size, step.query_loss * size, size, *map(float, tokens)]
-        bucket = _flatten(parameters, weight, figures if tasks else [0.0] * len(figures))
+        losses = [step.loss * weight, step.support_loss * size, step.query_loss * size, size]
+        figures = [*(losses if tasks else [0.0] * len(losses)), *map(float, tokens)]
+        bucket = _flatten(parameters, weight, figures)
         self._all_reduce(bucket)
         loss, support, query, total, of_support, of_query = bucket[-len(figures) :].tolist()
-        if total == 0:
-            raise RunError("training diverged: no task of the meta-batch has a finite loss in any process")
+        if total == 0:  # no process has a finite task, so there is nothing to combine
+            whole = OuterStep(math.nan, math.nan, math.nan, 0, step.reduction)
+            return whole, (round(of_support), round(of_query))
         scale = 1.0 if step.reduction == "sum" else 1 / total
         _spread(bucket, parameters, scale)
         whole = OuterStep(loss * scale, support / total, query / total, total, step.reduction)

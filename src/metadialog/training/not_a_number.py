@@ -15,6 +15,7 @@ from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError, RunError
 from metadialog.escapes import escaped, shortened
+from metadialog.text import counted
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class Guard:
                     losses = {"support": objectives.inner(adapted, support).item(), **losses}
             for name, loss in losses.items():
                 if not math.isfinite(loss):
-                    return f"its {name} loss after {steps} inner steps is {loss}"
+                    return f"its {name} loss after {counted(steps, 'inner step')} is {loss}"
         return "its losses are finite, but its outer gradient is not"
 
 

@@ -1,6 +1,7 @@
 """The outer loop."""
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from metadialog.runs.metrics_file import MetricsFile, Split
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
+from metadialog.text import counted
 from metadialog.training.checkpoint import Checkpoints
 from metadialog.training.cost import (
     TrainingMeter,
@@ -171,7 +173,7 @@ class Trainer:
             raise
         if not math.isfinite(self.standing.best_loss):
             raise RunError(
-                f"no validation loss after adaptation was finite in {self.standing.step} steps; "
+                f"no validation loss after adaptation was finite in {counted(self.standing.step, 'step')}; "
                 "lower algorithm.inner_lr or algorithm.inner_steps"
             )
         drawn = self.sampler.dialogues_drawn(self.standing.step * self.meta_batch)
@@ -266,7 +268,8 @@ class Trainer:
         with counter or contextlib.nullcontext():
             result, kept = self._guard.outer_step(self.model, episodes, step, seed)
         executed = _Executed(result.tokens or count_sets(episodes), None if counter is None else counter.total)
-        result, tokens = self.ranks.combine(self.trained, result, min(tasks, len(kept)), executed.tokens)
+        own = executed.tokens if tasks else (0, 0)
+        result, tokens = self.ranks.combine(self.trained, result, min(tasks, len(kept)), own)
         with_gradient = [p for p in self.trained if p.grad is not None]
         if not with_gradient:
             raise RunError(
@@ -275,7 +278,9 @@ class Trainer:
             )
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
-            raise diverged(step + 1, result.loss, norm, self._guard.blame(self.model, episodes, step, seed))
+            mine = self._guard.blame(self.model, episodes, step, seed) if tasks else []
+            named = self.ranks.collect({self.ranks.rank: mine})  # each process knows of its own tasks alone
+            raise diverged(step + 1, result.loss, norm, list(itertools.chain(*named.values())))
         return result, norm, tokens, executed
 
     def _validate(self) -> str:
