@@ -128,7 +128,9 @@ def test_options_that_what_was_learned_does_not_fit_are_named(run: Run) -> None:
     assert run("train", *options, "algorithm=alfa").code == 0
     outcome = run("evaluate", "run=mine", "algorithm.inner_steps=5")
     assert outcome.code != 0
-    assert "does not fit the options of algorithm=alfa and of inner; those that decide what is learned" in outcome.err
+    assert (
+        "do not fit the options of algorithm=alfa and of inner; options that determine what is learned" in outcome.err
+    )
     assert outcome.err.count("\n") == 1
     again = run("evaluate", "run=mine")
     assert again.code == 0, again.err

@@ -258,7 +258,7 @@ def test_engines_that_do_not_know_it_say_so_before_anything_starts(run: Run, eng
     assert outcome.code == 2
     assert outcome.out == ""
     assert (
-        "not those of the objective SelfCritical; engine=functional, engine=learn2learn and engine=auto know all"
+        "not the objective SelfCritical; engine=functional, engine=learn2learn and engine=auto support everything"
         in outcome.err
     )
 

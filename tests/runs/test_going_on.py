@@ -65,7 +65,7 @@ def test_other_dialogues_and_another_tokenizer_are_refused() -> None:
     origin.check({"origin": origin.to_dict()}, path)
     with pytest.raises(RunError, match="the checksum of the dialogues is not that of the run"):
         Origin("other", "{}").check({"origin": origin.to_dict()}, path)
-    with pytest.raises(RunError, match=r"the tokenizer .* is not the one that the run began with"):
+    with pytest.raises(RunError, match=r"the tokenizer .* is not that of the run"):
         Origin("digest", "{1}").check({"origin": origin.to_dict()}, path)
     with pytest.raises(RunError, match="origin should hold data and tokenizer"):
         origin.check({"origin": 3}, path)
