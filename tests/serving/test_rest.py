@@ -202,7 +202,9 @@ def test_what_is_refused_costs_one_sentence(
         ('{"context": "hi",}', "the request is not valid JSON at character "),
         ("[]", "the request: Input should be a valid dictionary"),
         ('{"context": "hi", "generation": {"temperature": NaN}}', "generation.temperature: Input should be a finite"),
-        ('{"context": NaN}', "context"),
+        ('{"context": NaN}', "context: Input should be a valid string"),
+        ('{"context": [{"speaker": "a"}]}', "context.0.text: Field required"),
+        ("", "the request has no body"),
     ],
 )
 def test_what_is_no_request_costs_one_sentence(server: Server, content: str, sentence: str) -> None:

@@ -165,8 +165,11 @@ def draw_evaluation(
 
     Raises:
         DataError: a topic has too few dialogues for an episode.
+        ConfigError: a metric of the user's lacks something.
     """
     protocol, tokenizer = build(config.evaluation), learner.tokenizer
+    for metric in protocol.metrics.values():
+        metric.check(topics.split.test)
     episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, config.sampler)
     chosen_on = selection_episodes(topics, tokenizer, protocol, config.sampler)
     evaluation = FinalEvaluation(config, workspace, learner, topics, protocol, episodes, chosen_on)

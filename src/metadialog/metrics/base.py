@@ -19,12 +19,23 @@ class ReplyMetric(Options, ABC):
 
     better: Literal["lower", "higher"] | None = None
 
+    def check(self, topics: Sequence[str]) -> None:
+        """Refuse what cannot be scored, and load what scoring needs, before training starts; nothing by default.
+
+        Args:
+            topics: names of the held-out topics.
+
+        Raises:
+            ConfigError: something is missing.
+        """
+
     @abstractmethod
-    def score(self, replies: Sequence[str], references: Sequence[str], language: str) -> float:
+    def score(self, replies: Sequence[str], references: Sequence[str], language: str, topic: str) -> float:
         """Score the replies to the query exchanges of an episode.
 
         Args:
             replies: replies of the model; may be empty texts.
             references: reference responses, one for each reply; at least one.
             language: ISO 639 code of the texts.
+            topic: of the episode.
         """

@@ -1,6 +1,7 @@
 """The REST interface, and the page at its root."""
 
 import asyncio
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -206,7 +207,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        return say(422, _malformed(error.errors()[0]))
+        return say(422, _malformed(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> JSONResponse:
@@ -217,11 +218,16 @@ def _handle_errors(app: FastAPI) -> None:
         )
 
 
-def _malformed(found: Mapping[str, Any]) -> str:
+def _malformed(errors: Sequence[Mapping[str, Any]]) -> str:
     """Return what is wrong with a request in one sentence, of what pydantic says of it."""
-    where = [str(part) for part in found["loc"] if part != "body"]
+    # Of a value that may be of several kinds, each has its errors; the innermost one is of the kind that is meant.
+    found = max(errors, key=lambda error: len(error["loc"]))
+    # Kinds stand between the keys, such as `constrained-str`, `list[...]` and `TurnBody`.
+    where = [str(part) for part in found["loc"] if re.fullmatch("[a-z0-9_]+", str(part)) and part != "body"]
     if found["type"] == "json_invalid":
         return f"the request is not valid JSON at character {where[-1]}: {found['ctx']['error']}"
+    if not where and found["type"] == "missing":
+        return "the request has no body; send JSON, as /docs says"
     return f"{'.'.join(where) or 'the request'}: {found['msg'][:300]}"
 
 
