@@ -33,9 +33,10 @@ def on_hub(name: str, option: str) -> str:
     try:
         return str(snapshot_download(name, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError) as error:
+        host = urlsplit(constants.ENDPOINT).hostname  # and no password
         raise ConfigError(
             f"{option}={name}: is no folder here, has not been downloaded before, and the Hugging Face Hub does not "
-            f"answer ({urlsplit(constants.ENDPOINT).hostname}: {problem}); name a folder of a pretrained model, or try with a network"
+            f"answer ({host}: {problem}); name a folder of a pretrained model, or try with a network"
         ) from error
 
 
