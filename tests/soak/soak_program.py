@@ -1,4 +1,4 @@
-"""A soak: one process trains, validates, logs and evaluates for half an hour; its memory and its files stay as they are.
+"""A soak: one process trains, validates, logs and evaluates for half an hour; memory and open files stay the same.
 
 Each round goes on with a run for some outer steps, with validation and logging, comes to its evaluation, and evaluates
 the model once more. After a third of the time, in which caches fill, memory may grow by 2 % and no file stays open.
