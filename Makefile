@@ -60,12 +60,12 @@ soak: export SECONDS ?= 1800
 soak: $(READY)  ## train, validate, log and evaluate in one process for half an hour, and see that its memory stays flat
 	$(BIN)/python tests/soak/soak_program.py --seconds $(SECONDS)
 
-audit: $(READY)  ## look for known holes, and write licences and a bill of materials (CycloneDX) to dist/
+audit: $(READY)  ## look for known holes (all that cannot be looked up is told), and write licences and a bill of materials (CycloneDX) to dist/
 	mkdir -p dist
 	$(UV) export --locked --no-emit-project --format requirements-txt --quiet --output-file dist/requirements.txt
 	$(UV) tool run pip-licenses --python=$(BIN)/python --format=markdown --output-file=dist/licences.md
 	$(UV) tool run --from cyclonedx-bom cyclonedx-py environment $(BIN)/python --output-file dist/sbom.json
-	$(UV) tool run pip-audit --requirement dist/requirements.txt --disable-pip --no-deps
+	$(UV) tool run pip-audit --strict --requirement dist/requirements.txt --disable-pip --no-deps
 
 lint: $(READY)  ## check style, types and imports
 	$(BIN)/ruff check
