@@ -195,6 +195,24 @@ def test_what_is_refused_costs_one_sentence(
         assert sentence in error(response, status)
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "the request is not valid JSON at character 1: "),
+        ('{"context": "hi",}', "the request is not valid JSON at character "),
+        ("[]", "the request: Input should be a valid dictionary"),
+        ('{"context": "hi", "generation": {"temperature": NaN}}', "generation.temperature: Input should be a finite"),
+        ('{"context": NaN}', "context: Input should be a valid string"),
+        ('{"context": [{"speaker": "a"}]}', "context.0.text: Field required"),
+        ("", "the request has no body"),
+    ],
+)
+def test_what_is_no_request_costs_one_sentence(server: Server, content: str, sentence: str) -> None:
+    with server.client() as client:
+        response = client.post("/v1/replies", content=content, headers={"Content-Type": "application/json"})
+        assert error(response, 422).startswith(sentence)
+
+
 def test_more_held_out_than_there_are_fails_and_says_so(server: Server) -> None:
     with server.client() as client:
         found = adapted(client, held_out=4)

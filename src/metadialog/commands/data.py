@@ -89,6 +89,8 @@ def show_format(source: AutoDataset, console: Console) -> None:
     others = ", ".join(name for name in FORMATS if name != detected.name)
     line = f"read as {detected.title} (dataset.format={detected.name}); other formats: {others}"
     console.print(line, highlight=False, markup=False)
+    if (published := source.published_as()) is not None:
+        console.print(f"it looks like {published}", highlight=False, markup=False)
     first = next(source.dialogues())
     show_dialogue(anonymise_dialogue(first) if source.cleaning.anonymise else first, console)
 
@@ -125,8 +127,7 @@ def _tokens(node: Node, topics: Topics) -> Tokens:
 
     Where there is nothing to train on (`split=all_held_out`), it is trained on all topics.
     """
-    from metadialog.preparation.episodes import train_tokenizer
-    from metadialog.preparation.tokens import token_lengths
+    from metadialog.preparation.tokens import token_lengths, train_tokenizer
 
     trained_on = "the meta-train topics" if topics.split.train else "all topics"
     if not topics.split.train:

@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import socket
+from dataclasses import fields
 from pathlib import Path
 
 from metadialog.cli.composed_job import Job
@@ -36,13 +37,7 @@ def main(job: Job) -> None:
     config: ServeConfig = build(job.config)
     token = _token(config)
     models = _models(config)
-    names = ("upload_mib", "dialogues", "turns", "steps", "tokens")
-    limits = Limits(
-        **{name: getattr(config, name) for name in names},
-        waiting_adaptations=config.waiting_adaptations,
-        waiting_replies=config.waiting_replies,
-        adaptations=config.adaptations,
-    )
+    limits = Limits(**{field.name: getattr(config, field.name) for field in fields(Limits)})
     app = make_app(models, limits, token, LOOPBACK if _is_loopback(config.host) else None)
     listening = _listen(config.host, config.port)
     host = f"[{config.host}]" if ":" in config.host else config.host

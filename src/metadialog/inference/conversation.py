@@ -134,6 +134,8 @@ class Conversation:
         return turns
 
     def _temperature(self, argument: str) -> Iterator[str]:
+        if not argument:
+            raise ConfigError("/temperature: name one, as in /temperature 0.7; 0 is greedy")
         try:
             temperature = float(argument)
         except ValueError:

@@ -149,6 +149,8 @@ def parse_dialogues(text: str, name: str) -> list[Dialogue]:
     if stripped[0] not in "[{":
         return _plain_text(stripped, name, topic)
     whole = _whole(stripped)
+    if whole == [] or whole == [{}]:
+        raise DataError(f"{name}: holds no dialogue; it should hold at least one: [{LAYOUT}]")
     if whole is not None:
         return [_dialogue(one, f"{name}: dialogue {position}", topic) for position, one in enumerate(whole, start=1)]
     made = []

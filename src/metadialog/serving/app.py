@@ -1,6 +1,7 @@
 """The REST interface, and the page at its root."""
 
 import asyncio
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -206,9 +207,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
-        return say(422, f"{where or 'the request'}: {first['msg'][:300]}")
+        return say(422, _malformed(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> JSONResponse:
@@ -217,6 +216,19 @@ def _handle_errors(app: FastAPI) -> None:
         return JSONResponse(
             {"error": sentence.get(error.status_code, str(error.detail))}, error.status_code, dict(headers or {})
         )
+
+
+def _malformed(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is wrong with a request in one sentence, of what pydantic says of it."""
+    # Of a value that may be of several kinds, each has its errors; the innermost one is of the kind that is meant.
+    found = max(errors, key=lambda error: len(error["loc"]))
+    # Kinds stand between the keys, such as `constrained-str`, `list[...]` and `TurnBody`.
+    where = [str(part) for part in found["loc"] if re.fullmatch("[a-z0-9_]+", str(part)) and part != "body"]
+    if found["type"] == "json_invalid":
+        return f"the request is not valid JSON at character {where[-1]}: {found['ctx']['error']}"
+    if not where and found["type"] == "missing":
+        return "the request has no body; send JSON, as /docs says"
+    return f"{'.'.join(where) or 'the request'}: {found['msg'][:300]}"
 
 
 def _add_models(app: FastAPI, service: Service) -> None:

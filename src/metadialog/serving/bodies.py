@@ -31,13 +31,13 @@ class GenerationBody(BaseModel):
     model_config = _STRICT
     name: Literal["greedy", "sampling", "beam"] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    temperature: Annotated[float, Field(allow_inf_nan=False, gt=0, le=100)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Annotated[float, Field(allow_inf_nan=False, gt=0, le=1)] | None = None
     beams: Annotated[int, Field(ge=1, le=32)] | None = None
-    length_penalty: Annotated[float, Field(ge=0, le=100)] | None = None
+    length_penalty: Annotated[float, Field(allow_inf_nan=False, ge=0, le=100)] | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    repetition_penalty: Annotated[float, Field(allow_inf_nan=False, gt=0, le=100)] | None = None
     no_repeat_ngrams: Annotated[int, Field(ge=0)] | None = None
 
     def options(self) -> dict[str, Any] | None:
