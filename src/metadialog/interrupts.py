@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: an exception where the program stands, but not within a passage that has to be whole."""
+"""Handling of SIGINT and SIGTERM: they raise an exception, except within critical sections."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from types import FrameType
 from metadialog.errors import Terminated
 
 ENDING_SECONDS = 10.0
-"""How long the program takes to end in order, at most; further signals would only disturb it then."""
+"""Time in which the program ends in order; further signals are ignored meanwhile."""
 
 
 @dataclass(slots=True)
@@ -27,14 +27,14 @@ _state = _State()
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM, as batch systems send it, unwind the program like Ctrl-C, and both of them only once.
+    """Handle SIGTERM, as sent by batch systems, like Ctrl-C, and each of them only once.
 
-    Launchers send a signal to a whole group of processes and then to each of them: what comes while the program ends
-    is ignored. In another than the main thread, where Python allows no handlers, this does nothing.
+    Launchers send a signal to a whole group of processes and then to each of them; signals that arrive while the
+    program ends are ignored. Outside the main thread, where Python allows no handlers, this does nothing.
 
     Raises:
-        KeyboardInterrupt: a signal came. Where it fell into a library that swallowed it, or made an error of its own of
-            it, as a half-finished import does, the error that comes of that is replaced by the interrupt.
+        KeyboardInterrupt: a signal arrived. If a library swallowed it or turned it into another error, as an
+            unfinished import does, the resulting error is replaced by the interrupt.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -59,9 +59,9 @@ def resume() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let a signal wait until the passage is over; for short ones, after which state is either old or new.
+    """Defer signals until a short critical section has ended.
 
-    In another than the main thread there is nothing to wait for: Python handles signals in the main one alone.
+    Outside the main thread this does nothing, as Python handles signals only in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

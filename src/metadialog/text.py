@@ -1,4 +1,4 @@
-"""Words, equal texts and counted nouns: one definition of each, behind word perplexity, duplicates and messages."""
+"""The definitions of words, of equal texts, and of counted nouns in messages."""
 
 import re
 from unicodedata import normalize
@@ -20,7 +20,7 @@ UNSPACED = ("zh", "ja", "th", "lo", "my", "km", "bo", "dz")
 
 
 def word_unit(language: str) -> str:
-    """Return what a word mostly is in a language (ISO 639 code): "character" where there are no spaces."""
+    """Return the unit that counts as a word in a language (ISO 639 code): "character" if it has no spaces."""
     return "character" if language in UNSPACED else "word"
 
 
@@ -48,6 +48,6 @@ def counted(number: int, noun: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Return what is compared of a text: it after NFKC, case folding and folding of white space."""
-    # Case folding can leave letters decomposed (as it does in Greek), so that they are composed once more.
+    """Return a text after NFKC, case folding and folding of white space, for comparisons."""
+    # Case folding can decompose letters (as in Greek), so they are composed again.
     return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())

@@ -311,8 +311,11 @@ def test_wrong_values_cost_one_sentence(model: AdaptableModel, food: list[list[s
         model.reply("hello", generation={"temperature": -1.0})
     with pytest.raises(ConfigError, match="did you mean sampling"):
         model.reply("hello", generation="sample")
-    with pytest.raises(ConfigError, match="n=0"):
-        model.reply("hello", 0)
+    for n in (0, 10**9):
+        with pytest.raises(ConfigError, match=f"n={n}: should be a whole number from 1 to 10000"):
+            model.reply("hello", n, "sampling")
+    with pytest.raises(MetadialogError, match="folder='': should be the path of a folder"):
+        model.save("")
     with pytest.raises(DataError, match="dialogues: no dialogue to adapt to"):
         model.adapt([["alone"]])
     with pytest.raises(ConfigError, match=r"rate=1e\+38: the loss after 3 inner steps is no finite number"):

@@ -11,7 +11,8 @@ from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.errors import ConfigError
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.preparation.episodes import held_out, selection_episodes, train_tokenizer, validation_episodes
+from metadialog.preparation.episodes import held_out, selection_episodes, validation_episodes
+from metadialog.preparation.tokens import train_tokenizer
 from metadialog.preparation.topics import Topics
 from metadialog.samplers.base import Sampler
 from metadialog.samplers.episodes import EpisodeSampler

@@ -76,7 +76,7 @@ def main(job: Job) -> float:
     try:
         adapted.save(partial, name=target.name)
         replies = compare(adapted, division.held_out or division.support)
-        write_atomically(partial / REPORT, report(adapted, division, name, replies))
+        write_atomically(partial / REPORT, report(adapted, division, name, replies, config.steps))
         if target.exists():
             target.rmdir()  # it is empty
         partial.rename(target)

@@ -127,8 +127,7 @@ def _tokens(node: Node, topics: Topics) -> Tokens:
 
     Where there is nothing to train on (`split=all_held_out`), it is trained on all topics.
     """
-    from metadialog.preparation.episodes import train_tokenizer
-    from metadialog.preparation.tokens import token_lengths
+    from metadialog.preparation.tokens import token_lengths, train_tokenizer
 
     trained_on = "the meta-train topics" if topics.split.train else "all topics"
     if not topics.split.train:

@@ -1,4 +1,4 @@
-"""The engine that suits the model, the tasks and the steps."""
+"""Automatic choice of the engine for the model, the tasks and the steps."""
 
 import logging
 import math
@@ -24,21 +24,21 @@ from metadialog.options import FROM_YAML, with_defaults
 
 log = logging.getLogger(__name__)
 
-# What learn2learn's loop keeps of one task, over what `vectorized` does, as measured (`experiments/cost_of_maml`).
+# Memory of learn2learn's loop for one task, relative to `vectorized`, as measured (`experiments/cost_of_maml`).
 _AUTOGRAD = 4
-# How far off the expected times are, mostly.
+# Typical error of the expected times.
 _ACCURACY = 1.33
 
 
 class AutoEngine:
-    """Picks an engine for each meta-batch, and says so when it picks another.
+    """Picks an engine for each meta-batch, and logs when the choice changes.
 
-    All engines give the same meta-gradient. Of those that know the model and the objective and fit the memory, the one
-    that a small measured model (`metadialog.engines.estimate`) expects to be fastest is picked; `lean` always fits.
-    `functional` is picked for what no other of the fast ones knows.
+    All engines give the same meta-gradient. Among those that support the model and the objective and fit into memory,
+    it picks the one that is expected to be fastest by measured speeds (`metadialog.engines.estimate`); `lean` always
+    fits. `functional` is picked for models and objectives that no other fast engine supports.
 
     Args:
-        memory: what an engine may take beside the model, MiB.
+        memory: memory that an engine may use in addition to the model, MiB.
     """
 
     name = "auto"
@@ -59,7 +59,7 @@ class AutoEngine:
         self._picked: str | None = None
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Take every inner loop; see `Engine.check`."""
+        """Accept every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -69,7 +69,7 @@ class AutoEngine:
         inner: InnerLoop,
         reduction: Reduction,
     ) -> MetaGradient:
-        """Compute the meta-gradient with the engine that suits; see `Engine.meta_gradient`."""
+        """Compute the meta-gradient with the picked engine; see `Engine.meta_gradient`."""
         name, why = self.pick(model, objective, episodes, inner)
         if name != self._picked:
             log.info("engine auto picks %s: %s", name, why)
@@ -79,7 +79,7 @@ class AutoEngine:
     def pick(
         self, model: nn.Module, objective: Objective, episodes: Sequence[Episode], inner: InnerLoop
     ) -> tuple[str, str]:
-        """Return the name of the engine that suits, and the reason."""
+        """Return the name of the picked engine, and the reason."""
         unknown = obstacle(model, objective, inner)
         if unknown is not None:
             return "functional", f"it knows {unknown}"
@@ -89,7 +89,7 @@ class AutoEngine:
             if candidate.engine == "lean" or candidate.mebibytes <= self.memory
         }
         least = min(candidate.seconds for candidate in expected.values())
-        # Below the model's own accuracy the order decides: what keeps most computes least.
+        # Within the error of the estimates, the order decides: engines that keep more compute less.
         picked = next(candidate for candidate in expected.values() if candidate.seconds <= _ACCURACY * least)
         others = "".join(f"; {candidate}" for candidate in expected.values() if candidate is not picked)
         too_large = (
@@ -104,14 +104,14 @@ class AutoEngine:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What an engine is expected to take for a meta-batch."""
+    """The expected time and memory of an engine for a meta-batch."""
 
     engine: str
     seconds: float
     mebibytes: float
 
     def __str__(self) -> str:
-        """Say it in words, in round numbers."""
+        """Describe it in round numbers."""
         milliseconds, mebibytes = (float(f"{value:.2g}") for value in (1000 * self.seconds, self.mebibytes))
         return f"{self.engine} about {milliseconds:g} ms, {mebibytes:g} MiB"
 

@@ -1,4 +1,4 @@
-"""The adaptation curves of one run, drawn on matplotlib axes."""
+"""Plots of the adaptation curves of one run."""
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -12,11 +12,11 @@ from metadialog.text import counted
 
 
 def plot_adaptation(records: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """Draw word perplexity on the held-out topics against the inner step, a curve for each number of shots.
+    """Plot word perplexity on the held-out topics against the inner step, one curve for each number of shots.
 
     Args:
-        records: the adaptation records of a run.
-        axes: to draw on; None for new ones.
+        records: adaptation records of a run.
+        axes: axes to draw on; None for new ones.
     """
     with style():
         drawn = plt.subplots()[1] if axes is None else axes

@@ -188,7 +188,9 @@ def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) ->
     return f"step {point.step:3d}  adapted to {point.support_loss:6.3f}{held}  {'█' * length}{mark}"
 
 
-def report(model: AdaptableModel, division: Division, name: str, replies: Sequence[Comparison]) -> str:
+def report(
+    model: AdaptableModel, division: Division, name: str, replies: Sequence[Comparison], steps: int | None = None
+) -> str:
     """Return the report of an adaptation as Markdown.
 
     Args:
@@ -196,6 +198,7 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
         division: what it was adapted to and scored on.
         name: of the file of dialogues.
         replies: before and after.
+        steps: that were asked for; None if they were chosen.
     """
     first, last = model.curve[0], model.curve[model.step]
     scored = counted(len(division.held_out), "held-out dialogue") if division.held_out else "the dialogues adapted to"
@@ -210,8 +213,14 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
     if division.passed_over:
         lines.append(f"- passed over: {counted(division.passed_over, 'dialogue')} of fewer than {MIN_TURNS} turns")
     lines += [
-        f"- inner steps: {model.step} of {len(model.curve) - 1} that were tried, chosen "
-        + ("on the held-out dialogues" if division.held_out else "before, on other topics or by you"),
+        f"- inner steps: {model.step}"
+        + (
+            ", as asked for"
+            if steps is not None
+            else f" of {len(model.curve) - 1} that were tried, chosen on the held-out dialogues"
+            if division.held_out
+            else ", as chosen on other topics, or the algorithm's own"
+        ),
         f"- loss on {scored}, nats a token: {_loss(first):.3f} before, {_loss(last):.3f} after",
         "",
         "| step | loss, adapted to | loss, held out |",

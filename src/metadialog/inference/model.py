@@ -39,6 +39,9 @@ from metadialog.training.model_card import About, AdaptedTo
 MAX_STEPS = 50
 """Most inner steps that are tried where held-out dialogues choose their number."""
 
+MOST_REPLIES = 10_000
+"""Most replies to one context."""
+
 PATIENCE = 3
 """Inner steps without a better loss of the held-out dialogues after which no more are tried."""
 
@@ -261,7 +264,7 @@ class AdaptableModel:
     ) -> list[list[Reply]]:
         """Return `n` replies to each context, the best first; the contexts are read together. See `reply`."""
         way = as_generation(generation, self._equipment.generation)
-        check_whole("n", n, 1)
+        check_whole("n", n, 1, MOST_REPLIES)
         check_whole("seed", seed, 0, MOST_SEED)
         if isinstance(contexts, str):
             raise DataError("contexts: is a text; it should be a list of contexts")

@@ -1,4 +1,4 @@
-"""Every topic is reported on: for models that were trained on other data."""
+"""A split with all topics in meta-test, for models that were trained on other data."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -11,20 +11,20 @@ from metadialog.text import counted
 
 
 class AllHeldOutSplit:
-    """All topics with enough dialogues are meta-test, and none is trained on."""
+    """Puts all topics with enough dialogues into meta-test."""
 
     trains = False
 
     def __init__(self, *, min_dialogues: Annotated[int, Ge(1), Le(10**9)]) -> None:
-        """Set how many dialogues a topic needs."""
+        """Set the minimum number of dialogues of a topic."""
         self.min_dialogues = min_dialogues
 
     def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:  # noqa: ARG002 - not needed
-        """Put every topic that has at least `min_dialogues` dialogues into meta-test, and drop the others.
+        """Put every topic with at least `min_dialogues` dialogues into meta-test, and drop the others.
 
         Args:
             sizes: number of dialogues of each topic.
-            paper: is not used.
+            paper: not used.
 
         Raises:
             DataError: no topic has enough dialogues.

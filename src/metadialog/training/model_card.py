@@ -1,4 +1,4 @@
-"""The card of an exported model: what it is, for people and for the Hugging Face hub."""
+"""The model card of an exported model, as used by the Hugging Face hub."""
 
 import json
 import math
@@ -30,18 +30,18 @@ SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 @dataclass(frozen=True, slots=True)
 class AdaptedTo:
-    """What an adapted model was adapted to, and what came of it.
+    """The adaptation of an adapted model.
 
     Attributes:
-        parent: name of the model that it was adapted from.
-        dialogues: how many it was adapted to.
-        held_out: how many were held out, and scored.
+        parent: name of the original model.
+        dialogues: number of dialogues that it was adapted to.
+        held_out: number of held-out dialogues.
         steps: inner steps.
-        loss_before: mean negative log-likelihood of a token of the held-out dialogues before, nats; of those that were
-            adapted to, where none were held out.
-        loss_after: the same after.
-        languages: ISO 639 codes of the languages of the dialogues that it was adapted to, the last ones first, and then
-            that of what the first parent was trained on; empty if they are not known.
+        loss_before: loss on the held-out dialogues before adaptation, nats per token; on the dialogues adapted to if
+            none were held out.
+        loss_after: the same after adaptation.
+        languages: ISO 639 codes of the languages of the dialogues that it was adapted to, the latest first, followed by
+            that of the training data of the original model; empty if they are not known.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -57,13 +57,13 @@ class AdaptedTo:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the card of a model says of it.
+    """The content of a model card.
 
     Attributes:
-        name: of the model; letters, digits, dots and dashes.
-        dataset: what it was trained on.
+        name: name of the model, of letters, digits, dots and dashes.
+        dataset: data set that it was trained on.
         language: ISO 639 code of the texts.
-        algorithm: that it was trained with.
+        algorithm: algorithm that it was trained with.
         seed: of the training; None where it is not known.
         results: word perplexity on held-out topics by number of inner steps, with the most shots.
         shots: the support dialogues of the results.
@@ -257,9 +257,9 @@ def _results(about: About) -> str:
 
 def _limits(about: About) -> str:
     return (
-        "## Limits\n\nIt imitates the manner of its dialogues; it knows no facts, and what it says may be wrong or "
+        "## Limits\n\nIt imitates the style of its dialogues; it knows no facts, and what it says may be wrong or "
         f"make no sense. {_languages(about)} It was not filtered, aligned or tested "
-        "for safety: let nobody rely on its replies without a person between."
+        "for safety: its replies should not be relied on without human review."
     )
 
 
@@ -276,5 +276,5 @@ def _shots(about: About) -> str:
 
 
 def dump(value: Mapping[str, Any]) -> str:
-    """Return JSON as the files of an exported model hold it."""
+    """Return the JSON format of the files of an exported model."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

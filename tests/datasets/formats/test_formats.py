@@ -576,6 +576,6 @@ def test_too_few_dialogues_are_shown_with_what_can_be_done(run: Run, tmp_path: P
     outcome = run("data", "dataset=auto", f"dataset.path={logs_in_a_file(tmp_path)}")
     assert outcome.code == 2
     assert re.search(r"all \(1 topic\) +3 +6", outcome.out)
-    assert "hold each dialogue out in turn by metadialog evaluate run=DIR split=all_held_out" in outcome.err
+    assert "hold out each dialogue in turn with metadialog evaluate run=DIR split=all_held_out" in outcome.err
     assert "adapt run=DIR dialogues=FILE, or" in outcome.err
-    assert "evaluation.shots=[2] with the options of dataset as here" in outcome.err
+    assert "evaluation.shots=[2] and the same options of dataset" in outcome.err
