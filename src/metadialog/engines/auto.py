@@ -17,6 +17,7 @@ from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Objective, 
 from metadialog.engines.descent import descend
 from metadialog.engines.estimate import ONE_TASK, STACKED, work_of
 from metadialog.engines.functional.engine import FunctionalEngine
+from metadialog.engines.graphs import Graphs
 from metadialog.engines.lean import LeanEngine, plan
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.measuring import Measured, measure
@@ -62,6 +63,7 @@ class AutoEngine:
         share: of the memory of a GPU that is free at the first step, what an engine may take.
         measure: `once`: what was measured before on this machine is taken; `anew`: it is forgotten, and measured once
             more; `never`: what is assumed to be fastest is taken.
+        cuda_graphs: on a GPU, whether to record steps as CUDA graphs; see `VectorizedEngine`.
 
     Attributes:
         chosen: the engine for each kind of inner loop so far; what is put there before is kept to.
@@ -77,10 +79,13 @@ class AutoEngine:
         memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML,
         share: Annotated[float, Gt(0), Le(1)] = 0.5,
         measure: Measure = "once",
+        cuda_graphs: bool = True,
     ) -> None:
         self.memory = memory
         self.share = share
         self.measure = measure
+        self.cuda_graphs = cuda_graphs
+        self.graphs = Graphs() if cuda_graphs else None
         self.chosen: dict[str, str] = {}
         self._functional = FunctionalEngine(memory=memory)
         self._engines = self._made()
@@ -90,7 +95,9 @@ class AutoEngine:
         self._clock = time.perf_counter
 
     def _made(self) -> dict[str, Engine]:
-        some = (Learn2LearnEngine(), VectorizedEngine(), LeanEngine(memory=self.memory), self._functional)
+        graphs = self.cuda_graphs
+        stacked = VectorizedEngine(cuda_graphs=graphs), LeanEngine(memory=self.memory, cuda_graphs=graphs)
+        some: tuple[Engine, ...] = (Learn2LearnEngine(), *stacked, self._functional)
         return {engine.name: engine for engine in some}
 
     def settle(self, cache: Path, agree: Callable[[Callable[[], str]], str]) -> None:

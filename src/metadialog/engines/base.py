@@ -92,6 +92,8 @@ class MetaGradient:
 class Engine(Protocol):
     """How the meta-gradient is computed; all engines give the same one.
 
+    Where one has `graphs` (`metadialog.engines.graphs.Graphs`), joint training and adaptation in evaluation use them.
+
     An engine that leaves the inner loop to algorithms that compute their own, as those of learn2learn do, has an
     attribute `takes_any_loop = True`. One that chooses among others has a method `settle` and an attribute `chosen`, as
     `metadialog.engines.auto.AutoEngine` has.
