@@ -11,15 +11,20 @@ from torch import Tensor, nn
 from metadialog.algorithms.base import Algorithm
 from metadialog.engines.functional.adaptation import SideBySide
 from metadialog.episodes import Episode, Exchange
-from metadialog.evaluation.scoring import Score
+from metadialog.evaluation.scoring import Score, score
 from metadialog.generation.base import Generation
 from metadialog.generation.stepwise import Choose, Stepwise
 from metadialog.models.protocol import BaseModel
 from metadialog.tokenizers.tokenizer import Tokenizer
 
-AT_ONCE = {"cpu": 1, "cuda": 16}
+AT_ONCE = {"cpu": 5, "cuda": 16}
 """Episodes in a group, at most, by the kind of device; however many processes share the groups, so that results do not
-depend on it. A CPU is not faster with several: one task's weights stay in its cache, those of many do not.
+depend on it. On a CPU recurrent layers of several tasks are faster in one pass, and others are not: their episodes go
+one by one there (`experiments/cost_of_maml` has the figures).
+"""
+TOGETHER = {"cuda"}
+"""The kinds of device on which a group is scored and answered in one pass too. A CPU is faster one by one: there the
+operations without a graph are few and fused, and one task's weights stay in the cache.
 """
 BYTES = 2**29
 """Of the parameters of a group, with what is at work on them."""
@@ -45,6 +50,8 @@ def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
     size = sum(parameter.nbytes for parameter in model.parameters())
     kind = next(model.parameters()).device.type
     most = max(1, min(AT_ONCE.get(kind, 1), BYTES // max(1, _COPIES * size)))
+    if kind not in TOGETHER and not any(isinstance(part, nn.RNNBase) for part in model.modules()):
+        most = 1
     by_shots: dict[int, list[int]] = {}
     for index, episode in enumerate(episodes):
         by_shots.setdefault(episode.shots, []).append(index)
@@ -123,9 +130,16 @@ def adapted_together(
     return result
 
 
+def in_one_pass(models: SideBySide) -> bool:
+    """Tell whether several models are scored, and speak, faster together."""
+    return next(models.model.parameters()).device.type in TOGETHER
+
+
 def scores(models: SideBySide, episodes: Sequence[Episode]) -> list[Score]:
     """Score each model on its episode's query set."""
     queries = [episode.query for episode in episodes]
+    if not in_one_pass(models):
+        return [score(models.one(task), query) for task, query in enumerate(queries)]
     losses, hits = models.scores(queries)
     counts = [int(query.mask.sum()) for query in queries]
     return [
@@ -140,10 +154,10 @@ def replies_together(
     """Generate the replies of each model to exchanges of its own in one batch, as `generate_replies` does of one.
 
     Returns:
-        The replies to each model's exchanges; None where that cannot be done: for a generation that searches, and for
-        a model whose states are of a kind of its own.
+        The replies to each model's exchanges; None where that cannot be done, for a generation that searches and for
+        a model whose states are of a kind of its own, or is slower.
     """
-    if not isinstance(generation, Stepwise) or not _has_plain_states(models.model):
+    if not in_one_pass(models) or not isinstance(generation, Stepwise) or not _has_plain_states(models.model):
         return None
     prompts = [[exchange.prompt for exchange in of_task] for of_task in exchanges]
     counts = [len(of_task) for of_task in prompts]

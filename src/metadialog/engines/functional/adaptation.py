@@ -43,7 +43,9 @@ class SideBySide:
         self.tasks = tasks
 
     def one(self, task: int) -> nn.Module:
-        """Return the model of one task, as a copy."""
+        """Return the model of one task, as a copy; the model itself, where it has been adapted to none."""
+        if not self.parameters:
+            return self.model
         alone = copy.deepcopy(self.model)
         with torch.no_grad():
             for name, value in self.parameters.items():
