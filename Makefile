@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench bench-cuda test test-all test-cuda test-faults test-hard fuzz audit docs lint format clean
+.PHONY: help setup run bench bench-cuda test test-all test-cuda test-faults test-hard coverage mutate reproduce soak fuzz audit docs lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,12 +45,30 @@ fuzz: export FUZZ_SECONDS ?= 3600
 fuzz: $(READY)  ## damage the inputs of all readers at random for an hour, or for FUZZ_SECONDS (`test` tries ten of each)
 	$(BIN)/pytest tests/fuzz
 
-audit: $(READY)  ## look for known holes, and write licences and a bill of materials (CycloneDX) to dist/
+mutate: export PACKAGE ?= statistics
+mutate: export SAMPLE ?= 60
+mutate: $(READY)  ## change the code of PACKAGE in SAMPLE places, and see which of the changes its tests notice
+	$(UV) run --no-sync --with cosmic-ray python tests/mutation/mutate_program.py $(PACKAGE) --sample $(SAMPLE)
+
+coverage: $(READY)  ## run the tests as `test` does, and show which lines and branches of src/ none of them goes through
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not slow and not faults and not hard"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+reproduce: $(READY)  ## make the tables of studies that keep their records once more, and compare them byte by byte
+	$(BIN)/python experiments/reproduce.py
+
+soak: export SECONDS ?= 1800
+soak: $(READY)  ## train, validate, log and evaluate in one process for half an hour, and see that its memory stays flat
+	$(BIN)/python tests/soak/soak_program.py --seconds $(SECONDS)
+
+audit: $(READY)  ## look for known holes (all that cannot be looked up is told), and write licences and a bill of materials (CycloneDX) to dist/
 	mkdir -p dist
 	$(UV) export --locked --no-emit-project --format requirements-txt --quiet --output-file dist/requirements.txt
 	$(UV) tool run pip-licenses --python=$(BIN)/python --format=markdown --output-file=dist/licences.md
 	$(UV) tool run --from cyclonedx-bom cyclonedx-py environment $(BIN)/python --output-file dist/sbom.json
-	$(UV) tool run pip-audit --requirement dist/requirements.txt --disable-pip --no-deps
+	$(UV) tool run pip-audit --strict --requirement dist/requirements.txt --disable-pip --no-deps
 
 lint: $(READY)  ## check style, types and imports
 	$(BIN)/ruff check

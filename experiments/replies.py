@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from metadialog.inference.adapting import evenly
+from metadialog.text import counted
 
 COUNT = 20
 
@@ -26,9 +27,10 @@ def replies(samples: Path) -> str:
         f"{cell(one['after'])} |"
         for one in chosen
     ]
+    said = f"{len(chosen)} of {counted(len(kept), 'sample')} with {counted(shots, 'shot')}"
     return "\n".join(
         [
-            f"{len(chosen)} of {len(kept)} samples with {shots} shots, after {kept[0]['inner_step']} inner steps.",
+            f"{said}, after {counted(kept[0]['inner_step'], 'inner step')}.",
             "",
             "| topic | context | said | before | after |",
             "|---|---|---|---|---|",

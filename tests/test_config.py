@@ -84,9 +84,7 @@ def test_what_does_not_fit_costs_one_line(path: str, value: object, message: str
 
 def test_an_option_that_its_yaml_forgot_is_named() -> None:
     node = {**NODE, "engine": {"_target_": f"{HERE}.Engine"}}
-    with pytest.raises(
-        ConfigError, match=r"^engine.chunk: is missing from its yaml, or was taken out by ~engine.chunk$"
-    ):
+    with pytest.raises(ConfigError, match=r"^engine.chunk: is missing in its yaml, or was removed by ~engine.chunk$"):
         config.check(node)
 
 

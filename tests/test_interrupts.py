@@ -93,13 +93,28 @@ def test_a_signal_while_a_class_is_made_is_still_an_interrupt() -> None:
         type("Owner", (), {"field": _InterruptsItsOwner()})
 
 
-def test_an_error_after_a_signal_was_dealt_with_stays_what_it_is() -> None:
+def test_an_error_from_a_swallowed_signal_is_an_interrupt() -> None:
+    """A signal in the middle of an import leaves half a module, which fails later in words that explain nothing."""
+
     def program() -> None:
         with interruptible():
             try:
                 send(signal.SIGINT)
             except KeyboardInterrupt:
-                raise ValueError("its own")  # noqa: B904 - without a cause
+                raise AttributeError("module has no attribute")  # noqa: B904 - nothing tells where it comes from
+
+    with pytest.raises(KeyboardInterrupt):
+        program()
+
+
+def test_a_program_that_goes_on_has_its_own_errors_and_the_next_signal() -> None:
+    def program() -> None:
+        with interruptible():
+            for _ in range(2):
+                with pytest.raises(KeyboardInterrupt):
+                    send(signal.SIGINT)
+                interrupts.resume()
+            raise ValueError("its own")
 
     with pytest.raises(ValueError, match="its own"):
         program()

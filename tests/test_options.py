@@ -128,7 +128,7 @@ def test_the_check_finds_what_post_init_refuses() -> None:
     with pytest.raises(ConfigError, match="any other number is valid"):
         config.check(node, "node")
     del node["rate"]
-    with pytest.raises(ConfigError, match=r"^node.rate: is missing from its yaml"):
+    with pytest.raises(ConfigError, match=r"^node.rate: is missing in its yaml"):
         config.check(node, "node")
 
 

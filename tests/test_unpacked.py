@@ -91,5 +91,5 @@ def test_a_table_that_grows_is_refused(
 def test_word_vectors_that_grow_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt.gz"
     path.write_bytes(gzip.compress(b"a" * (ALWAYS + 1)))
-    with pytest.raises(DataError, match=r"vectors\.txt\.gz: is not read on: .*embedding\.max_ratio"):
+    with pytest.raises(DataError, match=r"vectors\.txt\.gz: reading stopped: .*embedding\.max_ratio"):
         Pretrained(path=str(path)).check(DialogModel(10, cell="gru", embedding_size=2, hidden_size=2))

@@ -23,7 +23,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from metadialog.config import build
-from metadialog.preparation.episodes import train_tokenizer
+from metadialog.preparation.tokens import train_tokenizer
 from metadialog.preparation.topics import load_topics
 from metadialog.samplers.episodes import EpisodeSampler
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from metadialog.config import build, plain
 from metadialog.episodes import Batch
-from metadialog.preparation.episodes import train_tokenizer
+from metadialog.preparation.tokens import train_tokenizer
 from metadialog.preparation.topics import load_topics
 
 ROUNDS = 5

@@ -1,6 +1,6 @@
 """metadialog: few-shot dialogue by meta-learning.
 
-The public interface is imported when it is first used, so that `import metadialog` and `metadialog --help` are instant.
+Public names are imported on first use, so that `import metadialog` and `metadialog --help` are fast.
 """
 
 from importlib import import_module
@@ -46,7 +46,7 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - what the name stands for
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
     """Import a public name."""
     if name == "__version__":
         from importlib.metadata import version
@@ -60,5 +60,5 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - what the name stands for
 
 
 def __dir__() -> list[str]:
-    """Return the public names too."""
+    """Return all names, including the public ones."""
     return sorted({*globals(), *__all__})

@@ -1,14 +1,14 @@
-"""`python -m metadialog`, as `torchrun -m metadialog` starts it.
+"""`python -m metadialog`, which `torchrun -m metadialog` runs.
 
 Unlike the console script, `python -m` puts the working directory on the module path, where a file of a downloaded run
-would be imported in the place of a library. It is taken off again before anything else is imported.
+would be imported instead of a library. It is removed before anything else is imported.
 """
 
 import sys
 
 
 def _leave_out_working_directory() -> None:
-    """Take off the module path what `python -m` has put there, as Python's own -P would."""
+    """Remove the directory that `python -m` puts on the module path, as Python's option -P does."""
     if not getattr(sys.flags, "safe_path", False) and sys.path:
         del sys.path[0]
 

@@ -1,7 +1,7 @@
-"""The check of a composed config against the signatures of what it configures.
+"""Check a composed config against the signatures of the classes that it names, and build objects from it.
 
 Each config node names a class or a function in `_target_`, whose options (`metadialog.options`) are the schema of the
-node. Hydra lets `+algorithm.lrr=3` through; this check does not.
+node. Unlike Hydra, this check also refuses unknown options that are added with `+`, such as `+algorithm.lrr=3`.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from metadialog.trust import resolve
 
 MISSING = "???"
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
-# What stands around the "should ..." of pydantic's messages.
+# The parts of pydantic's messages around "should ...".
 _PYDANTIC = re.compile(r"^\w+ (?=should )|^Value error, | after validation, not \d+$")
 
 
@@ -27,7 +27,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """Return the config as plain Python values, with interpolations resolved; missing values stay `???`.
 
     Raises:
-        ConfigError: an interpolation points nowhere.
+        ConfigError: an interpolation cannot be resolved.
     """
     try:
         return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
@@ -37,11 +37,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def check(config: Mapping[str, Any], path: str = "") -> None:
-    """Check a resolved config, all of it, against the signatures that its `_target_`s name.
+    """Check a resolved config against the signatures of the classes that it names.
 
     Args:
         config: the config, or a node of it.
-        path: of the node.
+        path: path of the node.
 
     Raises:
         ConfigError: with one line for each unknown key, missing value, wrong type or value out of range.
@@ -52,11 +52,11 @@ def check(config: Mapping[str, Any], path: str = "") -> None:
 
 
 def complete(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Return a config with the options that it leaves to their defaults in Python, such as one of an earlier version.
+    """Add missing options with Python defaults to a config, such as one of an earlier version.
 
     Args:
-        config: the config, or a node of it; its classes are imported, so that they have to be trusted.
-        path: of the node.
+        config: the config, or a node of it; its classes are imported, so they must be trusted.
+        path: path of the node.
     """
     completed = {
         name: complete(value, _join(path, name)) if isinstance(value, Mapping) else value
@@ -71,15 +71,15 @@ def complete(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Say which valid names come nearest to a wrong one, and which there are."""
+    """Return a hint with the names closest to a wrong one, and all valid names."""
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"{hint}valid: {', '.join(names)}" if names else "there is nothing to choose from"
+    return f"{hint}valid: {', '.join(names)}" if names else "there are no valid names"
 
 
 def unknown_option(path: str, siblings: Iterable[str], leaves: Iterable[str]) -> str:
-    """Say in one line that an option does not exist, and which ones the user may have meant."""
+    """Return the message for an unknown option, with suggestions."""
     parent, _, name = path.rpartition(".")
     prefix = f"{parent}." if parent else ""
     close = difflib.get_close_matches(name, list(siblings), n=2, cutoff=0.6)
@@ -112,7 +112,7 @@ def _problems(node: Mapping[str, Any], path: str, leaves: list[str]) -> Iterator
 
 
 def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
-    """Return what `_target_` names, or the problem with it."""
+    """Return the class or function in `_target_`, or a message if there is a problem with it."""
     name = node.get("_target_")
     where = path or "the config"
     if not isinstance(name, str):
@@ -125,7 +125,7 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any] | str:
 
 def _value_problems(node: Mapping[str, Any], name: str, annotation: Any, path: str, leaves: list[str]) -> Iterator[str]:
     if name not in node:
-        yield f"{path}: is missing from its yaml, or was taken out by ~{path}"
+        yield f"{path}: is missing in its yaml, or was removed by ~{path}"
         return
     value = node[name]
     if value == MISSING:
@@ -141,13 +141,13 @@ def _type_problems(annotation: Any, value: object, path: str) -> Iterator[str]:
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        # A union reports each of its members: one line is enough, and the last says most.
+        # A union reports each of its members; the last one is the most specific.
         problem = error.errors(include_url=False)[-1]
         yield f"{path}={show(value)}: {_PYDANTIC.sub('', problem['msg'])}"
 
 
 def _construction_problem(target: Callable[..., Any], node: Mapping[str, Any]) -> Iterator[str]:
-    """Let a component that needs nothing but its config check what a signature cannot express."""
+    """Build a component that needs only its config, so that it checks what a signature cannot express."""
     try:
         target(**{name: value for name, value in node.items() if name != "_target_"})
     except ConfigError as error:
@@ -179,18 +179,18 @@ def _join(path: str, name: str) -> str:
 
 
 def show(value: object) -> str:
-    """Write a value as one gives it on the command line."""
+    """Format a value as on the command line."""
     return "null" if value is None else str(value)
 
 
 def build(node: Mapping[str, Any], *supplied: object) -> Any:
-    """Make what a config node describes.
+    """Build the object that a config node describes.
 
-    Unlike `hydra.utils.instantiate` it lets the component's own errors through as they are.
+    Unlike `hydra.utils.instantiate` it does not wrap errors of the component.
 
     Args:
         node: a resolved config node with a `_target_`.
-        supplied: the positional arguments, which come from the program.
+        supplied: positional arguments supplied by the program.
     """
     options = {name: value for name, value in node.items() if name != "_target_"}
     return resolve(node["_target_"])(*supplied, **options)

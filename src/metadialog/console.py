@@ -1,4 +1,4 @@
-"""The console that commands write to."""
+"""The console that commands print to."""
 
 import sys
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from rich.segment import Segment
 
 from metadialog.escapes import escaped
 
-_UNBROKEN = 10_000  # columns; more than any line has
+_UNBROKEN = 10_000  # columns, more than in any line
 
 
 class _Replacing:
-    """A stream that writes a question mark for what it cannot encode, where Python would raise.
+    """A stream that replaces characters it cannot encode by question marks instead of raising an error.
 
     Args:
-        stream: what is written to; None where the process has no output.
+        stream: stream to write to; None if the process has no output.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -29,29 +29,29 @@ class _Replacing:
         self._stream.write(text.encode(encoding, errors="replace").decode(encoding))
         return len(text)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
-        """Return what the stream has."""
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute
+        """Return an attribute of the stream."""
         return getattr(self._stream, name)
 
 
 class _Console(Console):
-    """Shows others' text as it is, and passes on that the reader has gone, where rich would end the process."""
+    """Escapes control characters in texts, and raises BrokenPipeError instead of ending the process as rich does."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render a text or a table, with control characters and direction marks of others' text written out."""
+        """Render a text or a table, with control characters and direction marks escaped."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(escaped(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
-        """Raise again what is being handled."""
+        """Raise the current exception again."""
         raise  # noqa: PLE0704 - rich calls this within its `except BrokenPipeError`
 
 
 def make_console(*, soft_wrap: bool = False, quiet: bool = False) -> Console:
-    """Return a console as wide as the terminal; where there is neither that nor a notebook, nothing is wrapped.
+    """Return a console as wide as the terminal; outside a terminal or notebook, lines are not wrapped.
 
     Args:
-        soft_wrap: leave it to the terminal to wrap.
+        soft_wrap: let the terminal wrap lines.
         quiet: print nothing.
     """
     file = cast("TextIO", _Replacing(sys.stdout))

@@ -1,7 +1,7 @@
-"""What the console script and `python -m metadialog` start: Ctrl-C ends it in one line from the first moment on.
+"""Entry point of the console script and of `python -m metadialog`, with a handler for Ctrl-C during imports.
 
-While the program is being imported, KeyboardInterrupt would be raised somewhere in a library, with a traceback or,
-where Python cannot raise it, such as in a destructor, with no effect.
+While modules are being imported, KeyboardInterrupt would be raised inside a library, with a traceback or, where Python
+cannot raise it, such as in a destructor, without effect.
 """
 
 import os
@@ -9,12 +9,12 @@ import signal
 import sys
 from types import FrameType
 
-INTERRUPTED = 130  # as a shell reports a program that SIGINT ended
+INTERRUPTED = 130  # exit code of a program ended by SIGINT, as in shells
 
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    signal.signal(signal.SIGINT, _leave)  # until a command has what is to be done in order
+    signal.signal(signal.SIGINT, _leave)  # until a command installs its own handler
     from metadialog.cli import main as run
 
     return run()

@@ -1,6 +1,6 @@
-"""Tasks as tensors: what samplers make, and what engines, algorithms and evaluation consume.
+"""Tasks as tensors, which samplers create and engines, algorithms and evaluation use.
 
-This module stands below both sides of the house, so that data and models need not know of each other.
+This module does not import data sets or models, so that these are independent of each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,10 +23,10 @@ class Batch:
         inputs: token ids, int64, `[batch, time]`.
         targets: the next token of each input, int64, `[batch, time]`.
         mask: which targets count in the loss, bool, `[batch, time]`.
-        words: reference words behind the counted targets, int64, `[batch]`.
-        buckets: the same exchanges once more in a few batches by length, each cropped to its longest, where that
-            saves much padding; else none. The sums of losses over them and over the batch are the same.
-        rows: of a bucket, the rows of the batch that it holds, int64, `[bucket]`; None for a whole batch.
+        words: number of reference words that the counted targets encode, int64, `[batch]`.
+        buckets: the same exchanges in a few batches by length, each cropped to its longest, if that saves much padding;
+            otherwise empty. The sum of losses over the buckets equals that over the batch.
+        rows: rows of the batch that a bucket holds, int64, `[bucket]`; None for a whole batch.
     """
 
     inputs: Tensor
@@ -47,11 +47,15 @@ class Batch:
             None if self.rows is None else self.rows.to(device),
         )
 
+    def prompts(self) -> list[tuple[int, ...]]:
+        """Return the token ids of each exchange up to the marker before its response, the last marker of the row."""
+        return [tuple(row[: len(row) - row[::-1].index(SELF_ID)]) for row in self.inputs.tolist()]
+
     def select(self, rows: Tensor) -> Self:
         """Return some of the exchanges, cropped to the longest of them.
 
         Args:
-            rows: their numbers, int64, `[rows]`.
+            rows: row numbers, int64, `[rows]`.
         """
         time = int((self.inputs[rows] != PAD_ID).sum(dim=1).max())
         inputs, targets, mask = (value[rows, :time] for value in (self.inputs, self.targets, self.mask))
@@ -60,11 +64,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One query exchange as text, and as the prompt that a reply is generated from.
+    """One exchange as text, and as the prompt that a reply is generated from.
 
     Attributes:
-        prompt: token ids up to and including the marker after which the reply begins.
-        context: the turns before the response, one a line, each with its speaker.
+        prompt: token ids up to and including the marker before the reply.
+        context: the turns before the response, one per line, each with its speaker.
         response: the reference response.
     """
 
@@ -79,16 +83,15 @@ class Episode:
 
     Attributes:
         topic: the topic that both sets come from.
-        index: number of the episode: among those of its topic if held out, else in the order of sampling.
+        index: number of the episode, within its topic if held out, otherwise in the order of sampling.
         support: exchanges of the support dialogues; None with 0 shots.
         query: exchanges of the query dialogues.
         exchanges: the query's exchanges as text, in the order of the rows of `query`.
         support_ids: identifiers of the support dialogues.
         query_ids: identifiers of the query dialogues.
         support_exchanges: the support's exchanges as text, in the order of the rows of `support`.
-        others: returns the exchanges of all of a held-out topic's dialogues but the query's, for algorithms that adapt
-            to more than the support set; they are read when it is first called. None where there are none, as in
-            training.
+        others: returns the exchanges of all dialogues of a held-out topic except the query's, for algorithms that adapt
+            to more than the support set; they are read on the first call. None if there are none, as in training.
     """
 
     topic: str
@@ -118,10 +121,10 @@ class Episode:
 
 
 def dialogues_of(batch: Batch) -> list[list[int]]:
-    """Return the dialogues whose exchanges make a batch, as far as their exchanges hold them.
+    """Return the dialogues of a batch, as far as its exchanges contain them.
 
-    An exchange whose context ends in the response before it goes on with that one's dialogue. Each dialogue is
-    `<begin>` and its turns, each after its marker; `<self>` is the speaker of the last.
+    If the context of an exchange ends with the response of the exchange before it, both belong to one dialogue. Each
+    dialogue is `<begin>` and its turns, each after its marker; `<self>` is the speaker of the last.
 
     Args:
         batch: exchanges in the order of their dialogues.
@@ -151,18 +154,18 @@ def _turns(tokens: Sequence[int]) -> list[tuple[int, list[int]]]:
         elif turns:
             turns[-1][1].append(token)
         else:
-            turns.append((OTHER_ID, [token]))  # the rest of a turn whose beginning has been cut
+            turns.append((OTHER_ID, [token]))  # the rest of a truncated turn
     return turns
 
 
 def _is_said_again(response: Sequence[int], context: Sequence[int], *, was_cut: bool, is_rest: bool) -> bool:
-    """Tell whether the last turn of a context is a response; cut as they may be.
+    """Tell whether the last turn of a context is a given response; both may be truncated.
 
     Args:
-        response: of the exchange before.
+        response: response of the exchange before.
         context: the last turn of the context.
-        was_cut: whether the response may lack its end.
-        is_rest: whether the context's turn may lack its begin.
+        was_cut: whether the end of the response may be missing.
+        is_rest: whether the beginning of the turn may be missing.
     """
     said, again = list(response), list(context)
     if not is_rest:
@@ -178,10 +181,10 @@ def _other(marker: int) -> int:
 
 
 def merge(batches: Sequence[Batch]) -> Batch:
-    """Put several batches into one, right-padded to the longest.
+    """Merge several batches into one, right-padded to the longest.
 
     Args:
-        batches: at least one, of any lengths.
+        batches: one or more batches.
     """
     time = max(batch.inputs.shape[1] for batch in batches)
 

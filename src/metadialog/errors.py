@@ -1,12 +1,12 @@
-"""The errors that a user can cause, each with a message written for that user.
+"""The errors that a user can cause.
 
-The command line prints the message as it is, without a traceback, and exits with code 2. A message names the
-file, the key or the option, says what was wrong and what would be right.
+The command line prints the message without a traceback, and exits with code 2. A message names the file, the key or the
+option, and says what was wrong and what would be right.
 """
 
 
 class MetadialogError(Exception):
-    """Something that the user asked for cannot be done; the message is for the user."""
+    """Base class of errors with a message for the user."""
 
 
 class ConfigError(MetadialogError):
@@ -14,15 +14,15 @@ class ConfigError(MetadialogError):
 
 
 class DataError(MetadialogError):
-    """A data file is missing or malformed, or holds too little for what was asked."""
+    """A data file is missing, malformed or too small."""
 
 
 class RunError(MetadialogError):
-    """A run directory is missing, incomplete or does not fit what was asked of it."""
+    """A run directory is missing, incomplete or unsuitable."""
 
 
 class PrunedError(MetadialogError):
-    """A run has ended because the sweep that it belongs to has found better ones: nothing is wrong with it."""
+    """A run was stopped early because its sweep has found better ones; this is not a failure."""
 
 
 class LostError(MetadialogError):
@@ -30,4 +30,4 @@ class LostError(MetadialogError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by a signal: handled like Ctrl-C, wherever that is handled."""
+    """The process was asked to end by a signal; handled like Ctrl-C."""

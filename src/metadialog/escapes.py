@@ -1,16 +1,16 @@
-"""Text of others as a terminal may show it: control characters and direction marks are written out, not obeyed."""
+"""Escape control characters and direction marks in untrusted text before it is shown in a terminal."""
 
 import unicodedata
 
 _KEPT = "\n\t"
-# Format characters (Cf) that shape words, rather than the direction of a line, and are part of correct spelling.
+# Format characters (Cf) that are part of correct spelling and do not change the direction of a line.
 _SPELLING = "\u00ad\u200c\u200d"
 
 
 def escaped(text: str) -> str:
     r"""Return a text with its control characters, direction marks and lone surrogates as `\x1b` or `\u202e`.
 
-    Line ends and tabs stay, as does what spelling needs (soft hyphens, zero-width joiners).
+    Line ends and tabs are kept, as are characters needed in spelling (soft hyphens, zero-width joiners).
     """
     if text.isascii() and text.isprintable():
         return text
@@ -31,7 +31,7 @@ def _escape(character: str) -> str:
 
 
 def shortened(text: str, limit: int = 200) -> str:
-    """Return a text on one line, cut in its middle where it is longer than `limit` characters."""
+    """Return a text on one line, shortened in the middle if it is longer than `limit` characters."""
     line = " ".join(text.split())
     if len(line) <= limit:
         return line

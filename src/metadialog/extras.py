@@ -1,4 +1,4 @@
-"""Libraries that not everybody needs, and how to get them."""
+"""Optional dependencies."""
 
 from importlib.util import find_spec
 
@@ -9,12 +9,12 @@ def need(library: str, extra: str, choice: str) -> None:
     """Check that a library is installed, without importing it.
 
     Args:
-        library: its import name.
-        extra: the extra of this package that brings it.
-        choice: the option that needs it, as the user writes it.
+        library: import name of the library.
+        extra: extra of this package that installs it.
+        choice: option that needs it, as the user writes it.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: it is not installed.
     """
     try:
         result = find_spec(library) is not None

@@ -1,6 +1,6 @@
-"""Where other libraries keep their files, for a user without a home folder that can be written to.
+"""Cache and settings folders of other libraries, for users without a writable home folder.
 
-They would otherwise fail, or fill the output with lines about it. Batch systems and containers have such users.
+Without them, libraries fail or print warnings. Batch systems and containers may have such users.
 """
 
 import os
@@ -17,9 +17,9 @@ _LIBRARIES = {
 
 
 def provide_home() -> None:
-    """Name folders for caches and settings below the system's temporary folder, where the home cannot be written to.
+    """Set cache and settings folders in the system's temporary folder if the home folder is not writable.
 
-    What is named in the environment already stays as it is; child processes see the same folders.
+    Variables that are already set in the environment are kept; child processes inherit the folders.
     """
     if has_home():
         return
@@ -32,7 +32,7 @@ def provide_home() -> None:
 
 
 def has_home() -> bool:
-    """Say whether the user has a home folder that can be written to, or in which one can be made."""
+    """Tell whether the user has a writable home folder, or one can be created."""
     try:
         home = Path.home()
     except RuntimeError:
@@ -42,7 +42,7 @@ def has_home() -> bool:
 
 
 def _own_folder() -> Path:
-    """Return a folder that nobody else can have filled: the same each time, unless somebody has taken its name."""
+    """Return a folder that only this user can write to; the same each time unless its name is taken."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"metadialog-home-{user}"
     try:

@@ -1,7 +1,7 @@
-"""What is used of Hydra, most of it beyond its documented interface: all of it is imported here, and nowhere else.
+"""All imports from Hydra, most of them from beyond its documented interface.
 
-Hydra 1.3 has no public way to parse overrides, to ask which choices a group has, to compose without `hydra.main`, or
-to run one composed job. Another version of Hydra needs changes in this file alone.
+Hydra 1.3 has no public way to parse overrides, to list the choices of a group, to compose without `hydra.main`, or to
+run one composed job. Another version of Hydra needs changes only in this file.
 """
 
 from hydra import compose, initialize_config_module, main

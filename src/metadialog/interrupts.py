@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: an exception where the program stands, but not within a passage that has to be whole."""
+"""Handling of SIGINT and SIGTERM: they raise an exception, except within critical sections."""
 
 import signal
 import threading
@@ -11,13 +11,14 @@ from types import FrameType
 from metadialog.errors import Terminated
 
 ENDING_SECONDS = 10.0
-"""How long the program takes to end in order, at most; further signals would only disturb it then."""
+"""Time in which the program ends in order; further signals are ignored meanwhile."""
 
 
 @dataclass(slots=True)
 class _State:
     passages: int = 0
     pending: KeyboardInterrupt | None = None
+    raised: KeyboardInterrupt | None = None
     ignored_until: float = 0.0
 
 
@@ -26,37 +27,41 @@ _state = _State()
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM, as batch systems send it, unwind the program like Ctrl-C, and both of them only once.
+    """Handle SIGTERM, as sent by batch systems, like Ctrl-C, and each of them only once.
 
-    Launchers send a signal to a whole group of processes and then to each of them: what comes while the program ends
-    is ignored. In another than the main thread, where Python allows no handlers, this does nothing.
+    Launchers send a signal to a whole group of processes and then to each of them; signals that arrive while the
+    program ends are ignored. Outside the main thread, where Python allows no handlers, this does nothing.
 
     Raises:
-        KeyboardInterrupt: a signal came, also where it fell into code that raises an error of its own instead, as
-            Python 3.11 does while a class is made.
+        KeyboardInterrupt: a signal arrived. If a library swallowed it or turned it into another error, as an
+            unfinished import does, the resulting error is replaced by the interrupt.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, _on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    _state.ignored_until = 0.0
+    resume()
     try:
         yield
     except Exception as error:
-        interrupt = _interrupt_behind(error)
-        if interrupt is None:
+        if _state.raised is None or time.monotonic() > _state.ignored_until:
             raise
-        raise interrupt from error
+        raise _state.raised from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+def resume() -> None:
+    """Say that the program goes on after a signal, as a conversation does after a reply: the next one counts."""
+    _state.raised, _state.ignored_until = None, 0.0
+
+
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let a signal wait until the passage is over; for short ones, after which state is either old or new.
+    """Defer signals until a short critical section has ended.
 
-    In another than the main thread there is nothing to wait for: Python handles signals in the main one alone.
+    Outside the main thread this does nothing, as Python handles signals only in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -82,14 +87,6 @@ def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 
 
 def _unwind(error: KeyboardInterrupt) -> None:
+    _state.raised = error
     _state.ignored_until = time.monotonic() + ENDING_SECONDS
     raise error
-
-
-def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
-            return cause
-        cause = cause.__cause__
-    return None

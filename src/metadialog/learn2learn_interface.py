@@ -1,12 +1,11 @@
-"""Everything that this package takes from learn2learn; no other file imports it.
+"""All imports from learn2learn.
 
 `import learn2learn` pulls in its `gym`, `vision` and `text` parts, which need gym and torchvision. Nothing here
-uses them, so empty modules stand in for them while learn2learn is imported; a real part that is already imported
-stays.
+uses them, so they are replaced by empty modules while learn2learn is imported; a part that is already imported is kept.
 
-learn2learn clones a recurrent layer with `Module._apply`, which looks at the `.grad` of the (non-leaf) clones,
-and torch warns of that on every clone. The gradient is right all the same (it is checked against finite
-differences in the tests), so this warning, and only this, is silenced.
+learn2learn clones a recurrent layer with `Module._apply`, which reads the `.grad` of the (non-leaf) clones, and torch
+warns about that on every clone. The gradient is nevertheless correct (the tests check it against finite differences),
+so only this warning is silenced.
 """
 
 import sys
@@ -26,7 +25,7 @@ import learn2learn  # noqa: E402
 
 
 class Learner:
-    """A model inside the graph, which learn2learn's `adapt` updates in place.
+    """A model whose weights are part of the graph, updated in place by learn2learn's `adapt`.
 
     Args:
         wrapped: learn2learn's wrapper of the model.
@@ -42,22 +41,22 @@ class Learner:
         return module
 
     def clone(self) -> "Learner":
-        """Return a copy whose weights are functions of this one's: gradients flow back to them."""
+        """Return a copy whose weights are functions of the original ones, so that gradients flow back to them."""
         with _quiet():
             return Learner(self._wrapped.clone())
 
     def adapt(self, loss: Tensor, *, first_order: bool | None = None) -> None:
-        """Take an inner step on a loss of `module`, a scalar in nats.
+        """Take an inner step on a loss of `module`.
 
         Args:
-            loss: of the present weights.
-            first_order: whether the inner gradient counts as a constant; None for what the learner was made with.
+            loss: loss of the current weights, a scalar in nats.
+            first_order: whether the inner gradient is treated as a constant; None for the learner's own setting.
         """
-        with _quiet():  # it re-routes the weights of recurrent layers, which clones them as well
+        with _quiet():  # it also clones the weights of recurrent layers
             self._wrapped.adapt(loss, first_order=first_order)
 
     def update(self, changes: Sequence[Tensor | None]) -> None:
-        """Subtract a change from each parameter, in the order of `module.parameters()`; None leaves it as it is."""
+        """Subtract a change from each parameter, in the order of `module.parameters()`; None leaves it unchanged."""
         with _quiet():
             learn2learn.algorithms.maml.maml_update(self.module, lr=1.0, grads=list(changes))
 
@@ -72,8 +71,8 @@ def maml(model: nn.Module, lr: float, *, first_order: bool = False, allow_unused
     Args:
         model: the initialisation.
         lr: the inner learning rate.
-        first_order: whether inner gradients count as constants.
-        allow_unused: whether the loss may leave parameters out, and parameters may require no gradient.
+        first_order: whether inner gradients are treated as constants.
+        allow_unused: whether the loss may not depend on some parameters, or some may not require gradients.
     """
     return Learner(
         learn2learn.algorithms.MAML(
@@ -96,8 +95,8 @@ def transformed(model: nn.Module, lr: float, transforms: nn.Module, *, first_ord
     Args:
         model: the initialisation.
         lr: the inner learning rate.
-        transforms: of `curvature_transforms`.
-        first_order: whether inner gradients count as constants.
+        transforms: the transforms, from `curvature_transforms`.
+        first_order: whether inner gradients are treated as constants.
     """
     return Learner(
         learn2learn.algorithms.GBML(
@@ -113,11 +112,11 @@ def transformed(model: nn.Module, lr: float, transforms: nn.Module, *, first_ord
 
 
 class TaskDraw:
-    """Draws tasks of one class and `examples` of its items each, from the process's global random generators.
+    """Draws tasks of one class and `examples` of its items, using the global random generators.
 
     Args:
-        items: (item, label) each; the label is the class.
-        examples: items of a task, drawn without replacement.
+        items: pairs of (item, label); the label is the class.
+        examples: number of items of a task, drawn without replacement.
     """
 
     def __init__(self, items: Dataset[tuple[int, int]], examples: int) -> None:

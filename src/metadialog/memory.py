@@ -1,4 +1,4 @@
-"""Memory of the machine or of its GPU: what is free, and the peak of this process above what was in use before."""
+"""Free memory of the machine or its GPU, and the peak memory of this process."""
 
 import contextlib
 import ctypes
@@ -11,20 +11,20 @@ _CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
 _STATUS = Path("/proc/self/status")
 _MACHINE = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")
-"""What limits the processes of a container, by the second version of Linux's control groups."""
+"""Memory limit of a container, in version 2 of Linux's control groups."""
 
 
-# Of glibc's <malloc.h>.
+# Constants of glibc's <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT, _MAPPED = 2**30, 2**25
-"""What may stay free at the end of the heap, and from which size on a tensor is mapped by itself, at most 32 MiB."""
+"""Memory that may stay free at the end of the heap, and the size from which tensors are mapped, at most 32 MiB."""
 
 
 def keep_freed_memory() -> None:
-    """Let memory that is freed be used again by this process, rather than go back to the system and come anew.
+    """Keep freed memory in the process for reuse, instead of returning it to the system.
 
-    A tensor of some MiB is otherwise mapped afresh each time, and the system clears every page of it: a step of several
-    tasks at once makes hundreds of them. Where the C library is not glibc, nothing is changed.
+    Otherwise each tensor of some MiB is mapped anew, and the system clears all of its pages; a step of several tasks
+    creates hundreds of them. Without glibc this does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         set_option = ctypes.CDLL(None).mallopt
@@ -33,16 +33,16 @@ def keep_freed_memory() -> None:
 
 
 class PeakMemory:
-    """Measures from its making on.
+    """Measures the peak memory since it was created.
 
-    On the CPU it is the resident set that Linux counts for the process; what was freed before has been given back
-    first, so that it does not hide new use.
+    On the CPU this is the resident set of the process as counted by Linux; memory freed earlier is returned to the
+    system first, so that it does not hide new use.
 
     Args:
-        device: of the work.
+        device: device of the computation.
 
     Raises:
-        OSError: the system has no `/proc` as Linux has.
+        OSError: the system has no `/proc` like Linux.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -58,14 +58,14 @@ class PeakMemory:
             self._before = _resident("VmRSS")
 
     def bytes(self) -> int:
-        """Return the peak since then, above what was in use then."""
+        """Return the peak since creation, minus the memory in use at creation."""
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device) - self._before)
         return _resident("VmHWM") - self._before
 
 
 def measure(device: torch.device) -> PeakMemory | None:
-    """Measure from now on; None where the system does not count a process's peak."""
+    """Start measuring; return None if the system does not count the peak of a process."""
     try:
         return PeakMemory(device)
     except (OSError, AttributeError):  # no /proc; another C library
@@ -73,7 +73,7 @@ def measure(device: torch.device) -> PeakMemory | None:
 
 
 def free(device: torch.device) -> int | None:
-    """Return the bytes that are free for this process on a device; None where the system does not say."""
+    """Return the bytes that are free for this process on a device; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type != "cpu":
@@ -84,7 +84,7 @@ def free(device: torch.device) -> int | None:
         return None
     try:
         limit = int((_GROUP / "memory.max").read_text()) - int((_GROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # no group, or "max": none has a limit
+    except (OSError, ValueError):  # no group, or "max" for no limit
         return machine
     return min(machine, limit)
 
@@ -95,7 +95,7 @@ def _resident(field: str) -> int:
 
 
 def _kibibytes(path: Path, field: str) -> int:
-    """Return a field of one of Linux's files of names and sizes, in bytes."""
+    """Return a field of a Linux file of names and sizes, in bytes."""
     for line in path.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:

@@ -1,4 +1,4 @@
-"""What configs of earlier versions say otherwise: their run directories are read from now on."""
+"""Renamed classes and new options, so that configs of earlier versions stay readable."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,22 +13,22 @@ _MOVED = {
     "metadialog.training.trainer.Trainer": "metadialog.training.options.TrainingOptions",
     "metadialog.algorithms.baselines.Retrieval": "metadialog.algorithms.retrieval.Retrieval",
 }
-"""Old dotted name -> the one of today."""
+"""Old dotted name -> current one."""
 
 _ADDED: Mapping[str, Mapping[str, object]] = {
     "metadialog.algorithms.alfa.ALFA": {"initial_decay": 0.0005},
     "metadialog.algorithms.reptile.Reptile": {"minibatch": None},
 }
-"""Class -> the options that it has got since, with the values that come nearest to what was done before."""
+"""Class -> the options added since, with the values closest to the earlier behaviour."""
 
 
 def current_name(name: str) -> str:
-    """Return what a class that a config names in `_target_` is called today."""
+    """Return the current name of a class in `_target_`."""
     return _MOVED.get(name, name)
 
 
 def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with today's names of its classes, and with the options that they have got since."""
+    """Return a config with the current names of its classes, and with options added since."""
     renewed = {name: up_to_date(value) if isinstance(value, Mapping) else value for name, value in config.items()}
     target = renewed.get("_target_")
     if not isinstance(target, str):

@@ -1,4 +1,4 @@
-"""A count of the floating-point operations that torch executes in matrix products, however it is asked for them."""
+"""A counter of the floating-point operations of the matrix products that torch executes."""
 
 from collections.abc import Callable, Mapping
 from math import prod
@@ -24,7 +24,7 @@ def _recurrent(inputs: Tensor, *weights: Tensor) -> int:
     return 2 * prod(inputs.shape[:-1]) * (weights[0].numel() + weights[1].numel())
 
 
-# By name, as `aten.mm`, `aten.mm.out` and `aten.mm_` are one product: which operands are multiplied, and how.
+# By name, as `aten.mm`, `aten.mm.out` and `aten.mm_` are the same product: its operands, and how to count it.
 _PRODUCTS: Mapping[str, tuple[slice, Callable[..., int], int]] = {
     "mm": (slice(0, 2), _matrices, 1),
     "bmm": (slice(0, 2), _matrices, 1),
@@ -44,20 +44,19 @@ _PRODUCTS: Mapping[str, tuple[slice, Callable[..., int], int]] = {
 
 
 class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts what is executed while it is entered, on every device: with `out=`, in place, forward and backward.
+    """Counts operations while it is entered, on every device, including in-place ones and those with `out=`.
 
-    `torch.utils.flop_counter.FlopCounterMode` leaves out the products that are written into a tensor or added to one in
-    place. Of what is no plain product (attention, convolution) torch's own formulas are taken. Elementwise operations
-    do not count.
+    `torch.utils.flop_counter.FlopCounterMode` omits products that are written into a tensor or added to one in place.
+    For other products (attention, convolution), torch's own formulas are used. Elementwise operations are not counted.
 
     Attributes:
-        total: floating-point operations, a multiplication and an addition counting as two.
-        by_kind: the same by kind of product.
+        total: number of floating-point operations; a multiplication and an addition count as two.
+        by_kind: the same by type of product.
     """
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Say that torch need not keep its compiler away from each operation: nothing here is compiled."""
+        """Return True, as nothing here is compiled, to save torch a check at each operation."""
         return False
 
     def __init__(self) -> None:

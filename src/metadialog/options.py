@@ -1,16 +1,16 @@
-"""Options: what a config sets of a class or a function, declared once and inherited.
+"""Options of classes and functions that a config sets, declared once and inherited.
 
 An option is declared by its annotation, which carries its type and range, such as `Annotated[float, Gt(0)]`. Its
-default stands in a yaml file of `conf/` alone, and is written here as `FROM_YAML`:
+default is only in a yaml file of `conf/`, and is written as `FROM_YAML` here:
 
     class MAML(GradientAlgorithm):  # an `Options` class: its annotated attributes are its options
         first_order: bool = FROM_YAML
 
-    @with_defaults  # a function, or a constructor that is written out
+    @with_defaults  # a function, or an explicit constructor
     def adam(parameters, *, lr: Annotated[float, Gt(0)] = FROM_YAML): ...
 
-A config gives every option. A call from Python gives those that it wants to set: `MAML(inner_lr=0.1)` takes the others
-from the packaged yaml whose `_target_` is that class, or from that of the nearest parent that has one.
+A config sets every option. A call from Python may set only some: `MAML(inner_lr=0.1)` takes the others from the
+packaged yaml whose `_target_` is that class, or from that of its nearest parent with one.
 """
 
 import copy
@@ -34,21 +34,21 @@ class _FromYaml:
 
 
 FROM_YAML: Any = _FromYaml()
-"""Stands for a default value that is written in a yaml."""
+"""Marks a default value that is defined in a yaml."""
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 class Options:
-    """A class whose annotated attributes are its options, as those of a dataclass with keywords only.
+    """Base class whose annotated attributes are options, like the fields of a keyword-only dataclass.
 
-    Options are inherited, and the constructor that sets them is made for each subclass; `__post_init__` checks them
-    and makes what depends on them. A subclass changes the type or the range of an option by annotating it again, and
-    fixes its value by a plain attribute without an annotation: it is no option of the subclass then. A subclass may
-    write its own `__init__` instead, and hand the options of its parents on as `**options`.
+    Options are inherited, and a constructor that sets them is generated for each subclass; `__post_init__` checks them
+    and computes what depends on them. A subclass changes the type or range of an option by annotating it again. A plain
+    attribute without an annotation fixes its value, and removes it from the options of the subclass. A subclass may
+    also define its own `__init__` and pass on the options of its parents as `**options`.
     """
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Make the constructor."""
+        """Generate the constructor."""
         super().__init_subclass__(**arguments)
         constructor = cls.__init__
         made = constructor is object.__init__ or hasattr(constructor, "made")
@@ -63,10 +63,10 @@ class Options:
 
 
 def with_defaults(call: Call) -> Call:
-    """Let a function or a constructor take the options that a call leaves out from its packaged yaml.
+    """Decorate a function or constructor so that omitted options are taken from its packaged yaml.
 
     Raises:
-        TypeError: (from the call) an option is left out, and no yaml has a value for it.
+        TypeError: (from the call) an option is omitted, and no yaml has a value for it.
     """
     signature = inspect.signature(call)
     options = [name for name, parameter in signature.parameters.items() if parameter.default is FROM_YAML]
@@ -92,40 +92,40 @@ def with_defaults(call: Call) -> Call:
 def schema(target: Callable[..., Any]) -> dict[str, Any]:
     """Return the options of a class or a function with their annotations.
 
-    These are its parameters that are keyword-only or have a default. A class whose constructor takes `**options` has
-    those of its parents as well.
+    These are its parameters that are keyword-only or have a default. A class whose constructor takes `**options` also
+    has those of its parents.
     """
     return {name: annotation for name, (_, annotation) in _options(target).items()}
 
 
 def required(target: Callable[..., Any]) -> frozenset[str]:
-    """Return the options that a config has to give: those that have no default in Python."""
+    """Return the options that a config must set: those without a default in Python."""
     in_python = defaults(target)
     return frozenset(name for name in schema(target) if in_python.get(name, FROM_YAML) is FROM_YAML)
 
 
 def defaults(target: Callable[..., Any]) -> dict[str, Any]:
-    """Return the defaults that options have in Python; `FROM_YAML` for those that stand in a yaml."""
+    """Return the defaults of options in Python; `FROM_YAML` for those defined in a yaml."""
     empty = inspect.Parameter.empty
     return {name: p.default for name, (p, _) in _options(target).items() if p.default is not empty}
 
 
 def python_defaults(target: Callable[..., Any]) -> dict[str, Any]:
-    """Return the options that have a default in Python: what a config means that was written before they existed."""
+    """Return the options with a default in Python, which applies to configs from before they existed."""
     empty = (inspect.Parameter.empty, FROM_YAML)
     results = {name: parameter.default for name, (parameter, _) in _options(target).items()}
     return {name: default for name, default in results.items() if default not in empty}
 
 
 def supplied(target: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of the parameters that the program supplies, and no config."""
+    """Return the names of the parameters that the program supplies, not a config."""
     call = next(_constructors(target), None) if inspect.isclass(target) else target
     parameters = [] if call is None else list(inspect.signature(call).parameters.values())
     return tuple(p.name for p in parameters if p.kind in _POSITIONAL and not _is_option(p, call) and p.name != "self")
 
 
 def packaged_defaults(target: Callable[..., Any]) -> dict[str, Any]:
-    """Return the options that the packaged yaml of a class, and those of its parents, or of a function set."""
+    """Return the options set in the packaged yaml of a function, or of a class and its parents."""
     merged: dict[str, Any] = {}
     lineage = reversed(target.__mro__) if inspect.isclass(target) else [target]
     for one in lineage:
@@ -158,7 +158,7 @@ def _constructors(target: type) -> Iterator[Callable[..., Any]]:
 
 
 def _hints(target: Callable[..., Any], call: Callable[..., Any]) -> dict[str, Any]:
-    # Annotated attributes are from several modules, where names mean different things.
+    # Annotated attributes come from several modules with different namespaces.
     return get_type_hints(target if _is_made(call) else call, include_extras=True)
 
 
@@ -170,7 +170,7 @@ def _is_option(parameter: inspect.Parameter, call: Callable[..., Any] | None) ->
 
 
 def _is_made(call: Callable[..., Any] | None) -> bool:
-    """Tell whether a constructor was made from annotated attributes, by `Options`."""
+    """Tell whether a constructor was generated by `Options`."""
     return hasattr(call, "made")
 
 
@@ -184,18 +184,18 @@ def _yaml_of() -> Mapping[str, Path]:
 
 @functools.cache
 def _read(path: Path) -> Mapping[str, Any]:
-    """Read a yaml, and the yamls of its group that it extends."""
+    """Read a yaml, with the yamls of its group that it extends."""
     from omegaconf import OmegaConf  # slow to import
 
     content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(path)))
     merged: dict[str, Any] = {}
     for entry in content.pop("defaults", ["_self_"]):
-        if not isinstance(entry, str) or "@" in entry:  # of another group, or put elsewhere
+        if not isinstance(entry, str) or "@" in entry:  # from another group, or placed elsewhere
             continue
         merged |= content if entry == "_self_" else _read(path.parent / f"{entry.removesuffix('@_here_')}.yaml")
     return merged
 
 
 def _is_value(value: object) -> bool:
-    """Tell whether this is a value by itself, and not a mark that one must be given, or a reference to another."""
+    """Tell whether this is a plain value, rather than missing or an interpolation."""
     return not isinstance(value, str) or (value != "???" and "${" not in value)

@@ -1,4 +1,4 @@
-"""Values in Hydra's override grammar, and overrides as one types them in a shell."""
+"""Values in Hydra's override grammar, and overrides as typed in a shell."""
 
 import re
 import shlex
@@ -29,9 +29,9 @@ def quote(text: str) -> str:
 
 
 def quote_foreign(argument: str) -> str:
-    """Return an override whose words of other alphabets are quoted, which Hydra's grammar does not know unquoted.
+    """Quote the words of an override that are in other alphabets, which Hydra's grammar does not allow unquoted.
 
-    What is quoted already, or no override, is returned as it is.
+    Arguments that are quoted already or are no overrides are returned unchanged.
     """
     key, equals, value = argument.partition("=")
     if not equals or value.isascii() or "'" in value or '"' in value or not key.isascii():
@@ -53,11 +53,11 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
 
 _SEVERAL_LOGGERS = re.compile(r"logger=(\[.*\])")
 _BARE = re.compile(r"[^,\[\]{}()]+")
-"""What lies between the signs of a list, a dictionary or a sweep."""
+"""A part between the delimiters of a list, a dictionary or a sweep."""
 
 
 def typed(key: str, text: str) -> str:
-    """Write `key=text` as one types it in a shell, with as few quotes as it takes."""
+    """Format `key=text` for a shell, with as few quotes as possible."""
     bare = f"{key}={text}"
     return shlex.quote(bare if _reads(bare, text) else f"{key}={quote(text)}")
 

@@ -1,4 +1,4 @@
-"""How a long computation shows that it is alive: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long computations: a bar in a terminal, plain lines elsewhere."""
 
 import math
 import time
@@ -17,20 +17,20 @@ from rich.progress import (
 )
 from rich.table import Column
 
-_REFRESH_SECONDS = 0.2  # of a notebook's line
-LINES = 10  # plain lines of a whole computation, beside those that carry news
+_REFRESH_SECONDS = 0.2  # of the line in a notebook
+LINES = 10  # plain lines for a whole computation, in addition to notable ones
 
 
 class Report(Protocol):
-    """Takes what a computation has to tell."""
+    """Receives the progress of a computation."""
 
     def __call__(self, done: int, news: str = "", *, notable: bool = False) -> None:
-        """Say how far it is.
+        """Report progress.
 
         Args:
-            done: units of work that are done.
-            news: the latest figures.
-            notable: worth a line of its own where there is no bar.
+            done: number of finished units of work.
+            news: latest values to show.
+            notable: whether to print a line for it if there is no bar.
         """
         ...
 
@@ -39,7 +39,7 @@ class Report(Protocol):
 def progress(console: Console, title: str, total: int, done: int = 0) -> Iterator[Report]:
     """Show the progress of a computation of `total` units, of which `done` are done.
 
-    On a terminal it is a bar, in a notebook one line that changes, and elsewhere a line now and then.
+    It is a bar in a terminal, one changing line in a notebook, and a line now and then elsewhere.
     """
     if console.is_terminal and not console.quiet:
         with _bar(console) as bar:
@@ -54,7 +54,7 @@ def progress(console: Console, title: str, total: int, done: int = 0) -> Iterato
 
 
 def _bar(console: Console) -> Progress:
-    """Return a bar of one line: where there is no room, the latest figures are cut, and then the bar."""
+    """Return a one-line bar; if there is no room, first the latest values and then the bar are shortened."""
     fixed = Column(no_wrap=True)
     return Progress(
         TextColumn("{task.description}", table_column=fixed.copy()),
@@ -70,14 +70,14 @@ def _bar(console: Console) -> Progress:
 
 
 def remaining(seconds: float) -> str:
-    """Write a time in minutes and seconds, or in hours: `0:07`, `12:30`, `1:02:30`; begun seconds count."""
+    """Write a time in minutes and seconds, or in hours: `0:07`, `12:30`, `1:02:30`; rounded up."""
     whole = math.ceil(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 class _Timed:
-    """Estimates how long the rest takes."""
+    """Estimates the remaining time."""
 
     def __init__(self, total: int, done: int) -> None:
         self._total = total
@@ -85,7 +85,7 @@ class _Timed:
         self._started = time.monotonic()
 
     def left(self, done: int) -> str:
-        """Say how much time is left; nothing before anything is done."""
+        """Return the remaining time; empty before any unit is done."""
         worked = done - self._first
         if worked == 0:
             return ""
@@ -93,7 +93,7 @@ class _Timed:
 
 
 class _ChangingLine:
-    """One line of a notebook's cell, which changes."""
+    """One changing line in the output of a notebook cell."""
 
     def __init__(self, title: str, total: int, done: int) -> None:
         from IPython.display import display
@@ -111,13 +111,13 @@ class _ChangingLine:
             self.close()
 
     def close(self) -> None:
-        """Show the latest figures."""
+        """Show the latest values."""
         self._shown = time.monotonic()
         self._handle.update(_Text(self._text))
 
 
 class _Text(str):
-    """Shows itself without quotation marks."""
+    """A string whose representation has no quotation marks."""
 
     __slots__ = ()
 
@@ -126,7 +126,7 @@ class _Text(str):
 
 
 class _Lines:
-    """A line now and then, for log files and pipes."""
+    """Prints a line now and then, for log files and pipes."""
 
     def __init__(self, console: Console, title: str, total: int, done: int) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a task: the same in every process, and whatever was computed before."""
+"""Random numbers of a task, independent of the process and of what was computed before."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ _BITS = 63
 
 
 class TaskSeeds:
-    """Gives each task of a meta-batch a seed of its own.
+    """Gives each task of a meta-batch its own seed.
 
-    The seeds depend on one number, which is drawn from torch's global generator when this is made, and on the task.
-    So what is drawn for a task (its dropout masks) depends neither on how many tasks are computed before it nor on
-    how many processes share the meta-batch, and the global generator goes on as if nothing had been drawn.
+    A seed depends on the task and on one number that is drawn from torch's global generator at construction. The random
+    numbers of a task (its dropout masks) therefore depend neither on the tasks computed before it nor on the number of
+    processes, and the global generator is not affected by them.
     """
 
     def __init__(self) -> None:
@@ -23,10 +23,10 @@ class TaskSeeds:
 
     @contextmanager
     def of(self, task: int) -> Iterator[None]:
-        """Seed the global generators for one task; put them back afterwards.
+        """Seed the global generators for one task; restore them on exit.
 
         Args:
-            task: its number, `Episode.index`.
+            task: number of the task, `Episode.index`.
         """
         devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
         with torch.random.fork_rng(devices):
@@ -35,12 +35,12 @@ class TaskSeeds:
 
 
 def derive(seed: int, number: int) -> int:
-    """Return a seed that depends on another and on a number, and is like no other."""
+    """Derive a distinct seed from a seed and a number."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:8], "big") >> (64 - _BITS)
 
 
 def drops(model: nn.Module) -> bool:
-    """Tell whether a pass through the model draws random numbers: it is in training, and drops units."""
+    """Tell whether a forward pass draws random numbers: the model is in training mode and has dropout."""
     return model.training and any(_probability(part) > 0 for part in model.modules())
 
 
@@ -57,7 +57,7 @@ def random_state() -> tuple[Tensor, ...]:
 
 
 def set_random_state(state: tuple[Tensor, ...]) -> None:
-    """Put torch's global generators into a state that `random_state` has returned."""
+    """Restore a state of torch's global generators that `random_state` returned."""
     torch.set_rng_state(state[0])
     if state[1:]:
         torch.cuda.set_rng_state(state[1])

@@ -1,4 +1,4 @@
-"""Words and equal texts: one definition of each, behind word perplexity, ROUGE, distinct-n, and duplicates."""
+"""The definitions of words, of equal texts, and of counted nouns in messages."""
 
 import re
 from unicodedata import normalize
@@ -20,7 +20,7 @@ UNSPACED = ("zh", "ja", "th", "lo", "my", "km", "bo", "dz")
 
 
 def word_unit(language: str) -> str:
-    """Return what a word mostly is in a language (ISO 639 code): "character" where there are no spaces."""
+    """Return the unit that counts as a word in a language (ISO 639 code): "character" if it has no spaces."""
     return "character" if language in UNSPACED else "word"
 
 
@@ -33,7 +33,21 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with what is counted: `1 inner step`, `2 inner steps`, `3 replies`.
+
+    Args:
+        number: how many.
+        noun: in the singular; its last word takes the plural.
+    """
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith("s"):
+        return f"{number:,} {noun}es"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("ly") else f"{number:,} {noun}s"
+
+
 def fold(text: str) -> str:
-    """Return what is compared of a text: it after NFKC, case folding and folding of white space."""
-    # Case folding can leave letters decomposed (as it does in Greek), so that they are composed once more.
+    """Return a text after NFKC, case folding and folding of white space, for comparisons."""
+    # Case folding can decompose letters (as in Greek), so they are composed again.
     return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())

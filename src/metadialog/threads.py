@@ -1,4 +1,4 @@
-"""How many CPU threads a run computes with, where other runs want the cores too."""
+"""The number of CPU threads of a run that shares the machine with others."""
 
 import os
 
@@ -11,5 +11,5 @@ def cores() -> int:
 
 
 def share(runs: int) -> int:
-    """Return the threads of each of several runs on this machine, so that they do not fight for its cores."""
+    """Return the number of threads for each of several runs that share the cores of this machine."""
     return max(1, cores() // max(1, runs))

@@ -1,10 +1,10 @@
-"""The token ids that all tokenizers share; importable without torch, which takes a second."""
+"""The token ids that all tokenizers share; imported without torch, which takes a second."""
 
 PAD_ID = 0
-"""The token id of padding, in every tokenizer."""
+"""Token id of padding in every tokenizer."""
 
 BEGIN_ID, END_ID = 1, 2
-"""The token ids that a sequence begins with, and that a response ends with, in every tokenizer."""
+"""Token ids at the beginning of a sequence and at the end of a response in every tokenizer."""
 
 SELF_ID, OTHER_ID = 3, 4
-"""The token ids that turns begin with, in every tokenizer; see `Tokenizer`."""
+"""Token ids at the beginning of turns in every tokenizer; see `Tokenizer`."""

@@ -1,8 +1,8 @@
-"""Which classes and functions a config may name in `_target_`, checked before anything of them is imported.
+"""The classes and functions that a config may name in `_target_`, checked before they are imported.
 
-What the user types, or writes into a config folder of their own, may name any class of the right kind outside Python's
-own library. What a run directory, an exported model or a study says may have been written by somebody else: it may
-name this package's classes for the place where it stands, and those of packages that the user trusts by name, with
+Configs of the user, typed or in a config folder, may name any class of the right kind outside Python's own library.
+Configs in a run directory, an exported model or a study may come from somebody else: they may only name classes of this
+package that fit their place, and classes of packages that the user trusts by name, with
 `trust=[my_pkg]` on the command line or `trusting("my_pkg")` in Python.
 """
 
@@ -24,9 +24,9 @@ from metadialog.moved_names import current_name
 
 OURS = "metadialog"
 TRUST = "METADIALOG_TRUST"
-"""The environment variable that holds the trusted packages, separated by commas; child processes see it as well."""
+"""Environment variable with the trusted packages, separated by commas; inherited by child processes."""
 
-# option -> the package of its classes, and what they are: a base class, a protocol, or what a function returns
+# option -> package of its classes, and their type: a base class, a protocol, or the return type of a function
 GROUPS: Mapping[str, tuple[str, str | None]] = {
     "algorithm": ("algorithms", "metadialog.algorithms.base:Algorithm"),
     "bench": ("benchmark", None),
@@ -54,7 +54,7 @@ _trusted: ContextVar[frozenset[str] | None] = ContextVar("trusted", default=None
 
 
 def trusted() -> frozenset[str]:
-    """Return the packages that the user trusts beside this one."""
+    """Return the packages that the user trusts in addition to this one."""
     here = _trusted.get()
     if here is not None:
         return here
@@ -63,10 +63,10 @@ def trusted() -> frozenset[str]:
 
 @contextmanager
 def trusting(*packages: str) -> Iterator[None]:
-    """Trust some packages for a while, beside those that are trusted already.
+    """Trust packages within a context, in addition to those that are already trusted.
 
     Raises:
-        ConfigError: a name is not that of a package.
+        ConfigError: a name is not a package name.
     """
     token = _trusted.set(trusted() | _checked(packages))
     try:
@@ -76,10 +76,10 @@ def trusting(*packages: str) -> Iterator[None]:
 
 
 def take_trust(arguments: list[str]) -> list[str]:
-    """Take `trust=[...]` out of the arguments of a command, and trust these packages in it and its child processes.
+    """Remove `trust=[...]` from the arguments of a command, and trust these packages in it and its child processes.
 
     Raises:
-        ConfigError: a name is not that of a package.
+        ConfigError: a name is not a package name.
     """
     named = [argument for argument in arguments if argument.startswith("trust=")]
     packages = _checked(
@@ -91,14 +91,14 @@ def take_trust(arguments: list[str]) -> list[str]:
 
 
 def check_strangers(config: Mapping[str, Any], where: object) -> None:
-    """Check that a config that somebody else may have written names trusted classes only.
+    """Check that a config of unknown origin names only trusted classes.
 
     Args:
         config: the config, or a part of it with the options of the top level as its keys.
-        where: what the message names: the file that it stands in.
+        where: the file that contains it, for the message.
 
     Raises:
-        RunError: it names another class; nothing has been imported.
+        RunError: it names another class; nothing is imported.
     """
     for path, named in _targets(config):
         package, name = _package(path), current_name(named)
@@ -117,14 +117,14 @@ def check_strangers(config: Mapping[str, Any], where: object) -> None:
 
 
 def resolve(name: str, path: str = "") -> Callable[..., Any]:
-    """Import what a `_target_` names, if it may be what its place asks for.
+    """Import the class or function in a `_target_`, and check that it fits its place.
 
     Args:
-        name: of a class or function, with its module.
-        path: of the node that it configures, such as `algorithm`; empty where that is not known.
+        name: dotted name of a class or function.
+        path: path of the node that names it, such as `algorithm`; empty if unknown.
 
     Raises:
-        ConfigError: it is of another kind, or cannot be imported.
+        ConfigError: it does not fit, or cannot be imported.
     """
     where = f"{path or 'the config'}._target_: {escaped(shortened(name, 80))!r}"
     if not _NAME.fullmatch(name):
@@ -147,10 +147,10 @@ def resolve(name: str, path: str = "") -> Callable[..., Any]:
 
 
 def _imported(name: str) -> object:
-    """Import what has a name; a package of its own may lie in the working directory, behind all that is installed.
+    """Import a dotted name; packages in the working directory come after all installed ones.
 
-    For no other import is the working directory on the module path: a file there would take the place of a library
-    that is not installed.
+    The working directory is on the module path only for this import, as a file there could otherwise be imported
+    instead of a missing library.
     """
     try:
         return resolve_name(name)
@@ -199,7 +199,7 @@ def _kind_words(path: str) -> str:
 
 
 def _kind_problem(target: Callable[..., Any], path: str) -> str | None:
-    """Say why a class or function is not of the kind that its place asks for; None if it is."""
+    """Return why a class or function does not fit its place; None if it does."""
     base = GROUPS.get(path, ("", None))[1]
     if base is None or (target.__module__ or "").startswith(f"{OURS}."):
         return None

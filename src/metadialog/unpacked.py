@@ -1,4 +1,4 @@
-"""How much a compressed file may become: the one limit for whatever is unpacked, downloaded or of the user's own."""
+"""The limit on the size of unpacked files, whether downloaded or local."""
 
 import gzip
 import io
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 MAX_RATIO = 200
-"""Most bytes that a byte of a compressed file may become; dialogues in JSON come to about 20."""
+"""Maximum ratio of unpacked to compressed size; for dialogues in JSON it is about 20."""
 
 MaxRatio = Annotated[int, Ge(1), Le(10**6)]
-"""The option `max_ratio` of what reads compressed files."""
+"""The option `max_ratio` of readers of compressed files."""
 
 ALWAYS = 64 * 2**20
-"""Bytes that may be unpacked from any file, however small."""
+"""Number of bytes that may be unpacked from any file."""
 
 
 class GrowsTooMuchError(ValueError):
-    """A compressed file becomes more than it may."""
+    """A compressed file unpacks to more than is allowed."""
 
     def __init__(self, most: int) -> None:
         super().__init__(
@@ -33,17 +33,19 @@ class GrowsTooMuchError(ValueError):
 
 
 def most_unpacked(packed: int, ratio: int = MAX_RATIO) -> int:
-    """Return how many bytes a compressed file of some bytes may become."""
+    """Return the maximum unpacked size of a compressed file, in bytes."""
     return max(ALWAYS, ratio * packed)
 
 
 def open_gzip(path: Path, ratio: int = MAX_RATIO) -> io.BufferedReader:
-    """Open a gzip file for reading; beyond its limit that raises `GrowsTooMuchError`."""
+    """Open a gzip file for reading, which raises `GrowsTooMuchError` beyond the limit."""
     return io.BufferedReader(_Capped(gzip.open(path, "rb"), most_unpacked(path.stat().st_size, ratio)))
 
 
 def check_member(file: Traversable) -> None:
-    """Check how large a member of a zip file says it is; `zipfile` reads no more than that. Others are not checked.
+    """Check the declared size of a member of a zip file, beyond which `zipfile` does not read.
+
+    Other files are not checked.
 
     Raises:
         GrowsTooMuchError: it is too large.
@@ -57,11 +59,11 @@ def check_member(file: Traversable) -> None:
 
 
 def check_archive(file: BinaryIO, ratio: int = MAX_RATIO) -> None:
-    """Check how large all members of an open zip file say they are; `zipfile` reads no more than that.
+    """Check the declared sizes of all members of an open zip file, beyond which `zipfile` does not read.
 
     Raises:
         GrowsTooMuchError: they are too large.
-        zipfile.BadZipFile: it is no zip file.
+        zipfile.BadZipFile: it is not a zip file.
     """
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
@@ -72,7 +74,7 @@ def check_archive(file: BinaryIO, ratio: int = MAX_RATIO) -> None:
 
 
 class _Capped(io.RawIOBase):
-    """What a gzip file holds, up to a limit."""
+    """The content of a gzip file, up to a limit."""
 
     def __init__(self, file: gzip.GzipFile, most: int) -> None:
         super().__init__()
@@ -81,11 +83,11 @@ class _Capped(io.RawIOBase):
         self._read = 0
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """Read some bytes into a buffer; return how many."""
+        """Read bytes into a buffer; return their number."""
         count = self._file.readinto(buffer)
         self._read += count
         if self._read > self._most:
@@ -93,6 +95,6 @@ class _Capped(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Close the file with it."""
+        """Close the file."""
         self._file.close()
         super().close()

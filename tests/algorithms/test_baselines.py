@@ -12,9 +12,8 @@ from metadialog.models.recurrence import Cell
 from metadialog.models.rnn import DialogModel
 from metadialog.operations import OperationCounter
 from metadialog.randomness import TaskSeeds
-from metadialog.samplers.base import Encoders
 from metadialog.samplers.episodes import EpisodeSampler
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 

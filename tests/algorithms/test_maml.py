@@ -10,9 +10,8 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Batch
 from metadialog.evaluation.adaptation import validate
 from metadialog.models.rnn import DialogModel
-from metadialog.samplers.base import Encoders
 from metadialog.samplers.episodes import EpisodeSampler
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 

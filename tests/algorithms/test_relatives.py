@@ -532,5 +532,5 @@ def test_what_they_adapt_cannot_be_chosen_otherwise(make_algorithm: Make, choice
 def test_something_has_to_be_adapted(make_algorithm: Make, choice: str, inner: str, options: str) -> None:
     model, algorithm = DialogModel(**OPTIONS), make_algorithm(choice, inner=inner)  # type: ignore[arg-type]
     assert isinstance(algorithm, GradientAlgorithm)
-    with pytest.raises(ConfigError, match=rf"^{options}: leave no parameter to adapt; algorithm=zero_shot does not"):
+    with pytest.raises(ConfigError, match=rf"^{options}: leave no parameter to adapt; to train without adaptation"):
         algorithm.adapted_parameters(model)

@@ -114,7 +114,7 @@ def test_a_validation_that_is_never_a_number_costs_one_line(run: Run) -> None:
     outcome = run("train", *SMOKE, "algorithm=finetune", *DIVERGING, "hydra.run.dir=nan")
     assert outcome.code == 2
     assert outcome.err == (
-        "metadialog train: no validation loss after adaptation was a finite number in 2 steps; "
+        "metadialog train: no validation loss after adaptation was finite in 2 steps; "
         "lower algorithm.inner_lr or algorithm.inner_steps\n"
     )
     assert json.loads(Path("nan/status.json").read_text())["status"] == "failed"

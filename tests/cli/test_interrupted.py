@@ -23,7 +23,7 @@ COMMANDS = (
     ("evaluate", f"run={FIXTURES / 'finished'}", "logger=local"),
     ("table", f"runs={FIXTURES / 'finished'}"),
     ("sweeps", "list", str(FIXTURES / "study")),
-    ("sweep-config", "sweep/space=learning_rates"),
+    ("sweep-config", "algorithm=maml"),
 )
 
 

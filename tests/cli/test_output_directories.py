@@ -63,7 +63,7 @@ def test_a_run_goes_on_in_its_own_directory(run: Run) -> None:
     before = contents(Path("one"))
     refused = run("train", "resume=one", "hydra.run.dir=two")
     assert refused.code == 2
-    assert refused.err.startswith("metadialog train: hydra.run.dir=two: a run goes on in its own directory, one;")
+    assert refused.err.startswith("metadialog train: hydra.run.dir=two: a run is resumed in its own directory, one;")
     refused = run("train", "resume=one", "training.steps=0")
     assert refused.code == 2
     assert refused.err == "metadialog train: resume=one: the run is at step 1; training.steps=0 should be 1 or more\n"

@@ -128,7 +128,9 @@ def test_options_that_what_was_learned_does_not_fit_are_named(run: Run) -> None:
     assert run("train", *options, "algorithm=alfa").code == 0
     outcome = run("evaluate", "run=mine", "algorithm.inner_steps=5")
     assert outcome.code != 0
-    assert "does not fit the options of algorithm=alfa and of inner; those that decide what is learned" in outcome.err
+    assert (
+        "do not fit the options of algorithm=alfa and of inner; options that determine what is learned" in outcome.err
+    )
     assert outcome.err.count("\n") == 1
     again = run("evaluate", "run=mine")
     assert again.code == 0, again.err
@@ -173,10 +175,10 @@ def test_a_damaged_config_of_the_model_costs_one_line(
 
 def test_references_are_scored_whole_or_it_is_said(run: Run, trained: Path) -> None:
     whole = run("evaluate", f"run={trained}")
-    assert "references are cut" not in whole.out
+    assert "references cut" not in whole.out
     cut = run("evaluate", f"run={trained}", "evaluation.max_tokens=20")
     assert cut.code == 0, cut.err
-    assert re.search(r"^\d+ of \d+ references are cut to evaluation.max_tokens=20$", cut.out, re.MULTILINE)
+    assert re.search(r"^references truncated to evaluation.max_tokens=20: \d+ of \d+$", cut.out, re.MULTILINE)
     words = [pd.read_parquet(o.run_directory / "adaptation.parquet")["words"].sum() for o in (whole, cut)]
     assert words[0] > words[1]
     # Support sets are as they were: the same adaptation, whatever of the reference is scored.

@@ -36,7 +36,7 @@ MISTAKES = [
     (["train", "model=null"], "model=null: no such choice; valid: gru, hred, lstm, pretrained, rnn"),
     (["train", "training=5"], "training=5: no such choice; valid: standard"),
     (["data", "split=null"], "split=null: no such choice; "),
-    (["train", "~model"], "model: is missing from its yaml, or was taken out by ~model"),
+    (["train", "~model"], "model: is missing in its yaml, or was removed by ~model"),
     (["data", "model=gru"], "model: no such option; options of the top level: cache, dataset, download, output, split"),
     (["train", "seed=99999999999999999999"], "seed=99999999999999999999: should be less than 4294967296"),
     (["train", "threads=99999999999"], "threads=99999999999: should be less than or equal to 1024"),
@@ -61,14 +61,14 @@ MISTAKES = [
     (["evaluate", "-m", "run=a,b"], "run=a,b: one run at a time; write a loop over them, and leave out -m"),
     (["train", "hydra.run.dir=/dev/null/run"], "hydra.run.dir=/dev/null/run: /dev/null is a file; hydra.run.dir"),
     (["bench", "output=/dev/null/bench"], "output=/dev/null/bench: /dev/null is a file; output should be"),
-    (["train", "engine=vectorized", "inner=momentum"], "engine=vectorized: knows the derivatives of DialogModel"),
-    (["train", "algorithm=anil", "engine=lean", "inner.clip_norm=1"], "engine=lean: knows the derivatives of "),
+    (["train", "engine=vectorized", "inner=momentum"], "engine=vectorized: supports only DialogModel"),
+    (["train", "algorithm=anil", "engine=lean", "inner.clip_norm=1"], "engine=lean: supports only "),
     (["train", "algorithm=meta_curvature", "engine=lean"], "engine=lean: algorithm=meta_curvature is learn2learn's"),
     (
         ["train", "algorithm=alfa", "engine=vectorized"],
         (
-            "engine=vectorized: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
-            "alone, not those of an inner loop of ALFAUpdate; engine=functional, "
+            "engine=vectorized: supports only DialogModel with cross-entropy and plain gradient descent, "
+            "not an inner loop of ALFAUpdate; engine=functional, "
         ),
     ),
     (["train", "algorithm=alfa", "inner=adam"], "inner: algorithm=alfa generates the rates and the weight decay of "),

@@ -95,7 +95,7 @@ def test_an_evaluation_freezes_what_the_run_froze(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("value", "line"),
-    [("[nope]", "training.frozen: 'nope' is no part of the model"), ("['*']", "leaves nothing to train")],
+    [("[nope]", "training.frozen: 'nope' is not a part of the model"), ("['*']", "leaves nothing to train")],
 )
 def test_what_cannot_be_frozen_is_named(run: Run, value: str, line: str) -> None:
     outcome = run("train", *TINY, "model=gru", f"training.frozen={value}")

@@ -38,5 +38,5 @@ def test_dailydialog_in_chinese(run: Run, published: Published, tokenizer: str) 
 def test_a_data_set_without_a_paper_split(run: Run) -> None:
     outcome = run("data", "split=paper")
     assert outcome.code == 2
-    assert outcome.err.startswith("metadialog data: split=paper: no paper's split of the topics of this data set")
+    assert outcome.err.startswith("metadialog data: split=paper: there is no paper's split for this data set")
     assert outcome.err.count("\n") == 1

@@ -77,13 +77,16 @@ def test_one_dialogue_is_enough_and_may_come_through_a_pipe(
     about = load_model("mine").equipment.about.adapted_to
     assert about is not None
     assert (about.dialogues, about.held_out, about.steps) == (1, 0, 3)  # the algorithm's own steps
+    report = Path("mine/report.md").read_text(encoding="utf-8")
+    assert "- inner steps: 3, as chosen on other topics, or the algorithm's own" in report
+    assert "- held out: 0 dialogues (too few to spare one)" in report
 
 
 @pytest.mark.parametrize(
     ("overrides", "problem"),
     [
         (["dialogues=none"], "none: cannot be read"),
-        (["held_out=12"], "held_out=12: there are 12 dialogues"),
+        (["held_out=12"], "held_out=12: should be below the number of dialogues, 12"),
         (["steps=-1"], "steps=-1: should be greater than or equal to 0"),
         (["rate=1e30"], "rate=1e+30: should be less than or equal to 1000000"),
         (["output=full"], "output=full: is there already"),

@@ -204,7 +204,7 @@ def test_a_run_that_broke_off_at_once_begins_anew(run: Run) -> None:
         shutil.copytree(whole, broken, ignore=lambda folder, names: set(names) - kept if folder == str(whole) else [])  # noqa: B023
         resumed = run("train", f"resume={broken}")
         assert resumed.code == 0, resumed.err
-        assert "the run broke off before its first checkpoint, and starts again" in resumed.out
+        assert "the run was interrupted before its first checkpoint, and starts from the beginning" in resumed.out
         assert metrics(broken) == metrics(whole)
         assert files(broken) == files(whole)
 
@@ -326,6 +326,6 @@ def test_patience_ends_training_early_with_the_best_model(run: Run) -> None:
     after = {step: value for step, _, name, value in metrics(outcome.run_directory) if name == "loss_after"}
     best = min(after, key=lambda step: after[step])
     assert max(after) == best + 2 < 40
-    assert f"trained {best + 2} steps (of 40: no better validation for a while)" in outcome.out
+    assert f"trained {best + 2} steps (of 40: stopped early without a better validation loss)" in outcome.out
     weights = [torch.load(outcome.run_directory / "checkpoints" / name, weights_only=True) for name in ("best", "last")]
     assert [state["standing"]["step"] for state in weights] == [best, best + 2]

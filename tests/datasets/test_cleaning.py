@@ -56,7 +56,7 @@ def test_other_turns_are_context_alone(responses: str, loss_on: LossOn) -> None:
 
 
 def test_a_speaker_that_never_answers_is_named() -> None:
-    with pytest.raises(DataError, match=r"no dialogue is left of 1 read.*1 dialogues without a reply of the speaker"):
+    with pytest.raises(DataError, match=r"no dialogue is left of 1 read.*1 dialogue without a reply of the speaker"):
         build_corpus([TALK], "d", Cleaning(responses="nobody"))
 
 
@@ -77,7 +77,7 @@ def test_dialogues_of_one_speaker_are_named_and_left_out_by_default() -> None:
     corpus = build_corpus([TALK, alone], "d")
     assert corpus.topics["t"].ids() == ("1",)
     assert corpus.dropped.one_speaker == 1
-    assert corpus.dropped.reasons() == (("dialogues of one speaker alone (2); dataset.one_speaker=keep keeps them", 1),)
+    assert corpus.dropped.reasons() == (("dialogue of one speaker alone (2); dataset.one_speaker=keep keeps them", 1),)
     assert build_corpus([TALK, alone], "d", Cleaning(one_speaker="keep")).sizes == {"t": 2}
 
 
@@ -163,7 +163,7 @@ def test_twins_are_kept_on_one_side_of_the_split() -> None:
         "c": ["c0", "c1", "c2", "c3"],
     }
     assert separated.dropped.twins == 2
-    assert ("dialogues that begin, or are begun by, one in another part of the split", 2) in separated.dropped.reasons()
+    assert ("dialogues beginning, or begun by, one in another part of the split", 2) in separated.dropped.reasons()
     # A topic that cannot spare a dialogue keeps it, where the other one can.
     spared, _ = separate_twins(corpus, split, 4)
     assert [len(spared.topics[topic]) for topic in "abc"] == [4, 4, 4]

@@ -100,7 +100,7 @@ def test_blank_turns_and_short_dialogues_go_and_are_counted() -> None:
     assert corpus.dropped.reasons() == (
         ("turns of nothing but white space", 3),
         ("dialogues of fewer than two turns", 3),
-        ("topics without a dialogue left", 1),
+        ("topic without a dialogue left", 1),
     )
 
 

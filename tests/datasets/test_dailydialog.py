@@ -99,7 +99,7 @@ def test_another_language_has_its_own_file(tmp_path: Path) -> None:
         (LINES, "1\nx\n", "dialogues_topic.txt:2", "'x' is no topic"),
         ([], "", "dialogues_text.txt:1", "holds no dialogue; it should hold one a line"),
         (LINES, "", "dialogues_topic.txt:1", "has 0 topics, but dialogues_text.txt has 2 dialogues"),
-        (LINES, "1\n", "dialogues_topic.txt:1", "has 1 topics, but dialogues_text.txt has 2 dialogues"),
+        (LINES, "1\n", "dialogues_topic.txt:1", "has 1 topic, but dialogues_text.txt has 2 dialogues"),
         ([LINES[0], ""], "1\n1\n", "dialogues_text.txt:2", "holds no turn"),
         ([LINES[0], " __eou__ __eou__"], "1\n1\n", "dialogues_text.txt:2", "holds no turn"),
     ],

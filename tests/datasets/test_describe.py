@@ -102,7 +102,7 @@ def test_it_says_what_was_dropped_and_why(description: Description) -> None:
     text = printed(description, 120)
     assert "The split drops 2 topics with fewer dialogues than split.min_dialogues." in text
     assert "1,127  duplicates of a dialogue of the same topic" in text
-    assert "1  dialogues of fewer than two turns" in text
+    assert "1  dialogue of fewer than two turns" in text
 
 
 def test_it_names_the_topics_that_cleaning_emptied() -> None:
@@ -123,7 +123,7 @@ def test_dialogues_that_begin_others_are_counted() -> None:
     turns = (Turn("user", "Hi"), Turn("bot", "Ho"), Turn("user", "Hu"))
     corpus = build_corpus([Dialogue("a", turns, "1"), Dialogue("a", turns[:2], "2")], "d")
     text = printed(describe(corpus, TopicSplit(("a",), (), ())), 120)
-    assert "2 dialogues begin, or are begun by, one of the data set; those of a group are on one side of the " in text
+    assert "2 dialogues beginning, or begun by, one of the data set; those of a group are on one side of the " in text
 
 
 def test_names_are_printed_as_they_are() -> None:

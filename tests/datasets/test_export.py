@@ -64,7 +64,7 @@ def test_near_duplicates_are_kept_on_one_side_by_option() -> None:
     split = SeededSplit(seed=0, validation=0.2, test=0.25, min_dialogues=10).split(corpus.sizes)
     separated, _ = separate_twins(corpus, split, 10)
     assert separated.dropped.twins == 2
-    reason = "dialogues that begin, or are begun by, one (or share 30% of their word pairs with one) in another part"
+    reason = "dialogues beginning, or begun by, one (or sharing 30% of their word pairs with one) in another part"
     assert (f"{reason} of the split", 2) in separated.dropped.reasons()
     dialogues = [(split.part(topic), dialogue) for topic, found in separated.topics.items() for dialogue in found]
     near = near_duplicates((dialogue for _, dialogue in dialogues), 0.3)

@@ -35,3 +35,9 @@ def test_codes_of_three_letters(code: str, known: str) -> None:
 def test_what_is_no_code_is_refused(code: str) -> None:
     with pytest.raises(ConfigError, match="should be a language code"):
         check_language(code)
+
+
+@pytest.mark.parametrize("code", ["xx", "cn", "jp", "zz"])
+def test_two_letters_of_no_language_are_refused(code: str) -> None:
+    with pytest.raises(ConfigError, match=f"dataset.language={code}: is the code of no language"):
+        check_language(code)

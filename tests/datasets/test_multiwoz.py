@@ -1,6 +1,7 @@
 """The fixtures are our own, in the publishers' format."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ def test_domains_are_those_of_the_goal(tmp_path: Path) -> None:
     assert [(d.topic, d.id) for d in read(tmp_path)] == [("hotel", "SNG01"), (NO_DOMAIN, "PMUL3")]
     assert [d.topic for d in read(tmp_path, multi_domain=True)] == ["hotel", "hotel+train", NO_DOMAIN]
     assert read(tmp_path)[0].turns == (Turn("user", "A room, please."), Turn("system", "When?"))
+
+
+def test_a_folder_may_hold_the_zip_file_as_it_was_downloaded(tmp_path: Path) -> None:
+    write(tmp_path, {"SNG01.json": record("hotel")})
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    shutil.make_archive(str(kept / "MULTIWOZ2.1"), "zip", tmp_path, "MULTIWOZ2.1")
+    (kept / "README.md").touch()
+    assert read(kept) == read(tmp_path)
+    shutil.copy(kept / "MULTIWOZ2.1.zip", kept / "other.zip")
+    with pytest.raises(DataError, match=r"holds no data\.json .*, but MULTIWOZ2\.1\.zip, other\.zip; dataset\.root"):
+        read(kept)
 
 
 @pytest.mark.parametrize(

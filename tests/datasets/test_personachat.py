@@ -224,3 +224,11 @@ def test_any_bytes_cost_one_line_at_most(tmp_path: Path, complaint: Callable[[Da
         message = complaint(PersonaChatDataset(root=str(tmp_path), personas=personas))
         assert not message or message.startswith(str(tmp_path))
         assert "\n" not in message
+
+
+def test_the_sentences_of_a_persona_are_those_of_all_its_dialogues(tmp_path: Path) -> None:
+    write(tmp_path, block(*HUNTER[:3]) + block("i am a mother") + block(*HUNTER[1:]))
+    dataset = PersonaChatDataset(root=str(tmp_path), personas="shared")
+    sentences = dataset.sentences()
+    assert set(sentences) == {dialogue.topic for dialogue in dataset.dialogues()}
+    assert sentences["train 0001 i like to hunt"] == list(HUNTER)

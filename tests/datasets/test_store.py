@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from metadialog.datasets import chunks
 from metadialog.datasets.chatterbot import ChatterbotDataset
-from metadialog.datasets.corpus import Corpus, build_corpus
+from metadialog.datasets.corpus import Corpus, build_corpus, open_store, write_store
 from metadialog.datasets.describe import describe
 from metadialog.datasets.dialogue import Dataset, Dialogue, Shard, Turn
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.datasets.store import open_store, write_store
 from metadialog.errors import DataError
 from metadialog.splits.seeded import SeededSplit
 from metadialog.threads import cores
@@ -169,7 +168,7 @@ from pathlib import Path
 from metadialog.datasets import chunks
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.datasets.store import write_store
+from metadialog.datasets.corpus import write_store
 
 class Hangs:
     name, language, paper_split = "hangs", "en", None

@@ -63,7 +63,7 @@ def test_texts_may_hold_lines_and_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "problem"),
     [
-        ("", 1, "has no column 'dialogue_id'; it should have the columns dialogue_id, topic, speaker, text"),
+        ("", 1, "is empty; it should begin with the columns dialogue_id, topic, speaker, text"),
         ("dialogue_id,topic,speaker\n", 1, "has no column 'text'"),
         ("dialogue_id,topic,speaker,text,text\n", 1, "has more than one column 'text'"),
         (HEADER, 1, "holds no dialogue"),

@@ -24,8 +24,7 @@ from metadialog.generation.greedy import Greedy
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.protocol import BaseModel, Shown
 from metadialog.models.rnn import DialogModel
-from metadialog.samplers.base import Encoders
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.character import CharacterTokenizer
 

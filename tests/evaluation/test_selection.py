@@ -17,8 +17,7 @@ from metadialog.evaluation.protocol import Average
 from metadialog.evaluation.selection import NOTHING, Measured, Selection, read_selection, select
 from metadialog.models.loss import mean_token_loss
 from metadialog.models.rnn import DialogModel
-from metadialog.samplers.base import Encoders
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.character import CharacterTokenizer
 

@@ -32,8 +32,7 @@ from metadialog.models.hred import HRED
 from metadialog.models.rnn import DialogModel
 from metadialog.models.seq2seq import Seq2Seq
 from metadialog.models.transformer import Transformer
-from metadialog.samplers.base import Encoders
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.tokenizers.tokenizer import Tokenizer

@@ -85,9 +85,9 @@ def test_a_metric_of_ones_own_is_a_column_of_records_and_tables(run: Run, folder
     [
         (
             "{loss: {_target_: my_dialogue.word_recall.WordRecall}}",
-            "metrics.loss: the records hold a column",
+            "metrics.loss: the records already have a column",
         ),
-        ("{mine: {_target_: my_dialogue.transcripts.Transcripts, root: ., language: en}}", "is no metric of replies"),
+        ("{mine: {_target_: my_dialogue.transcripts.Transcripts, root: ., language: en}}", "is not a reply metric"),
         ("{mine: {_target_: my_dialogue.word_recall.WordRecall, better: lowest}}", "evaluation.metrics.mine.better"),
         ("{Mine: {_target_: my_dialogue.word_recall.WordRecall}}", "evaluation.metrics"),
     ],
@@ -176,8 +176,8 @@ class NoAlgorithm:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Forgetful", "algorithm=maml: training changes its attribute inner_lr, which no checkpoint holds"),
-        ("Idle", "algorithm=maml: its outer_step has put no gradient into the `.grad` of any parameter"),
+        ("Forgetful", "algorithm=maml: training changes its attribute inner_lr, which checkpoints do not hold"),
+        ("Idle", "algorithm=maml: its outer_step has set the `.grad` of no parameter"),
         ("NoAlgorithm", "algorithm._target_: 'own.NoAlgorithm' is no Algorithm"),
         ("Remembering", None),
         ("Caching", None),

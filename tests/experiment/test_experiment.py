@@ -166,7 +166,7 @@ def test_a_run_that_is_there_is_taken_as_it_is(folder: Path, options: list[str])
     written = (first.path / "adaptation.parquet").stat().st_mtime_ns
     again = md.compose("train", typed).run()
     assert (again.path / "adaptation.parquet").stat().st_mtime_ns == written
-    with pytest.raises(RunError, match="here: holds another run already: seed is 1 but was 0; name another directory"):
+    with pytest.raises(RunError, match="here: already holds another run: seed is 1 but was 0; name another directory"):
         md.compose("train", [*typed, "seed=1"]).run()
     with pytest.raises(RunError, match="holds a run already"):
         md.compose("train", typed).run(existing="refuse")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.errors import ConfigError, DataError, MetadialogError
@@ -230,6 +231,42 @@ def test_beam_search_replies_as_a_whole(model: AdaptableModel) -> None:
     assert len(set(best)) == 3
 
 
+@pytest.mark.parametrize(("way", "n"), [("greedy", 2), ({"name": "beam", "beams": 3}, 4), ({"beams": 1}, 2)])
+def test_more_replies_than_a_way_of_generating_has_is_refused(model: AdaptableModel, way: Any, n: int) -> None:  # noqa: ANN401
+    with pytest.raises(ConfigError, match=f"n={n}: (greedy|beam) generation makes {n - 1} different repl"):
+        model.reply("hello", n, way)
+    assert len(set(model.replies(["hello"], n - 1, way)[0])) == n - 1
+
+
+@pytest.mark.parametrize(
+    ("turns", "languages"),
+    [
+        (["你好", "你好，很高兴认识你"], ("zh", "en")),
+        (["こんにちは", "今日はとてもいい天気ですね"], ("ja", "en")),
+        (["Was kostet ein Rad?", "Ein Tag kostet 18 Euro."], ("en",)),  # letters do not tell
+        (["Привет", "Как дела?"], ("und", "en")),
+        (["42", "43"], ("en",)),
+    ],
+)
+def test_the_card_has_the_language_of_the_dialogues(
+    model: AdaptableModel, turns: list[str], languages: tuple[str, ...], tmp_path: Path
+) -> None:
+    adapted = model.adapt([turns], steps=1)
+    assert adapted.equipment.about.languages == languages
+    adapted.save(tmp_path / "adapted")
+    metadata = yaml.safe_load((tmp_path / "adapted/README.md").read_text("utf-8").split("---")[1])
+    assert tuple(metadata["language"]) == languages
+    assert load_model(tmp_path / "adapted").adapt([turns], steps=0).equipment.about.languages == languages
+
+
+def test_a_language_may_be_named(model: AdaptableModel) -> None:
+    adapted = model.adapt([["Was kostet ein Rad?", "Ein Tag kostet 18 Euro."]], steps=1, language="deu")
+    assert adapted.equipment.about.languages == ("de", "en")
+    assert adapted.adapt([["你好", "你好"]], steps=1).equipment.about.languages == ("zh", "de", "en")
+    with pytest.raises(ConfigError, match="language=German: should be a language code"):
+        model.adapt([["a", "b"]], language="German")
+
+
 def test_chinese_comes_in_whole_characters(model: AdaptableModel) -> None:
     dialogues = [["你好", "你好，很高兴认识你"], ["你吃了吗", "我吃了，谢谢"]] * 3
     adapted = model.adapt(dialogues, steps=60, rate=5)
@@ -274,8 +311,11 @@ def test_wrong_values_cost_one_sentence(model: AdaptableModel, food: list[list[s
         model.reply("hello", generation={"temperature": -1.0})
     with pytest.raises(ConfigError, match="did you mean sampling"):
         model.reply("hello", generation="sample")
-    with pytest.raises(ConfigError, match="n=0"):
-        model.reply("hello", 0)
+    for n in (0, 10**9):
+        with pytest.raises(ConfigError, match=f"n={n}: should be a whole number from 1 to 10000"):
+            model.reply("hello", n, "sampling")
+    with pytest.raises(MetadialogError, match="folder='': should be the path of a folder"):
+        model.save("")
     with pytest.raises(DataError, match="dialogues: no dialogue to adapt to"):
         model.adapt([["alone"]])
     with pytest.raises(ConfigError, match=r"rate=1e\+38: the loss after 3 inner steps is no finite number"):

@@ -232,7 +232,7 @@ def test_frozen_weights_are_not_saved(
     for file in tiny_pretrained.glob("*token*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     changed = PretrainedModel(tokenizer.vocab_size, path=str(tmp_path), system=SYSTEM, attention="eager")
-    with pytest.raises(RuntimeError, match="saved beside another pretrained model"):
+    with pytest.raises(RuntimeError, match="saved with another pretrained model"):
         changed.load_state_dict(small)
 
 

@@ -1,15 +1,18 @@
 """From dialogues to episodes: what must hold of any data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.errors import ConfigError
 from metadialog.evaluation.protocol import AdaptationProtocol
-from metadialog.preparation.episodes import held_out, selection_episodes, train_tokenizer, validation_episodes
+from metadialog.preparation.episodes import held_out, selection_episodes, validation_episodes
+from metadialog.preparation.tokens import train_tokenizer
 from metadialog.preparation.topics import Topics
 from metadialog.samplers.base import Sampler
 from metadialog.samplers.episodes import EpisodeSampler
@@ -100,6 +103,9 @@ def test_held_out_episodes_share_no_dialogue_with_themselves_or_training(
     for episode in (*tested, *validated, *chosen_on):
         assert set(episode.support_ids).isdisjoint(episode.query_ids)
         assert trained_on.isdisjoint((*episode.support_ids, *episode.query_ids))
+    without = replace(data.topics, split=replace(data.topics.split, validation=()))
+    with pytest.raises(ConfigError, match=r"evaluation\.rates: .* choose evaluation\.rates=null"):
+        selection_episodes(without, tokenizer, protocol, SAMPLER)
 
 
 @given(data(), st.integers(0, 5))

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from metadialog.datasets.corpus import write_store
 from metadialog.datasets.dialogue import Dataset
-from metadialog.datasets.store import write_store
 from metadialog.errors import DataError
 from metadialog.preparation import topics as preparing
-from metadialog.preparation.episodes import train_tokenizer
+from metadialog.preparation.tokens import train_tokenizer
 from metadialog.preparation.topics import Topics, load_topics
 from metadialog.samplers.tokens import PreparedTokenizer
 

@@ -29,7 +29,7 @@ def refusal(place: Path) -> str:
         ({"options": {"split.seed": 7}}, "split.seed is 0 in "),
         ({"language": "de"}, "the texts' language is en in "),
         ({"language": "zh"}, "the signature of bleu is "),
-        ({"support": "t", "options": {"evaluation.seed": 3}}, "the held-out episodes with 1 shots differ between "),
+        ({"support": "t", "options": {"evaluation.seed": 3}}, "the held-out episodes with 1 shot differ between "),
         ({"support": "t", "options": {"evaluation.seed": 3}}, "(evaluation.seed 0 and 3)"),
         ({"shots": (3,)}, "shots are 1, 5 in "),
         ({"words": 29}, "the scored words of the same episodes differ between "),

@@ -53,7 +53,7 @@ def test_a_finished_run_without_checkpoints_does_not_begin_anew(finished: RunDir
         path.unlink()
         if how == "loops":
             path.symlink_to(path.name)
-    message = "there is no checkpoint to go on from" if how == "gone" else "Too many levels of symbolic links"
+    message = "there is no checkpoint to resume from" if how == "gone" else "Too many levels of symbolic links"
     with pytest.raises(RunError, match=message):
         latest_checkpoint(finished.last, finished.best)
 
@@ -63,9 +63,9 @@ def test_other_dialogues_and_another_tokenizer_are_refused() -> None:
     origin = Origin("digest", "{}")
     origin.check({}, path)  # of version 0.1.0
     origin.check({"origin": origin.to_dict()}, path)
-    with pytest.raises(RunError, match="the dialogues are not those that the run began with"):
+    with pytest.raises(RunError, match="the checksum of the dialogues is not that of the run"):
         Origin("other", "{}").check({"origin": origin.to_dict()}, path)
-    with pytest.raises(RunError, match=r"the tokenizer .* is not the one that the run began with"):
+    with pytest.raises(RunError, match=r"the tokenizer .* is not that of the run"):
         Origin("digest", "{1}").check({"origin": origin.to_dict()}, path)
     with pytest.raises(RunError, match="origin should hold data and tokenizer"):
         origin.check({"origin": 3}, path)
@@ -91,7 +91,7 @@ def test_the_state_of_another_optimizer_is_refused() -> None:
     load_optimizer(_optimizer(), _optimizer().state_dict())
     with pytest.raises(ValueError, match=r"exp_avg has the shape \[4, 2\], its parameter \[3, 2\]"):
         load_optimizer(_optimizer(), _optimizer(4).state_dict())
-    with pytest.raises(ValueError, match="the optimizer is another one, without"):
+    with pytest.raises(ValueError, match="it is the state of another optimizer, without"):
         load_optimizer(_optimizer(), _optimizer(kind=torch.optim.SGD).state_dict())
 
 
@@ -106,7 +106,7 @@ def test_the_state_of_another_schedule_is_refused(change: dict[str, Any] | None)
 
 
 def test_whatever_does_not_fit_costs_one_line() -> None:
-    message = "checkpoints/last: the checkpoint of another run"
+    message = "checkpoints/last: belongs to another run"
     with pytest.raises(RunError, match=message) as refused, restoring(Path("checkpoints/last")):
         nn.Linear(2, 3).load_state_dict(nn.Linear(3, 4).state_dict())
     assert "\n" not in str(refused.value)

@@ -4,10 +4,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.samplers.one_by_one import OneByOne
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.episodes import Batch
-from metadialog.samplers.exchanges import ExchangeEncoder, LossOn, collate
+from metadialog.samplers.exchanges import ExchangeEncoder, LossOn
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.tokenizers.character import CharacterTokenizer
 from metadialog.tokenizers.word import WordTokenizer
@@ -19,10 +20,6 @@ def equal(ours: Batch, theirs: Batch) -> bool:
     pairs = [(ours.inputs, theirs.inputs), (ours.targets, theirs.targets), (ours.mask, theirs.mask)]
     pairs.append((ours.words, theirs.words))
     return all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
-
-
-def one_by_one(encoder: ExchangeEncoder, dialogues: Sequence[Dialogue]) -> Batch:
-    return collate([exchange for dialogue in dialogues for exchange in encoder.encode(dialogue)])
 
 
 DIALOGUES = st.lists(
@@ -52,8 +49,8 @@ DIALOGUES = st.lists(
 def test_a_batch_is_what_its_exchanges_make_one_by_one(
     dialogues: list[Dialogue], context_turns: int, max_tokens: int, loss_on: LossOn
 ) -> None:
-    encoder = ExchangeEncoder(BYTES, context_turns, max_tokens, loss_on)
-    assert equal(encoder.batch(dialogues), one_by_one(encoder, dialogues))
+    options = (BYTES, context_turns, max_tokens, loss_on)
+    assert equal(ExchangeEncoder(*options).batch(dialogues), OneByOne(*options).batch(dialogues))
 
 
 @pytest.mark.parametrize("loss_on", ["response", "all"])
@@ -67,5 +64,6 @@ def test_real_batches_are_what_their_exchanges_make_one_by_one(
     tokenizer = trainer(vocab_size=500).train(texts)
     for max_tokens in (12, 64):
         encoder = ExchangeEncoder(tokenizer, 3, max_tokens, loss_on)
+        one_by_one = OneByOne(tokenizer, 3, max_tokens, loss_on)
         for found in topics.values():
-            assert equal(encoder.batch(found[:20]), one_by_one(encoder, found[:20]))
+            assert equal(encoder.batch(found[:20]), one_by_one.batch(found[:20]))

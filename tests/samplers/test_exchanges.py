@@ -4,11 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.samplers.one_by_one import OneByOne, collate
 
 from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Batch
 from metadialog.errors import DataError
-from metadialog.samplers.exchanges import ExchangeEncoder, LossOn, collate
+from metadialog.samplers.exchanges import ExchangeEncoder, LossOn
 from metadialog.text import words
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
 from metadialog.tokenizers.character import CharacterTokenizer
@@ -27,8 +29,12 @@ def encoder(context_turns: int = 3, max_tokens: int = 64, loss_on: LossOn = "res
     return ExchangeEncoder(BYTES, context_turns, max_tokens, loss_on)
 
 
+def one_by_one(context_turns: int = 3, max_tokens: int = 64, loss_on: LossOn = "response") -> OneByOne:
+    return OneByOne(BYTES, context_turns, max_tokens, loss_on)
+
+
 def test_each_turn_but_the_first_answers_the_turns_before_it() -> None:
-    sequences = [list(exchange.ids) for exchange in encoder().encode(TALK)]
+    sequences = [list(exchange.ids) for exchange in one_by_one().encode(TALK)]
     assert sequences == [
         [BEGIN, OTHER, *ids("hi"), SELF, *ids("oh no"), END],
         [BEGIN, OTHER, *ids("hi"), OTHER, *ids("oh no"), SELF, *ids("so"), END],
@@ -37,7 +43,7 @@ def test_each_turn_but_the_first_answers_the_turns_before_it() -> None:
 
 
 def test_the_context_has_the_last_turns_only() -> None:
-    last = encoder(context_turns=2).encode(TALK)[-1]
+    last = one_by_one(context_turns=2).encode(TALK)[-1]
     assert list(last.ids) == [BEGIN, OTHER, *ids("oh no"), OTHER, *ids("so"), SELF, *ids("a b c"), END]
     assert last.exchange.context == "bob: oh no\ncy: so"
     assert last.exchange.response == "a b c"
@@ -58,13 +64,13 @@ def test_the_mask_counts_the_response_and_its_end() -> None:
 
 def test_the_mask_counts_all_but_begin_and_padding() -> None:
     batch = encoder(loss_on="all").batch([TALK])
-    whole = [list(exchange.ids[1:]) for exchange in encoder().encode(TALK)]
+    whole = [list(exchange.ids[1:]) for exchange in one_by_one().encode(TALK)]
     assert counted(batch) == whole
     assert batch.words.tolist() == [1 + 2, 1 + 2 + 1, 1 + 2 + 1 + 3]
 
 
 def test_inputs_are_one_behind_targets_and_padded_on_the_right() -> None:
-    exchanges = encoder().encode(TALK)
+    exchanges = one_by_one().encode(TALK)
     batch = collate(exchanges)
     longest = max(len(exchange.ids) for exchange in exchanges) - 1
     assert batch.inputs.shape == batch.targets.shape == batch.mask.shape == (3, longest)
@@ -94,14 +100,14 @@ def test_inputs_are_one_behind_targets_and_padded_on_the_right() -> None:
 def test_the_cap_takes_the_oldest_of_the_context_and_the_end_of_the_response(
     max_tokens: int, context: list[int], response: list[int], counted_words: int
 ) -> None:
-    last = encoder(max_tokens=max_tokens).encode(TALK)[-1]
+    last = one_by_one(max_tokens=max_tokens).encode(TALK)[-1]
     assert list(last.ids) == [BEGIN, *context, SELF, *response]
     assert last.words == counted_words
     assert last.exchange.prompt == last.ids[: last.counted_from]
 
 
 def test_the_words_of_a_cut_context_are_those_that_are_left() -> None:
-    last = encoder(max_tokens=7, loss_on="all").encode(TALK)[-1]
+    last = one_by_one(max_tokens=7, loss_on="all").encode(TALK)[-1]
     assert list(last.ids) == [BEGIN, *ids("no"), OTHER, *ids("so"), SELF, *ids("a b c"), END]
     assert last.words == 1 + 1 + 3
 
@@ -116,20 +122,22 @@ def test_the_prompt_does_not_know_how_long_the_reference_is() -> None:
 
 def test_a_dialogue_of_one_turn_is_refused() -> None:
     with pytest.raises(DataError, match=r"^dialogue f\.jsonl:7: has no response; it should have 2 turns$"):
-        encoder().encode(Dialogue("t", (Turn("a", "hi"),), "f.jsonl:7"))
+        encoder().exchanges([Dialogue("t", (Turn("a", "hi"),), "f.jsonl:7")])
 
 
-def test_a_dialogue_is_encoded_once() -> None:
+def test_a_dialogue_is_tokenized_once() -> None:
     calls: list[str] = []
 
     class Counting(Tokenizer):
-        def encode(self, text: str) -> list[int]:
-            calls.append(text)
-            return super().encode(text)
+        def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+            calls.extend(texts)
+            return super().encode_batch(texts)
 
     counting = ExchangeEncoder(Counting(BYTES._backend), 1, 64, "response")
-    assert counting.encode(TALK) is counting.encode(TALK)
-    assert len(calls) == 2 * 3
+    batch, texts = counting.batch_and_texts(Dialogues.of([TALK]))
+    assert texts == counting.exchanges([TALK])
+    assert [exchange.prompt for exchange in texts] == batch.prompts()
+    assert calls == [turn.text for turn in TALK.turns]
 
 
 TURNS = st.lists(
@@ -142,7 +150,9 @@ TURNS = st.lists(
 @given(turns=TURNS, context_turns=st.integers(1, 4), max_tokens=st.integers(4, 40))
 def test_caps_masks_and_words_hold_for_every_dialogue(turns: list[Turn], context_turns: int, max_tokens: int) -> None:
     talk = Dialogue("t", tuple(turns), "t:4")
-    exchanges = encoder(context_turns, max_tokens).encode(talk)
+    exchanges = one_by_one(context_turns, max_tokens).encode(talk)
+    texts = encoder(context_turns, max_tokens).exchanges([talk])
+    assert texts == [exchange.exchange for exchange in exchanges]
     batch = collate(exchanges)
     assert len(exchanges) == len(turns) - 1
     assert all(exchange.counted_from <= max_tokens for exchange in exchanges)
@@ -160,8 +170,10 @@ def test_caps_masks_and_words_hold_for_every_dialogue(turns: list[Turn], context
 def test_real_dialogues_keep_their_responses_and_words(topics: Mapping[str, Sequence[Dialogue]]) -> None:
     texts = [turn.text for dialogue in topics["ai"] for turn in dialogue.turns]
     tokenizer = BytePairTokenizer(vocab_size=400).train(texts)
-    long_enough = ExchangeEncoder(tokenizer, 3, 1000, "response")
+    long_enough = OneByOne(tokenizer, 3, 1000, "response")
+    encoder = ExchangeEncoder(tokenizer, 3, 1000, "response")
     for dialogue in topics["ai"]:
+        assert encoder.exchanges([dialogue]) == [exchange.exchange for exchange in long_enough.encode(dialogue)]
         for turn, exchange in zip(dialogue.turns[1:], long_enough.encode(dialogue), strict=True):
             assert tokenizer.decode(exchange.ids[exchange.counted_from :]) == turn.text
             assert exchange.words == len(words(turn.text))

@@ -6,8 +6,7 @@ import torch
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.episodes import Episode
 from metadialog.errors import DataError
-from metadialog.samplers.base import Encoders
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.text import words
 from metadialog.tokenizers.tokenizer import Tokenizer

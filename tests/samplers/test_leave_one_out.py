@@ -5,8 +5,7 @@ import pytest
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
 from metadialog.errors import DataError
-from metadialog.samplers.base import Encoders
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.leave_one_out import leave_one_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 

@@ -84,7 +84,7 @@ def test_an_episode_holds_what_was_drawn(kind: str, topics: Topics) -> None:
             assert torch.equal(ours.targets, theirs.targets)
             assert torch.equal(ours.mask, theirs.mask)
             assert torch.equal(ours.words, theirs.words)
-        assert episode.exchanges == encoder.exchanges(by_id[i] for i in episode.query_ids)
+        assert episode.exchanges == encoder.exchanges([by_id[i] for i in episode.query_ids])
         assert len(episode.exchanges) == len(episode.query.inputs)
 
 
@@ -223,7 +223,7 @@ def test_a_topic_with_too_few_dialogues_is_named(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_topics_and_dialogues_without_a_response_are_refused(kind: str) -> None:
-    with pytest.raises(DataError, match="there are no topics"):
+    with pytest.raises(DataError, match="there is no topic"):
         build(kind, {})
     broken = [*made_up({"t": 10})["t"], Dialogue("t", (Turn("a", "hi"),), "t:10")]
     with pytest.raises(DataError, match=r"^dialogue t:10: has no response"):

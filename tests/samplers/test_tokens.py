@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.datasets.corpus import open_store, write_store
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.datasets.store import open_store, write_store
 from metadialog.episodes import Episode
-from metadialog.samplers.base import Encoders
 from metadialog.samplers.episodes import EpisodeSampler
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.samplers.tokens import PreparedTokenizer, TokenStore, tokenize, write_tokens
 from metadialog.tokenizers.byte_pair import BytePairTokenizer

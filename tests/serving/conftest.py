@@ -18,6 +18,7 @@ from metadialog.inference.folder import load_model
 from metadialog.serving.app import make_app
 from metadialog.serving.guard import LOOPBACK
 from metadialog.serving.limits import Limits
+from metadialog.serving.protocol import PromptProtocol
 
 LIMITS = Limits(
     upload_mib=0.25,
@@ -28,6 +29,7 @@ LIMITS = Limits(
     waiting_adaptations=16,
     waiting_replies=256,
     adaptations=32,
+    adaptations_mib=64,
 )
 
 
@@ -47,10 +49,12 @@ Serve = Callable[..., Server]
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[Server]:
+def running(app: FastAPI, protocol: type[PromptProtocol] = PromptProtocol) -> Iterator[Server]:
     """Run an application in a thread."""
     listening = socket.create_server(("127.0.0.1", 0))
-    settings = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2)
+    settings = uvicorn.Config(
+        app, http=protocol, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2
+    )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
@@ -72,8 +76,8 @@ def serve(export: Export) -> Iterator[Serve]:
     models = {"meta": load_model(export()), "tuned": load_model(export("algorithm=finetune"))}
     with ExitStack() as stack:
 
-        def start(token: str | None = None, **limits: Any) -> Server:
-            return stack.enter_context(running(make_app(models, replace(LIMITS, **limits), token, LOOPBACK)))
+        def start(token: str | None = None, protocol: type[PromptProtocol] = PromptProtocol, **limits: Any) -> Server:
+            return stack.enter_context(running(make_app(models, replace(LIMITS, **limits), token, LOOPBACK), protocol))
 
         yield start
 

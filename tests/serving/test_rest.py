@@ -141,8 +141,10 @@ def test_an_adaptation_is_followed_step_by_step(server: Server) -> None:
 def test_a_text_is_read_as_a_file_is(server: Server) -> None:
     with server.client() as client:
         text = "\n\n".join("\n".join(turns) for turns in FOOD)
-        a, b = (client.post("/v1/scores", json=request).json() for request in ({"text": text}, {"dialogues": FOOD}))
-        assert a == b
+        rows = [f"{number};{'AB'[i % 2]};{text}" for number, turns in enumerate(FOOD) for i, text in enumerate(turns)]
+        requests: list[Any] = [{"text": text}, {"text": "\n".join(["id;speaker;text", *rows])}, {"dialogues": FOOD}]
+        a, b, c = (client.post("/v1/scores", json=request).json() for request in requests)
+        assert a == b == c
 
 
 def test_deleting_breaks_an_adaptation_off(serve: Serve) -> None:
@@ -172,18 +174,22 @@ def test_deleting_breaks_an_adaptation_off(serve: Serve) -> None:
     [
         ("/v1/replies", {"context": []}, 422, "says nothing"),
         ("/v1/replies", {"context": "hi", "model": "none"}, 404, "there is no model"),
-        ("/v1/replies", {"context": "hi", "generation": {"max_tokens": 101}}, 400, "101 are too many"),
+        ("/v1/replies", {"context": "hi", "generation": {"max_tokens": 101}}, 400, "max_tokens: 101 is over"),
         ("/v1/replies", {"context": "hi", "generation": {"name": "greedy", "temperature": 1.0}}, 422, "temperature"),
         ("/v1/replies", {"context": "hi", "dance": True}, 422, "dance"),
         ("/v1/replies", {"context": "\ud83d"}, 422, ""),
         ("/v1/adaptations", {}, 422, "send either dialogues or text"),
         ("/v1/adaptations", {"dialogues": []}, 422, "holds no dialogue"),
         ("/v1/adaptations", {"dialogues": [["alone"]]}, 422, "no dialogue has two turns"),
-        ("/v1/adaptations", {"dialogues": FOOD, "steps": 61}, 400, "steps: 61 are too many"),
-        ("/v1/adaptations", {"dialogues": [["a", "b"]] * 51}, 422, "there are 51 dialogues"),
-        ("/v1/adaptations", {"dialogues": [["a"] * 401]}, 422, "there are 401 turns"),
+        ("/v1/adaptations", {"dialogues": FOOD, "steps": 61}, 400, "steps: 61 is over the limit; send 60"),
+        ("/v1/adaptations", {"dialogues": [["a", "b"]] * 51}, 422, "dialogues: 51 is over"),
+        ("/v1/adaptations", {"dialogues": [["a"] * 401]}, 422, "turns: 401 is over"),
         ("/v1/adaptations", {"text": "x" * 300_000}, 413, "larger than 0.25 MiB"),
-        ("/v1/scores", {"text": '[["a", 3]]'}, 422, "is a number"),
+        ("/v1/scores", {"text": '[["a", 3]]'}, 422, "turns[1] is 3; it should be a text"),
+        ("/v1/scores", {"text": "PK\x03\x04 and so on"}, 422, "text: looks like a file ending in .zip"),
+        ("/v1/scores", {"text": "stories:\n- story: one\n"}, 422, "text: looks like a file ending in .yml"),
+        ("/v1/scores", {"text": "who,what\na,b\nc,d\n"}, 422, "text:1: has no column 'dialogue_id'"),
+        ("/v1/scores", {"text": "a\ud83d\nb"}, 422, ""),
     ],
 )
 def test_what_is_refused_costs_one_sentence(
@@ -195,11 +201,29 @@ def test_what_is_refused_costs_one_sentence(
         assert sentence in error(response, status)
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "the request is not valid JSON at character 1: "),
+        ('{"context": "hi",}', "the request is not valid JSON at character "),
+        ("[]", "the request: Input should be a valid dictionary"),
+        ('{"context": "hi", "generation": {"temperature": NaN}}', "generation.temperature: Input should be a finite"),
+        ('{"context": NaN}', "context: Input should be a valid string"),
+        ('{"context": [{"speaker": "a"}]}', "context.0.text: Field required"),
+        ("", "the request has no body"),
+    ],
+)
+def test_what_is_no_request_costs_one_sentence(server: Server, content: str, sentence: str) -> None:
+    with server.client() as client:
+        response = client.post("/v1/replies", content=content, headers={"Content-Type": "application/json"})
+        assert error(response, 422).startswith(sentence)
+
+
 def test_more_held_out_than_there_are_fails_and_says_so(server: Server) -> None:
     with server.client() as client:
         found = adapted(client, held_out=4)
         assert (found["status"], found["step"]) == ("failed", None)
-        assert "held_out=4: there are 4 dialogues" in found["error"]
+        assert "held_out=4: should be below the number of dialogues, 4" in found["error"]
         assert "failed" in error(client.post("/v1/replies", json={"context": "hi", "adaptation": found["id"]}), 409)
 
 
@@ -208,17 +232,55 @@ def test_a_full_queue_answers_at_once(serve: Serve) -> None:
     with server.client() as client:
         running = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 100_000}).json()
         began = time.monotonic()
-        assert "waiting already" in error(client.post("/v1/adaptations", json={"dialogues": FOOD}), 429)
+        assert "the server takes 1 adaptation at once" in error(
+            client.post("/v1/adaptations", json={"dialogues": FOOD}), 429
+        )
         assert time.monotonic() - began < 1
         client.delete(f"/v1/adaptations/{running['id']}")
-        with server.app.state.service.one_more():
-            for more in ({"generation": {"name": "beam"}}, {"n": 2, "generation": {"temperature": 1.0}}):
-                assert "being generated already" in error(
-                    client.post("/v1/replies", json={"context": "hi", **more}), 429
-                )
-            assert "being generated already" in error(client.post("/v1/scores", json={"dialogues": FOOD}), 429)
+        full = "the server generates 1 reply at once"
+        beam = {"generation": {"name": "beam"}}
+        with server.app.state.service.room():
+            for path, request in (
+                ("/v1/replies", {"context": "hi"} | beam),
+                ("/v1/replies", {"context": "hi"}),
+                ("/v1/scores", {"dialogues": FOOD}),
+            ):
+                assert full in error(client.post(path, json=request), 429)
         server.app.state.service.batcher._limit = 0
-        assert "being generated already" in error(client.post("/v1/replies", json={"context": "hi"}), 429)
+        assert full.replace("1 reply", "0 replies") in error(client.post("/v1/replies", json={"context": "hi"}), 429)
+
+
+def test_each_of_several_replies_counts_in_the_queue(serve: Serve) -> None:
+    server = serve(waiting_replies=4)
+    service = server.app.state.service
+    several = {"context": "hi", "n": 3, "generation": {"temperature": 1.5}}
+    with server.client() as client:
+        assert client.post("/v1/replies", json=several).status_code == 200
+        with service.room(2):
+            assert "the server generates 4 replies at once" in error(client.post("/v1/replies", json=several), 429)
+            assert client.post("/v1/replies", json=several | {"n": 2}).status_code == 200
+        assert "n: 5 is over the limit; send 4" in error(client.post("/v1/replies", json=several | {"n": 5}), 400)
+    assert service._whole == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"n": 2, "generation": {"name": "greedy"}}, "n=2: greedy generation makes 1 different reply"),
+        ({"n": 3, "generation": {"name": "beam", "beams": 2}}, "n=3: beam generation makes 2 different replies"),
+        ({"n": 2, "stream": True, "generation": {"temperature": 1.0}}, "n: a stream is one reply"),
+    ],
+)
+def test_more_replies_than_there_are_is_refused(server: Server, request_: dict[str, Any], sentence: str) -> None:
+    with server.client() as client:
+        assert sentence in error(client.post("/v1/replies", json={"context": "hi"} | request_), 422)
+
+
+def test_no_reply_is_longer_than_the_limit_whatever_the_model_would_say(serve: Serve) -> None:
+    with serve(tokens=3).client() as client:
+        for options in ({}, {"name": "sampling", "temperature": 3.0}, {"name": "beam"}):
+            (reply,) = client.post("/v1/replies", json={"context": "hi", "generation": options}).json()["replies"]
+            assert reply["tokens"] <= 3
 
 
 def test_what_is_deleted_leaves_the_queue(serve: Serve) -> None:
@@ -251,8 +313,31 @@ def test_the_adaptation_used_least_recently_is_dropped_and_it_is_said(serve: Ser
         first, second = (adapted(client, steps=1)["id"] for _ in range(2))
         client.get(f"/v1/adaptations/{first}")  # is used
         third = adapted(client, steps=1)["id"]
-        assert "was dropped: 2 are kept" in error(client.get(f"/v1/adaptations/{second}"), 410)
+        assert "was dropped: the server keeps 2 adaptations, and" in error(client.get(f"/v1/adaptations/{second}"), 410)
         assert [client.get(f"/v1/adaptations/{name}").status_code for name in (first, third)] == [200, 200]
+
+
+def test_adaptations_are_limited_by_their_memory_too(serve: Serve) -> None:
+    server = serve()
+    model = model_of(server, "meta")
+    size = model.adapt(FOOD, steps=1).own_bytes
+    assert size >= sum(parameter.nbytes for parameter in model.module.parameters())
+    server = serve(adaptations_mib=2.5 * size / 2**20)
+    with server.client() as client:
+        first, second, third = (adapted(client, steps=1)["id"] for _ in range(3))
+        dropped = error(client.get(f"/v1/adaptations/{first}"), 410)
+        assert "was dropped: the server keeps" in dropped
+        assert "MiB of adaptations, and it was used least recently" in dropped
+        assert [client.get(f"/v1/adaptations/{name}").status_code for name in (second, third)] == [200, 200]
+
+
+def test_an_adaptation_that_alone_is_too_large_says_so(serve: Serve) -> None:
+    with serve(adaptations_mib=0.001).client() as client:
+        found = adapted(client, steps=1)
+        assert found["status"] == "failed"
+        assert "the server keeps 0.001 MiB of adaptations" in found["error"]
+        request = {"context": "hi", "adaptation": found["id"]}
+        assert error(client.post("/v1/replies", json=request), 507) == found["error"]
 
 
 def test_a_token_is_asked_for(serve: Serve) -> None:

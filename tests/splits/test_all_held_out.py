@@ -12,5 +12,5 @@ def test_every_topic_is_held_out() -> None:
 
 @pytest.mark.parametrize("sizes", [{}, {"a": 4}])
 def test_nothing_to_hold_out_is_an_error(sizes: dict[str, int]) -> None:
-    with pytest.raises(DataError, match=f"none of {len(sizes)} topics has 5 dialogues or more"):
+    with pytest.raises(DataError, match=f"no topic of {len(sizes)} has 5 dialogues or more"):
         AllHeldOutSplit(min_dialogues=5).split(sizes)

@@ -32,7 +32,7 @@ def test_unknown_topics_get_the_nearest_names_in_one_line(sizes: dict[str, int])
 
 
 def test_a_topic_that_is_too_small_is_named_with_its_count(sizes: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match=r"^split\.test: .*'health' \(1\), 'history' \(8\); .* asks for 10"):
+    with pytest.raises(ConfigError, match=r"^split\.test: .*'health' \(1\), 'history' \(8\); .* requires 10"):
         explicit(["ai"], ["food"], ["health", "money", "history"]).split(sizes)
     assert explicit(["ai"], ["food"], ["history"], min_dialogues=8).split(sizes).test == ("history",)
 
@@ -43,7 +43,7 @@ def test_a_topic_that_is_too_small_is_named_with_its_count(sizes: dict[str, int]
         (["a"], ["b"], ["a"], r"^split\.test: topic 'a' is already in split\.train; list it once"),
         (["a"], ["b", "a"], ["c"], r"^split\.validation: topic 'a' is already in split\.train"),
         (["a", "a"], ["b"], ["c"], r"^split\.train: topic 'a' is already in split\.train"),
-        (["a"], [], ["c"], r"^split\.validation=\[\]: is empty; it should name at least one topic"),
+        (["a"], [], ["c"], r"^split\.validation=\[\]: should name at least one topic"),
     ],
 )
 def test_lists_that_do_not_fit_are_refused_at_once(

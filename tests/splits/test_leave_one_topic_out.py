@@ -29,7 +29,7 @@ def test_what_it_cannot_do_is_refused_with_what_it_can() -> None:
         split(5)
     with pytest.raises(ConfigError, match=r"split\.validation=0\.8: of 5 topics it takes 4, and leaves none"):
         split(0, validation=0.8)
-    with pytest.raises(DataError, match=r"1 of 6 topics have 6 dialogues or more; .*split\.min_dialogues=5 sampler"):
+    with pytest.raises(DataError, match=r"topics with 6 dialogues or more: 1 of 6; .*split\.min_dialogues=5 sampler"):
         split(0, min_dialogues=6)
 
 

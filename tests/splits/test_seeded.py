@@ -35,7 +35,7 @@ def test_parts_are_disjoint_filled_and_complete(
 ) -> None:
     usable = sum(size >= 10 for size in sizes.values())
     if usable < 3:
-        with pytest.raises(DataError, match=f"^{usable} of {len(sizes)} topics have 10 dialogues or more"):
+        with pytest.raises(DataError, match=f"^topics with 10 dialogues or more: {usable} of {len(sizes)};"):
             seeded(seed, validation, test).split(sizes)
         return
     split = seeded(seed, validation, test).split(sizes)
@@ -78,7 +78,7 @@ def test_small_fractions_still_give_one_topic_each() -> None:
 
 
 def test_too_few_topics_say_how_many_and_what_to_change() -> None:
-    with pytest.raises(DataError, match=r"^2 of 3 topics have 10 dialogues or more; .*split\.min_dialogues"):
+    with pytest.raises(DataError, match=r"^topics with 10 dialogues or more: 2 of 3; .*split\.min_dialogues"):
         seeded().split({"a": 10, "b": 10, "c": 9})
 
 

@@ -37,5 +37,5 @@ def test_no_topic_is_in_two_parts(
     dropped: dict[str, int],
     unused: tuple[str, ...],
 ) -> None:
-    with pytest.raises(ValueError, match="topics stand twice in the split: x"):
+    with pytest.raises(ValueError, match="topics occur twice in the split: x"):
         TopicSplit(train, validation, test, dropped, unused)

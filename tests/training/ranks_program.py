@@ -1,6 +1,7 @@
 """Trains a small model over several processes, for `test_distributed.py`: one import, then a fork for each rank.
 
 Takes a folder and, as JSON, a list of `[name, ranks, algorithm, options, meta_batch, fault]`; leaves `name.pt` of each.
+The fault `nan POLICY TOPIC` makes gradients of a topic's tasks NaN.
 """
 
 import contextlib
@@ -9,17 +10,20 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from metadialog.algorithms.base import Tools
+from metadialog.algorithms.base import Algorithm, OuterStep, Tools
 from metadialog.config import build
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
 from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
+from metadialog.episodes import Episode
 from metadialog.errors import MetadialogError
 from metadialog.loggers.local import LocalLogger
 from metadialog.models.rnn import DialogModel
@@ -52,7 +56,26 @@ def sampler(*topics: str) -> EpisodeSampler:
     )
 
 
-def trainer(folder: Path, team: Ranks, algorithm: str, options: dict[str, Any], meta_batch: int) -> Trainer:
+def poison(learner: Algorithm, topic: str) -> None:
+    """Let the gradients of a topic's tasks be no numbers."""
+    compute = learner.outer_step
+
+    def outer_step(model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
+        result = compute(model, episodes, step)
+        if any(topic in (one.topic, "all") for one in episodes):
+            next(model.parameters()).grad = torch.full_like(next(model.parameters()), torch.nan)
+        return result
+
+    learner.outer_step = outer_step  # type: ignore[method-assign]
+
+
+def trainer(folder: Path, team: Ranks, job: list[Any]) -> Trainer:
+    name, _, algorithm, options, meta_batch, fault = job
+    policy: Any = "stop"
+    topic = None
+    if fault and fault.startswith("nan"):
+        _, policy, topic = fault.split()
+    folder = folder / name
     torch.manual_seed(0)
     model = DialogModel(
         261, cell="gru", embedding_size=4, hidden_size=6, layers=2, dropout=0.3, tied_embedding=False
@@ -61,6 +84,8 @@ def trainer(folder: Path, team: Ranks, algorithm: str, options: dict[str, Any], 
     learner = build({"_target_": f"metadialog.algorithms.{algorithm}", "name": "x", **options}, Tools(engine))
     learner.prepare(model)
     learner.learned.double()
+    if topic is not None:
+        poison(learner, topic)
     optimizer = torch.optim.Adam([*model.parameters(), *learner.learned.parameters()], lr=0.05)
     metrics = MetricsFile(folder / "metrics.jsonl" if team.is_first else Path(os.devnull))
     run = RunDirectory(folder)
@@ -72,17 +97,17 @@ def trainer(folder: Path, team: Ranks, algorithm: str, options: dict[str, Any], 
         sampler("emotion").batch(3),
         Sinks(run, metrics, LocalLogger(folder, {}, "x", None)),
         team,
-        TrainingOptions(steps=3, meta_batch=meta_batch, clip_norm=0.1, validate_every=2),
+        TrainingOptions(steps=3, meta_batch=meta_batch, clip_norm=0.1, validate_every=2, nan=policy),
     )
 
 
 def train(folder: Path, team: Ranks, job: list[Any]) -> None:
-    name, _, algorithm, options, meta_batch, fault = job
+    name, *_, fault = job
     with team.connected(CPU):
-        made = trainer(folder / name, team, algorithm, options, meta_batch)
+        made = trainer(folder, team, job)
         if fault == "keeper" and team.rank == 2:
             time.sleep(3600)  # long enough to be ended
-        if fault and team.rank == (0 if fault == "keeper" else 1):
+        if fault in ("keeper", "dies", "fails") and team.rank == (0 if fault == "keeper" else 1):
             if fault == "dies":
                 os._exit(9)
             raise MetadialogError(f"rank {team.rank} has a reason")

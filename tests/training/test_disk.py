@@ -72,7 +72,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(run: Run, disk: Path, bef
         outcome = run("train", *OPTIONS, f"hydra.run.dir={disk / 'run'}")
     assert outcome.code == 0, outcome.err
     said = [line.partition("No space left on device)")[2] for line in outcome.out.splitlines()]
-    assert said.count(": the run goes on, but if it breaks off, then from an earlier checkpoint") == 1
+    assert said.count(": the run continues, but could only be resumed from an earlier checkpoint") == 1
     assert said.count(": its lines wait in memory") <= 1  # the last block of the file may have room for them
     assert found_out(disk / "run") == found_out(whole)
     assert exported(disk / "run") == exported(whole)

@@ -96,7 +96,7 @@ def test_the_tasks_are_named(model: nn.Module, episodes: Sequence[Episode], rate
     assert kept is episodes
     assert not gradient(model).isfinite().all()
     assert stopping.blame(model, episodes, 0, 1) == [
-        f"task {one.index} of topic {one.topic!r}: its losses are finite, and its outer gradient is not" for one in bad
+        f"task {one.index} of topic {one.topic!r}: its losses are finite, but its outer gradient is not" for one in bad
     ]
     with torch.no_grad():
         model.get_parameter("embed.weight")[episodes[3].query.inputs[0, -1]] = torch.inf

@@ -41,7 +41,7 @@ def test_how_long_and_where_to_may_change(new: dict[str, Any]) -> None:
     ],
 )
 def test_anything_else_is_named(new: dict[str, Any], message: str) -> None:
-    with pytest.raises(RunError, match=r"^resume=outputs/one: a run goes on as it began: ") as caught:
+    with pytest.raises(RunError, match=r"^resume=outputs/one: a run is resumed with the config it was ") as caught:
         check_same_run(OLD, new)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

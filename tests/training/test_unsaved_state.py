@@ -39,7 +39,9 @@ def test_a_changed_attribute_is_named(attribute: str, wrapped: bool) -> None:
         algorithm.tensor.add_(1)
     else:
         algorithm.inner_lr *= 0.5
-    with pytest.raises(RunError, match=f"changes its attribute {'algorithm.' if wrapped else ''}{attribute}, which no"):
+    with pytest.raises(
+        RunError, match=f"changes its attribute {'algorithm.' if wrapped else ''}{attribute}, which checkpoints do not"
+    ):
         unsaved.check()
 
 

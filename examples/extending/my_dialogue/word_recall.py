@@ -15,7 +15,7 @@ class WordRecall(ReplyMetric):
 
     at_least: int = 1
 
-    def score(self, replies: Sequence[str], references: Sequence[str], language: str) -> float:  # noqa: ARG002
+    def score(self, replies: Sequence[str], references: Sequence[str], language: str, topic: str) -> float:  # noqa: ARG002
         """Score the replies to the query exchanges of an episode."""
         shares = []
         for reply, reference in zip(replies, references, strict=True):

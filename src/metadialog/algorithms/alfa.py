@@ -18,17 +18,17 @@ from metadialog.options import FROM_YAML
 
 
 class Generator(nn.Module):
-    """Generates the inner rate and the weight decay of each adapted parameter.
+    """Generate the inner learning rate and the weight decay of each adapted parameter.
 
-    Two linear layers with a ReLU between them see the mean of each parameter and that of its gradient, which count as
-    constants in the case of the gradients. What they generate is multiplied by a learned rate, and a learned decay, of
-    each inner step and parameter.
+    Two linear layers with a ReLU between them take the mean of each parameter and the mean of its gradient; the
+    gradients are treated as constants. The outputs are multiplied by a learned rate and a learned decay for each inner
+    step and parameter.
 
     Args:
-        names: of the adapted parameters.
-        steps: inner steps with learned numbers of their own; steps beyond have those of the last.
-        rate: where every learned rate starts.
-        decay: where every learned decay starts.
+        names: names of the adapted parameters.
+        steps: number of inner steps with their own learned values; later steps use those of the last.
+        rate: initial value of every learned rate.
+        decay: initial value of every learned decay.
     """
 
     def __init__(self, names: Sequence[str], steps: int, rate: float, decay: float) -> None:
@@ -46,9 +46,9 @@ class Generator(nn.Module):
         """Return the rate and the decay, scalars by name of parameter.
 
         Args:
-            parameters: before the step.
-            gradients: of the support loss; one that is not there counts as zero.
-            step: inner steps that were taken before.
+            parameters: the parameters before the step.
+            gradients: gradients of the support loss; a missing one counts as zero.
+            step: number of inner steps taken so far.
         """
         zero = self.rates.new_zeros(())
         state = [parameters[name].mean() for name in self.names]
@@ -63,8 +63,8 @@ class ALFAUpdate(InnerRule):
     """`(1 - decay) * theta - rate * gradient`, with rate and decay generated from theta and the gradient.
 
     Args:
-        rule: whose choice of parameters, clipping and passes these steps have.
-        generator: of rates and decays; the rates are multiplied by those of the inner loop.
+        rule: the rule that supplies the choice of parameters, clipping and passes.
+        generator: generates rates and decays; the rates are multiplied by those of the inner loop.
     """
 
     def __init__(self, rule: InnerRule, generator: Generator) -> None:
@@ -99,25 +99,25 @@ class ALFA(MAML):
     """Baik et al. 2020 (arXiv:2011.00209), "Meta-Learning with Adaptive Hyperparameters", section 3.
 
     `theta_(j+1) = beta_j * theta_j - alpha_j * grad L_i(theta_j; support)`, where a network that is learned with the
-    initialisation generates alpha_j and beta_j, one of each for a parameter, from the means of the parameters and of
-    their gradients: so they depend on the task and on how far its adaptation has come. The form is that of the
-    authors' released code: alpha is what is generated times a learned rate of each step and parameter, beta is
-    `1 - generated * learned`; the learned rates start at `inner_lr`, the learned decays at `inner_lr * initial_decay`;
-    the gradients enter the network as constants.
+    initialisation generates alpha_j and beta_j for each parameter from the means of the parameters and of their
+    gradients. They therefore depend on the task and on the progress of its adaptation. The form is that of the authors'
+    released code: alpha is the output times a learned rate for each step and parameter, beta is `1 - generated *
+    learned`; the learned rates start at `inner_lr`, the learned decays at `inner_lr * initial_decay`; the gradients
+    enter the network as constants.
 
     Departures: the network starts by generating 1 for every task, so that the first inner steps are MAML's with that
-    decay, where the released code starts from PyTorch's random initialisation; inner steps beyond those of training
-    have the learned numbers of the last. The mean gradient of a softmax layer is zero, whatever the task: of the head
-    the network sees the weights alone.
+    decay, where the released code starts from PyTorch's random initialisation; inner steps beyond those of training use
+    the learned values of the last. The mean gradient of a softmax layer is zero for every task, so for the head the
+    network only sees the weights.
 
     Args:
-        tools: the inner rule has to be gradient descent, as beta is the weight decay.
-        inner_lr: where every learned rate starts.
-        first_order: take the inner gradients as constants; the network is learned all the same.
-        initial_decay: where every learned decay starts, as a multiple of `inner_lr`.
+        tools: engine, inner rule and objectives; the inner rule must be gradient descent, as beta is the weight decay.
+        inner_lr: initial value of every learned rate.
+        first_order: treat the inner gradients as constants; the network is still learned.
+        initial_decay: initial value of every learned decay, as a multiple of `inner_lr`.
 
     Raises:
-        ConfigError: the inner rule is another.
+        ConfigError: the inner rule is not gradient descent.
     """
 
     initial_decay: Annotated[float, Ge(0), Le(1e6)] = FROM_YAML
@@ -133,7 +133,7 @@ class ALFA(MAML):
             )
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Make the network, for the parameters that are adapted."""
+        """Create the network for the adapted parameters."""
         adapted = self.adapted_parameters(model)
         names = [n for n, p in model.named_parameters() if p.requires_grad and (adapted is None or n in adapted)]
         some(frozenset(names), "inner.adapted, inner.frozen and training.frozen")
@@ -148,6 +148,6 @@ class ALFA(MAML):
         return inner if self.rule is None else replace(inner, rule=self.rule, lr=scale)
 
     def keep_gradients(self, result: MetaGradient) -> None:
-        """Keep the gradients of the network."""
+        """Store the gradients of the network."""
         for parameter, gradient in zip(self.learned.parameters(), result.rule_gradients, strict=True):
             parameter.grad = gradient

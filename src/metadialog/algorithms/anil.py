@@ -1,4 +1,4 @@
-"""Almost no inner loop: adapt a part of the model."""
+"""Almost no inner loop: adapt only a part of the model."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from metadialog.options import FROM_YAML
 
 
 class ANIL(MAML):
-    """Raghu et al. 2020 (arXiv:1909.09157), section 4: MAML whose inner loop changes the head alone.
+    """Raghu et al. 2020 (arXiv:1909.09157), section 4: MAML whose inner loop changes only the head.
 
     The outer loop learns all parameters: the head's through the inner loop, the others' as features for it.
 
@@ -23,7 +23,7 @@ class ANIL(MAML):
     adapted: Annotated[list[str], Len(1)] = FROM_YAML
 
     def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
-        """Return the names of the parameters that are adapted: of those that `inner.adapted` leaves."""
+        """Return the names of the adapted parameters, among those that `inner.adapted` allows."""
         names, allowed = select(model, self.adapted, "algorithm.adapted"), super().adapted_parameters(model)
         if allowed is None:
             return names

@@ -23,7 +23,7 @@ from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, Options
 
 Retriever = Callable[[str, Sequence[Exchange]], Sequence[str]]
-"""Returns replies to a context, taken from some exchanges, the best first; none if it finds none."""
+"""Returns replies to a context, taken from the given exchanges, best first; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,13 @@ class OuterStep:
     """The losses of one meta-batch, in nats a token.
 
     Attributes:
-        loss: the outer objective, whose gradient is in the parameters' `.grad`.
-        support_loss: mean over tasks of the support loss before adaptation.
-        query_loss: mean over tasks of the query loss that the algorithm trains on.
-        size: what these figures and the gradient are means over, such as tokens; None for the number of tasks. Two
-            parts of a meta-batch, computed apart, are put together in proportion to it.
-        reduction: whether `loss` and its gradient are such means, or sums.
-        tokens: tokens of the support and of the query sets that `Algorithm.passes` counts passes over; None for all of
-            the meta-batch's.
+        loss: the outer objective; its gradient is in the parameters' `.grad`.
+        support_loss: support loss before adaptation, mean over tasks.
+        query_loss: query loss that the algorithm trains on, mean over tasks.
+        size: number of units, such as tokens, that these values and the gradient are means over; None for the number of
+            tasks. Parts of a meta-batch that are computed separately are weighted by it.
+        reduction: whether `loss` and its gradient are means or sums.
+        tokens: number of support and of query tokens that `Algorithm.passes` refers to; None for all of the meta-batch.
     """
 
     loss: float
@@ -51,12 +50,12 @@ class OuterStep:
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """How often an outer step goes over the sets of its meta-batch, for the account of what training costs.
+    """How many passes an outer step makes over its meta-batch, from which the cost of training is computed.
 
     Attributes:
-        support: passes of gradients over the support sets.
+        support: gradient passes over the support sets.
         hessian_products: Hessian-vector products over the support sets.
-        query: passes of gradients over the query sets.
+        query: gradient passes over the query sets.
     """
 
     support: int
@@ -66,12 +65,12 @@ class Passes:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What an algorithm works with.
+    """The parts that an algorithm is composed of.
 
     Attributes:
         engine: computes the meta-gradient, and adapts.
-        rule: how the inner loop changes the parameters.
-        objectives: what the two levels minimise.
+        rule: updates the parameters in the inner loop.
+        objectives: losses that the inner and the outer loop minimise.
     """
 
     engine: Engine = field(default_factory=AutoEngine)
@@ -85,25 +84,26 @@ class Tools:
 
 
 class Algorithm(Options, ABC):
-    """What `conf/algorithm/*.yaml` names.
+    """Base class of the algorithms that `conf/algorithm/*.yaml` names.
 
     A subclass declares its options as annotated attributes (see `metadialog.options.Options`), and checks them in
     `__post_init__`.
 
     Args:
-        tools: what it works with.
+        tools: engine, inner rule and objectives.
         name: the name in records, tables and charts.
 
     Attributes:
-        learned: what the outer loop learns beside the model, such as learning rates, as parameters; and whatever else
-            training changes, such as counters, as buffers. Made by `prepare`; checkpoints and exported models hold it.
-        inner_steps: steps of adaptation to a task, in validation and wherever no other number is asked for.
-        trains: whether there is an outer loop at all.
-        additive: whether the outer gradient of a meta-batch is the mean, or the sum, of those of its tasks, so that
-            several processes can share it. It is not where tasks are weighted by how they compare with each other. A
-            class that overrides `outer_step` has to declare it again: until then it is None, and several processes are
+        learned: what the outer loop learns in addition to the model, such as learning rates, as parameters, and any
+            other state that training changes, such as counters, as buffers. Created by `prepare`; saved in checkpoints
+            and exported models.
+        inner_steps: default number of inner steps, also used in validation.
+        trains: whether the algorithm has an outer loop.
+        additive: whether the outer gradient of a meta-batch is the mean or the sum of its tasks' gradients, so that
+            several processes can share it. False if the weight of a task depends on the other tasks. A class that
+            overrides `outer_step` must declare it again; until then it is None and training with several processes is
             refused.
-        caches: names of attributes that training may change though no checkpoint holds them, as no result depends on
+        caches: names of attributes that training may change but that checkpoints need not hold, as no result depends on
             them.
     """
 
@@ -122,34 +122,34 @@ class Algorithm(Options, ABC):
             cls.additive = None  # the parent's declaration is about the parent's outer step
 
     def __post_init__(self) -> None:
-        """Check the options, and make what depends on them.
+        """Check the options, and compute what depends on them.
 
         Raises:
-            ConfigError: some of them do not go together.
+            ConfigError: options are incompatible.
         """
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Return the model to train, and make what is learned beside it; called once, before all else.
+        """Return the model to train, and create what is learned in addition to it; called once, before anything else.
 
-        Most algorithms take the model as it is; some extend it by parameters that they adapt.
+        Most algorithms return the model unchanged; some add parameters that they adapt.
         """
         return model
 
     def check(self, model: nn.Module) -> None:
-        """Check, before anything starts, that it can learn a model with its tools.
+        """Check before training that the algorithm can train this model with its tools.
 
         Args:
-            model: as `prepare` returned it; may be on the device "meta".
+            model: as returned by `prepare`; may be on the device "meta".
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: it cannot be trained.
         """
 
     def check_processes(self, processes: int) -> None:
-        """Check that so many processes can share the tasks of a meta-batch; see `additive`.
+        """Check that this number of processes can share the tasks of a meta-batch; see `additive`.
 
         Raises:
-            ConfigError: they cannot, or nobody has said so.
+            ConfigError: they cannot, or the class does not declare it.
         """
         if processes == 1 or self.additive:
             return
@@ -166,16 +166,16 @@ class Algorithm(Options, ABC):
         )
 
     def adapts_to(self, episode: Episode) -> Batch | None:
-        """Return what of a held-out episode the model is adapted to; None if there is nothing.
+        """Return the batch of a held-out episode that the model is adapted to; None without one.
 
-        By default that is the support set. `episode.others()` is more: all of the topic's dialogues but the query's.
+        This is the support set by default. `episode.others()` holds all dialogues of the topic except the query's.
         """
         return episode.support
 
     def retriever(self) -> Retriever | None:
-        """Return what takes replies from the exchanges that are adapted to; None if the adapted model generates them.
+        """Return a function that selects replies from support exchanges; None if the adapted model generates replies.
 
-        An exported model of an algorithm that has one holds the dialogues that it was adapted to.
+        With a retriever, an exported model includes the dialogues that it was adapted to.
         """
         return None
 
@@ -184,27 +184,27 @@ class Algorithm(Options, ABC):
         """Put the gradient of the outer objective over a meta-batch into the parameters' `.grad`.
 
         Args:
-            model: as `prepare` returned it.
+            model: as returned by `prepare`.
             episodes: the meta-batch.
-            step: outer steps that were taken before.
+            step: number of outer steps taken so far.
         """
 
     @abstractmethod
     def passes(self, step: int) -> Passes:
-        """Return what an outer step goes over, after some outer steps."""
+        """Return the passes of the outer step that follows `step` earlier ones."""
 
     @abstractmethod
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
         """Yield the model after 0, 1, ..., `steps` inner steps on a support set.
 
-        Step 0 is the model as it was learned. With no support set, or for an algorithm that does not adapt,
-        step 0 is all there is. No graph is kept; each step reuses the one copy.
+        Step 0 is the trained model. Without a support set, or if the algorithm does not adapt, only step 0 is yielded.
+        No graph is kept; all steps share one copy of the model.
 
         Args:
-            model: as `prepare` returned it.
+            model: as returned by `prepare`.
             support: the support set.
-            steps: inner steps.
-            scale: what the inner learning rates are multiplied by.
+            steps: number of inner steps.
+            scale: factor of the inner learning rates.
         """
 
     def adapt_together(
@@ -214,31 +214,33 @@ class Algorithm(Options, ABC):
         steps: int,  # noqa: ARG002
         scale: float = 1.0,  # noqa: ARG002
     ) -> Iterator[SideBySide] | None:
-        """Yield what `adapt` does for several support sets in one pass; None if that cannot be done.
+        """Yield what `adapt` does, for several support sets in one pass; None if that is not possible.
 
         Raises:
-            RuntimeError: while it is iterated: an operation of the model cannot be done for several tasks at once.
+            RuntimeError: during iteration, if an operation of the model cannot be vectorised over tasks.
         """
         return None
 
 
 def some(names: frozenset[str], options: str) -> frozenset[str]:
-    """Return the names of what is adapted.
+    """Return the names of the adapted parameters.
 
     Raises:
         ConfigError: there are none.
     """
     if not names:
-        raise ConfigError(f"{options}: leave no parameter to adapt; algorithm=zero_shot does not adapt")
+        raise ConfigError(
+            f"{options}: leave no parameter to adapt; to train without adaptation, choose algorithm=zero_shot"
+        )
     return names
 
 
 class GradientAlgorithm(Algorithm):
-    """An algorithm that adapts by some steps of the inner rule.
+    """Base class of algorithms that adapt with steps of the inner rule.
 
     Args:
         inner_lr: the inner learning rate, alpha.
-        inner_steps: inner steps in training and validation.
+        inner_steps: number of inner steps in training and validation.
     """
 
     inner_lr: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML
@@ -253,7 +255,7 @@ class GradientAlgorithm(Algorithm):
         return some(names - select(model, rule.frozen, "inner.frozen"), "inner.adapted and inner.frozen")
 
     def inner_loop(self, model: nn.Module, steps: int, scale: float = 1.0) -> InnerLoop:
-        """Return the inner loop for a number of steps, as the outer loop differentiates it."""
+        """Return the inner loop for a number of steps, which the outer loop differentiates through."""
         return InnerLoop(
             self.inner_lr * scale,
             steps,
@@ -284,7 +286,7 @@ class GradientAlgorithm(Algorithm):
 
 
 def _within_memory(rule: InnerRule, model: nn.Module) -> InnerRule:
-    """Return the rule, with as many exchanges in a pass as memory takes where it leaves that open."""
+    """Return the rule; if it sets no number of exchanges for a pass, with the most that fit into memory."""
     rows = rows_at_once(model)
     if rule.chunk is not None or rows is None:
         return rule

@@ -1,4 +1,4 @@
-"""What meta-learning has to beat: joint training with and without fine-tuning, and no training at all."""
+"""The baselines: joint training with and without fine-tuning, and no outer training."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, cast
@@ -20,14 +20,14 @@ from metadialog.randomness import TaskSeeds, drops
 
 
 class JointTraining(Algorithm):
-    """Joint training over all meta-train topics; subclasses say what comes after it.
+    """Joint training over all meta-train topics; subclasses define the adaptation.
 
-    The outer loop sees the very episodes that a meta-learner sees, support and query sets together, and minimises
-    their mean token loss: ordinary training on the same dialogues, in the same order.
+    The outer loop draws the same episodes as a meta-learner, merges support and query sets, and minimises their mean
+    token loss: ordinary training on the same dialogues in the same order.
 
     Args:
-        average: of the loss of a meta-batch: over all `tokens`, so that a task counts by its length, as usual in joint
-            training; or over `tasks`, each the mean over its own tokens, as MAML has it.
+        average: what the loss of a meta-batch is averaged over: all `tokens`, so that longer tasks count more, as is
+            usual in joint training, or `tasks`, each with the mean over its own tokens, as in MAML.
     """
 
     average: Literal["tokens", "tasks"] = "tokens"
@@ -36,7 +36,8 @@ class JointTraining(Algorithm):
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
         """Put the gradient of the mean token loss over all exchanges into the parameters' `.grad`."""
         tokens = sum(int(batch.mask.sum()) for episode in episodes for batch in _sets(episode))
-        # Each task has random numbers of its own, whatever else is in the meta-batch; without any, one batch is faster.
+        # Each task has its own random numbers, independent of the rest of the meta-batch; without dropout, one batch is
+        # faster.
         by_task = drops(model) or self.tools.objectives.draws or self.average == "tasks"
         # A recorded pass is sent to a GPU at once.
         graphs = self.tools.graphs
@@ -49,11 +50,11 @@ class JointTraining(Algorithm):
         return OuterStep(value, value, value, size=None if self.average == "tasks" else tokens)
 
     def _weight(self, tasks: int, share: float) -> float:
-        """Return the weight of a task's mean loss, which has a share of the tokens."""
+        """Return the weight of a task's mean loss, given its share of the tokens."""
         return 1 / tasks if self.average == "tasks" else share
 
     def _in_one_pass(self, model: nn.Module, episodes: Sequence[Episode], tokens: int) -> float:
-        """Take the gradient of a model whose derivatives are written out, and return the loss."""
+        """Compute the gradient of a model with hand-written derivatives, and return the loss."""
         batches = [merge(_sets(episode)) for episode in episodes]
         weights = [self._weight(len(batches), int(batch.mask.sum()) / tokens) for batch in batches]
         numbers = [episode.index for episode in episodes]
@@ -63,15 +64,16 @@ class JointTraining(Algorithm):
         return loss.item()
 
     def _by_autograd(self, model: nn.Module, parts: Sequence[Sequence[Episode]], tokens: int) -> float:
-        """Take the gradient of any model, part by part, and return the loss."""
+        """Compute the gradient of any model by autograd, part by part, and return the loss."""
         batches = [merge([batch for episode in part for batch in _sets(episode)]) for part in parts]
         seeds = TaskSeeds()
         value = 0.0
         model.zero_grad()
-        # Off for all algorithms of a comparison, as the meta-learners have to do without cuDNN.
+        # Off for every algorithm of a comparison, since meta-learners cannot use cuDNN.
         with torch.backends.cudnn.flags(enabled=False):
             for part, batch in zip(parts, batches, strict=True):
-                # Objectives are means over the counted tokens: weighted by these, they add up to that of one batch.
+                # Objectives are means over the counted tokens; weighted by token counts they add up to that of one
+                # batch.
                 weight = self._weight(len(parts), int(batch.mask.sum()) / tokens)
                 with seeds.of(part[0].index):
                     loss = self.tools.objectives.outer(model, batch) * weight
@@ -80,7 +82,7 @@ class JointTraining(Algorithm):
         return value
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
-        """Return what an outer step goes over: everything, once."""
+        """Return the passes of an outer step: one over everything."""
         return Passes(1, 0, 1)
 
 
@@ -93,18 +95,18 @@ class FineTuning(JointTraining, GradientAlgorithm):
 
     Args:
         inner_lr: learning rate of fine-tuning.
-        inner_steps: steps of fine-tuning in validation.
+        inner_steps: number of fine-tuning steps in validation.
     """
 
     inner_steps: Annotated[int, Ge(0), Le(10**6)] = FROM_YAML
 
 
 class Scratch(GradientAlgorithm):
-    """Fine-tuning of a random initialisation, without an outer loop: what the support set alone can teach.
+    """Fine-tuning of a random initialisation on the support set, without an outer loop.
 
     Args:
         inner_lr: learning rate of fine-tuning.
-        inner_steps: steps of fine-tuning.
+        inner_steps: number of fine-tuning steps.
     """
 
     trains = False
@@ -112,16 +114,16 @@ class Scratch(GradientAlgorithm):
     inner_steps: Annotated[int, Ge(0), Le(10**6)] = FROM_YAML
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
-        """Refuse: nothing is learned before the topic is met."""
+        """Raise NotImplementedError, as there is no outer loop."""
         raise NotImplementedError("scratch has no outer loop")
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
-        """Return what an outer step goes over: nothing."""
+        """Return the passes of an outer step: none."""
         return Passes(0, 0, 0)
 
 
 class ZeroShot(JointTraining):
-    """Joint training over all meta-train topics, and no adaptation."""
+    """Joint training over all meta-train topics, without adaptation."""
 
     def adapt(
         self,
@@ -130,7 +132,7 @@ class ZeroShot(JointTraining):
         steps: int,  # noqa: ARG002
         scale: float = 1.0,  # noqa: ARG002
     ) -> Iterator[nn.Module]:
-        """Yield the model as it is, once, whatever the support set."""
+        """Yield the unchanged model once, whatever the support set."""
         yield model
 
     def adapt_together(
@@ -140,12 +142,12 @@ class ZeroShot(JointTraining):
         steps: int,  # noqa: ARG002
         scale: float = 1.0,  # noqa: ARG002
     ) -> Iterator[SideBySide] | None:
-        """Yield the model as it is for each support set, once."""
+        """Yield the unchanged model once for each support set."""
         return iter([side_by_side(model, len(supports))])
 
 
 class HeadFineTuning(FineTuning):
-    """Joint training over all meta-train topics, then fine-tuning of a part of the model, its head by default.
+    """Joint training over all meta-train topics, then fine-tuning of a part of the model, by default its head.
 
     Args:
         adapted: parts of the model (embeddings, body, head) or patterns of parameter names.
@@ -154,16 +156,16 @@ class HeadFineTuning(FineTuning):
     adapted: Annotated[list[str], Len(1)] = FROM_YAML
 
     def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
-        """Return the names of the parameters that are fine-tuned: of those that `inner.adapted` leaves."""
+        """Return the names of the fine-tuned parameters, among those that `inner.adapted` allows."""
         names, allowed = select(model, self.adapted, "algorithm.adapted"), super().adapted_parameters(model)
         return names if allowed is None else names & allowed
 
 
 class Oracle(FineTuning):
-    """The ceiling: joint training, then fine-tuning on all of the target topic's dialogues but the query set.
+    """An upper bound: joint training, then fine-tuning on all dialogues of the target topic except the query set.
 
-    Its episodes, and the shots in its records, are those of every other algorithm, so that it stands in the same
-    tables; what it sees does not depend on the shots.
+    Its episodes and the shots in its records are those of every other algorithm, so that it can be shown in the same
+    tables, but its data do not depend on the shots.
     """
 
     def adapts_to(self, episode: Episode) -> Batch | None:

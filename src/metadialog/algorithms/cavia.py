@@ -1,4 +1,4 @@
-"""Adapt a few context parameters, and nothing else."""
+"""Adapt only a few context parameters."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,11 +18,11 @@ from metadialog.options import FROM_YAML
 class ContextEmbedding(nn.Module):
     """A token embedding to which a learned map of the context parameters is added.
 
-    That is a first layer which reads the context beside every token: the map is its part for the context.
+    This is equivalent to a first layer that takes the context as an additional input at every token.
 
     Args:
-        embed: the embedding of tokens.
-        size: number of context parameters, which are zero until a task sets them.
+        embed: the token embedding.
+        size: number of context parameters, which are zero before adaptation.
     """
 
     def __init__(self, embed: nn.Embedding, size: int) -> None:
@@ -40,8 +40,8 @@ class ContextEmbedding(nn.Module):
 class CAVIA(MAML):
     """Zintgraf et al. 2019 (arXiv:1810.03642), section 3: only context parameters are adapted to a task.
 
-    They are zero before each task; the outer loop learns all other parameters, through the inner steps (equations 3
-    and 4). They enter where tokens are embedded.
+    They are zero before each task; the outer loop learns all other parameters through the inner steps (equations 3 and
+    4). They are an additional input of the token embedding.
 
     Args:
         context_size: number of context parameters.
@@ -51,16 +51,16 @@ class CAVIA(MAML):
     additive = True
 
     def __post_init__(self) -> None:
-        """Check that the inner rule does not choose the parameters."""
+        """Check that the inner rule does not select parameters."""
         super().__post_init__()
         if self.tools.rule.adapted is not None or self.tools.rule.frozen:
             raise ConfigError(
-                f"inner.adapted and inner.frozen: algorithm={self.name} adapts its context parameters and no others; "
-                "leave both as they are"
+                f"inner.adapted and inner.frozen: algorithm={self.name} adapts only its context parameters; "
+                "leave both at their defaults"
             )
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Put the context parameters beside the token embedding.
+        """Add the context parameters to the token embedding.
 
         Raises:
             ConfigError: the model has no token embedding.
@@ -75,7 +75,7 @@ class CAVIA(MAML):
         return frozenset(name for name, parameter in model.named_parameters() if parameter is context)
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
-        """Put the meta-gradient into the `.grad` of all but the context parameters, which stay zero."""
+        """Put the meta-gradient into the `.grad` of all parameters except the context parameters, which stay zero."""
         result = super().outer_step(model, episodes, step)
         _context(model).grad = None
         return result

@@ -1,4 +1,4 @@
-"""The support dialogues stand in the prompt."""
+"""Algorithms that put the support dialogues into the prompt."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -18,11 +18,11 @@ from metadialog.randomness import TaskSeeds
 
 
 class Prompting(Algorithm):
-    """What algorithms that put support dialogues into the prompt have in common.
+    """Base class of algorithms that put support dialogues into the prompt.
 
     Args:
-        prompt_tokens: most tokens of the support dialogues in the prompt; of the dialogues, in the order of the support
-            set, as many stand there as fit whole.
+        prompt_tokens: maximum number of tokens of the support dialogues in the prompt; dialogues are added in the order
+            of the support set while they fit completely.
     """
 
     prompt_tokens: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
@@ -34,17 +34,17 @@ class Prompting(Algorithm):
 
 
 class InContextLearning(Prompting, ZeroShot):
-    """Brown et al. 2020 (arXiv:2005.14165), section 2: the model is conditioned on examples, and not changed.
+    """Brown et al. 2020 (arXiv:2005.14165), section 2: the model is conditioned on examples instead of being changed.
 
     Before that, joint training over all meta-train topics, without examples in the prompt (`training.steps=0` for a
-    pretrained model as it is). Step 0 is without examples, step 1 with them.
+    pretrained model without further training). Step 0 is without examples, step 1 with them.
     """
 
     inner_steps = 1
     base: Base = FROM_YAML
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Freeze the base where that is asked for."""
+        """Freeze the base model if `base` says so."""
         settle_base(model, self.base)
         self.trains = any(parameter.requires_grad for parameter in model.parameters())
         return super().prepare(model)
@@ -56,7 +56,7 @@ class InContextLearning(Prompting, ZeroShot):
         steps: int,
         scale: float = 1.0,  # noqa: ARG002 - there is no rate
     ) -> Iterator[nn.Module]:
-        """Yield the model as it is, and with the support dialogues in its prompt."""
+        """Yield the unchanged model, then the model with the support dialogues in its prompt."""
         yield model
         if support is not None and steps > 0:
             yield self.in_context(model, support)
@@ -66,7 +66,7 @@ class MetaInContext(InContextLearning):
     """MetaICL, Min et al. 2022 (arXiv:2110.15943), section 3: trained to predict queries given the support set.
 
     The outer loss is the mean token loss of the query sets, each with its task's support dialogues in the prompt
-    (equation 1, for dialogues); nothing is changed at test time.
+    (equation 1, for dialogues); the weights do not change at test time.
     """
 
     additive = True
@@ -91,17 +91,17 @@ class MetaInContext(InContextLearning):
         return OuterStep(after, before, after, size=tokens)
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
-        """Return what an outer step goes over: everything, once."""
+        """Return the passes of an outer step: one over everything."""
         return Passes(1, 0, 1)
 
 
 class LowRankInContext(Prompting, LowRankFineTuning):
-    """Low-rank fine-tuning on the support set, which stands in the prompt as well.
+    """Low-rank fine-tuning on the support set, which is also in the prompt.
 
-    Step 0 is the model as it was learned; after each step on the support set, the support dialogues are in the prompt.
+    Step 0 is the trained model; after each step on the support set, the support dialogues are in the prompt.
     """
 
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
-        """Yield the model as it is, and then fine-tuned and with the support dialogues in its prompt."""
+        """Yield the unchanged model, then the fine-tuned model with the support dialogues in its prompt."""
         for step, adapted in enumerate(super().adapt(model, support, steps, scale)):
             yield adapted if step == 0 or support is None else self.in_context(adapted, support)

@@ -1,4 +1,4 @@
-"""Low-rank factors on linear layers as what is adapted, for models of any size."""
+"""Algorithms that adapt low-rank factors of linear layers, for models of any size."""
 
 from typing import Annotated, Literal
 
@@ -15,28 +15,28 @@ from metadialog.models.low_rank import add_low_rank, factors
 from metadialog.options import FROM_YAML
 
 Base = Literal["auto", "frozen", "trained"]
-"""What the outer loop does with the weights that are not adapted; auto: a pretrained model's are frozen."""
+"""What the outer loop does with the weights that are not adapted; `auto` freezes those of a pretrained model."""
 
 
 def settle_base(model: nn.Module, base: Base) -> None:
-    """Make a model's parameters constants where its base is to be frozen."""
+    """Freeze the parameters of a model if `base` says so."""
     if base == "frozen" or (base == "auto" and getattr(model, "is_pretrained", False)):
         model.requires_grad_(requires_grad=False)
 
 
 class LowRankFactors(GradientAlgorithm):
-    """What algorithms that adapt low-rank factors of linear layers have in common.
+    """Base class of algorithms that adapt low-rank factors of linear layers.
 
     Hu et al. 2022, LoRA (arXiv:2106.09685), equation 3: a task's weights are `W + scale / rank * up down`, and the
-    inner loop changes `up` and `down` alone. A task is then as large as its factors. (`algorithm=low_rank` adapts
-    differences of any matrices, those of recurrent layers too.)
+    inner loop changes only `up` and `down`. A task then takes no more memory than its factors. (`algorithm=low_rank`
+    adapts updates of any matrices, including those of recurrent layers.)
 
     Args:
-        layers: which linear layers have factors: parts of the model (embeddings, body, head) or patterns of parameter
+        layers: linear layers with factors: parts of the model (embeddings, body, head) or patterns of parameter
             names.
-        rank: of the factors.
-        scale: alpha of the paper.
-        base: whether the outer loop trains the weights beside the factors.
+        rank: rank of the factors.
+        scale: alpha in the paper.
+        base: whether the outer loop also trains the weights.
     """
 
     layers: Annotated[list[str], Len(1)] = FROM_YAML
@@ -45,19 +45,19 @@ class LowRankFactors(GradientAlgorithm):
     base: Base = FROM_YAML
 
     def __post_init__(self) -> None:
-        """Check that the inner rule does not choose the parameters."""
+        """Check that the inner rule does not select parameters."""
         super().__post_init__()
         if self.tools.rule.adapted is not None or self.tools.rule.frozen:
             raise ConfigError(
-                f"inner.adapted and inner.frozen: algorithm={self.name} adapts low-rank factors and nothing else; "
-                "leave both as they are, and see algorithm.layers"
+                f"inner.adapted and inner.frozen: algorithm={self.name} adapts only low-rank factors; "
+                "leave both at their defaults, and see algorithm.layers"
             )
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Put the factors beside the layers.
+        """Add the factors to the layers.
 
         Raises:
-            ConfigError: no linear layer is among those that are named.
+            ConfigError: no linear layer matches `layers`.
         """
         settle_base(model, self.base)
         add_low_rank(model, self.layers, self.rank, self.scale, "algorithm.layers")
@@ -75,7 +75,7 @@ class LowRankMAML(LowRankFactors, MAML):
 class LowRankReptile(LowRankFactors, Reptile):
     """Reptile of low-rank factors: the outer gradient is `mean_i (phi - phi_i')` of the factors phi.
 
-    The weights beside them are never moved in a task, and so cannot be learned like this: they are frozen.
+    The other weights do not change in a task and so have no such gradient: they are frozen.
     """
 
     base = "frozen"

@@ -1,4 +1,4 @@
-"""Model-agnostic meta-learning, with exact or with first-order gradients."""
+"""Model-agnostic meta-learning, with exact or first-order gradients."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,12 +15,12 @@ class MAML(GradientAlgorithm):
     """Finn et al. 2017 (arXiv:1703.03400), algorithm 1: learn an initialisation that adapts well.
 
     `theta_i' = theta - inner_lr * grad L_i(theta; support)`, `inner_steps` times; the outer loop minimises
-    `reduce_i L_i(theta_i'; query)` over theta. With `first_order` the inner gradients count as constants (the
+    `reduce_i L_i(theta_i'; query)` over theta. With `first_order` the inner gradients are treated as constants (the
     paper's section 5.2), which is first-order MAML.
 
     Args:
         first_order: leave out the second derivatives.
-        reduction: how the tasks' query losses make the outer objective.
+        reduction: how the query losses of the tasks are combined into the outer objective.
     """
 
     first_order: bool = FROM_YAML
@@ -31,7 +31,7 @@ class MAML(GradientAlgorithm):
         """Check that the engine can differentiate the inner loop; see `Algorithm.check`."""
         self.tools.engine.check(model, self.tools.objectives.outer, self.inner_loop(model, self.inner_steps))
 
-    def training_loop(self, model: nn.Module, step: int) -> InnerLoop:  # noqa: ARG002 - others change with it
+    def training_loop(self, model: nn.Module, step: int) -> InnerLoop:  # noqa: ARG002 - used by subclasses
         """Return the inner loop that an outer step differentiates through."""
         return replace(self.inner_loop(model, self.inner_steps), first_order=self.first_order)
 
@@ -44,9 +44,9 @@ class MAML(GradientAlgorithm):
         support_loss, query_loss = result.support_losses.mean().item(), result.query_losses.mean().item()
         return OuterStep(result.loss.item(), support_loss, query_loss, reduction=self.reduction)
 
-    def passes(self, step: int) -> Passes:  # noqa: ARG002 - others change with it
-        """Return what an outer step goes over."""
+    def passes(self, step: int) -> Passes:  # noqa: ARG002 - used by subclasses
+        """Return the passes of an outer step."""
         return Passes(self.inner_steps, 0 if self.first_order else self.inner_steps, 1)
 
     def keep_gradients(self, result: MetaGradient) -> None:
-        """Keep the gradients of what is learned beside the model, if anything is."""
+        """Store the gradients of what is learned in addition to the model, if anything is."""

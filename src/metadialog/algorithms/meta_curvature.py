@@ -18,15 +18,15 @@ class MetaCurvature(MAML):
     """Park and Oliva 2019 (arXiv:1902.03356), equation 8, through learn2learn's GBML.
 
     The gradient `G` of each weight matrix becomes `M_in G M_out` before an inner step, that of a bias is multiplied by
-    a vector; matrices and vectors are learned with the initialisation, and start as the identity, which is MAML. Of a
-    matrix of m rows and n columns they take m * m + n * n numbers.
+    a vector; matrices and vectors are learned with the initialisation, and start as the identity, which is MAML. For a
+    matrix of m rows and n columns, the transform has m * m + n * n parameters.
 
     Args:
-        tools: the loop is learn2learn's own, so the rule has to be plain gradient descent on all parameters, and the
-            engine `learn2learn` or `auto`.
+        tools: engine, inner rule and objectives; as the loop is learn2learn's own, the rule must be plain gradient
+            descent on all parameters, and the engine `learn2learn` or `auto`.
 
     Raises:
-        ConfigError: the inner rule or the engine is another.
+        ConfigError: the inner rule or the engine is not one of these.
     """
 
     additive = True
@@ -37,8 +37,8 @@ class MetaCurvature(MAML):
         rule = self.tools.rule
         if not rule.is_plain or rule.adapted is not None or rule.frozen:
             raise ConfigError(
-                f"algorithm={self.name}: learn2learn's GBML takes plain steps on all parameters; leave inner=sgd as "
-                "it is"
+                f"algorithm={self.name}: learn2learn's GBML takes plain steps on all parameters; leave inner=sgd "
+                "at its defaults"
             )
         if not getattr(self.tools.engine, "takes_any_loop", False):
             raise ConfigError(
@@ -47,10 +47,10 @@ class MetaCurvature(MAML):
             )
 
     def check(self, model: nn.Module) -> None:
-        """Accept every model: no engine takes part in the loop; see `Algorithm.check`."""
+        """Accept every model, as no engine is involved; see `Algorithm.check`."""
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Make the transforms of each parameter's gradient."""
+        """Create the transforms of each parameter's gradient."""
         self.learned = curvature_transforms(model)
         return model
 
@@ -74,7 +74,7 @@ class MetaCurvature(MAML):
         return OuterStep(loss, sum(support_losses) / len(support_losses), mean, reduction=self.reduction)
 
     def _two_levels(self, model: nn.Module, episode: Episode) -> tuple[float, Tensor]:
-        """Return a task's support loss before, and its query loss after, the inner loop."""
+        """Return a task's support loss before the inner loop, and its query loss after it."""
         learner, support = self._clone(model, 1.0), support_of(episode)
         losses = []
         for _ in range(self.inner_steps):

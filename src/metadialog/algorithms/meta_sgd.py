@@ -10,16 +10,16 @@ from metadialog.engines.base import InnerLoop, MetaGradient
 
 
 class MetaSGD(MAML):
-    """Li et al. 2017 (arXiv:1707.09835), algorithm 1: learn direction and length of the inner steps as well.
+    """Li et al. 2017 (arXiv:1707.09835), algorithm 1: also learn the direction and length of the inner steps.
 
     `theta_i' = theta - alpha * grad L_i(theta; support)`, where `alpha` has the shape of theta and is learned with it;
-    a rate may become negative. Same options as `MAML`; `inner_lr` is where every rate starts.
+    a rate may become negative. The options are those of `MAML`; `inner_lr` is the initial value of every rate.
     """
 
     rates: LearnedRates = field(init=False)
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Make a rate for each weight that is adapted."""
+        """Create a rate for each adapted weight."""
         adapted = self.adapted_parameters(model)
         self.learned = self.rates = LearnedRates([constant_rates(model, adapted, self.inner_lr, whole=False)])
         return model
@@ -29,5 +29,5 @@ class MetaSGD(MAML):
         return replace(super().inner_loop(model, steps), rates=self.rates.values(scale))
 
     def keep_gradients(self, result: MetaGradient) -> None:
-        """Keep the gradients of the rates."""
+        """Store the gradients of the rates."""
         self.rates.keep_gradients(result.rate_gradients)

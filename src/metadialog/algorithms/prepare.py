@@ -1,4 +1,4 @@
-"""The model that an algorithm trains: built, given its first weights, frozen in parts, and prepared."""
+"""Build, initialise, partly freeze and prepare the model that an algorithm trains."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,17 +19,17 @@ def prepared_model(
     frozen: Sequence[str],
     fill: Callable[[Any], None] | None = None,
 ) -> nn.Module:
-    """Make a model, give it its first weights, freeze parts of it, and let its algorithm prepare it.
+    """Build a model, initialise it, freeze parts of it, and let its algorithm prepare it.
 
     Args:
         node: config node of the model.
-        vocab_size: of its tokenizer.
-        algorithm: may extend the model, and makes what it learns beside it.
-        frozen: the parts that stay as they are (see `freeze`).
-        fill: changes the weights of the bare model; None leaves them as they were drawn.
+        vocab_size: vocabulary size of the tokenizer.
+        algorithm: may extend the model, and creates what it learns in addition to it.
+        frozen: parts that are not trained (see `freeze`).
+        fill: sets the weights of the new model; None keeps the random initialisation.
 
     Raises:
-        ConfigError: the model is larger than the memory, or has no such parts.
+        ConfigError: the model does not fit into memory, or has no such parts.
     """
     with making_a_model():
         model: nn.Module = build(node, vocab_size)
@@ -41,12 +41,12 @@ def prepared_model(
 
 @contextmanager
 def making_a_model() -> Iterator[None]:
-    """Say in one line that a model cannot be made.
+    """Turn errors of building a model into a ConfigError.
 
     Raises:
-        ConfigError: it is larger than the memory.
+        ConfigError: the model does not fit into memory.
     """
     try:
         yield
     except (RuntimeError, MemoryError, OverflowError) as error:
-        raise ConfigError(f"model: cannot be made: {' '.join(str(error).split())}; choose smaller sizes") from error
+        raise ConfigError(f"model: cannot be built: {' '.join(str(error).split())}; choose smaller sizes") from error

@@ -1,4 +1,4 @@
-"""A soft prefix is what is adapted."""
+"""Algorithms that adapt a soft prefix."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,26 +21,26 @@ from metadialog.options import FROM_YAML
 
 
 class SoftPrefix(GradientAlgorithm):
-    """What algorithms that adapt a soft prefix have in common.
+    """Base class of algorithms that adapt a soft prefix.
 
-    Lester et al. 2021 (arXiv:2104.08691), section 2: vectors of the width of the token embedding are read before
-    everything else; the inner loop changes these alone.
+    Lester et al. 2021 (arXiv:2104.08691), section 2: vectors with the width of the token embedding precede the input;
+    the inner loop changes only these.
 
     Args:
-        length: vectors of the prefix.
-        base: whether the outer loop trains the model beside it.
+        length: number of vectors in the prefix.
+        base: whether the outer loop also trains the model.
     """
 
     length: Annotated[int, Ge(1), Le(10**5)] = FROM_YAML
     base: Base = FROM_YAML
 
     def __post_init__(self) -> None:
-        """Check that the inner rule does not choose the parameters."""
+        """Check that the inner rule does not select parameters."""
         super().__post_init__()
         if self.tools.rule.adapted is not None or self.tools.rule.frozen:
             raise ConfigError(
-                f"inner.adapted and inner.frozen: algorithm={self.name} adapts a soft prefix and nothing else; leave "
-                "both as they are"
+                f"inner.adapted and inner.frozen: algorithm={self.name} adapts only a soft prefix; leave "
+                "both at their defaults"
             )
 
     def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
@@ -49,15 +49,15 @@ class SoftPrefix(GradientAlgorithm):
 
 
 class PromptTuning(SoftPrefix, FineTuning):
-    """A prefix is tuned on the support set, from the embeddings of the support dialogues.
+    """A prefix is tuned on the support set, starting from the embeddings of the support dialogues.
 
-    Context tuning (Lu et al. 2025): what the examples say is where the prefix starts, and gradient descent goes on from
-    there. The outer loop trains the model jointly over all meta-train topics, without a prefix. Step 0 is the model
+    This is context tuning (Lu et al. 2025): the prefix is initialised with the examples and then trained by gradient
+    descent. The outer loop trains the model jointly over all meta-train topics, without a prefix. Step 0 is the model
     without one.
     """
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Freeze the base where that is asked for.
+        """Freeze the base model if `base` says so.
 
         Raises:
             ConfigError: the model has no token embedding.
@@ -68,7 +68,7 @@ class PromptTuning(SoftPrefix, FineTuning):
         return super().prepare(model)
 
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
-        """Yield the model as it is, and then with a prefix after each of its inner steps."""
+        """Yield the unchanged model, then the model with a prefix after each inner step."""
         yield model
         if support is None or steps == 0:
             return
@@ -76,15 +76,15 @@ class PromptTuning(SoftPrefix, FineTuning):
         prefixed.train(model.training)
         inner = replace(super().inner_loop(model, steps, scale), adapted=frozenset({prefixed.soft_name}))
         descent = self.tools.engine.adapt(prefixed, self.tools.objectives.inner, support, inner)
-        next(descent)  # the prefix as it starts
+        next(descent)  # the initial prefix
         yield from descent
 
 
 class MetaPromptTuning(SoftPrefix, MAML):
-    """MAML of a soft prefix: where it starts is learned in the outer loop, through the inner steps."""
+    """MAML of a soft prefix: its initial value is learned in the outer loop, through the inner steps."""
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Put a prefix of random tokens' embeddings before the model (Lester et al. 2021, section 2.1).
+        """Prepend a prefix of random tokens' embeddings (Lester et al. 2021, section 2.1).
 
         Raises:
             ConfigError: the model has no token embedding.
@@ -98,10 +98,10 @@ class MetaPromptTuning(SoftPrefix, MAML):
 
 @torch.no_grad()
 def embedded(model: nn.Module, support: Batch, length: int) -> Tensor:
-    """Return the embeddings of the first tokens of the support dialogues, as a model would read them.
+    """Return the embeddings of the first tokens of the support dialogues, in the order of the model's input.
 
-    They are no averages: many models lean on what stands first, and know it as the token that a text begins with. Where
-    there are fewer tokens than `length`, they are repeated.
+    They are not averaged: many models rely on the first position, and expect the token that a text begins with there.
+    If there are fewer tokens than `length`, they are repeated.
 
     Returns:
         `[length, width]`.

@@ -7,28 +7,28 @@ from torch import Tensor, nn
 
 
 class LearnedRates(nn.Module):
-    """Inner learning rates that the outer loop learns, for each step or for all of them.
+    """Inner learning rates that the outer loop learns, for each step or shared by all steps.
 
     Args:
-        steps: for each inner step, the first value of each parameter's rates, in their shape.
+        steps: for each inner step, the initial rates of each parameter.
     """
 
     def __init__(self, steps: Sequence[Mapping[str, Tensor]]) -> None:
         super().__init__()
-        # No dots are allowed in the names of parameters.
+        # Parameter names must not contain dots.
         self.steps = nn.ModuleList(
             nn.ParameterDict({name.replace(".", "/"): value for name, value in rates.items()}) for rates in steps
         )
 
     def values(self, scale: float = 1.0) -> tuple[dict[str, Tensor], ...]:
-        """Return the rates of each step by name of parameter, multiplied by `scale`; without a graph if it is not 1."""
+        """Return the rates of each step by parameter name, multiplied by `scale`; without a graph if it is not 1."""
         return tuple(
             {name: rate if scale == 1 else scale * rate.detach() for name, rate in self._of(step).items()}
             for step in range(len(self.steps))
         )
 
     def keep_gradients(self, gradients: Sequence[Mapping[str, Tensor]]) -> None:
-        """Make these the `.grad` of the rates."""
+        """Set the `.grad` of the rates."""
         for step, of_step in enumerate(gradients):
             for name, rate in self._of(step).items():
                 rate.grad = of_step[name]
@@ -46,7 +46,7 @@ def constant_rates(model: nn.Module, adapted: frozenset[str] | None, lr: float, 
         model: the model.
         adapted: names of the parameters that the inner loop changes; None for all.
         lr: the value.
-        whole: one number for a parameter as a whole, rather than one for each of its weights.
+        whole: one value for each parameter, rather than for each of its weights.
     """
     return {
         name: torch.full((), lr, dtype=parameter.dtype) if whole else torch.full_like(parameter, lr)

@@ -20,19 +20,19 @@ class Reptile(GradientAlgorithm):
     """Nichol et al. 2018 (arXiv:1803.02999), algorithm 2: move towards the weights that tasks are trained to.
 
     The outer gradient is `mean_i (theta - theta_i')`, where `theta_i'` is the result of inner steps on a task's
-    dialogues; the outer optimizer makes a step of it. As in the paper, each inner step of the outer loop has a
-    minibatch of its own: only then does the expected gradient reward directions that agree between minibatches
-    (section 5.1). They are taken in turn from a random order of the task's exchanges, which is drawn again when fewer
-    are left than one takes.
+    dialogues; the outer optimizer takes a step with it. As in the paper, each inner step of the outer loop has its own
+    minibatch: only then does the expected gradient reward directions that agree between minibatches (section 5.1). The
+    minibatches are consecutive parts of a random order of the task's exchanges, which is drawn again when too few are
+    left.
 
-    Departures: on held-out topics every inner step has the whole support set, as with every other algorithm; the inner
+    Departures: on held-out topics every inner step uses the whole support set, as with every other algorithm; the inner
     optimizer is `inner`, plain gradient descent by default, where the paper uses Adam without momentum.
 
     Args:
-        inner_steps: inner steps in training and validation; with one, the gradient is that of joint training.
-        dialogues: what the inner steps are trained on in the outer loop: `all` of the task's dialogues, support and
-            query, as every other algorithm sees them; or those of its `support` set.
-        minibatch: exchanges in an inner step of the outer loop; None for all of them.
+        inner_steps: number of inner steps in training and validation; with 1, the gradient is that of joint training.
+        dialogues: dialogues that the inner steps of the outer loop use: `all` of the task's, both support and query, so
+            that the algorithm sees the same data as the others, or those of the `support` set.
+        minibatch: number of exchanges in an inner step of the outer loop; None for all.
     """
 
     dialogues: Literal["all", "support"] = FROM_YAML
@@ -40,7 +40,7 @@ class Reptile(GradientAlgorithm):
     additive = True
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:  # noqa: ARG002
-        """Put the mean way from the tasks' trained weights back to the start into the parameters' `.grad`."""
+        """Put the mean difference between the initial and the tasks' trained weights into the parameters' `.grad`."""
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         totals = [torch.zeros_like(parameter) for parameter in trainable]
         support_losses, query_losses = [], []
@@ -63,7 +63,7 @@ class Reptile(GradientAlgorithm):
         return OuterStep(loss, sum(support_losses) / len(support_losses), loss, tokens=(tokens, 0))
 
     def passes(self, step: int) -> Passes:  # noqa: ARG002
-        """Return what an outer step goes over: the minibatches, which it counts itself, once."""
+        """Return the passes of an outer step: one over the minibatches, whose tokens the step reports."""
         return Passes(1, 0, 0)
 
     def _trained_on(self, episode: Episode) -> Batch:
@@ -71,8 +71,8 @@ class Reptile(GradientAlgorithm):
         return support if self.dialogues == "support" else merge([support, episode.query])
 
     def _batches(self, exchanges: Batch) -> list[Batch]:
-        """Return what each inner step is trained on."""
-        rows = exchanges.mask.any(dim=1).nonzero().flatten()  # an exchange that was cut may have no token that counts
+        """Return the minibatch of each inner step."""
+        rows = exchanges.mask.any(dim=1).nonzero().flatten()  # a truncated exchange may have no counted token
         if self.minibatch is None or self.minibatch >= len(rows):
             return [exchanges] * self.inner_steps
         order = rows[:0]

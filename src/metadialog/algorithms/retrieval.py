@@ -1,4 +1,4 @@
-"""Replies that are taken from the support set."""
+"""Replies that are retrieved from the support set."""
 
 import math
 from collections import Counter
@@ -13,30 +13,30 @@ Vector = Mapping[str, float]
 
 
 class Retrieval(ZeroShot):
-    """The response to the nearest support context, for the metrics of replies (the baseline of DSTC8's track 2).
+    """Reply with the response to the nearest support context (the baseline of DSTC8's track 2).
 
-    The losses and perplexities in its records are those of the joint-trained model, without adaptation: retrieval gives
-    no probabilities.
+    The losses and perplexities in its records are those of the jointly trained model without adaptation, as retrieval
+    gives no probabilities.
     """
 
     def retriever(self) -> Retriever:
-        """Return what ranks the support set's responses by how near their contexts are; see `nearest_responses`."""
+        """Return a function that ranks the support responses by the similarity of their contexts."""
         return nearest_responses
 
 
 def nearest_responses(context: str, exchanges: Sequence[Exchange]) -> list[str]:
-    """Return the responses of exchanges, the one whose context is nearest to another context first.
+    """Return the responses of some exchanges, in descending order of the similarity of their contexts to another one.
 
-    Nearness is the cosine of the contexts' TF-IDF vectors over lower-cased words, with `ln((1 + n) / (1 + df)) + 1`
-    for the n exchanges; equals stay in their order. The retrieval baseline of DSTC8's fast domain adaptation task (Lee
-    et al. 2019) does the same with sentence embeddings.
+    The similarity is the cosine of the contexts' TF-IDF vectors over lower-cased words, with `ln((1 + n) / (1 + df)) +
+    1` for the n exchanges; ties keep their order. The retrieval baseline of DSTC8's fast domain adaptation task (Lee et
+    al. 2019) does the same with sentence embeddings.
     """
     near = similarities(context, [exchange.context for exchange in exchanges])
     return [exchanges[place].response for place in sorted(range(len(near)), key=lambda place: -near[place])]
 
 
 def similarities(asked: str, contexts: Sequence[str]) -> list[float]:
-    """Return how near each of some contexts is to another one: the cosine of their TF-IDF vectors, 0 to 1."""
+    """Return the similarity of each context to another text: the cosine of their TF-IDF vectors, 0 to 1."""
     texts = [_words(context) for context in contexts]
     weights = _weights(texts)
     vector = _vector(_words(asked), weights)

@@ -11,13 +11,13 @@ from metadialog.episodes import Batch, Episode
 
 
 class WarmStarted(Algorithm):
-    """Joint training for some outer steps, and from then on another algorithm, from the model that came of it.
+    """Joint training for some outer steps, then another algorithm from the resulting model.
 
     In Hou et al. 2022 (TACL, table 1) a multi-task start is the largest single gain for MAML.
 
     Args:
-        algorithm: takes over.
-        steps: outer steps of joint training.
+        algorithm: the algorithm that takes over.
+        steps: number of outer steps of joint training.
     """
 
     def __init__(self, algorithm: Algorithm, steps: int) -> None:
@@ -29,43 +29,43 @@ class WarmStarted(Algorithm):
         self.joint = ZeroShot(algorithm.tools, name=algorithm.name)
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Let the algorithm prepare."""
+        """Prepare the model for the algorithm."""
         prepared = self.algorithm.prepare(model)
         self.learned = self.algorithm.learned
         return prepared
 
     def check(self, model: nn.Module) -> None:
-        """Let the algorithm check."""
+        """Check the model for the algorithm."""
         self.algorithm.check(model)
 
     def check_processes(self, processes: int) -> None:
-        """Let the algorithm check; joint training can be shared."""
+        """Check the algorithm; joint training can always be shared."""
         self.algorithm.check_processes(processes)
 
     def adapts_to(self, episode: Episode) -> Batch | None:
-        """Return what the algorithm adapts to."""
+        """Return the batch that the algorithm adapts to."""
         return self.algorithm.adapts_to(episode)
 
     def retriever(self) -> Retriever | None:
-        """Return the algorithm's own."""
+        """Return the algorithm's retriever."""
         return self.algorithm.retriever()
 
     def outer_step(self, model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
-        """Take a joint step, or one of the algorithm, which counts from where it took over."""
+        """Take a joint step, or one of the algorithm, whose steps count from where it takes over."""
         if step < self.steps:
             return self.joint.outer_step(model, episodes, step)
         return self.algorithm.outer_step(model, episodes, step - self.steps)
 
     def passes(self, step: int) -> Passes:
-        """Return what an outer step goes over."""
+        """Return the passes of an outer step."""
         return self.joint.passes(step) if step < self.steps else self.algorithm.passes(step - self.steps)
 
     def adapt(self, model: nn.Module, support: Batch | None, steps: int, scale: float = 1.0) -> Iterator[nn.Module]:
-        """Adapt as the algorithm does."""
+        """Adapt with the algorithm."""
         return self.algorithm.adapt(model, support, steps, scale)
 
     def adapt_together(
         self, model: nn.Module, supports: Sequence[Batch | None], steps: int, scale: float = 1.0
     ) -> Iterator[SideBySide] | None:
-        """Adapt as the algorithm does."""
+        """Adapt with the algorithm."""
         return self.algorithm.adapt_together(model, supports, steps, scale)

@@ -16,7 +16,8 @@ from metadialog.evaluation.together import AT_ONCE, TOGETHER, replies_together, 
 from metadialog.experiment.compose import compose
 from metadialog.experiment.config import LearningConfig
 from metadialog.experiment.learner import make_learner
-from metadialog.preparation.episodes import held_out, train_tokenizer
+from metadialog.preparation.episodes import held_out
+from metadialog.preparation.tokens import train_tokenizer
 from metadialog.preparation.topics import load_topics
 
 QUESTION = "Evaluation"

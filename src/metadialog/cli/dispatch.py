@@ -11,7 +11,6 @@ import sys
 from importlib import metadata
 
 from metadialog.entry import INTERRUPTED
-from metadialog.interrupts import interruptible
 
 COMMANDS = {
     "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
@@ -55,15 +54,13 @@ def _fail(message: str, code: int = 2) -> int:
 
 def _run(command: str, arguments: list[str]) -> int:
     if command == "sweeps":  # has a directory and words of its own, no config
-        with interruptible():
-            from metadialog.commands.sweeps import run as run_sweeps
+        from metadialog.commands.sweeps import run as run_sweeps
 
-            return run_sweeps(arguments)
+        return run_sweeps(arguments)
     if command == "sweep-config":
-        with interruptible():
-            from metadialog.commands.sweep_config import run as run_sweep_config
+        from metadialog.commands.sweep_config import run as run_sweep_config
 
-            return run_sweep_config(arguments)
+        return run_sweep_config(arguments)
     from metadialog.cli.application import run
 
     return run(command, arguments)

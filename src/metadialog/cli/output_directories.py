@@ -76,6 +76,6 @@ def _check(path: Path, option: str, resume: str | None) -> None:
         return
     if resume is not None:
         if path.resolve() != Path(resume).expanduser().resolve():
-            raise ConfigError(f"{option}={path}: a run goes on in its own directory, {resume}; leave {option} out")
+            raise ConfigError(f"{option}={path}: a run is resumed in its own directory, {resume}; leave {option} out")
     elif (path / layout.STATUS).exists():
         raise RunError(f"{path}: holds a run already; name another {option}, or {typed('resume', str(path))}")

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from metadialog.errors import MetadialogError
 from metadialog.escapes import escaped
 from metadialog.hydra_internals import HydraException
+from metadialog.interrupts import interruptible
 
 EXIT_USER_ERROR = 2
 EXIT_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
@@ -49,7 +50,8 @@ def _say(command: str, error: BaseException) -> None:
 def guarded(command: str, action: Callable[[], int]) -> int:
     """Do what a command that is no Hydra application does; return the exit code, after a line for each mistake."""
     try:
-        return action()
+        with interruptible():
+            return action()
     except (MetadialogError, HydraException, OmegaConfBaseException) as error:
         complain(command, error)
         return EXIT_USER_ERROR

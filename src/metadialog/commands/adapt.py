@@ -10,11 +10,12 @@ from metadialog.datasets.local import expand
 from metadialog.errors import RunError
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import AdaptConfig
-from metadialog.inference.adapting import compare, counted, curve_line, divide, report
+from metadialog.inference.adapting import compare, curve_line, divide, report
 from metadialog.inference.dialogues import STANDARD_INPUT, as_dialogues
 from metadialog.inference.folder import load_model
 from metadialog.inference.results import CurvePoint
 from metadialog.runs.atomic import write_atomically
+from metadialog.text import counted
 
 REPORT = "report.md"
 
@@ -48,7 +49,14 @@ def main(job: Job) -> float:
         console.print(curve_line(point, points[0]), highlight=False, markup=False, soft_wrap=True)
 
     held_out = division.held_out or None
-    adapted = model.adapt(division.support, config.steps, held_out=held_out, rate=config.rate, on_step=draw)
+    adapted = model.adapt(
+        division.support,
+        config.steps,
+        held_out=held_out,
+        rate=config.rate,
+        language=config.language,
+        on_step=draw,
+    )
     scored = "held-out dialogues" if division.held_out else "dialogues adapted to"
     about = adapted.equipment.about.adapted_to
     if about is None:
@@ -68,7 +76,7 @@ def main(job: Job) -> float:
     try:
         adapted.save(partial, name=target.name)
         replies = compare(adapted, division.held_out or division.support)
-        write_atomically(partial / REPORT, report(adapted, division, name, replies))
+        write_atomically(partial / REPORT, report(adapted, division, name, replies, config.steps))
         if target.exists():
             target.rmdir()  # it is empty
         partial.rename(target)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from prompt_toolkit import PromptSession
 
+from metadialog import interrupts
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.errors import DataError
@@ -56,6 +57,7 @@ def _say(talk: Conversation, line: str) -> bool:
             _write(piece)
             said = True
     except KeyboardInterrupt:
+        interrupts.resume()
         _write(" (broken off)")
         said = True
     if said:
@@ -80,6 +82,7 @@ def _typed() -> Iterator[str]:
         try:
             yield session.prompt()
         except KeyboardInterrupt:
+            interrupts.resume()
             continue
         except EOFError:
             return

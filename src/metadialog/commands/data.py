@@ -22,6 +22,7 @@ from metadialog.errors import ConfigError, DataError
 from metadialog.experiment.config import Node
 from metadialog.preparation.topics import Topics, load_topics
 from metadialog.splits.split import TopicSplit
+from metadialog.text import counted
 
 SHOWN_TURNS = 6
 
@@ -88,6 +89,8 @@ def show_format(source: AutoDataset, console: Console) -> None:
     others = ", ".join(name for name in FORMATS if name != detected.name)
     line = f"read as {detected.title} (dataset.format={detected.name}); other formats: {others}"
     console.print(line, highlight=False, markup=False)
+    if (published := source.published_as()) is not None:
+        console.print(f"it looks like {published}", highlight=False, markup=False)
     first = next(source.dialogues())
     show_dialogue(anonymise_dialogue(first) if source.cleaning.anonymise else first, console)
 
@@ -99,7 +102,7 @@ def show_dialogue(dialogue: Dialogue, console: Console) -> None:
     for turn in dialogue.turns[:SHOWN_TURNS]:
         console.print(f"  {turn.speaker}: {' / '.join(turn.text.splitlines())}", highlight=False, markup=False)
     if len(dialogue.turns) > SHOWN_TURNS:
-        console.print(f"  ... ({len(dialogue.turns)} turns)", highlight=False, markup=False)
+        console.print(f"  ... ({counted(len(dialogue.turns), 'turn')})", highlight=False, markup=False)
     console.print()
 
 
@@ -124,8 +127,7 @@ def _tokens(node: Node, topics: Topics) -> Tokens:
 
     Where there is nothing to train on (`split=all_held_out`), it is trained on all topics.
     """
-    from metadialog.preparation.episodes import train_tokenizer
-    from metadialog.preparation.tokens import token_lengths
+    from metadialog.preparation.tokens import token_lengths, train_tokenizer
 
     trained_on = "the meta-train topics" if topics.split.train else "all topics"
     if not topics.split.train:

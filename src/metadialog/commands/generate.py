@@ -20,6 +20,7 @@ from metadialog.inference.folder import load_model
 from metadialog.inference.model import AdaptableModel
 from metadialog.inference.results import Reply
 from metadialog.runs.atomic import replacing
+from metadialog.text import counted
 
 LAYOUT = '{"context": ["...", "..."]}'
 _AHEAD = 64  # lines that are read before they are wanted
@@ -50,7 +51,7 @@ def main(job: Job) -> None:
                 total += 1
                 write(json.dumps(result, ensure_ascii=False))
     if failed:
-        print(f"metadialog generate: {failed} of {total} lines could not be answered", file=sys.stderr)  # noqa: T201
+        print(f"metadialog generate: {failed} of {counted(total, 'line')} could not be answered", file=sys.stderr)  # noqa: T201
 
 
 class _Answers:

@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import socket
+from dataclasses import fields
 from pathlib import Path
 
 from metadialog.cli.composed_job import Job
@@ -31,24 +32,21 @@ def main(job: Job) -> None:
     from metadialog.serving.app import make_app
     from metadialog.serving.guard import LOOPBACK
     from metadialog.serving.limits import Limits
+    from metadialog.serving.protocol import PromptProtocol
 
     config: ServeConfig = build(job.config)
     token = _token(config)
     models = _models(config)
-    names = ("upload_mib", "dialogues", "turns", "steps", "tokens")
-    limits = Limits(
-        **{name: getattr(config, name) for name in names},
-        waiting_adaptations=config.waiting_adaptations,
-        waiting_replies=config.waiting_replies,
-        adaptations=config.adaptations,
-    )
+    limits = Limits(**{field.name: getattr(config, field.name) for field in fields(Limits)})
     app = make_app(models, limits, token, LOOPBACK if _is_loopback(config.host) else None)
     listening = _listen(config.host, config.port)
     host = f"[{config.host}]" if ":" in config.host else config.host
     address = f"http://{host}:{listening.getsockname()[1]}"
     job.console.print(f"serving {', '.join(models)} at {address}", soft_wrap=True, highlight=False, markup=False)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    settings = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+    settings = uvicorn.Config(
+        app, http=PromptProtocol, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5
+    )
     uvicorn.Server(settings).run([listening])
 
 

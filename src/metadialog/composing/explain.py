@@ -73,6 +73,9 @@ def _parsed(overrides: list[str]) -> list[Override]:
 
 
 def _choices(group: str) -> list[str]:
+    """Return the choices of a group; none if it is the path of an option."""
+    if "." in group:  # of which a resumed run has a hundred, and Hydra copies all that it knows to look each of them up
+        return []
     results: list[str] = GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
     return results
 

@@ -1,4 +1,4 @@
-"""Names of speakers, mail addresses and phone numbers, replaced by what they are."""
+"""Names of speakers, mentions, mail addresses and phone numbers, replaced by what they are."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 
-MAIL, PHONE = "<mail>", "<phone>"
+MAIL, PHONE, MENTION = "<mail>", "<phone>", "<mention>"
 
 ROLES = frozenset(
     (
@@ -22,6 +22,8 @@ _MAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 # (phonenumbers) asks for the country, and told it, finds 522 of the 529 numbers that this finds in SGD and MultiWOZ,
 # and no other valid one.
 _PHONE = re.compile(r"(?<![\w.,:/-])(?:\+|00)?\(?\d{1,4}\)?(?:[ ./-]?\(?\d{2,5}\)?){1,5}(?![\w/:])")
+# @carl, and @\u2068Carl Maier\u2069 as WhatsApp writes it
+_MENTION = re.compile("@\u2068[^\u2069\\n]+\u2069|(?<![\\w@.])@[^\\W\\d_](?:[\\w.-]*\\w)?")
 _DIGITS = re.compile(r"\d")
 _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}")
 _PHONE_DIGITS = range(7, 16)  # ITU-T E.164: at most 15
@@ -36,19 +38,58 @@ def anonymise_dialogue(dialogue: Dialogue) -> Dialogue:
     return Dialogue(topic, tuple(anonymise(dialogue.turns)), identifier)
 
 
-def anonymise_titles(dialogues: Sequence[Dialogue]) -> list[Dialogue]:
-    """Return dialogues without the names of any speaker of their topic in it and in their ids.
+def anonymise_chats(dialogues: Sequence[Dialogue], members: Collection[str]) -> list[Dialogue]:
+    """Return dialogues of chats without the names of members who do not speak in them.
 
-    A group's chat is called after people who do not speak in each of its dialogues; it stays one topic.
+    A group's chat is called after people, and speaks of people, who do not speak in each of its dialogues; it stays one
+    topic. The names of those who do are left to `anonymise_dialogue`.
+
+    Args:
+        dialogues: a chat is a topic.
+        members: names of others than those who speak.
     """
     names: dict[str, set[str]] = {}
     for dialogue in dialogues:
-        names.setdefault(dialogue.topic, set()).update(_names(dialogue))
-    topics = {topic: _entitled(topic, speakers) for topic, speakers in names.items()}
+        names.setdefault(dialogue.topic, set(members)).update(_names(dialogue))
+    topics = {topic: _entitled(topic, known) for topic, known in names.items()}
     return [
-        replace(dialogue, topic=topics[dialogue.topic], id=_entitled(dialogue.id, names[dialogue.topic]))
+        Dialogue(
+            topics[dialogue.topic],
+            _without(dialogue.turns, names[dialogue.topic], _names(dialogue)),
+            _entitled(dialogue.id, names[dialogue.topic]),
+        )
         for dialogue in dialogues
     ]
+
+
+def _without(turns: Sequence[Turn], names: Collection[str], speakers: Collection[str]) -> tuple[Turn, ...]:
+    """Return turns whose texts do not name those who do not speak."""
+    spoken = {part for speaker in speakers for part in _parts(speaker)}
+    labels = {
+        part: _label(name)
+        for name in sorted(names)
+        if name not in speakers
+        for part in _parts(name)
+        if part not in spoken and len(part) > 1 and not part.isdigit()
+    }
+    pattern = _any_of(labels)
+    if pattern is None:
+        return tuple(turns)
+    return tuple(replace(turn, text=pattern.sub(lambda found: f"<{labels[found[0]]}>", turn.text)) for turn in turns)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return (*name.split(), name)
+
+
+def _any_of(names: Collection[str]) -> re.Pattern[str] | None:
+    """Return a pattern of any of some names, the longest first."""
+    ordered = sorted(names, key=lambda name: (-len(name), name))
+    return re.compile("|".join(map(_whole, ordered))) if ordered else None
+
+
+def _label(name: str) -> str:
+    return f"person {hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 def _names(dialogue: Dialogue) -> set[str]:
@@ -57,8 +98,7 @@ def _names(dialogue: Dialogue) -> set[str]:
 
 def _entitled(text: str, names: Collection[str]) -> str:
     for name in sorted(names, key=lambda name: (-len(name), name)):
-        label = f"person {hashlib.sha256(name.encode()).hexdigest()[:4]}"
-        text = re.sub(_whole(name), label, text)
+        text = re.sub(_whole(name), _label(name), text)
     return text
 
 
@@ -66,15 +106,15 @@ def anonymise(turns: Sequence[Turn]) -> list[Turn]:
     """Return turns in which speakers are `speaker 1`, `speaker 2`, ..., by their first turn, also where named.
 
     Roles, such as `user`, are kept. A name of several parts is also replaced part by part ("Anna" for "Anna Meier"),
-    with regard to case and as a whole word. Names of others than the speakers are not recognised.
+    with regard to case and as a whole word. Names of others than the speakers are recognised where an @ mentions them.
     """
     labels: dict[str, str] = {}
     for turn in turns:
         if turn.speaker.casefold() not in ROLES and turn.speaker not in labels:
             labels[turn.speaker] = f"speaker {len(labels) + 1}"
-    names = {part: label for speaker, label in reversed(labels.items()) for part in (*speaker.split(), speaker)}
+    names = {part: label for speaker, label in reversed(labels.items()) for part in _parts(speaker)}
     names = {name: label for name, label in names.items() if len(name) > 1 and not name.isdigit()}
-    pattern = re.compile("|".join(_whole(name) for name in sorted(names, key=len, reverse=True))) if names else None
+    pattern = _any_of(names)
     return [
         replace(turn, speaker=labels.get(turn.speaker, turn.speaker), text=_replaced(turn.text, names, pattern))
         for turn in turns
@@ -84,7 +124,9 @@ def anonymise(turns: Sequence[Turn]) -> list[Turn]:
 def _replaced(text: str, names: dict[str, str], pattern: re.Pattern[str] | None) -> str:
     text = _MAIL.sub(MAIL, text)
     text = _PHONE.sub(lambda match: PHONE if _is_phone(match[0]) else match[0], text)
-    return pattern.sub(lambda match: f"<{names[match[0]]}>", text) if pattern else text
+    if pattern is not None:
+        text = pattern.sub(lambda match: f"<{names[match[0]]}>", text)
+    return _MENTION.sub(MENTION, text)
 
 
 def _is_phone(text: str) -> bool:

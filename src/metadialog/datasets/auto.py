@@ -6,12 +6,14 @@ from typing import Annotated, Literal, Unpack
 
 from annotated_types import Gt, Le, MinLen
 
-from metadialog.datasets.anonymise import anonymise_titles
+from metadialog.datasets.anonymise import anonymise_chats
 from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.formats.base import Format, Options, nonempty
+from metadialog.datasets.formats.chats import members
 from metadialog.datasets.formats.detection import FORMATS, detect
+from metadialog.datasets.formats.published import published_as
 from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import expand
@@ -25,7 +27,7 @@ Name = Literal[
     "table", "whatsapp", "logs",
 ]  # fmt: skip
 
-_CALLED_AFTER_PEOPLE = ("telegram", "whatsapp")  # whose topics are chats
+_CHATS = ("slack", "telegram", "whatsapp")  # whose topics are people or groups of them
 
 
 class AutoDataset(BaseDataset):
@@ -70,6 +72,11 @@ class AutoDataset(BaseDataset):
         with unzipped(self._path, self._options.max_ratio) as path:
             return self._format_of(path)
 
+    def published_as(self) -> str | None:
+        """Return which published data set the files look like, and what reads its own topics; None if like none."""
+        with unzipped(self._path, self._options.max_ratio) as path:
+            return published_as(path)
+
     def _format_of(self, path: Path) -> Format:
         result = detect(path) if self._format is None else FORMATS[self._format]
         if not path.exists():
@@ -86,8 +93,8 @@ class AutoDataset(BaseDataset):
             with unzipped(self._path, self._options.max_ratio) as path:
                 result = self._format_of(path)
                 found: Iterable[Dialogue] = nonempty(path, result.title, result.read(path, self._options))
-                if self.cleaning.anonymise and result.name in _CALLED_AFTER_PEOPLE:
-                    found = anonymise_titles(list(found))
+                if self.cleaning.anonymise and result.name in _CHATS:
+                    found = anonymise_chats(list(found), members(path))
                 for dialogue in found:
                     yield _encodable(dialogue, self._path)
         except OSError as error:

@@ -1,22 +1,38 @@
-"""From a stream of dialogues to a clean corpus: topics with their dialogues, and what was dropped and why."""
+"""From a stream of dialogues to a clean corpus: topics with their dialogues, and what was dropped and why.
 
+A corpus is built in memory, or written to a folder and read through a memory map, so that its size does not matter.
+The folder holds
+
+- `dialogues.arrow`: an Arrow file (IPC format) of the clean dialogues in reading order, as `dialogues.SCHEMA`;
+- `rows.npy`: the positions of the dialogues in that file, topic by topic, each in reading order;
+- `twins.npy`: which dialogues begin others (`Corpus.twins`);
+- `corpus.json`: the name, the topics with their sizes, where record batches begin, and what cleaning removed.
+"""
+
+import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from metadialog.datasets.chunks import SHOWN, Chunk, prepare_all
+from metadialog.datasets.chunks import SHOWN, Chunk, cleaning_of, prepare_all, read_chunks
 from metadialog.datasets.cleaning import Cleaning
-from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
-from metadialog.datasets.dialogues import Dialogues, DialogueStore, Integers, integers
+from metadialog.datasets.dialogue import MIN_TURNS, Dataset, Dialogue
+from metadialog.datasets.dialogues import SCHEMA, Dialogues, DialogueStore, Integers, integers
 from metadialog.datasets.seen import Seen
 from metadialog.datasets.similar import near_duplicates
 from metadialog.datasets.twins import Twins, joined
 from metadialog.errors import DataError
+
+DIALOGUES = "dialogues.arrow"
+ROWS = "rows.npy"
+TWINS = "twins.npy"
+CORPUS = "corpus.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +74,10 @@ class Dropped:
     @property
     def twin(self) -> str:
         """What makes a dialogue a twin of another one, in words."""
-        begins = "begin, or are begun by, one"
+        begins = "beginning, or begun by, one"
         if self.near_duplicates is None:
             return begins
-        return f"{begins} (or share {self.near_duplicates:.0%} of their word pairs with one)"
+        return f"{begins} (or sharing {self.near_duplicates:.0%} of their word pairs with one)"
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
         """Return each reason that applied, in words, with its count."""
@@ -74,10 +90,10 @@ class Dropped:
             ("dialogues without a reply of the speaker that dataset.responses names", self.no_reply),
             ("duplicates of a dialogue of the same topic", self.duplicates_within),
             ("duplicates of a dialogue of another topic", self.duplicates_across),
-            (f"dialogues that {self.twin} in another part of the split", self.twins),
+            (f"dialogues {self.twin} in another part of the split", self.twins),
             ("topics without a dialogue left", len(self.topics)),
         )
-        return tuple((reason, count) for reason, count in counts if count)
+        return tuple((agreeing(reason, count), count) for reason, count in counts if count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +244,43 @@ def build_corpus(dialogues: Iterable[Dialogue], name: str, cleaning: Cleaning | 
     rows, spans, dropped = cleaner.result()
     topics = {topic: Dialogues(store, rows[start:end]) for topic, (start, end) in spans.items()}
     return Corpus(name, topics, dropped, cleaner.twins_in(store))
+
+
+def write_store(source: Dataset, folder: Path) -> None:
+    """Read a data set, clean its dialogues as `build_corpus` does, and write them.
+
+    Memory does not grow with their number, but for 20 bytes a dialogue at the end, where they are put in order;
+    to look for near duplicates takes all word pairs of the dialogues.
+
+    Args:
+        source: read once.
+        folder: an existing, empty folder.
+
+    Raises:
+        DataError: no dialogue is left; also whatever reading the dialogues raises.
+    """
+    cleaner = Cleaner(source.name, cleaning_of(source).near_duplicates)
+    with pa.OSFile(str(folder / DIALOGUES), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as out:
+        for batch in cleaner.clean(read_chunks(source)):
+            out.write_batch(batch)
+    rows, spans, dropped = cleaner.result()
+    np.save(folder / ROWS, rows)
+    np.save(folder / TWINS, cleaner.twins_in(DialogueStore(folder / DIALOGUES, cleaner.starts)))
+    corpus = {"name": source.name, "topics": spans, "starts": cleaner.starts, "dropped": asdict(dropped)}
+    (folder / CORPUS).write_text(json.dumps(corpus), encoding="utf-8")
+
+
+def open_store(folder: Path) -> Corpus:
+    """Return the corpus that `write_store` has written."""
+    corpus = json.loads((folder / CORPUS).read_text(encoding="utf-8"))
+    store = DialogueStore(folder / DIALOGUES, corpus["starts"])
+    rows = np.load(folder / ROWS, mmap_mode="r")  # [dialogues]
+    topics = {topic: Dialogues(store, rows[start:end]) for topic, (start, end) in corpus["topics"].items()}
+    dropped = corpus["dropped"] | {name: tuple(corpus["dropped"][name]) for name in ("topics", "one_sided")}
+    return Corpus(corpus["name"], topics, Dropped(**dropped), np.load(folder / TWINS))
+
+
+def agreeing(reason: str, count: int) -> str:
+    """Return a reason of `Dropped` in the singular where it applies to one: its first word is a plural."""
+    first, space, rest = reason.partition(" ")
+    return f"{first.removesuffix('s')}{space}{rest}" if count == 1 else reason

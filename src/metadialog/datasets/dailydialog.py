@@ -18,6 +18,7 @@ from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
 from metadialog.datasets.local import LocalCopy, Root, inside, read_lines
 from metadialog.errors import ConfigError, DataError
+from metadialog.text import counted
 
 TOPICS = {
     1: "Ordinary Life",
@@ -135,8 +136,8 @@ def _topics(file: Traversable, dialogues: int, text: Traversable) -> list[str]:
         labels.append(numbers[line.strip()])
     if len(labels) != dialogues:
         raise DataError(
-            f"{file}:{len(labels) or 1}: has {len(labels)} topics, but {text.name} has {dialogues} dialogues; "
-            f"it should have one a line"
+            f"{file}:{len(labels) or 1}: has {counted(len(labels), 'topic')}, but {text.name} has "
+            f"{counted(dialogues, 'dialogue')}; it should have one a line"
         )
     return labels
 

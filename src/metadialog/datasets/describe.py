@@ -13,6 +13,7 @@ from rich.text import Text
 
 from metadialog.datasets.corpus import Corpus, Dropped
 from metadialog.datasets.dialogues import Dialogues
+from metadialog.text import counted
 
 PARTS = ("meta-train", "meta-validation", "meta-test", "dropped", "unused")
 NAMED = 10
@@ -175,16 +176,16 @@ def _table(description: Description) -> Table:
     for header in ("dialogues", "turns", "words", "words\nper turn", "turns per\ndialogue"):
         table.add_column(header, justify="right", vertical="bottom", no_wrap=True)
     for part in description.parts:
-        headline = f"{part.part} ({_count(len(part.topics), 'topic')})"
+        headline = f"{part.part} ({counted(len(part.topics), 'topic')})"
         table.add_row(headline, *_cells(part.statistics), style="bold")
         for topic in part.topics:
             table.add_row(Padding(Text(topic.topic), (0, 0, 0, 2)), *_cells(topic.statistics))
-    table.add_row(f"all ({_count(len(description.topics), 'topic')})", *_cells(description.total), style="bold")
+    table.add_row(f"all ({counted(len(description.topics), 'topic')})", *_cells(description.total), style="bold")
     return table
 
 
 def _dropped_text(description: Description) -> Text:
-    left_out = {part.part: _count(len(part.topics), "topic") for part in description.parts}
+    left_out = {part.part: counted(len(part.topics), "topic") for part in description.parts}
     lines = []
     if "dropped" in left_out:
         lines.append(f"The split drops {left_out['dropped']} with fewer dialogues than split.min_dialogues.")
@@ -199,7 +200,7 @@ def _dropped_text(description: Description) -> Text:
         lines[-1] += f": {named}{f' and {further:,} others' if further > 0 else ''}"
     if description.twins:
         together = f"{description.dropped.twin} of the data set; those of a group are on one side of the split."
-        lines.append(f"{description.twins:,} dialogues {together}")
+        lines.append(f"{counted(description.twins, 'dialogue')} {together}")
     return Text("\n".join(lines))
 
 
@@ -215,7 +216,3 @@ def _cells(statistics: Statistics) -> tuple[str, str, str, str, str]:
 
 def _show(quantiles: Quantiles) -> str:
     return f"{quantiles.low} · {quantiles.median} · {quantiles.high}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -17,6 +17,7 @@ from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.local import read_lines
 from metadialog.datasets.published import PublishedDataset
 from metadialog.errors import DataError
+from metadialog.text import counted
 
 PARTS = ("train.csv", "valid.csv", "test.csv")
 COLUMNS = ("conv_id", "utterance_idx", "context", "prompt", "speaker_idx", "utterance")
@@ -83,7 +84,9 @@ def _rows(file: Traversable) -> Iterator[_Row]:
     for number, line in enumerate(lines, start=2):
         values = [value.replace("_comma_", ",").strip() for value in line.split(",")]
         if len(values) < len(COLUMNS):
-            raise DataError(f"{file}:{number}: has {len(values)} values; it should have {len(COLUMNS)} or more")
+            raise DataError(
+                f"{file}:{number}: has {counted(len(values), 'value')}; it should have {len(COLUMNS)} or more"
+            )
         conversation, _, emotion, _, speaker, text = values[: len(COLUMNS)]
         if not conversation or not emotion:
             raise DataError(f"{file}:{number}: conv_id or context is empty; both should be texts that are not")

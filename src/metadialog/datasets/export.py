@@ -14,7 +14,7 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.datasets.similar import THRESHOLD, near_duplicates
 from metadialog.datasets.topic_gain import SHOTS, topic_gain
-from metadialog.text import words
+from metadialog.text import counted, words
 
 PAGE = "index.html"
 MOST_REPLIES = 20
@@ -87,7 +87,7 @@ def write_page(
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{name}</title><style>{_STYLE}</style>",
         f"<h1>{name}</h1>",
-        f"<p>{', '.join(f'<a href={file!r}>{file}</a> ({count:,} dialogues)' for file, count in files.items())}</p>",
+        f"<p>{', '.join(_link(file, count) for file, count in files.items())}</p>",
         _section("Topics by size", *_topics(description)),
         _section("Lengths: 5, 50 and 95 % are at most this long", *_lengths(description, tokens)),
         f"<p>Tokens are those of {escape(tokens.title)}.</p>",
@@ -167,13 +167,17 @@ def _replies(corpus: Corpus) -> tuple[list[str], list[list[str]]]:
     return ["reply", "times", "share"], [[text[:200], f"{n:,}", f"{n / total:.2%}"] for text, n in most]
 
 
+def _link(file: str, dialogues: int) -> str:
+    return f"<a href={file!r}>{file}</a> ({counted(dialogues, 'dialogue')})"
+
+
 def _topic_gain(corpus: Corpus) -> str:
     gain = topic_gain(corpus.topics)
     if gain is None:
         return f"There are no two topics of {2 * SHOTS} dialogues."
     own = f"{SHOTS} dialogues of a topic make the words of {SHOTS} others of it likelier by {gain.own:.3f} nats a word"
     others = f"{SHOTS} dialogues of any topics by {gain.any:.3f}"
-    return f"{own}, and {others}: the topic is worth {gain.topic:.3f} ({gain.topics:,} topics)."
+    return f"{own}, and {others}: the topic is worth {gain.topic:.3f} ({counted(gain.topics, 'topic')})."
 
 
 def _overlap(corpus: Corpus) -> tuple[list[str], list[list[str]]]:

@@ -16,6 +16,10 @@ from metadialog.unpacked import GrowsTooMuchError, check_member
 Root = Annotated[str, MinLen(1)]
 """The option `root` of every published data set: the path of a local copy; None for the downloaded one."""
 
+ABOUT = ("readme", "license", "licence", "changelog")
+"""Files that say what a folder is, and are no data."""
+
+_NAMED = 3
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -42,7 +46,10 @@ def refuse_special(path: Path, option: str) -> None:
 
 
 class LocalCopy:
-    """A folder, or a zip file that is read where it is; what a message calls a file is its path in either."""
+    """A folder, or a zip file that is read where it is; what a message calls a file is its path in either.
+
+    A folder that holds nothing but a zip file is read as this one.
+    """
 
     def __init__(self, root: str | None, publication: str) -> None:
         """Name the copy; nothing is read yet.
@@ -85,15 +92,32 @@ class LocalCopy:
         result = self.find(*names)
         if result is None:
             raise DataError(
-                f"{self.path}: holds no {' or '.join(names)}; dataset.root should name a copy of {self._publication}"
+                f"{self.path}: holds no {' or '.join(names)}{self._archives()}; dataset.root should name a copy of "
+                f"{self._publication}"
             )
         return result
+
+    def _archives(self) -> str:
+        """Say which zip files a folder holds, if it holds several: one of them may be meant."""
+        if self.path is None or not self.path.is_dir():
+            return ""
+        zipped = [entry.name for entry in listing(self.path) if _is_archive(entry)]
+        return f", but {', '.join(zipped[:_NAMED])}" if len(zipped) > 1 else ""
 
     def _open(self) -> Traversable:
         remedy = f"dataset.root should name a copy of {self._publication}"
         if self.path is None:
             raise DataError(f"dataset.root: no local copy is named; {remedy}")
-        return open_folder(self.path, remedy)
+        top = open_folder(self.path, remedy)
+        if isinstance(top, Path):
+            entries = [entry for entry in listing(top) if Path(entry.name).stem.lower() not in ABOUT]
+            if len(entries) == 1 and _is_archive(entries[0]):  # downloaded, and not unpacked
+                return open_folder(top / entries[0].name, remedy)
+        return top
+
+
+def _is_archive(entry: Traversable) -> bool:
+    return entry.name.lower().endswith(".zip") and entry.is_file()
 
 
 def open_folder(path: Path, remedy: str) -> Traversable:

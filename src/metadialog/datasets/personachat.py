@@ -82,22 +82,41 @@ class PersonaChatDataset(BaseDataset):
         Raises:
             DataError: a file is missing or malformed; the message names it and the line.
         """
+        for part, file in self._files().items():
+            yield from self._part(part, file)
+
+    def sentences(self) -> dict[str, list[str]]:
+        """Return the sentences of each persona by the name of its topic, as `Consistency` takes them.
+
+        Raises:
+            DataError: see `read`.
+        """
+        result: dict[str, dict[str, None]] = {}
+        for part, file in self._files().items():
+            for topic, _, persona, _ in self._dialogues(part, file):
+                if topic is not None:
+                    result.setdefault(topic, {}).update(dict.fromkeys(persona))
+        return {topic: list(sentences) for topic, sentences in result.items()}
+
+    def _files(self) -> dict[str, Traversable]:
+        """Return the file of each part that is there."""
         files = {part: file for part, names in FILES.items() if (file := self._copy.find(*names)) is not None}
         if not files:
             self._copy.need(*(names[0] for names in FILES.values()))
-        for part, file in files.items():
-            yield from self._part(part, file)
+        return files
 
     def _part(self, part: str, file: Traversable) -> Iterator[Dialogue | LeftOut]:
+        for topic, line, _, turns in self._dialogues(part, file):
+            yield LeftOut(UNKNOWN) if topic is None else Dialogue(topic, turns, f"{file.name}:{line}")
+
+    def _dialogues(self, part: str, file: Traversable) -> Iterator[tuple[str | None, int, Persona, tuple[Turn, ...]]]:
+        """Yield the topic of each dialogue of a part (None: of no persona), its first line, its persona, its turns."""
         read = list(_read(file))
         groups = self._groups(part, [persona for _, persona, _ in read])
-        sentences: dict[int, str] = {}
+        first: dict[int, str] = {}
         for (line, persona, turns), group in zip(read, groups, strict=True):
-            if group is None:
-                yield LeftOut(UNKNOWN)
-                continue
-            sentence = sentences.setdefault(group, persona[0])
-            yield Dialogue(f"{part} {group:04} {sentence}", turns, f"{file.name}:{line}")
+            sentence = "" if group is None else first.setdefault(group, persona[0])
+            yield None if group is None else f"{part} {group:04} {sentence}", line, persona, turns
 
     def _groups(self, part: str, personas: list[Persona]) -> Sequence[int | None]:
         """Number the personas of a part.

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.extras import need
+from metadialog.text import counted
 from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, check_archive, most_unpacked
 
 TEXT = (".csv", ".tsv", ".txt")
@@ -168,7 +169,9 @@ def _text(path: Path, file: BinaryIO, encoding: str | None, *, quotes: bool) -> 
                 if not any(value.strip() for value in row):
                     continue
                 if len(row) != len(header):
-                    raise DataError(f"{where}: has {len(row)} values; it should have {len(header)}, as the header has")
+                    raise DataError(
+                        f"{where}: has {counted(len(row), 'value')}; it should have {len(header)}, as the header has"
+                    )
                 yield where, row
         except csv.Error as error:
             raise _broken(path, reader.line_num + skipped, error) from error

@@ -180,7 +180,11 @@ def _position(header: Sequence[str], column: Column, named: str | None, where: s
     for name in names:
         if lower.count(name) == 1:
             return lower.index(name)
-    there = f": it has {', '.join(map(repr, header[:12]))}" if any(header) else ""
+    if not any(header):
+        raise DataError(
+            f"{where}: is empty; it should begin with the columns {', '.join(COLUMNS)}, and have a row a turn"
+        )
+    there = f": it has {', '.join(map(repr, header[:12]))}"
     raise DataError(
         f"{where}: has no column {wanted!r}; it should have the columns {', '.join(COLUMNS)}, or dataset.columns "
         f"should say what they are called, such as dataset.columns.{column}=NAME{there}"

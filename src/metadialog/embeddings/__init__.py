@@ -1,1 +1,1 @@
-"""What token embeddings start from."""
+"""Initialisation of token embeddings."""

@@ -1,4 +1,4 @@
-"""Word vectors that others have trained, as a start for token embeddings."""
+"""Initialisation of token embeddings with pretrained word vectors."""
 
 import zlib
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, MaxRatio, open_gzi
 
 
 class Random:
-    """Leaves the embedding as the model has made it."""
+    """Keeps the random initialisation of the embedding."""
 
     replaces = False
 
     def check(self, model: nn.Module) -> None:
-        """Take every model; see `Pretrained.check`."""
+        """Accept every model; see `Pretrained.check`."""
 
     def fill(self, model: nn.Module, tokenizer: Tokenizer) -> str | None:
         """Do nothing; see `Pretrained.fill`."""
@@ -32,16 +32,16 @@ class Random:
 class Pretrained:
     """Reads the text format of GloVe (Pennington et al. 2014), fastText (Bojanowski et al. 2017) and word2vec.
 
-    A line is a word and its numbers, apart by spaces; a first line of two whole numbers, words and width, may come
-    before. A token gets the vector of the word that it is the whole of, or else of that word in small letters; all
-    other tokens keep their random values.
+    A line is a word and its values, separated by spaces; the first line may be two integers, the number of words and
+    the width. A token that is a whole word gets the vector of that word, or of the word in lower case; all other tokens
+    keep their random values.
 
     Args:
-        path: the file, plain or compressed by gzip.
-        max_ratio: how many times its size a compressed file may become.
+        path: the file, plain or compressed with gzip.
+        max_ratio: maximum ratio of the unpacked to the compressed size.
 
     Attributes:
-        replaces: whether it changes what the model has made.
+        replaces: whether it changes the random initialisation.
     """
 
     replaces = True
@@ -51,29 +51,29 @@ class Pretrained:
         self.max_ratio = max_ratio
 
     def check(self, model: nn.Module) -> None:
-        """Check, before anything starts, that the file is there and fits the model.
+        """Check before training that the file exists and fits the model.
 
         Raises:
             ConfigError: its vectors are not as wide as the embedding, or the model has no token embedding.
-            DataError: it is not there, or its first line is no word with numbers.
+            DataError: it does not exist, or its first line is not a word with values.
         """
         width = token_embedding(model, "embedding=pretrained").embedding_dim
         with self._opened() as lines:
             next(self._vectors(lines, width), None)
 
     def fill(self, model: nn.Module, tokenizer: Tokenizer) -> str | None:
-        """Put the vectors of its words into a model's embedding.
+        """Copy the vectors of known words into a model's embedding.
 
         Args:
-            model: has a token embedding, `[vocab, width]`.
+            model: model with a token embedding, `[vocab, width]`.
             tokenizer: ids to text.
 
         Returns:
-            One line that says how much of the vocabulary has a vector now.
+            A message on how much of the vocabulary has a vector.
 
         Raises:
             ConfigError: the vectors are not as wide as the embedding.
-            DataError: a line is damaged, with its number; or no word of the file is one of the tokenizer's.
+            DataError: a line is damaged, or no word of the file is in the vocabulary.
         """
         weight = token_embedding(model, "embedding=pretrained").weight
         wanted = _words(tokenizer)
@@ -81,7 +81,9 @@ class Pretrained:
         known = {*wanted} | {word.lower() for word in wanted}
         with self._opened() as lines:
             for number, word, text in self._vectors(lines, weight.shape[1]):
-                if word in known and word not in results:  # of two, as files have them, the more frequent comes first
+                if (
+                    word in known and word not in results
+                ):  # files are sorted by frequency, so the first one is the more frequent
                     results[word] = self._numbers(number, text)
         filled = 0
         with torch.no_grad():
@@ -92,15 +94,17 @@ class Pretrained:
                     filled += len(ids)
         if not filled:
             raise DataError(
-                f"{self.path}: has none of the {len(wanted):,} words of the tokenizer; it should be of the language of "
-                "the dialogues, and tokenizer one of words"
+                f"{self.path}: has none of the {len(wanted):,} words of the tokenizer; it should be in the language of "
+                "the dialogues, with a tokenizer of words"
             )
         return f"pretrained embeddings: {filled:,} of {len(weight) - len(SPECIAL_TOKENS):,} tokens, from {self.path}"
 
     def _opened(self) -> TextIO:
         try:
             if self.path.exists() and not self.path.is_file():  # opening a FIFO would wait for a writer
-                raise DataError(f"{self.path}: is no regular file; embedding.path should name one of word vectors")
+                raise DataError(
+                    f"{self.path}: is not a regular file; embedding.path should name a file of word vectors"
+                )
             zipped = self.path.suffix == ".gz"
             file = open_gzip(self.path, self.max_ratio) if zipped else self.path.open("rb")
             return TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n")
@@ -110,9 +114,9 @@ class Pretrained:
             ) from error
 
     def _vectors(self, lines: TextIO, width: int) -> Iterator[tuple[int, str, str]]:
-        """Yield each line's number, its word, and its numbers as they are written.
+        """Yield each line's number, its word, and the text of its values.
 
-        A word may have spaces in it, as in GloVe's file of 840 billion tokens.
+        A word may contain spaces, as in GloVe's file of 840 billion tokens.
         """
         try:
             for number, line in enumerate(lines, 1):
@@ -128,9 +132,9 @@ class Pretrained:
                 parts = stripped.rsplit(" ", width)
                 yield number, parts[0], stripped[len(parts[0]) + 1 :]
         except GrowsTooMuchError as error:
-            raise DataError(f"{self.path}: is not read on: {error}, or raise embedding.max_ratio") from error
+            raise DataError(f"{self.path}: reading stopped: {error}, or raise embedding.max_ratio") from error
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{self.path}: cannot be read on: {error}; it should be whole") from error
+            raise DataError(f"{self.path}: reading stopped: {error}; the file should be complete") from error
 
     def _check_width(self, number: int, actual: int, width: int) -> None:
         if actual != width:
@@ -150,7 +154,7 @@ class Pretrained:
 
 
 def _words(tokenizer: Tokenizer) -> dict[str, list[int]]:
-    """Return the words that a token is the whole of, at the start of a text or after a space, with their ids."""
+    """Return the words that are single tokens, at the start of a text or after a space, with their ids."""
     words: dict[str, list[int]] = {}
     for token in range(len(SPECIAL_TOKENS), tokenizer.vocab_size):
         text = tokenizer.decode([token])

@@ -1,4 +1,4 @@
-"""How the meta-gradient is computed, and `meta_gradient` for any model and tasks."""
+"""Engines compute the meta-gradient; `meta_gradient` does so for any model and tasks."""
 
 from metadialog.engines.functional.api import meta_gradient
 

@@ -1,4 +1,4 @@
-"""The engine that suits the model, the tasks and the steps."""
+"""Automatic choice of the engine for the model, the tasks and the steps."""
 
 import logging
 import math
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 
 Measure = Literal["once", "anew", "never"]
 
-# What learn2learn's loop keeps of one task, over what `vectorized` does, as measured (`experiments/cost_of_maml`).
+# Memory of learn2learn's loop for one task, relative to `vectorized`, as measured (`experiments/cost_of_maml`).
 _AUTOGRAD = 4
-# How far off the expected times are, mostly.
+# Typical error of the expected times.
 _ACCURACY = 1.33
 _STACKED = ("vectorized", "lean")
 _CERTAIN = _ACCURACY**2
@@ -43,30 +43,30 @@ _CERTAIN = _ACCURACY**2
 
 
 class AutoEngine:
-    """Picks the fastest engine, and says which and why.
+    """Picks the fastest engine, and logs which and why.
 
-    All engines give the same meta-gradient, up to rounding. For the recurrent language model a small measured model of
-    time (`metadialog.engines.estimate`) tells which engine should be fastest; where it cannot tell, and for all other
-    models, the engines that might be are timed on the first meta-batch, in turns. The one that was assumed
-    (`vectorized`, or `functional` for what that does not know) stays unless another is faster by a margin, so that the
-    choice does not hang on noise. `lean` computes what `vectorized` does and more, and is taken for a meta-batch where
-    `memory` is too short.
+    All engines give the same meta-gradient, up to rounding. For the recurrent language model, measured speeds
+    (`metadialog.engines.estimate`) tell which engine should be fastest. Where they leave a doubt, and for all other
+    models, the engines that may be fastest are timed on the first meta-batch. The assumed one (`vectorized`, or
+    `functional` for what `vectorized` does not support) is kept unless another is faster by a margin, so that the
+    choice does not depend on noise. `lean` does the work of `vectorized` and more, and is used for a meta-batch if
+    `memory` is too small.
 
-    Engines differ by rounding, so the choice is part of a run: it is made before the first gradient is used, holds for
-    all of the run and for what resumes it (`cost.json` and the checkpoints have it), is the first process's where
-    several share a run, and is remembered on this machine, so that a run with the same seed has the same bytes again.
-    On another machine another engine may be the fastest; name one as `engine=` where runs of several machines are to
-    have the same bytes.
+    As engines differ by rounding, the choice belongs to the run. It is made before the first gradient is used and does
+    not change later; `cost.json` and the checkpoints contain it, and a resumed run keeps it. If several processes share
+    a run, the first one chooses. The result is stored on this machine, so that a second run with the same seed gives
+    the same bytes. Another machine may choose another engine: name one as `engine=` for the same bytes on several
+    machines.
 
     Args:
-        memory: what an engine may take beside the model, MiB; not on a GPU.
-        share: of the memory of a GPU that is free at the first step, what an engine may take.
-        measure: `once`: what was measured before on this machine is taken; `anew`: it is forgotten, and measured once
-            more; `never`: what is assumed to be fastest is taken.
-        cuda_graphs: on a GPU, whether to record steps as CUDA graphs; see `VectorizedEngine`.
+        memory: memory that an engine may use in addition to the model, MiB; not used on a GPU.
+        share: fraction of a GPU's memory, free at the first step, that an engine may use.
+        measure: `once`: use an earlier measurement of this machine if there is one; `anew`: discard it and measure
+            again; `never`: use the assumed engine.
+        cuda_graphs: whether to record steps as CUDA graphs on a GPU; see `VectorizedEngine`.
 
     Attributes:
-        chosen: the engine for each kind of inner loop so far; what is put there before is kept to.
+        chosen: the engine for each kind of inner loop so far; entries that are set beforehand are kept.
     """
 
     name = "auto"
@@ -111,7 +111,7 @@ class AutoEngine:
         self._agree = agree
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Take every inner loop; see `Engine.check`."""
+        """Accept every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -121,7 +121,7 @@ class AutoEngine:
         inner: InnerLoop,
         reduction: Reduction,
     ) -> MetaGradient:
-        """Compute the meta-gradient with the engine that suits; see `Engine.meta_gradient`."""
+        """Compute the meta-gradient with the picked engine; see `Engine.meta_gradient`."""
         self._size_for(next(model.parameters()).device)
         kind = _kind(inner)
         if kind not in self.chosen:
@@ -214,7 +214,7 @@ class AutoEngine:
             if candidate.engine == "lean" or candidate.mebibytes <= self.memory
         }
         least = min(candidate.seconds for candidate in expected.values())
-        # Below the model's own accuracy the order decides: what keeps most computes least.
+        # Within the error of the estimates, the order decides: engines that keep more compute less.
         picked = next(candidate for candidate in expected.values() if candidate.seconds <= _ACCURACY * least)
         others = "".join(f"; {candidate}" for candidate in expected.values() if candidate is not picked)
         too_large = (
@@ -239,14 +239,14 @@ def _name(objective: Objective) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What an engine is expected to take for a meta-batch."""
+    """The expected time and memory of an engine for a meta-batch."""
 
     engine: str
     seconds: float
     mebibytes: float
 
     def __str__(self) -> str:
-        """Say it in words, in round numbers."""
+        """Describe it in round numbers."""
         milliseconds, mebibytes = (float(f"{value:.2g}") for value in (1000 * self.seconds, self.mebibytes))
         return f"{self.engine} about {milliseconds:g} ms, {mebibytes:g} MiB"
 

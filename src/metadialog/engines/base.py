@@ -1,4 +1,4 @@
-"""What every engine does: compute the meta-gradient of the two-level objective, and adapt to one task."""
+"""The interface of engines, which compute the meta-gradient and adapt to one task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ Objective = Callable[[nn.Module, Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class InnerLoop:
-    """The descent on the support loss, and what of it the outer loss is made of.
+    """The inner loop: the descent on the support loss, and the weights of the query losses.
 
     Attributes:
         lr: the inner learning rate, alpha.
         steps: number of inner steps.
-        first_order: take the inner gradients as constants in the meta-gradient (Finn et al. 2017, section 5.2).
-        adapted: names of the parameters that the inner loop changes; None for all that are trainable.
-        rates: learning rates by name of parameter, each of a shape that broadcasts to the parameter's, in place of
-            `lr` (Li et al. 2017, Meta-SGD, arXiv:1707.09835), for each step; steps beyond have those of the last.
-            Every adapted parameter has one.
-        rule: how the parameters change, given their gradients.
-        query_weights: how much the query loss after 0, 1, ..., `steps` steps counts in the outer loss (Antoniou et
-            al. 2019, multi-step loss, arXiv:1810.09502); None: that after the last step, once.
-        support_objective: the loss that the inner loop descends on; None: the outer one.
+        first_order: treat the inner gradients as constants in the meta-gradient (Finn et al. 2017, section 5.2).
+        adapted: names of the parameters that the inner loop changes; None for all trainable ones.
+        rates: learning rates by parameter name for each step, instead of `lr` (Li et al. 2017, Meta-SGD,
+            arXiv:1707.09835); their shapes broadcast to the parameters'. Later steps use those of the last. Every
+            adapted parameter has one.
+        rule: updates the parameters, given their gradients.
+        query_weights: weights of the query losses after 0, 1, ..., `steps` steps in the outer loss (Antoniou et
+            al. 2019, multi-step loss, arXiv:1810.09502); None for only that after the last step.
+        support_objective: loss of the inner loop; None for that of the outer loop.
     """
 
     lr: float
@@ -54,15 +54,15 @@ class InnerLoop:
         return self.adapted is None or name in self.adapted
 
     def rates_at(self, step: int) -> int:
-        """Return which of the `rates` a step has."""
+        """Return the index in `rates` of a step."""
         return 0 if self.rates is None else min(step, len(self.rates) - 1)
 
     def rate(self, name: str, step: int) -> float | Tensor:
-        """Return the learning rate of a parameter in a step."""
+        """Return the learning rate of a parameter at a step."""
         return self.lr if self.rates is None else self.rates[self.rates_at(step)][name]
 
     def query_weight(self, after: int) -> float:
-        """Return how much the query loss after some steps counts."""
+        """Return the weight of the query loss after a number of steps."""
         if self.query_weights is None:
             return float(after == self.steps)
         return self.query_weights[after]
@@ -70,15 +70,15 @@ class InnerLoop:
 
 @dataclass(frozen=True, slots=True)
 class MetaGradient:
-    """What one meta-batch yields.
+    """The meta-gradient of one meta-batch, with its losses.
 
     Attributes:
         loss: the outer objective, the (weighted) query losses reduced over tasks, scalar, nats.
         support_losses: support loss of each task before its first inner step, `[tasks]`, nats.
         query_losses: query loss of each task after its last inner step, `[tasks]`, nats.
-        gradients: derivative of `loss` by each trainable parameter, in the order of `model.parameters()`.
-        rate_gradients: derivative of `loss` by each of the inner loop's `rates`, arranged as they are.
-        rule_gradients: derivative of `loss` by what the inner rule has `learned`, in its order.
+        gradients: derivative of `loss` with respect to each trainable parameter, in the order of `model.parameters()`.
+        rate_gradients: derivative of `loss` with respect to each of the inner loop's `rates`, in the same structure.
+        rule_gradients: derivative of `loss` with respect to the `learned` tensors of the inner rule, in the same order.
     """
 
     loss: Tensor
@@ -90,22 +90,22 @@ class MetaGradient:
 
 
 class Engine(Protocol):
-    """How the meta-gradient is computed; all engines give the same one.
+    """Computes the meta-gradient; all engines give the same one.
 
-    Where one has `graphs` (`metadialog.engines.graphs.Graphs`), joint training and adaptation in evaluation use them.
+        If an engine has `graphs` (`metadialog.engines.graphs.Graphs`), joint training and evaluation use them too.
 
-    An engine that leaves the inner loop to algorithms that compute their own, as those of learn2learn do, has an
-    attribute `takes_any_loop = True`. One that chooses among others has a method `settle` and an attribute `chosen`, as
-    `metadialog.engines.auto.AutoEngine` has.
+    An engine that also supports algorithms with their own inner loop, such as those of learn2learn, has an attribute
+    `takes_any_loop = True`. An engine that chooses among others has a method `settle` and an attribute `chosen`, like
+    `metadialog.engines.auto.AutoEngine`.
 
     Attributes:
-        name: the name in configs and records.
+        name: name in configs and records.
     """
 
     name: str
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Check, before anything starts, that the inner loop can be differentiated.
+        """Check before training that the inner loop can be differentiated.
 
         Args:
             model: may be on the device "meta".
@@ -113,7 +113,7 @@ class Engine(Protocol):
             inner: the inner loop.
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: it cannot be differentiated.
         """
         ...
 
@@ -125,16 +125,16 @@ class Engine(Protocol):
         inner: InnerLoop,
         reduction: Reduction,
     ) -> MetaGradient:
-        """Differentiate the query losses after adaptation by the parameters before adaptation.
+        """Differentiate the query losses after adaptation with respect to the parameters before adaptation.
 
-        The model's parameters and their `.grad` stay as they are.
+        The model's parameters and their `.grad` do not change.
         """
         ...
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after 0, 1, ..., `inner.steps` inner steps, without keeping a graph.
 
-        What is yielded is one copy that the next step changes; the model itself stays as it is.
+        All steps yield the same copy of the model, which the next step changes; the model itself does not change.
         """
         ...
 

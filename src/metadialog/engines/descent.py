@@ -1,4 +1,4 @@
-"""Adaptation where values alone are wanted: descent on a copy of the model."""
+"""Adaptation without a meta-gradient: gradient descent on a copy of the model."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,20 +20,20 @@ def descend(
     No graph is kept, so memory does not grow with the number of steps.
 
     Args:
-        model: where the descent starts.
-        objective: the loss, where the inner loop has none of its own.
-        support: the set that every step descends on, or one for each step.
+        model: the model to start from.
+        objective: the loss, if the inner loop has none of its own.
+        support: the support set of all steps, or one for each step.
         inner: the inner loop.
     """
     of_step = [support] * inner.steps if isinstance(support, Batch) else support
     adapted = copy_apart(model)
     parameters = {name: p for name, p in adapted.named_parameters() if p.requires_grad and inner.adapts(name)}
-    # Where they began is needed only to be drawn back to it.
+    # The initial parameters are needed only for a rule that pulls towards them.
     start = {name: p.detach().clone() for name, p in parameters.items()} if inner.rule.weight_decay else {}
     memory = Memory(start)
     yield adapted
     for step in range(inner.steps):
-        # cuDNN is off for all algorithms of a comparison, as the meta-gradient has to do without it.
+        # cuDNN is off for all algorithms of a comparison, as the meta-gradient cannot use it.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             _, gradients = support_gradients(adapted, parameters, objective, of_step[step], inner, create_graph=False)
         with torch.no_grad():

@@ -1,9 +1,9 @@
-"""How long an engine takes for a meta-batch: a small model of two measured numbers for each way of computing.
+"""Estimates of the time of a meta-step from two measured numbers for each way of computing.
 
-A meta-step takes `recurrent steps * seconds of a step + floating-point operations / rate`: what the recurrent layers do
-one after another, however little it is, and what the matrix products ask for. Both numbers are fitted to the medians of
+A meta-step takes `recurrent steps * seconds per step + floating-point operations / rate`: the sequential part of the
+recurrent layers, and the matrix products. Both numbers are fitted to the medians of
 `experiments/cost_of_maml` (GRU, widths 16 to 256, 1 to 64 tasks, 1 to 10 inner steps, 2 cores of a CPU), most of which
-they hit within a third. Machines differ; what an engine is chosen by is the ratio.
+they match within a third. Machines differ, but the choice depends only on the ratio.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from metadialog.engines.base import InnerLoop, support_of
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
 
-# A forward pass costs one unit of arithmetic, a backward pass two, their tangents twice that.
+# A forward pass costs one unit of arithmetic, a backward pass two, and their tangents twice as much.
 _PASS, _HESSIAN_PRODUCT = 3, 6
 # A pass goes through the recurrent layers forward and backward, and so do their tangents.
 _SWEEPS = 2
@@ -24,11 +24,11 @@ _GATES = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast a way of computing is.
+    """The measured speed of a way of computing.
 
     Attributes:
-        step: seconds of one step of a recurrent layer, however many tasks take it at once.
-        rate: floating-point operations a second.
+        step: seconds per step of a recurrent layer, for any number of tasks at once.
+        rate: floating-point operations per second.
     """
 
     step: float
@@ -43,7 +43,7 @@ STACKED = Speed(step=2.1e-4, rate=8.3e10)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a meta-batch asks for, by kind of pass.
+    """The amount of computation of a meta-batch.
 
     Attributes:
         support: operations of a forward pass over all support sets.
@@ -61,10 +61,10 @@ class Work:
         """Return the time of a meta-step.
 
         Args:
-            speed: of the way of computing.
+            speed: speed of the way of computing.
             inner: the inner loop.
-            rounds: how often the recurrent steps are gone through: parts that the tasks are divided into.
-            recomputed: whether each inner step but the last is computed a second time on the way back.
+            rounds: number of parts that the tasks are divided into, each of which runs all recurrent steps.
+            recomputed: whether each inner step except the last is computed again in the backward sweep.
         """
         again = max(0, inner.steps - 1) if recomputed else 0
         passes, products = inner.steps + again, 0 if inner.first_order else inner.steps
@@ -74,7 +74,7 @@ class Work:
 
 
 def work_of(model: DialogModel, episodes: Sequence[Episode]) -> Work:
-    """Count what a meta-batch asks for."""
+    """Count the computation of a meta-batch."""
     supports = [support_of(episode) for episode in episodes]
     queries = [episode.query for episode in episodes]
     return Work(
@@ -85,7 +85,7 @@ def work_of(model: DialogModel, episodes: Sequence[Episode]) -> Work:
 
 
 def _operations(model: DialogModel, batch: Batch) -> float:
-    """Count the operations, multiplications and additions, of the matrix products in a forward pass over a set."""
+    """Count the multiplications and additions of the matrix products in a forward pass over a batch."""
     rnn, tokens, counted = model.rnn, batch.inputs.numel(), int(batch.mask.sum())
     widths = [rnn.input_size, *[rnn.hidden_size] * (rnn.num_layers - 1)]
     recurrent = sum(_GATES[rnn.mode] * rnn.hidden_size * (width + rnn.hidden_size) for width in widths)

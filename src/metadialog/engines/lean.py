@@ -1,4 +1,4 @@
-"""Memory that does not grow with the number of inner steps."""
+"""An engine whose memory does not grow with the number of inner steps."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,16 +18,15 @@ from metadialog.options import FROM_YAML, with_defaults
 
 
 class LeanEngine:
-    """The exact meta-gradient within a memory budget: of each inner step only the weights are kept.
+    """The exact meta-gradient within a memory budget: only the weights of each inner step are kept.
 
-    On the way back each step's activations are computed again, and with them the Hessian-vector product (Kemaev et
-    al. 2025, MixFlow-MG). As many tasks are run at once as fit the budget, and no more than would take what all of
-    them take with one inner step; where even one task's weights do not fit, they too are computed again from fewer
-    (Griewank 1992).
+    In the backward sweep, the activations of each step are recomputed together with the Hessian-vector product (Kemaev
+    et al. 2025, MixFlow-MG). As many tasks are run at once as fit into the budget, which is at most the memory of all
+    tasks with one inner step. If not even the weights of one task fit, some of them are recomputed too (Griewank 1992).
 
     Args:
-        memory: the budget, MiB; one task with one set of weights is run whatever it takes.
-        cuda_graphs: on a GPU, whether to record steps as CUDA graphs; see `VectorizedEngine`.
+            memory: memory budget, MiB; one task with one set of weights is run even if it takes more.
+        cuda_graphs: whether to record steps as CUDA graphs on a GPU; see `VectorizedEngine`.
     """
 
     name = "lean"
@@ -38,7 +37,7 @@ class LeanEngine:
         self.graphs = Graphs() if cuda_graphs else None
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Check that all derivatives are written out; see `Engine.check`."""
+        """Check that the engine has all derivatives; see `Engine.check`."""
         check_stackable(self.name, model, objective, inner)
 
     def meta_gradient(
@@ -52,11 +51,11 @@ class LeanEngine:
         """Compute the meta-gradient; see `Engine.meta_gradient`.
 
         Raises:
-            ConfigError: the derivatives of this model or objective are not written out.
+            ConfigError: the engine does not support this model or objective.
         """
         known = check_stackable(self.name, model, objective, inner)
         of_task = footprint(known, episodes, inner)
-        # Even where the budget is ample, more steps take no more memory than one.
+        # Even with a large budget, more steps take no more memory than one.
         one_step = len(episodes) * of_task.lean(1, 0)
         tasks, slots = plan(of_task, inner, min(self.memory * MIB, one_step))
         return swept_meta_gradient(
@@ -69,14 +68,14 @@ class LeanEngine:
 
 
 def plan(of_task: Footprint, inner: InnerLoop, budget: float) -> tuple[int, int]:
-    """Return how many tasks to run at once, and in how many slots to keep each one's weights.
+    """Return the number of tasks to run at once, and the number of slots for the weights of each.
 
     Args:
-        of_task: what a task takes.
+        of_task: memory of a task.
         inner: the inner loop.
-        budget: bytes.
+        budget: memory budget, bytes.
     """
-    between = max(0, inner.steps - 2)  # the first weights are everybody's, the last come with the last tape
+    between = max(0, inner.steps - 2)  # the first weights are shared, the last are part of the last tape
     tasks = math.floor(budget / of_task.lean(inner.steps, between))
     if tasks >= 1:
         return tasks, between

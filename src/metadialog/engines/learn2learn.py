@@ -1,7 +1,7 @@
 """The reference engine: learn2learn's MAML wrapper, one task after another.
 
-Clear rather than fast: `clone()` copies the model inside the graph, `adapt()` takes one inner step on the copy,
-and autograd differentiates through all of it. Other engines must equal this one.
+It is simple rather than fast: `clone()` copies the model inside the graph, `adapt()` takes one inner step on the copy,
+and autograd differentiates through all of it. All other engines must give the same result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class Learn2LearnEngine:
     takes_any_loop = True
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Take every inner loop; see `Engine.check`."""
+        """Accept every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -39,14 +39,14 @@ class Learn2LearnEngine:
         inner: InnerLoop,
         reduction: Reduction,
     ) -> MetaGradient:
-        """Compute the meta-gradient task by task: memory holds the graph of one task at a time.
+        """Compute the meta-gradient task by task, with the graph of one task in memory at a time.
 
         Args:
-            model: the initialisation theta.
+            model: the initialisation, theta.
             objective: the loss of a model on a batch, scalar, nats.
             episodes: the meta-batch; each needs a support set.
             inner: the inner loop.
-            reduction: over tasks.
+            reduction: reduction over tasks.
         """
         start = maml(model, inner.lr, first_order=inner.first_order, allow_unused=True)
         parameters = [p for p in model.parameters() if p.requires_grad]
@@ -104,7 +104,7 @@ class Learn2LearnEngine:
 
 
 class _Descent:
-    """The inner loop on a clone, within the graph: by learn2learn's own `adapt`, and by a rule where it has none."""
+    """The inner loop on a clone, within the graph, by learn2learn's `adapt` or by a rule that it does not have."""
 
     def __init__(self, learner: Learner, objective: Objective, support: Batch, inner: InnerLoop) -> None:
         self.learner = learner
@@ -112,12 +112,12 @@ class _Descent:
         self.support = support
         self.inner = inner
         adapted = self._adapted()
-        everything = inner.adapted is None and len(adapted) > 0  # learn2learn's own step asks for some parameter
+        everything = inner.adapted is None and len(adapted) > 0  # learn2learn's own step needs a parameter
         self.plain = everything and inner.rule.is_plain and inner.rates is None
         self.memory = Memory({} if self.plain else adapted)
 
     def step(self, step: int) -> Tensor:
-        """Take a step, if there is one to take, and return the support loss before it."""
+        """Return the support loss, and take a step unless it is the last."""
         if self.plain or step >= self.inner.steps:
             loss = (self.inner.support_objective or self.objective)(self.learner.module, self.support)
             if step < self.inner.steps:

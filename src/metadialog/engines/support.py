@@ -1,4 +1,4 @@
-"""The gradient of the support loss, in passes over as much of the support set as memory takes."""
+"""The gradient of the support loss, in passes over parts of the support set that fit into memory."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,18 +19,18 @@ def support_gradients(
     *,
     create_graph: bool,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the support loss, and its gradients by those parameters that it depends on.
+    """Return the support loss, and its gradients for those parameters that it depends on.
 
-    With `rule.chunk` the loss of each pass counts by its tokens, and without `create_graph` a pass's activations are
-    gone before the next.
+    With `rule.chunk` the loss of each pass is weighted by its tokens, and without `create_graph` the activations of a
+    pass are freed before the next.
 
     Args:
         model: the model.
-        parameters: to differentiate by, as they are in the model.
-        objective: the loss, where the inner loop has none of its own.
+        parameters: parameters of the model to differentiate with respect to.
+        objective: the loss, if the inner loop has none of its own.
         support: the support set.
         inner: the inner loop.
-        create_graph: whether the gradients are to be differentiated themselves.
+        create_graph: whether the gradients will be differentiated.
     """
     loss_of = inner.support_objective or objective
     totals: dict[str, Tensor] = {}
@@ -44,7 +44,7 @@ def support_gradients(
 
 
 def _gradients(loss: Tensor, parameters: Mapping[str, Tensor], *, create_graph: bool) -> dict[str, Tensor]:
-    """Return the gradients of a loss by those parameters that it depends on."""
+    """Return the gradients of a loss for those parameters that it depends on."""
     if not parameters or not loss.requires_grad:
         return {}
     result = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, allow_unused=True)
@@ -52,7 +52,7 @@ def _gradients(loss: Tensor, parameters: Mapping[str, Tensor], *, create_graph: 
 
 
 def passes(support: Batch, chunk: int | None) -> Iterator[tuple[Batch, float]]:
-    """Yield the parts of a support set, each with its share of the counted tokens."""
+    """Yield parts of a support set with their shares of the counted tokens."""
     size = len(support.inputs)
     if chunk is None or chunk >= size:
         yield support, 1.0

@@ -1,4 +1,4 @@
-"""A test case that any engine can be put under."""
+"""A reusable test case for engines."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ RULES: Mapping[str, InnerRule] = {
 
 
 def random_episodes(tasks: int = 3, seed: int = 0, *, padded: bool = True) -> list[Episode]:
-    """Return tasks of random tokens with turns; if `padded`, of different sizes, with padding and uncounted tokens."""
+    """Return tasks of random turns; if `padded`, of different sizes, with padding and uncounted tokens."""
     generator = torch.Generator().manual_seed(seed)
 
     def batch(rows: int, time: int) -> Batch:
@@ -57,7 +57,7 @@ def random_episodes(tasks: int = 3, seed: int = 0, *, padded: bool = True) -> li
 
 
 def relative_error(actual: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """Return the largest relative error of any tensor, in the 2-norm, so that none hides behind a larger one."""
+    """Return the largest relative error of any tensor, in the 2-norm."""
     if len(actual) != len(expected):
         raise AssertionError(f"{len(actual)} gradients, where there should be {len(expected)}")
     errors = [0.0]
@@ -69,7 +69,7 @@ def relative_error(actual: Sequence[Tensor], expected: Sequence[Tensor]) -> floa
 
 
 class EngineTestCase:
-    """What every engine has to fulfil; a subclass whose name begins with Test says which engine, for pytest to find.
+    """Tests that every engine must pass; a subclass, named Test... for pytest to find, creates the engine.
 
     ```python
     class TestMyEngine(EngineTestCase):
@@ -77,13 +77,13 @@ class EngineTestCase:
             return MyEngine()
     ```
 
-    Everything is compared with `learn2learn`'s loop, which is the reference, in double precision.
+    Everything is compared with the reference, the engine `learn2learn`, in double precision.
 
     Attributes:
-        models: functions that make a model of `VOCABULARY` token ids.
+        models: functions that create a model with `VOCABULARY` token ids.
         rules: inner rules.
-        objective: of both levels.
-        tolerance: relative, of each gradient.
+        objective: objective of both levels.
+        tolerance: relative tolerance of each gradient.
     """
 
     models: ClassVar[Mapping[str, Callable[[], nn.Module]]] = {
@@ -128,7 +128,7 @@ class EngineTestCase:
         return [make().double() for make in self.models.values()]
 
     def test_every_rule(self) -> None:
-        """Every inner rule with every model; of first order, numbers of steps and padding in turns."""
+        """Every inner rule with every model; first order, number of steps and padding alternate."""
         for turn, model in enumerate(self.each_model()):
             for number, rule in enumerate(self.rules.values(), turn):
                 orders = (False, True) if len(self.models) == 1 or number % len(self.rules) == 0 else (False,)
@@ -137,13 +137,13 @@ class EngineTestCase:
                     self.compare(model, episodes, InnerLoop(0.3, 1 + number % 5, first_order, rule=rule))
 
     def test_every_number_of_steps(self) -> None:
-        """0 to 5 inner steps, and tasks without padding; of several models each with some of these numbers."""
+        """0 to 5 inner steps, and tasks without padding; the numbers are distributed over the models."""
         for turn, model in enumerate(self.each_model()):
             for steps in range(6) if len(self.models) == 1 else (0, 1 + turn % 5):
                 self.compare(model, random_episodes(2, seed=steps, padded=steps % 2 == 0), InnerLoop(0.3, steps))
 
     def test_learned_rates_and_losses_of_several_steps(self) -> None:
-        """Rates by parameter and step, a part of the parameters adapted, and query losses on the way."""
+        """Rates by parameter and step, a subset of adapted parameters, and query losses of earlier steps."""
         for turn, model in enumerate(self.each_model()):
             names = [name for name, _ in model.named_parameters()]
             for some, first_order in ((None, turn % 2 == 1), (frozenset(names[len(names) // 2 :]), turn % 2 == 0)):
@@ -156,7 +156,7 @@ class EngineTestCase:
                     self.compare(model, random_episodes(2), replace(inner, rates=rates, first_order=order))
 
     def test_one_task_and_the_sum_over_tasks(self) -> None:
-        """One task alone, and a sum in place of a mean."""
+        """A single task, and a sum instead of a mean."""
         for model in self.each_model():
             self.compare(model, random_episodes(1), InnerLoop(0.3, 2))
             of_sum, of_mean = (

@@ -1,4 +1,4 @@
-"""All tasks of the meta-batch at once."""
+"""An engine that computes all tasks of the meta-batch at once."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,24 +15,24 @@ from metadialog.models.rnn import DialogModel
 from metadialog.options import with_defaults
 
 LARGEST_TENSOR = 24 * 2**20
-"""Bytes of a weight of all tasks that are run at once on the CPU.
+"""Maximum size in bytes of a stacked weight on the CPU.
 
-The C library maps what is larger than 32 MiB again each time, and writing to fresh memory takes longer than what is
-saved by one more task in a matrix product.
+The C library maps allocations above 32 MiB anew each time, and writing to new memory takes longer than one more task in
+a matrix product saves.
 """
 
 
 class VectorizedEngine:
-    """The exact meta-gradient of all tasks at once, with each task's weights in a stack.
+    """The exact meta-gradient of all tasks at once, with stacked weights.
 
-    The activations of every inner step are kept for the backward pass: the fastest way, at the price of memory. Of a
-    large model, as many tasks are run at once as the memory is fast for.
+        The activations of every inner step are kept for the backward pass, which is fast but takes memory. For a large
+    model, the number of tasks at once is limited, as large allocations are slow.
 
     Args:
-        cuda_graphs: on a GPU, whether to record steps as CUDA graphs, one for each size that they are padded to.
+        cuda_graphs: whether to record steps as CUDA graphs on a GPU, one for each rounded size of a meta-batch.
 
     Attributes:
-        graphs: record steps, those of joint training and of adaptation in evaluation too; None: nothing is recorded.
+        graphs: records steps, including those of joint training and of adaptation in evaluation; None for no recording.
     """
 
     name = "vectorized"
@@ -42,7 +42,7 @@ class VectorizedEngine:
         self.graphs = Graphs() if cuda_graphs else None
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Check that all derivatives are written out; see `Engine.check`."""
+        """Check that the engine has all derivatives; see `Engine.check`."""
         check_stackable(self.name, model, objective, inner)
 
     def meta_gradient(
@@ -56,7 +56,7 @@ class VectorizedEngine:
         """Compute the meta-gradient; see `Engine.meta_gradient`.
 
         Raises:
-            ConfigError: the derivatives of this model or objective are not written out.
+            ConfigError: the engine does not support this model or objective.
         """
         known = check_stackable(self.name, model, objective, inner)
         size = tasks_at_once(known, len(episodes))
@@ -68,7 +68,7 @@ class VectorizedEngine:
 
 
 def tasks_at_once(model: DialogModel, tasks: int) -> int:
-    """Return how many of some tasks to run at once, in parts of one size."""
+    """Return the number of tasks to run at once, in parts of equal size."""
     weight = model.linear.weight
     if weight.device.type != "cpu":
         return tasks

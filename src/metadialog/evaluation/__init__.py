@@ -1,1 +1,1 @@
-"""Adapting to held-out topics, and scoring what comes of it."""
+"""Adaptation to held-out topics, and its scores."""

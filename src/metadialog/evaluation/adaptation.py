@@ -30,15 +30,15 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 
 Item = TypeVar("Item")
 Stage = tuple[list[Score], list[list[str]] | None, list[nn.Module]]
-"""Of several episodes after some inner steps: scores, replies if they are reported, and models."""
+"""Scores, replies (None at steps that are not reported) and models of several episodes after an inner step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What every record of an evaluation has in common.
+    """The values that all records of an evaluation share.
 
     Attributes:
-        language: ISO 639 code of the texts, by which metrics tokenise; stands beside the records.
+        language: ISO 639 code of the texts, which determines how metrics tokenise; stored with the records.
     """
 
     algorithm: str
@@ -51,10 +51,10 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A reply before and after adaptation, beside the reference.
+    """A reply before and after adaptation, with the reference.
 
     Attributes:
-        inner_step: the number of inner steps behind `after`.
+        inner_step: number of inner steps before `after`.
     """
 
     topic: str
@@ -68,21 +68,21 @@ class Sample:
 
 
 Evaluated = tuple[list[Record], list[Sample]]
-"""Of one episode."""
+"""The records and samples of one episode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
     """Adapts a model to held-out episodes, and scores it after 0, 1, ..., `protocol.steps` inner steps.
 
-    Dropout is off, in adaptation as well, so that a held-out result is a function of model and episode alone.
+    Dropout is off, also during adaptation, so that results depend only on the model and the episode.
 
     Attributes:
         algorithm: adapts the model.
-        protocol: what is asked.
-        generation: makes the replies.
-        tokenizer: ids to text.
-        labels: of the records.
+        protocol: the evaluation protocol.
+        generation: generates the replies.
+        tokenizer: decodes the replies.
+        labels: values shared by all records.
         selection: the inner rates and steps that were chosen on the meta-validation topics; replies are generated
             after the chosen step as well.
     """
@@ -95,7 +95,7 @@ class Evaluator:
     selection: Selection = NOTHING
 
     def evaluate(self, model: nn.Module, episodes: Sequence[Episode]) -> Evaluated:
-        """Evaluate a model, as the outer loop left it, on episodes of the held-out topics.
+        """Evaluate a trained model on episodes of the held-out topics.
 
         Returns:
             The records, and for each query exchange a sample of replies at the first and the last reported step.
@@ -148,7 +148,7 @@ class Evaluator:
     def _quality(self, replies: Sequence[str], episode: Episode) -> dict[str, Any]:
         language, references = self.labels.language, [exchange.response for exchange in episode.exchanges]
         metrics = self.protocol.metrics.items()
-        own = {name: float(metric.score(replies, references, language)) for name, metric in metrics}
+        own = {name: float(metric.score(replies, references, language, episode.topic)) for name, metric in metrics}
         return asdict(reply_quality(replies, references, language)) | {"own": own}
 
     def _is_reported(self, step: int, episode: Episode) -> bool:
@@ -182,9 +182,9 @@ class Evaluator:
 
         Args:
             episode: the episode.
-            step: the inner steps.
-            scored: the adapted model, on the query set.
-            further: values by their column: the quality of the replies, and what stands in the prompt.
+            step: number of inner steps.
+            scored: scores of the adapted model on the query set.
+            further: values of further columns by name: quality of the replies, and content of the prompt.
         """
         labels, words = self.labels, int(episode.query.words.sum())
         return Record(
@@ -210,19 +210,19 @@ class Evaluator:
 
 
 def _retrieved(retriever: Retriever, episode: Episode) -> list[str]:
-    """Return the best reply to each query exchange, empty where none is found."""
+    """Return the best reply to each query exchange, or an empty text if there is none."""
     exchanges = list(episode.support_exchanges)
     return [next(iter(retriever(exchange.context, exchanges)), "") for exchange in episode.exchanges]
 
 
 def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> tuple[float, float]:
-    """Return the mean query loss over episodes before and after the algorithm's own inner steps, in nats."""
+    """Return the mean query loss over episodes before and after the algorithm's inner steps, in nats."""
     result = in_groups(model, episodes, lambda some: validation_losses(model, algorithm, some))
     return mean_losses(result)
 
 
 def validation_losses(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> list[tuple[float, float]]:
-    """Return the query loss of each of some episodes before and after the algorithm's own inner steps, in nats."""
+    """Return the query loss of each episode before and after the algorithm's inner steps, in nats."""
 
     def together(some: Sequence[Episode]) -> list[tuple[float, float]]:
         stages = adapted_together(model, algorithm, some, algorithm.inner_steps, 1.0)
@@ -239,21 +239,21 @@ def validation_losses(model: nn.Module, algorithm: Algorithm, episodes: Sequence
 
 
 def _ends(items: Iterable[Item]) -> tuple[Item, Item]:
-    """Return the first and the last of some items, which may be the same."""
+    """Return the first and the last item, which may be the same."""
     first, *others = items
     return first, others[-1] if others else first
 
 
 def mean_losses(losses: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the means over episodes of the losses before and after adaptation."""
+    """Return the losses before and after adaptation, mean over episodes."""
     before, after = zip(*losses, strict=True)
     return math.fsum(before) / len(losses), math.fsum(after) / len(losses)
 
 
 def _characters(episode: Episode) -> int | None:
-    """Return the characters of the references; None where other tokens than theirs are counted, or not all of theirs.
+    """Return the number of characters of the references; None unless exactly their tokens are counted.
 
-    That is so with `sampler.loss_on=all`, and for references that `evaluation.max_tokens` cuts.
+    It is None with `sampler.loss_on=all`, and for references that `evaluation.max_tokens` truncates.
     """
     references = [exchange.response for exchange in episode.exchanges]
     if [len(text_words(text)) for text in references] != episode.query.words.tolist():
@@ -262,7 +262,7 @@ def _characters(episode: Episode) -> int | None:
 
 
 def _prompt(model: nn.Module) -> dict[str, int]:
-    """Return what a record says of the support dialogues in a model's prompt, if it has any there."""
+    """Return the columns about the support dialogues in a model's prompt; empty if it has none there."""
     shown = shown_by(model)
     if shown is None:
         return {}

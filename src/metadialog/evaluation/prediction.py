@@ -1,4 +1,4 @@
-"""A response to one dialogue, from a model adapted to others."""
+"""Predict a response in one dialogue with a model adapted to other dialogues."""
 
 from torch import nn
 
@@ -21,15 +21,15 @@ def predict_response(
     tokenizer: Tokenizer,
     selection: Selection = NOTHING,
 ) -> str:
-    """Adapt to the support dialogues of a request, and generate the turn that it asks for.
+    """Adapt to the support dialogues of a request, and generate the requested turn.
 
-    The inner rate and steps are those that were chosen for the nearest number of shots; the algorithm's own where none
-    were. The model is left as it was. Support dialogues without an exchange are passed over.
+    The inner rate and steps are those selected for the nearest number of shots, or the algorithm's own if none were
+    selected. The model is not changed. Support dialogues without an exchange are ignored.
     """
     device = next(model.parameters()).device
     usable = [dialogue for dialogue in request.support if any(turn.reply for turn in dialogue.turns[1:])]
     support = encoder.batch(usable).to(device) if usable else None
-    asked = encoder.encode(request.target)[-1].exchange
+    asked = encoder.exchanges([request.target])[-1]
     with evaluation_mode(model):
         chosen = selection.nearest(len(usable))
         steps, rate = (algorithm.inner_steps, 1.0) if chosen is None else (chosen.inner_step, chosen.rate)

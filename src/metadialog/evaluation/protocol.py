@@ -1,4 +1,4 @@
-"""What is asked of every algorithm on the held-out topics."""
+"""The protocol by which every algorithm is evaluated on the held-out topics."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -24,21 +24,20 @@ class AdaptationProtocol:
 
     Args:
         shots: numbers of support dialogues; each has its own adaptation curve.
-        queries: query dialogues of an episode, the same for all shots.
-        steps: inner steps of the adaptation curve.
+        queries: number of query dialogues of an episode, the same for all shots.
+        steps: number of inner steps of the adaptation curve.
         report_steps: inner steps at which replies are generated and compared with the references.
-        episodes_per_topic: episodes drawn from each held-out topic.
-        max_tokens: most tokens of a query's prompt, and of its reference; what is beyond is cut.
-        seed: of the draw; another seed gives other episodes, so keep it within a comparison.
-        rates: the inner rates to choose from, as multiples of the algorithm's own; with the inner steps up to `steps`
-            they are the grid that is searched on the meta-validation topics, for every algorithm alike. None: no
-            choice is made.
-        selection_episodes: episodes of each meta-validation topic, for each of `shots`, to choose on.
+        episodes_per_topic: number of episodes drawn from each held-out topic.
+        max_tokens: maximum number of tokens of a query's prompt, and of its reference; longer ones are truncated.
+        seed: seed of the draw; another seed gives other episodes, so all runs of a comparison need the same.
+        rates: inner rates to choose from, as multiples of the algorithm's own; together with the inner steps up to
+            `steps` they form the grid that is searched on the meta-validation topics. None to choose nothing.
+        selection_episodes: number of episodes of each meta-validation topic, for each of `shots`, to choose on.
         average: how the losses of the meta-validation episodes are averaged for that choice: over `episodes`, each the
-            mean over its own tokens, so that each counts alike; or over all their `tokens`, as tables pool them.
-        leave_one_out: draw no queries, but make an episode for each dialogue of a topic, with that one as its
-            query and support dialogues from the others (Madotto et al. 2019).
-        metrics: further metrics of replies, as config nodes by name; see `ReplyMetric`.
+            mean over its own tokens, so that all count equally, or over all `tokens`, as tables pool them.
+        leave_one_out: instead of drawing queries, make an episode for each dialogue of a topic, with that dialogue as
+            its query and support dialogues from the others (Madotto et al. 2019).
+        metrics: additional reply metrics, as config nodes by name; see `ReplyMetric`.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class AdaptationProtocol:
     ) -> None:
         if leave_one_out and (queries, episodes_per_topic) != (1, 1):
             raise ConfigError(
-                f"evaluation.leave_one_out=true: every dialogue is the one query of one episode; evaluation.queries="
+                f"evaluation.leave_one_out=true: every dialogue is the only query of one episode; evaluation.queries="
                 f"{queries} and evaluation.episodes_per_topic={episodes_per_topic} should both be 1"
             )
         late = [step for step in report_steps if step > steps]
@@ -84,12 +83,14 @@ class AdaptationProtocol:
 
 def _metric(name: str, node: Mapping[str, Any]) -> ReplyMetric:
     if name in Record.__dataclass_fields__ or name in METRICS:
-        raise ConfigError(f"evaluation.metrics.{name}: the records hold a column of this name; choose another name")
+        raise ConfigError(
+            f"evaluation.metrics.{name}: the records already have a column of this name; choose another name"
+        )
     check(node, f"evaluation.metrics.{name}")
     metric = build(node)
     if not isinstance(metric, ReplyMetric):
         raise ConfigError(
-            f"evaluation.metrics.{name}: {type(metric).__name__} is no metric of replies; it should be derived from "
+            f"evaluation.metrics.{name}: {type(metric).__name__} is not a reply metric; it should be derived from "
             "metadialog.metrics.base.ReplyMetric"
         )
     return metric

@@ -14,26 +14,26 @@ from metadialog.runs.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY, wri
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How one algorithm did on one episode after one number of inner steps.
+    """The result of one algorithm on one episode after a number of inner steps.
 
     Attributes:
-        split: the part of the topics, such as meta_test.
+        split: part of the topics, such as meta_test.
         loss: mean negative log-likelihood of the query's counted tokens, nats.
-        tokens: the counted tokens.
-        words: the reference words behind them.
+        tokens: number of counted tokens.
+        words: number of reference words that they encode.
         word_perplexity: `exp(total negative log-likelihood / words)`: comparable between tokenizers. The end of each
-            response, `<end>`, counts in the likelihood and is none of the words.
-        token_accuracy: share of the counted tokens that the model holds most likely, 0 to 1.
-        rate: what the algorithm's own inner rates were multiplied by, as chosen on the meta-validation topics.
-        selected: whether this number of inner steps is the one that was chosen there.
-        bleu, chrf: of the replies, 0 to 100; None at steps that are not reported, like those below.
-        rouge_l, distinct_1, distinct_2: of the replies, 0 to 1.
-        entropy, length_ratio, repetition: of the replies, see `ReplyQuality`.
-        in_prompt: support dialogues in the prompt, as `dialogues_of` finds them: one with a turn that was cut counts as
-            two; None where none are put there.
-        left_out: support dialogues that did not fit into it.
-        prompt_tokens: of the support dialogues in the prompt.
-        characters: of the references; None where other tokens than theirs are counted.
+            response, `<end>`, counts in the likelihood but not as a word.
+        token_accuracy: share of the counted tokens that are the model's most likely prediction, 0 to 1.
+        rate: factor of the algorithm's inner rates, as chosen on the meta-validation topics.
+        selected: whether this number of inner steps was chosen there.
+        bleu, chrf: metrics of the replies, 0 to 100; None at steps that are not reported, like those below.
+        rouge_l, distinct_1, distinct_2: metrics of the replies, 0 to 1.
+        entropy, length_ratio, repetition: metrics of the replies, see `ReplyQuality`.
+        in_prompt: number of support dialogues in the prompt, as recovered by `dialogues_of`, where one with a truncated
+            turn counts as two; None if the algorithm puts none there.
+        left_out: number of support dialogues that did not fit into it.
+        prompt_tokens: number of tokens of the support dialogues in the prompt.
+        characters: number of characters of the references; None if other tokens are counted too.
         own: values of `evaluation.metrics`, by name.
     """
 
@@ -73,22 +73,22 @@ _QUALITIES = [attribute.name for attribute in fields(ReplyQuality)]
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Return the records as a table, one column for each attribute and for each metric of the user's own."""
+    """Return the records as a table, with a column for each attribute and each additional metric."""
     own = dict.fromkeys(name for record in records for name in record.own)
     columns = [*(name for name in Record.__dataclass_fields__ if name != "own"), *own]
     frame = pd.DataFrame([asdict(record) | dict(record.own) for record in records], columns=columns)
     frame = frame.astype(
         dict.fromkeys((*_QUALITIES, *own), "float64") | dict.fromkeys((*_PROMPT, "characters"), "Int64")
     )
-    # Of an algorithm that puts nothing into the prompt, there is nothing to say.
+    # These columns only apply to algorithms that put dialogues into the prompt.
     return frame.drop(columns=[name for name in _PROMPT if frame[name].isna().all()])
 
 
 def record_metadata(episodes: Sequence[Episode], language: str) -> dict[bytes, bytes]:
-    """Return what the records' file says in its metadata.
+    """Return the metadata of the records' file.
 
-    Which dialogues made each episode; the language (ISO 639 code), as it says what the words of word perplexity are;
-    and how sacrebleu computed its metrics.
+    They hold the dialogues of each episode, the language (ISO 639 code), which determines what a word is, and the
+    signatures of sacrebleu's metrics.
     """
     drawn = [
         {
@@ -108,5 +108,5 @@ def record_metadata(episodes: Sequence[Episode], language: str) -> dict[bytes, b
 
 
 def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode], language: str) -> None:
-    """Write the records, with `record_metadata` beside them."""
+    """Write the records, with the metadata of `record_metadata`."""
     write_table(path, records, record_metadata(episodes, language))

@@ -1,4 +1,4 @@
-"""How well a model predicts the responses of a set."""
+"""Scores of a model on a batch."""
 
 import math
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from metadialog.models.loss import token_scores
 from metadialog.models.protocol import rows_at_once
 
 _WITHOUT_A_GRAPH = 4
-"""How many times as many exchanges can be in a pass of which no graph is kept."""
+"""How many times as many exchanges fit into a pass without a graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one set.
+    """Scores on one batch.
 
     Attributes:
         loss: mean negative log-likelihood of the counted tokens, nats.
-        tokens: how many they are.
-        accuracy: share of them that the model holds most likely, 0 to 1.
+        tokens: number of counted tokens.
+        accuracy: share of them that are the model's most likely prediction, 0 to 1.
     """
 
     loss: float
@@ -33,7 +33,7 @@ class Score:
 
 
 def score(model: nn.Module, batch: Batch) -> Score:
-    """Score a model on a set."""
+    """Score a model on a batch."""
     tokens = int(batch.mask.sum())
     rows = rows_at_once(model)
     total, hits = 0.0, 0
@@ -46,11 +46,11 @@ def score(model: nn.Module, batch: Batch) -> Score:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off, keep no graph and do without cuDNN; leave the model in the mode that it was in."""
+    """Switch off dropout, gradients and cuDNN; restore the model's mode on exit."""
     was_training = model.training
     model.eval()
     try:
-        # Algorithms adapt with gradients on by themselves; cuDNN is off for all of them alike.
+        # Algorithms enable gradients themselves to adapt; cuDNN is off for all of them.
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):
             yield
     finally:
@@ -60,7 +60,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 def word_perplexity(nats: float, words: int) -> float:
     """Return `exp(total negative log-likelihood / words)`.
 
-    It is infinite where that is beyond a float's range, and NaN where there are no words (a reference may be all
+    The result is infinite if it exceeds the range of a float, and NaN without words (a reference may be only
     punctuation).
     """
     if words == 0:

@@ -1,4 +1,4 @@
-"""The choice of inner rate and number of inner steps at test time, on meta-validation topics, by one rule for all."""
+"""The choice of the inner rate and the number of inner steps for test time on the meta-validation topics."""
 
 import json
 import math
@@ -22,10 +22,10 @@ class Measured:
     """A point of the grid.
 
     Attributes:
-        shots: support dialogues.
-        rate: what the algorithm's own inner rates were multiplied by.
-        inner_step: inner steps.
-        loss: mean of the query loss over the meta-validation episodes, or over their tokens, nats a token.
+        shots: number of support dialogues.
+        rate: factor of the algorithm's inner rates.
+        inner_step: number of inner steps.
+        loss: query loss, mean over the meta-validation episodes or over their tokens, nats per token.
     """
 
     shots: int
@@ -36,11 +36,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What was chosen, and from what.
+    """The measured grid, and the best points of it.
 
     Attributes:
-        grid: every point that was measured.
-        episodes: meta-validation episodes for each number of shots.
+        grid: all measured points.
+        episodes: number of meta-validation episodes for each number of shots.
         average: whether losses are means over episodes or over tokens.
     """
 
@@ -51,23 +51,23 @@ class Selection:
     def best(self, shots: int) -> Measured | None:
         """Return the best point for a number of shots; None if none was measured.
 
-        It has the least loss; among equals the fewest steps, then the rate nearest to the algorithm's own.
+        It has the lowest loss; ties are resolved by the fewest steps, then by the rate nearest to the algorithm's own.
         """
         points = [point for point in self.grid if point.shots == shots and math.isfinite(point.loss)]
         return min(points, key=lambda point: (point.loss, point.inner_step, abs(math.log(point.rate))), default=None)
 
     def nearest(self, shots: int) -> Measured | None:
-        """Return the best point for the nearest number of shots that was measured; None if none was."""
+        """Return the best point for the nearest measured number of shots; None if there is none."""
         counts = sorted({point.shots for point in self.grid}, key=lambda count: (abs(count - shots), count))
         return self.best(counts[0]) if counts else None
 
     def rate(self, shots: int) -> float:
-        """Return what to multiply the inner rates by: 1 where nothing was measured."""
+        """Return the factor of the inner rates: 1 if nothing was measured."""
         best = self.best(shots)
         return 1.0 if best is None else best.rate
 
     def to_json(self, algorithm: str) -> str:
-        """Return all of it as JSON: the choice for each number of shots, and the grid behind it."""
+        """Return the choice for each number of shots and the grid as JSON."""
         shots = sorted({point.shots for point in self.grid})
         chosen = [asdict(best) for count in shots if (best := self.best(count)) is not None]
         content = {
@@ -82,11 +82,11 @@ class Selection:
 
 
 NOTHING = Selection((), 0)
-"""Every algorithm at its own rate."""
+"""No choice: every algorithm has its own rate."""
 
 
 Curves = list[list[float]]
-"""Of one episode: for each rate, the loss after each number of inner steps."""
+"""Losses of one episode after each number of inner steps, for each rate."""
 
 
 def select(
@@ -101,13 +101,13 @@ def select(
     """Measure the grid of rates and steps.
 
     Args:
-        model: as the outer loop left it.
+        model: the trained model.
         algorithm: adapts it.
-        episodes: of the meta-validation topics, for each number of shots.
-        rates: what the algorithm's own inner rates are multiplied by.
-        steps: the most inner steps.
-        each: how groups of episodes are gone through; None: one after another.
-        average: over episodes, each counting alike, or over their counted tokens.
+        episodes: episodes of the meta-validation topics, for each number of shots.
+        rates: factors of the algorithm's inner rates.
+        steps: maximum number of inner steps.
+        each: maps a function over groups of episodes; None to process them one after another.
+        average: whether to average over episodes, with equal weights, or over their counted tokens.
     """
     with evaluation_mode(model):
         measured = in_groups(model, episodes, lambda some: _curves(model, algorithm, some, rates, steps), each)
@@ -147,7 +147,7 @@ def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float
 
 
 def read_selection(path: Path) -> Selection:
-    """Read what `Selection.to_json` has written.
+    """Read a file written by `Selection.to_json`.
 
     Raises:
         RunError: the file is damaged.

@@ -1,4 +1,4 @@
-"""Episodes in groups that are adapted to, scored and answered in one pass."""
+"""Evaluation of groups of episodes in one pass."""
 
 import copy
 import logging
@@ -18,35 +18,37 @@ from metadialog.models.protocol import BaseModel
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 AT_ONCE = {"cpu": 5, "cuda": 16}
-"""Episodes in a group, at most, by the kind of device; however many processes share the groups, so that results do not
-depend on it. On a CPU recurrent layers of several tasks are faster in one pass, and others are not: their episodes go
-one by one there (`experiments/cost_of_maml` has the figures).
+"""Maximum number of episodes in a group, by device type.
+
+It is independent of the number of processes, so that results are too. On a CPU only recurrent models are adapted in
+groups, as others are slower that way (see `experiments/cost_of_maml`).
 """
 TOGETHER = {"cuda"}
-"""The kinds of device on which a group is scored and answered in one pass too. A CPU is faster one by one: there the
-operations without a graph are few and fused, and one task's weights stay in the cache.
+"""Device types on which a group is also scored and answered in one pass.
+
+A CPU is faster one by one: without a graph there are few operations, and the weights of one task stay in its cache.
 """
 BYTES = 2**29
-"""Of the parameters of a group, with what is at work on them."""
+"""Maximum memory of the parameters of a group, including intermediate results."""
 _COPIES = 6
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Each = Callable[[Callable[[list[int]], list[Result]], Sequence[list[int]]], list[list[Result]]]
-"""Maps a function over groups; several processes may share them."""
+"""Maps a function over groups; several processes may share the work."""
 
 log = logging.getLogger(__name__)
 
 
 class OwnWayError(RuntimeError):
-    """An algorithm adapts in a way of its own, to one episode after another."""
+    """An algorithm cannot adapt to several episodes in one pass."""
 
 
 _alone: dict[object, str] = {}
 
 
 def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
-    """Return the positions of episodes in groups that suit to be run in one pass: with as many shots each."""
+    """Return the positions of episodes in groups with the same number of shots, to be run in one pass."""
     size = sum(parameter.nbytes for parameter in model.parameters())
     kind = next(model.parameters()).device.type
     most = max(1, min(AT_ONCE.get(kind, 1), BYTES // max(1, _COPIES * size)))
@@ -66,13 +68,13 @@ def in_groups(
     function: Callable[[Sequence[Episode]], list[Result]],
     each: Each[Result] | None = None,
 ) -> list[Result]:
-    """Return what a function makes of each episode, in their order; it is called for groups of them.
+    """Apply a function to groups of episodes, and return its results in the order of the episodes.
 
     Args:
-        model: the model, whose size decides how many make a group.
+        model: the model, whose size determines the size of a group.
         episodes: the episodes.
         function: maps episodes to a result for each.
-        each: how the groups are gone through; None: one after another.
+        each: maps a function over the groups; None to process them one after another.
     """
 
     def of_group(positions: list[int]) -> list[Result]:
@@ -93,14 +95,14 @@ def together_or_alone(
     together: Callable[[Sequence[Item]], list[Result]],
     alone: Callable[[Item], Result],
 ) -> list[Result]:
-    """Return the results of some episodes, in one pass where the model's operations allow it.
+    """Return the results of episodes, in one pass if the model's operations allow it.
 
     Args:
         model: the model.
         algorithm: adapts it.
-        episodes: what to take together.
-        together: all of them in one pass; raises a RuntimeError where `vmap` cannot take an operation.
-        alone: one of them.
+        episodes: the episodes.
+        together: processes all of them in one pass; raises a RuntimeError if `vmap` does not support an operation.
+        alone: processes one of them.
     """
     kind = type(model), type(algorithm), type(algorithm.tools.rule), _name(algorithm.tools.objectives.inner)
     if len(episodes) > 1 and kind not in _alone:
@@ -119,7 +121,7 @@ def together_or_alone(
 def adapted_together(
     model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], steps: int, scale: float
 ) -> Iterator[SideBySide]:
-    """Yield the models of some episodes after 0, 1, ..., `steps` inner steps.
+    """Yield the models of several episodes after 0, 1, ..., `steps` inner steps.
 
     Raises:
         RuntimeError: they cannot be adapted in one pass.
@@ -151,11 +153,11 @@ def scores(models: SideBySide, episodes: Sequence[Episode]) -> list[Score]:
 def replies_together(
     models: SideBySide, exchanges: Sequence[Sequence[Exchange]], generation: Generation, tokenizer: Tokenizer
 ) -> list[list[str]] | None:
-    """Generate the replies of each model to exchanges of its own in one batch, as `generate_replies` does of one.
+    """Generate the replies of several models, each to its own exchanges, in one batch; see `generate_replies`.
 
     Returns:
-        The replies to each model's exchanges; None where that cannot be done, for a generation that searches and for
-        a model whose states are of a kind of its own, or is slower.
+        The replies to each model's exchanges; None if that is not possible, as with beam search or a model with custom
+        states, or if it is slower.
     """
     if not in_one_pass(models) or not isinstance(generation, Stepwise) or not _has_plain_states(models.model):
         return None
@@ -173,7 +175,7 @@ def replies_together(
 
 
 def _joined(choosers: Sequence[Choose], counts: Sequence[int]) -> Choose:
-    """Return what chooses for each task's rows as it would if they were all there are."""
+    """Return a function that lets each task's chooser choose for the rows of its task."""
     starts = [sum(counts[:task]) for task in range(len(counts))]
 
     def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:

@@ -1,1 +1,1 @@
-"""The work itself: what a config describes, built and run."""
+"""Experiments: composed configs are built and run here."""

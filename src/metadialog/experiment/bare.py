@@ -1,4 +1,4 @@
-"""Models that are only looked at: made without numbers, on torch's device `meta`."""
+"""Models built without weights on torch's device `meta`, for checks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,10 +9,10 @@ _INITIALISATION = "torch.nn.init"
 
 
 class WithoutInitialisation(TorchFunctionMode):
-    """Leaves out what `torch.nn.init` does while it is entered.
+    """Skips the functions of `torch.nn.init` while it is entered.
 
-    On the device `meta` there is nothing to initialise, and torch would import its compiler for that, which takes
-    longer than all the rest of a check.
+    On the device `meta` there is nothing to initialise, and torch would import its compiler for it, which takes longer
+    than the rest of a check.
     """
 
     def __torch_function__(
@@ -22,7 +22,7 @@ class WithoutInitialisation(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the function returns
-        """Return the tensor as it is where it is to be initialised, else what the function returns."""
+        """Return the tensor unchanged instead of initialising it; call any other function."""
         options = kwargs or {}
         if getattr(func, "__module__", None) == _INITIALISATION:
             return args[0] if args else options["tensor"]

@@ -1,4 +1,4 @@
-"""What a valid config says of the machine and of earlier runs, checked before anything slow starts."""
+"""Checks of a valid config against the machine and earlier runs, made before anything slow starts."""
 
 import copy
 import os
@@ -19,15 +19,15 @@ if TYPE_CHECKING:  # slow to import
 
 
 def check_composed(composed: Composed, *, multirun: bool = False) -> None:
-    """Check a composed config, and what it says of the machine and of earlier runs.
+    """Check a composed config, also against the machine and earlier runs.
 
     Raises:
         MetadialogError: something in it is wrong.
     """
     if composed.config.hydra.job.chdir:
         raise ConfigError(
-            "hydra.job.chdir=true: relative paths in the config would mean something else in the run than here; "
-            "leave it out: a run writes into its own directory anyway"
+            "hydra.job.chdir=true: relative paths in the config would mean something else in the run; "
+            "leave it out, as a run writes into its own directory anyway"
         )
     nodes = composed.resolve()
     check(nodes)
@@ -35,16 +35,16 @@ def check_composed(composed: Composed, *, multirun: bool = False) -> None:
 
 
 def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> None:
-    """Check that what a config names is there, and that its parts go together.
+    """Check that the files, runs and devices that a config names exist, and that its parts are compatible.
 
     Args:
         config: resolved, and checked by `metadialog.config.check`.
-        multirun: whether it is one of several that are started together.
+        multirun: whether it is one of several runs started together.
 
     Raises:
-        ConfigError: options contradict each other, or there is no such device.
-        DataError: a data file that is named is not there.
-        RunError: a run that is named is not what it has to be.
+        ConfigError: options contradict each other, or the device does not exist.
+        DataError: a data file does not exist.
+        RunError: a run does not exist or is unsuitable.
     """
     if "training" in config and not build(config["split"]).trains:
         raise ConfigError("split: leaves no topic to train on; choose split=seeded, split=explicit or split=paper")
@@ -54,7 +54,7 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
         _need_file(config["specification"], "specification", "file")
     if not computes(config):
         return
-    # This imports torch, which the description of data need not wait for.
+    # This imports torch, which describing data does not need.
     from metadialog.experiment.hardware import check_dtype, find_device
 
     device = find_device(config["device"])
@@ -63,16 +63,16 @@ def check_surroundings(config: Mapping[str, Any], *, multirun: bool = False) -> 
         _check_learning(config, device)
     if config.get("resume") not in (None, AUTO):
         if multirun:
-            raise ConfigError(f"resume={config['resume']}: one run goes on at a time; leave out -m")
+            raise ConfigError(f"resume={config['resume']}: only one run can be resumed at a time; leave out -m")
         _check_resume(config)
     if "training" in config and config["start"].get("run") is not None:
         _check_source(config["start"]["run"])
-    if config.get("run") is not None and "inner" in config:  # else an exported model is enough
+    if config.get("run") is not None and "inner" in config:  # otherwise an exported model is enough
         _check_source(config["run"])
 
 
 def _check_source(named: str) -> None:
-    """Check the run whose model is used."""
+    """Check the run whose model is to be used."""
     from metadialog.runs.run_directory import RunDirectory
     from metadialog.training.export import check_exported
 
@@ -82,12 +82,12 @@ def _check_source(named: str) -> None:
 
 
 def computes(config: Mapping[str, Any]) -> bool:
-    """Say whether a command computes something and writes it down, or only describes data."""
+    """Tell whether a command computes and writes results, rather than only describing data."""
     return "device" in config
 
 
 def _check_resume(config: Mapping[str, Any]) -> None:
-    """Check that the run that goes on is the one that the config describes."""
+    """Check that the run to resume is the one that the config describes."""
     from metadialog.runs.config_file import read_working_directory
     from metadialog.runs.run_directory import RunDirectory
     from metadialog.training.checkpoint import latest_checkpoint
@@ -96,7 +96,7 @@ def _check_resume(config: Mapping[str, Any]) -> None:
     run = RunDirectory(Path(config["resume"]).expanduser())
     run.check_resumable()
     checkpoint = latest_checkpoint(run.last, run.best)
-    if os.path.lexists(run.config):  # else the run broke off before it wrote one, and has nothing to contradict
+    if os.path.lexists(run.config):  # otherwise the run broke off before it wrote a config that could differ
         began_in = read_working_directory(run.path) or Path.cwd()
         check_same_run(_located(complete(run.read_config()), began_in), _located(config, Path.cwd()), checkpoint)
     if checkpoint is not None:
@@ -104,7 +104,7 @@ def _check_resume(config: Mapping[str, Any]) -> None:
 
 
 def _located(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a config with its files and folders named in full, as far as they are there."""
+    """Return a config with the existing files and folders in it as absolute paths."""
     result = copy.deepcopy(dict(config))
     for option in PATHS:
         *groups, name = option.split(".")
@@ -118,7 +118,7 @@ def _located(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _check_learning(config: Mapping[str, Any], device: "torch.device") -> None:
-    """Check what goes with what: a model without numbers, and a tokenizer that knows nothing, are enough for that."""
+    """Check that parts are compatible, with a model without weights and an untrained tokenizer."""
     import torch
 
     from metadialog.algorithms.prepare import prepared_model
@@ -133,7 +133,7 @@ def _check_learning(config: Mapping[str, Any], device: "torch.device") -> None:
         return
     embedding = build(config["embedding"])
     if embedding.replaces and learner.start.run is not None:
-        raise ConfigError("embedding=pretrained: start=run brings the embedding of that run; choose one of them")
+        raise ConfigError("embedding=pretrained: start=run uses the embedding of that run; choose one of them")
     algorithm, vocab_size = learner.algorithm, learner.tokenizer.vocab_size
     with torch.device("meta"), WithoutInitialisation():
         model = prepared_model(config["model"], vocab_size, algorithm, config["training"]["frozen"], embedding.check)
@@ -142,16 +142,16 @@ def _check_learning(config: Mapping[str, Any], device: "torch.device") -> None:
 
 
 def _check_memory(model: "nn.Module", *, trains: bool, device: "torch.device") -> None:
-    """Refuse a model whose weights alone take more memory than is free; what it computes comes on top of that.
+    """Refuse a model whose weights alone take more memory than is free, not counting activations.
 
     Raises:
-        ConfigError: it is too large.
+        ConfigError: the model is too large.
     """
     from metadialog.memory import free
 
     there = free(device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad and trains]
-    # Those that are trained have a gradient, and a copy that is adapted to a task.
+    # Trained weights also have a gradient, and a copy that is adapted to a task.
     needed = sum(p.numel() * p.element_size() for p in [*model.parameters(), *trained, *trained])
     if there is not None and needed > there:
         count = sum(parameter.numel() for parameter in model.parameters())
@@ -163,7 +163,7 @@ def _check_memory(model: "nn.Module", *, trains: bool, device: "torch.device") -
 
 
 def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check that the file or folder of a data set is there."""
+    """Check that the file or folder of a data set exists."""
     if config.get("download"):
         return
     if dataset.get("root", "") is None:
@@ -178,7 +178,7 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
 
 
 def _need_file(named: str, option: str, kind: str) -> None:
-    """Refuse a path that an option names and that is not there."""
+    """Refuse a path that does not exist."""
     path = expand(named, option)
     if kind == "file" and option == "dataset.path" and path.is_dir():
         raise DataError(f"{path}: is a folder; {option} should name a file; dataset=auto reads folders as well")

@@ -32,16 +32,17 @@ class TableConfig:
     Attributes:
         runs: run directories, multirun trees, or directories of them.
         output: the directory to write to.
-        metrics: the columns of the tables; `table.csv` has all that the records hold.
-        shots: a table for each number of support dialogues; None for the most.
-        steps: the inner steps of the columns; None for the chosen or else the last, and for the first metric before.
-        unfinished: refuse runs that have not come to their end, or skip them.
-        resamples: of the bootstrap.
-        confidence: of the intervals.
-        test: of an algorithm against the best.
-        significance: a corrected p-value below it is a difference.
-        seed: of the resamples.
-        baseline: the row that all others are compared with, beside the best; None for none.
+        metrics: metrics shown as columns; `table.csv` has all metrics of the records.
+        shots: numbers of support dialogues, one table for each; None for the largest.
+        steps: inner steps shown as columns; None for the chosen or else the last step, and for the first metric also
+            step 0.
+        unfinished: whether to refuse or skip runs that have not finished.
+        resamples: number of bootstrap resamples.
+        confidence: confidence level of the intervals.
+        test: test of each algorithm against the best.
+        significance: corrected p-values below it count as a difference.
+        seed: seed of the resamples.
+        baseline: a row that all others are also compared with; None for the best alone.
         logger: the logger.
     """
 
@@ -64,13 +65,13 @@ class TableConfig:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A comparison, and what of it was asked for.
+    """A comparison, and the parts of it that were requested.
 
     Attributes:
-        comparison: the numbers.
-        metrics: the columns of the tables.
-        steps: the inner steps of the columns; None for the usual.
-        skipped: a line for each run that was left out.
+        comparison: the computed comparison.
+        metrics: metrics shown as columns.
+        steps: inner steps shown as columns; None for the default.
+        skipped: a line for each skipped run.
     """
 
     comparison: Comparison
@@ -83,7 +84,7 @@ def compare_directories(config: TableConfig) -> Compared:
     """Compare the runs in some directories.
 
     Raises:
-        ConfigError: an option asks for what the records do not hold.
+        ConfigError: an option names something that the records do not hold.
         RunError: the runs cannot be read, or cannot be compared.
     """
     paths = [config.runs] if isinstance(config.runs, str) else config.runs
@@ -111,17 +112,18 @@ def compare(
 
     Args:
         runs: runs, or directories of them.
-        metrics: which; None for those of `conf/table.yaml`.
-        shots: which numbers of support dialogues; None for the most.
-        steps: which inner steps, or `chosen`; None for the chosen or else the last, and for the first metric before.
-        overrides: further ones of `metadialog table`, such as `confidence=0.9`.
+        metrics: metrics to compare; None for those of `conf/table.yaml`.
+        shots: numbers of support dialogues; None for the largest.
+        steps: inner steps, or `chosen`; None for the chosen or else the last step, and for the first metric also step
+            0.
+        overrides: further options of `metadialog table`, such as `confidence=0.9`.
 
     Returns:
         A row for each algorithm, metric, number of shots and inner step: `mean`, `low` and `high` (the interval over
         seeds, topics and episodes), and `p_value_vs_best`. An inner step of -1 is the chosen one.
 
     Raises:
-        ConfigError: an option asks for what the records do not hold.
+        ConfigError: an option names something that the records do not hold.
         RunError: the runs cannot be read, or cannot be compared.
     """
     paths = [str(run.path if isinstance(run, Run) else Path(run).expanduser().absolute()) for run in runs]

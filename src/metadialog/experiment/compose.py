@@ -1,4 +1,4 @@
-"""`metadialog.compose`: from overrides, as on the command line, to an experiment."""
+"""`metadialog.compose`: create an experiment from overrides, as on the command line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,23 +12,23 @@ from metadialog.experiment.experiment import Experiment
 from metadialog.overrides import spelled_out
 
 EXPERIMENTS = ("train", "evaluate")
-"""The commands that an experiment is composed for."""
+"""Commands that have experiments."""
 
 
 def compose(
     command: Literal["train", "evaluate"], overrides: Sequence[str] = (), config_dir: str | Path | None = None
 ) -> Experiment:
-    """Compose and check an experiment, as the command line does; nothing is started, and nothing written.
+    """Compose and check an experiment, as the command line does; nothing is run or written.
 
     Args:
         command: `train` or `evaluate`.
         overrides: as on the command line, such as `["algorithm=maml", "seed=1"]`.
-        config_dir: a folder of further configs; None for that of the run which `resume=` or `run=` names, if any.
+        config_dir: folder of additional configs; None for that of the run in `resume=` or `run=`, if any.
 
     Raises:
         ConfigError: with one line for each wrong option or value.
-        DataError: a data file that is named is not there.
-        RunError: a run that is named is not what it has to be.
+        DataError: a data file does not exist.
+        RunError: a run does not exist or is unsuitable.
     """
     if command not in EXPERIMENTS:
         raise ConfigError(f"compose({command!r}): no such experiment; valid: {', '.join(EXPERIMENTS)}")
@@ -38,7 +38,7 @@ def compose(
         composed = Composed(compose_job(command, inherited.overrides, with_hydra=True))
         if not composed.is_single():
             raise ConfigError(
-                "hydra.mode=MULTIRUN: describes a sweep; start it on the command line, as metadialog train"
+                "hydra.mode=MULTIRUN: describes a sweep; start it on the command line with metadialog train"
             )
         check_composed(composed)
     return Experiment(composed)

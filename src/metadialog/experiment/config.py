@@ -1,7 +1,7 @@
-"""The options of the commands that train or use a model, typed: what `conf/<command>.yaml` names in `_target_`.
+"""Typed options of the commands that train or evaluate a model; `conf/<command>.yaml` names them in `_target_`.
 
-A field whose type is `Node` is the config node of one part; the class that it names in its own `_target_` is the
-schema of what is in it. Nothing heavy is imported here, as every command line is checked against these classes.
+A field of type `Node` is the config node of one part; its schema is the class that the node names in its own
+`_target_`. Nothing heavy is imported here, as every command line is checked against these classes.
 """
 
 import re
@@ -22,9 +22,9 @@ def _device(name: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(_device)]
-"""Where to compute; `auto` is a CUDA GPU where there is one."""
+"""Device to compute on; `auto` is a CUDA GPU if there is one."""
 Seed = Annotated[int, Ge(0), Lt(2**32)]
-"""As numpy takes it."""
+"""Seed in the range that numpy accepts."""
 Threads = Annotated[int, Ge(1), Le(1024)]
 Directory = Annotated[str, MinLen(1)]
 
@@ -35,9 +35,9 @@ class LearningConfig:
 
     Attributes:
         algorithm: the algorithm.
-        start: what the outer loop starts from.
+        start: starting point of the outer loop.
         inner: the inner loop's update rule.
-        objective: what the two levels minimise.
+        objective: losses that the inner and the outer loop minimise.
         engine: the engine.
     """
 
@@ -49,20 +49,20 @@ class LearningConfig:
 
     @classmethod
     def of(cls, nodes: Mapping[str, Any]) -> Self:
-        """Return the config of this type that a composed config holds; what else is in it is left out."""
+        """Return the part of a composed config that has this type; other keys are ignored."""
         return cls(**{field.name: nodes[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(LearningConfig):
-    """What a model is adapted to, and where that is computed.
+    """The data and the device of an adaptation.
 
     Attributes:
         dataset: the data set.
-        sampler: the sampler of episodes, which says how exchanges are made.
-        generation: the generation of replies.
-        device: to compute on.
-        cache: the folder that downloads and prepared data are kept in; None for the usual one.
+        sampler: the sampler of episodes, which defines how exchanges are encoded.
+        generation: how replies are generated.
+        device: device to compute on.
+        cache: folder of downloads and prepared data; None for the default.
     """
 
     command: ClassVar[str]
@@ -76,14 +76,14 @@ class ModelConfig(LearningConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig(ModelConfig):
-    """What decides how held-out topics are evaluated, the same for `train` and `evaluate`.
+    """Options of the evaluation on held-out topics, shared by `train` and `evaluate`.
 
     Attributes:
         split: the split of the data set's topics.
         evaluation: the protocol on held-out topics.
         logger: the logger.
-        seed: of the initialisation, of dropout and of the training episodes; it stands in the records.
-        threads: CPU threads; None for one a core.
+        seed: seed of the initialisation, of dropout and of the training episodes; written to the records.
+        threads: number of CPU threads; None for one per core.
     """
 
     split: Node
@@ -94,7 +94,7 @@ class EvaluationConfig(ModelConfig):
 
     @property
     def seeds(self) -> dict[str, int]:
-        """The seeds of a run by what they are for."""
+        """The seeds of a run by purpose."""
         return {"seed": self.seed, "evaluation": self.evaluation["seed"]}
 
 
@@ -105,12 +105,12 @@ class TrainConfig(EvaluationConfig):
     Attributes:
         tokenizer: the tokenizer.
         model: the model.
-        embedding: what its token embedding starts from.
+        embedding: initialisation of the token embedding.
         optimizer: the outer optimizer.
-        schedule: its schedule.
+        schedule: learning rate schedule of the outer optimizer.
         training: the outer loop.
-        dtype: of the parameters.
-        resume: the run directory to go on with; None for a new run.
+        dtype: data type of the parameters.
+        resume: the run directory to resume; None for a new run.
     """
 
     command: ClassVar[str] = "train"
@@ -126,7 +126,7 @@ class TrainConfig(EvaluationConfig):
 
     @property
     def seeds(self) -> dict[str, int]:
-        """The seeds of a run by what they are for."""
+        """The seeds of a run by purpose."""
         return {"seed": self.seed, "split": self.split.get("seed", 0), "evaluation": self.evaluation["seed"]}
 
 
@@ -145,11 +145,11 @@ class EvaluateConfig(EvaluationConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(ModelConfig):
-    """`metadialog predict`: answer a test specification with a finished run.
+    """`metadialog predict`: predict the turns of a test specification with a finished run.
 
     Attributes:
         run: the directory of the finished run.
-        specification: path of the test specification.
+        specification: path to the test specification.
     """
 
     command: ClassVar[str] = "predict"

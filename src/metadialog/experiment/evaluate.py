@@ -1,4 +1,4 @@
-"""The evaluation of a finished run, on the same or on other data and options."""
+"""The evaluation of a finished run, on the same or other data and options."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from metadialog.training.trainer import Sinks
 
 
 def evaluate(config: EvaluateConfig, workspace: Workspace) -> None:
-    """Evaluate a run's exported model; write a directory of its own.
+    """Evaluate a run's exported model; write the results to a new directory.
 
     Args:
-        config: which run, and how.
-        workspace: where the results go.
+        config: the run and the options.
+        workspace: where to write the results.
 
     Raises:
         RunError: the run's model cannot be read.

@@ -1,4 +1,4 @@
-"""One experiment: a composed config, and the work that it describes."""
+"""An experiment: a composed config that can be run."""
 
 import shlex
 import threading
@@ -20,20 +20,22 @@ from metadialog.runs.run_directory import RunDirectory
 
 Existing = Literal["continue", "refuse"]
 
-_computing = threading.RLock()  # torch's generators and threads are the process's: one run computes at a time
+_computing = (
+    threading.RLock()
+)  # torch's generators and threads belong to the process, so only one run computes at a time
 
 
 class Experiment:
     """A composed and checked config of `train` or `evaluate`, which can be run any number of times.
 
-    Made by `metadialog.compose`. Nothing of it depends on the process that it is run in: neither on Hydra's globals nor
-    on the working directory, but for relative paths in the config.
+    Created by `metadialog.compose`. It does not depend on Hydra's global state, nor on the working directory except for
+    relative paths in the config.
 
     Args:
-        composed: what Hydra has composed.
+        composed: the config as composed by Hydra.
 
     Raises:
-        ConfigError: it is the config of another command.
+        ConfigError: the config belongs to another command.
     """
 
     def __init__(self, composed: Composed) -> None:
@@ -41,12 +43,12 @@ class Experiment:
         nodes = composed.resolve()
         options = build(nodes)
         if not isinstance(options, TrainConfig | EvaluateConfig):
-            raise ConfigError(f"{nodes['_target_']}: describes no experiment; those of train and evaluate do")
+            raise ConfigError(f"{nodes['_target_']}: is not an experiment; the configs of train and evaluate are")
         self.options = options
         self.config: Mapping[str, Any] = {name: value for name, value in nodes.items() if name != "_target_"}
 
     def __repr__(self) -> str:
-        """Return what was composed."""
+        """Return the command and its overrides."""
         return f"<Experiment {shlex.join([self.options.command, *self._composed.overrides])}>"
 
     def run(
@@ -57,21 +59,21 @@ class Experiment:
         console: Console | None = None,
         command_line: str | None = None,
     ) -> Run:
-        """Train and evaluate, or evaluate; write a run directory, and return what is in it.
+        """Train and evaluate, or only evaluate; write a run directory and return it as a `Run`.
 
-        Several threads may call it: one run computes at a time. SIGTERM and Ctrl-C end it in order, with a
-        checkpoint, if this is the main thread.
+        It may be called from several threads, but only one run computes at a time. In the main thread, SIGTERM and
+        Ctrl-C stop it after a checkpoint.
 
         Args:
-            directory: to write to; None for that of the config, which by default is a new one each time.
-            existing: what to do where the directory holds a run of the same config already. `continue`: return it if
-                it is finished, and else go on with it from its last checkpoint; `refuse`: raise.
-            console: takes what is printed; None for one on stdout.
-            command_line: what the run's status says was typed; None for the command with the same effect.
+            directory: directory to write to; None for that of the config, which by default is a new one each time.
+            existing: what to do if the directory already holds a run of the same config. `continue`: return it if it is
+                finished, otherwise resume it from its last checkpoint; `refuse`: raise an error.
+            console: console to print to; None for stdout.
+            command_line: command line to write to the run's status; None for the equivalent command.
 
         Raises:
-            MetadialogError: the data, the options or the directory do not allow it; the message says what would be
-                right.
+            MetadialogError: the data, the options or the directory are unsuitable; the message says what would be
+                valid.
         """
         target = self._directory(directory)
         line = command_line or shlex.join(["metadialog", self.options.command, *self._composed.overrides])
@@ -91,18 +93,18 @@ class Experiment:
         if resume not in (None, AUTO):
             own = Path(resume).expanduser().absolute()
             if directory is not None and Path(directory).expanduser().resolve() != own.resolve():
-                raise RunError(f"{directory}: a run goes on in its own directory, {own}; leave directory out")
+                raise RunError(f"{directory}: a run is resumed in its own directory, {own}; leave directory out")
             return own
         return self._composed.directory() if directory is None else Path(directory).expanduser().absolute()
 
     def _run(self, directory: Path, resume: str | None, console: Console, command_line: str) -> None:
-        """Do the work."""
+        """Run the command of the config in a directory."""
         from metadialog.experiment.evaluate import evaluate
         from metadialog.experiment.train import train
         from metadialog.experiment.workspace import Workspace
         from metadialog.training.distributed import ranks
 
-        nodes = self._composed.resolve(directory)  # which may have the directory's name in it
+        nodes = self._composed.resolve(directory)  # may contain the directory's name
         config = {name: value for name, value in nodes.items() if name != "_target_"}
         if isinstance(self.options, TrainConfig):
             config["resume"] = resume

@@ -1,4 +1,4 @@
-"""The evaluation on held-out topics that a run ends with: its records and samples are written, logged and printed."""
+"""The evaluation on held-out topics at the end of a run, with its records, samples and printed summary."""
 
 import itertools
 import json
@@ -25,22 +25,24 @@ from metadialog.preparation.topics import Topics
 from metadialog.progress import progress
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.schemas import TrainingCost
+from metadialog.text import counted
 from metadialog.training.cost import count_tokens
 from metadialog.training.trainer import Sinks
 
 
 @dataclass(frozen=True, slots=True)
 class FinalEvaluation:
-    """What is evaluated, by which protocol, on which episodes.
+    """An evaluation whose episodes have been drawn.
 
     Attributes:
-        config: of the run.
-        workspace: where its results go.
+        config: config of the run.
+        workspace: where to write the results.
         learner: adapts the model.
-        topics: the data set's.
-        protocol: what is asked.
-        episodes: of the held-out topics.
-        selection_episodes: of the meta-validation topics, to choose inner rates and steps on; none: nothing is chosen.
+        topics: topics of the data set.
+        protocol: the evaluation protocol.
+        episodes: episodes of the held-out topics.
+        selection_episodes: episodes of the meta-validation topics on which inner rates and steps are chosen; empty if
+            nothing is to be chosen.
     """
 
     config: EvaluationConfig
@@ -53,18 +55,18 @@ class FinalEvaluation:
 
     @property
     def labels(self) -> Labels:
-        """What all records have in common."""
+        """The values that all records share."""
         name, engine, corpus = self.learner.name, self.learner.engine, self.topics.corpus.name
         return Labels(name, engine, corpus, self.config.seed, split="meta_test", language=self.topics.language)
 
     def run(self, model: nn.Module, sinks: Sinks, step: int, trained: TrainingCost | None) -> pd.DataFrame:
-        """Choose inner rates and steps; evaluate; write, log and print what comes of it, in this order.
+        """Choose inner rates and steps, evaluate, then write, log and print the results.
 
         Args:
-            model: as the outer loop left it.
-            sinks: where results go.
-            step: outer steps that were taken.
-            trained: what training has cost; None if that is not known.
+            model: the trained model.
+            sinks: where to write and log results.
+            step: number of outer steps taken.
+            trained: cost of training; None if it is not known.
 
         Returns:
             The records.
@@ -84,7 +86,7 @@ class FinalEvaluation:
         return frame
 
     def _select(self, model: nn.Module) -> Selection:
-        """Choose the inner rate and steps for each number of shots, if asked for; write and print the choice."""
+        """Choose the inner rate and steps for each number of shots if asked to; write and print the choice."""
         protocol, workspace, algorithm = self.protocol, self.workspace, self.learner.algorithm
         if protocol.rates is None or not self.selection_episodes:
             return NOTHING
@@ -97,12 +99,15 @@ class FinalEvaluation:
             return selection
         write_atomically(workspace.run.selection, selection.to_json(algorithm.name))
         chosen = [best for shots in protocol.shots if (best := selection.best(shots)) is not None]
-        words = (f"{c.shots} shots: rate x {c.rate:g}, {c.inner_step} steps (loss {c.loss:.3f})" for c in chosen)
+        words = (
+            f"{counted(c.shots, 'shot')}: rate x {c.rate:g}, {counted(c.inner_step, 'step')} (loss {c.loss:.3f})"
+            for c in chosen
+        )
         workspace.console.print(f"chosen on meta-validation topics: {'; '.join(words)}", highlight=False)
         return selection
 
     def _evaluate(self, model: nn.Module, selection: Selection) -> tuple[pd.DataFrame, list[Sample]]:
-        """Evaluate the episodes; the processes of the run share them."""
+        """Evaluate the episodes, which are shared among the processes of the run."""
         device, team, learner = next(model.parameters()).device, self.workspace.team, self.learner
         episodes = [episode.to(device) for episode in self.episodes]
         evaluator = Evaluator(
@@ -119,7 +124,7 @@ class FinalEvaluation:
             def of_group(some: Sequence[Episode]) -> list[Evaluated]:
                 result = evaluator.of_group(model, some)
                 ready = [next(done) for _ in some][-1] + 1
-                report(min(ready * team.size, len(episodes)))  # the others are about as far
+                report(min(ready * team.size, len(episodes)))  # the other processes have done about as many
                 return result
 
             parts = in_groups(model, episodes, of_group, team.map)
@@ -129,7 +134,7 @@ class FinalEvaluation:
     def _write_cost(
         self, selection: Selection, records: pd.DataFrame, trained: TrainingCost | None, seconds: float
     ) -> None:
-        """Write what training and this evaluation, with the choice before it, took."""
+        """Write the cost of training and of this evaluation, including the choice of rates and steps."""
         content = {
             "meta_train": None if trained is None else trained.model_dump(),
             "evaluation": {
@@ -141,8 +146,8 @@ class FinalEvaluation:
         write_atomically(self.workspace.run.cost, json.dumps(content, indent=2) + "\n")
 
     def _tokens(self, selection: Selection, records: pd.DataFrame) -> int:
-        """Count the tokens that were adapted to: once for each inner step, and for each rate of the grid of choice."""
-        steps = records.groupby("shots")["inner_step"].max().to_dict()  # none where nothing adapts
+        """Count the tokens of adaptation: once for each inner step, and for each rate of the selection grid."""
+        steps = records.groupby("shots")["inner_step"].max().to_dict()  # empty if nothing adapts
         algorithm = self.learner.algorithm
 
         def of(some: Sequence[Episode]) -> int:
@@ -156,12 +161,15 @@ class FinalEvaluation:
 def draw_evaluation(
     config: EvaluationConfig, workspace: Workspace, learner: Learner, topics: Topics
 ) -> FinalEvaluation:
-    """Draw the episodes of an evaluation, and say if some of their references are cut.
+    """Draw the episodes of an evaluation, and report how many references are truncated.
 
     Raises:
         DataError: a topic has too few dialogues for an episode.
+        ConfigError: a metric of the user's lacks something.
     """
     protocol, tokenizer = build(config.evaluation), learner.tokenizer
+    for metric in protocol.metrics.values():
+        metric.check(topics.split.test)
     episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, config.sampler)
     chosen_on = selection_episodes(topics, tokenizer, protocol, config.sampler)
     evaluation = FinalEvaluation(config, workspace, learner, topics, protocol, episodes, chosen_on)
@@ -170,7 +178,7 @@ def draw_evaluation(
 
 
 def _print_cut(evaluation: FinalEvaluation) -> None:
-    """Say how many references are too long to be scored whole, if any is."""
+    """Print how many references are truncated before they are scored, if any."""
     end = evaluation.learner.tokenizer.end_id
     queries = {(episode.topic, episode.index): episode.query for episode in evaluation.episodes}.values()
     references = sum(len(query.targets) for query in queries)
@@ -178,13 +186,13 @@ def _print_cut(evaluation: FinalEvaluation) -> None:
     if whole < references:
         limit = evaluation.protocol.max_tokens
         evaluation.workspace.console.print(
-            f"{references - whole} of {references} references are cut to evaluation.max_tokens={limit}",
+            f"references truncated to evaluation.max_tokens={limit}: {references - whole} of {references}",
             highlight=False,
         )
 
 
 def _mean_losses(records: pd.DataFrame) -> dict[str, float]:
-    """Return the mean loss over episodes after each inner step, for each number of shots."""
+    """Return the loss after each inner step, mean over episodes, for each number of shots."""
     means = records.groupby(["shots", "inner_step"], as_index=False)["loss"].mean()
     names = (f"loss_{shots}_shots_step_{step}" for shots, step in zip(means["shots"], means["inner_step"], strict=True))
     return dict(zip(names, means["loss"].tolist(), strict=True))

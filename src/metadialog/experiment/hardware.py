@@ -1,4 +1,4 @@
-"""The device and the random generators that a run computes with."""
+"""The device, threads and random generators of a run."""
 
 import random
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from metadialog.memory import keep_freed_memory
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every global generator, for whatever draws from one."""
+    """Seed all global random generators."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries draw from this one
     torch.manual_seed(seed)
@@ -21,12 +21,12 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def own_settings(threads: int | None) -> Iterator[None]:
-    """Compute with a number of CPU threads, and leave the process's threads and generators as they were before.
+    """Set the number of CPU threads, and restore threads and random generators on exit.
 
-    Freed memory is kept for the next tensors, then and after.
+    The memory allocator is set to keep freed memory for later tensors, which is not undone.
 
     Args:
-        threads: None leaves it to torch: one a core.
+        threads: number of threads; None for torch's default of one per core.
     """
     keep_freed_memory()
     before = torch.get_num_threads(), random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
@@ -45,12 +45,12 @@ def find_device(device: Device, local_rank: int = 0, processes: int = 1) -> torc
     """Return the device to compute on.
 
     Args:
-        device: what was asked for.
-        local_rank: number of the process among those on this machine, each of which takes a GPU of its own.
-        processes: how many share the run.
+        device: requested device.
+        local_rank: number of the process among those on this machine, each of which uses its own GPU.
+        processes: number of processes of the run.
 
     Raises:
-        ConfigError: there is no such device here.
+        ConfigError: the device does not exist.
     """
     if device == "mps":
         if not torch.backends.mps.is_available():
@@ -63,20 +63,20 @@ def find_device(device: Device, local_rank: int = 0, processes: int = 1) -> torc
         raise ConfigError(f"device={device}: torch finds no CUDA device here; use device=cpu or device=auto")
     _, colon, number = device.partition(":")
     if colon and processes > 1:
-        raise ConfigError(f"device={device}: each of the {processes} processes takes a GPU of its own; use device=cuda")
+        raise ConfigError(f"device={device}: each of the {processes} processes needs its own GPU; use device=cuda")
     if colon and int(number) >= count:
         raise ConfigError(f"device={device}: torch finds {count} CUDA devices here, the last is cuda:{count - 1}")
-    # Where a launcher shows each process its own GPU alone, that is number 0 for each.
+    # If a launcher shows each process only its own GPU, that GPU is number 0.
     result = torch.device("cuda", int(number) if colon else local_rank % count)
     torch.cuda.set_device(result)
     return result
 
 
 def check_dtype(device: torch.device, dtype: str) -> None:
-    """Check that a device computes with a type of numbers.
+    """Check that a device supports a data type.
 
     Raises:
         ConfigError: it does not.
     """
     if device.type == "mps" and dtype == "float64":
-        raise ConfigError("dtype=float64: device=mps computes in float32 only; choose one of them")
+        raise ConfigError("dtype=float64: device=mps supports only float32; choose one of them")

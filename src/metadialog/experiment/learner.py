@@ -1,4 +1,4 @@
-"""What learns: an algorithm with its tools, the tokenizer, and what training starts from, each built once."""
+"""The parts that learn, each built once: the algorithm with its tools, the tokenizer, and the start of training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """An algorithm and what belongs to it.
+    """An algorithm with its tokenizer and start.
 
     Attributes:
-        algorithm: with its engine, inner rule and objectives.
-        start: what the outer loop starts from.
-        tokenizer: of the model.
+        algorithm: the algorithm, with its engine, inner rule and objectives.
+        start: starting point of the outer loop.
+        tokenizer: tokenizer of the model.
     """
 
     algorithm: Algorithm
@@ -28,12 +28,12 @@ class Learner:
 
     @property
     def name(self) -> str:
-        """What records and tables call it: the algorithm, and what it started from."""
+        """The name in records and tables: that of the algorithm, and of its start."""
         return f"{self.algorithm.name}{self.start.suffix}"
 
     @property
     def engine(self) -> str:
-        """What records call its engine."""
+        """The name of the engine in records."""
         return self.algorithm.tools.engine.name
 
     def settle_engine(self, cache: Path, agree: Callable[[Callable[[], str]], str]) -> None:
@@ -49,14 +49,14 @@ class Learner:
 
 
 def make_learner(config: LearningConfig, tokenizer: Tokenizer) -> Learner:
-    """Make what a config describes.
+    """Build the learner of a config.
 
     Args:
-        config: says how a topic is adapted to.
-        tokenizer: of the model.
+        config: options of adaptation.
+        tokenizer: tokenizer of the model.
 
     Raises:
-        ConfigError: its parts do not go together.
+        ConfigError: its parts are incompatible.
     """
     tools = Tools(build(config.engine), build(config.inner), build(config.objective, tokenizer))
     algorithm: Algorithm = build(config.algorithm, tools)

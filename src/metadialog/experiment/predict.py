@@ -24,15 +24,15 @@ from metadialog.training.export import load_exported, load_tokenizer
 
 
 def predict(config: PredictConfig, directory: Path, console: Console) -> Path:
-    """Predict each turn that a specification asks for; write them in the competition's format.
+    """Predict each turn that a specification asks for, and write the predictions in the competition's format.
 
-    Every prediction starts again from the run's model, is adapted to its support dialogues by the algorithm's own
-    number of inner steps, and sees the dialogue up to the turn before.
+    For every prediction, the run's model is adapted anew to the support dialogues, and is given the dialogue up to the
+    turn before.
 
     Args:
-        config: which run, and what it is asked.
-        directory: where the predictions go.
-        console: takes what is printed.
+        config: the run and the specification.
+        directory: directory to write to.
+        console: console to print to.
 
     Returns:
         The file of the predictions.

@@ -1,7 +1,7 @@
-"""`resume=auto`: a run goes on with what is in its directory, and begins where there is nothing.
+"""`resume=auto`: resume the run in a directory, or start it if there is none.
 
-So a run may be started any number of times, by a sweep that goes on or by a batch system that puts it back into its
-queue: it runs once. Several processes with the same run wait for each other.
+A run may so be started any number of times, by a sweep that is resumed or by a batch system that requeues it, and its
+work is done once. Processes with the same run wait for each other.
 """
 
 import os
@@ -25,24 +25,24 @@ from metadialog.training.resume import differences
 
 __all__ = ["AUTO", "Preempted", "check_same_results", "holds_run", "run_what_is_missing", "started_again"]
 
-# Where and how a run computes and reports, which its results do not depend on.
+# Options of where and how a run computes and reports; results do not depend on them.
 _WITHOUT_EFFECT = ("resume", "logger", "device", "threads", "cache")
 
-# Of a run that was broken off before its first checkpoint.
+# Files of a run that was interrupted before its first checkpoint.
 _LEFTOVERS = (layout.STATUS, layout.METRICS, layout.CONFIG)
 
 
 class Preempted(Terminated):
-    """The batch system wants the machine back; the job is put into its queue again."""
+    """The batch system reclaims the machine and requeues the job."""
 
 
 def started_again() -> bool:
-    """Say whether this is a job of submitit, which the batch system may have started before."""
+    """Tell whether this is a submitit job, which the batch system may have started before."""
     return "SUBMITIT_EXECUTOR" in os.environ
 
 
 def holds_run(directory: Path) -> bool:
-    """Say whether a run was begun in a directory."""
+    """Tell whether a directory holds a run."""
     return is_there(directory / layout.STATUS)
 
 
@@ -50,7 +50,7 @@ def check_same_results(directory: Path, config: Mapping[str, Any]) -> None:
     """Check that the run in a directory is the one that a config describes.
 
     Raises:
-        RunError: naming what differs.
+        RunError: it is another one; the message names the differences.
     """
     differing = [
         f"{path} is {new!r} but was {old!r}"
@@ -58,18 +58,18 @@ def check_same_results(directory: Path, config: Mapping[str, Any]) -> None:
         if path.partition(".")[0] not in _WITHOUT_EFFECT
     ]
     if differing:
-        raise RunError(f"{directory}: holds another run already: {'; '.join(differing)}; name another directory")
+        raise RunError(f"{directory}: already holds another run: {'; '.join(differing)}; name another directory")
 
 
 def run_what_is_missing(directory: Path, run: Callable[[str | None], None]) -> None:
-    """Run an experiment, or the rest of it, or nothing if it is done.
+    """Run an experiment, or what is left of it.
 
     Args:
-        directory: of the run.
-        run: runs it; takes the directory where there is something to go on with, and else None.
+        directory: directory of the run.
+        run: runs it; called with the directory to resume from, or None for a new run.
 
     Raises:
-        PrunedError: the run was pruned before.
+        PrunedError: the run had been pruned.
     """
     if read_outcome(directory).state == "finished":
         return
@@ -92,13 +92,13 @@ def run_what_is_missing(directory: Path, run: Callable[[str | None], None]) -> N
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Wait until no other process is at work on this run."""
+    """Wait until no other process is working on this run."""
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / layout.LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"{directory}: another process is at work on this run: waiting for its end")  # noqa: T201
+        print(f"{directory}: another process is working on this run; waiting for it to end")  # noqa: T201
         lock.acquire()
     try:
         yield
@@ -108,9 +108,9 @@ def _alone(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def requeueing() -> Iterator[None]:
-    """Let submitit's signal unwind the run like Ctrl-C, and only then put the job back into the queue.
+    """Stop the run in order on submitit's signal, as on Ctrl-C, before the job is requeued.
 
-    submitit's own handler would end the process where it stands.
+    submitit's own handler would end the process immediately.
     """
     number = _signal()
     before = signal.getsignal(number) if number is not None else None
@@ -132,7 +132,7 @@ def requeueing() -> Iterator[None]:
 
 
 def _signal() -> signal.Signals | None:
-    """Return the signal that submitit sends before it ends a job; None in any other job."""
+    """Return the signal that submitit sends before it ends a job; None outside submitit."""
     if "SUBMITIT_EXECUTOR" not in os.environ:
         return None
     result: signal.Signals | None = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}", None)

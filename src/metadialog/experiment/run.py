@@ -1,4 +1,4 @@
-"""A run, read back from its directory."""
+"""A run that is read from its directory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What a run has left in its directory, wherever that has been moved to. Nothing in it is executed.
+    """The results of a run, read from its directory, which may have been moved.
 
-    What is read is kept: load a run that is still going on again to see its progress.
+    Nothing in it is executed. What was read is cached: load a running run again to see its progress.
 
     Args:
-        path: the directory.
+        path: directory of the run.
 
     Attributes:
-        path: the directory.
+        path: directory of the run.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -34,7 +34,7 @@ class Run:
         self._files = RunDirectory(self.path)
 
     def __repr__(self) -> str:
-        """Return where it is and, as far as its files say so, its status and what was run."""
+        """Return its path, status and main options, as far as its files can be read."""
         try:
             said = [self._files.read_status()["status"], *_chosen(self.config)]
         except (MetadialogError, OSError, LookupError, TypeError):
@@ -43,7 +43,7 @@ class Run:
 
     @cached_property
     def status(self) -> dict[str, Any]:
-        """What `status.json` holds: `status` (running, finished, failed, pruned), `reason`, seeds, versions, times."""
+        """The content of `status.json`: `status` (running, finished, failed or pruned), `reason`, seeds, times."""
         return self._files.read_status()
 
     @cached_property
@@ -53,7 +53,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> "pd.DataFrame":
-        """The scalars of training: `step`, `split`, `name`, `value` (NaN where it was no finite number), `time`."""
+        """The scalars of training: `step`, `split`, `name`, `value` (NaN if it was not finite), `time`."""
         import pandas as pd
 
         columns = ["step", "split", "name", "value", "time"]
@@ -62,21 +62,21 @@ class Run:
 
     @cached_property
     def records(self) -> "pd.DataFrame":
-        """The adaptation records: a row for each episode, number of shots and inner step; losses in nats a token.
+        """The adaptation records: a row for each episode, number of shots and inner step; losses in nats per token.
 
         Raises:
-            RunError: the run has not come to its evaluation.
+            RunError: the run has not been evaluated yet.
         """
         from metadialog.runs.records import read_records
 
         path = self._files.records
         if not is_there(path):
-            raise RunError(f"{path}: there is no such file: the run has not come to its evaluation")
+            raise RunError(f"{path}: there is no such file: the run has not been evaluated yet")
         return read_records(path).records
 
     @cached_property
     def samples(self) -> "pd.DataFrame":
-        """Replies before and after adaptation, beside context and reference, a row for each."""
+        """Replies before and after adaptation with their contexts and references, one row each."""
         import pandas as pd
 
         rows = read_samples(self._files.samples) if is_there(self._files.samples) else []
@@ -84,41 +84,41 @@ class Run:
 
     @cached_property
     def cost(self) -> dict[str, Any]:
-        """What training and evaluation took: tokens, seconds, bytes, floating-point operations."""
+        """The cost of training and evaluation: tokens, seconds, bytes, floating-point operations."""
         path = self._files.cost
         if not is_there(path):
-            raise RunError(f"{path}: there is no such file: the run has not come to its end")
+            raise RunError(f"{path}: there is no such file: the run has not finished")
         return read_costs(path).model_dump(exclude_unset=True)
 
     @property
     def validation_loss(self) -> float:
-        """The best loss after adaptation on the meta-validation topics, nats: what sweeps minimise.
+        """The best loss after adaptation on the meta-validation topics, in nats per token; sweeps minimise it.
 
         Raises:
-            RunError: the run has not come to its first validation, or is an evaluation.
+            RunError: the run has not been validated yet, or is an evaluation.
         """
         from metadialog.sweeps.outcomes import best_validation
 
         best = best_validation(self._files.metrics)
         if best is None:
-            raise RunError(f"{self._files.metrics}: holds no validation loss that is a finite number")
+            raise RunError(f"{self._files.metrics}: holds no finite validation loss")
         return best
 
     @property
     def loss(self) -> float:
-        """The mean loss on the held-out topics after the last inner step, with the most shots, nats a token."""
+        """The mean loss on the held-out topics after the last inner step, with the most shots, in nats per token."""
         from metadialog.statistics.adaptation import adaptation_gain
 
         return adaptation_gain(self.records)["loss_after"]
 
     def plot_adaptation(self, axes: "Axes | None" = None) -> "Axes":
-        """Draw the adaptation curves: word perplexity on the held-out topics after each inner step, for each shots.
+        """Plot the adaptation curves: word perplexity on the held-out topics against the inner step.
 
         Args:
-            axes: to draw on; None for new ones.
+            axes: axes to draw on; None for new ones.
 
         Returns:
-            The axes, whose figure can be changed and saved.
+            The axes.
         """
         from metadialog.experiment.plot import plot_adaptation
 
@@ -129,7 +129,7 @@ class Run:
         """The trained model, which adapts to dialogues and replies; see `metadialog.inference`.
 
         Raises:
-            RunError: the run has not come to its export, or is an evaluation.
+            RunError: the run has no exported model yet, or is an evaluation.
         """
         from metadialog.inference.folder import load_model
 
@@ -138,15 +138,15 @@ class Run:
     def evaluate(
         self, overrides: Sequence[str] = (), directory: str | Path | None = None, config_dir: str | Path | None = None
     ) -> "Run":
-        """Evaluate the run's model again, as `metadialog evaluate run=...` does; nothing in the run is changed.
+        """Evaluate the run's model again, as `metadialog evaluate run=...` does; the run itself does not change.
 
         Args:
             overrides: as on the command line, such as `evaluation.shots=[1,3,5]`.
-            directory: to write to; None for a new one.
-            config_dir: a folder of further configs; None for that of the run, if it had one.
+            directory: directory to write to; None for a new one.
+            config_dir: folder of additional configs; None for that of the run, if it had one.
 
         Returns:
-            The evaluation, a run of its own.
+            The evaluation, as a run.
         """
         from metadialog.experiment.compose import compose
         from metadialog.overrides import quote
@@ -155,7 +155,7 @@ class Run:
 
 
 def _chosen(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what tells a run from others."""
+    """Yield the options that identify a run."""
     yield f"algorithm={config['algorithm']['name']}"
     yield f"seed={config['seed']}"
 
@@ -164,13 +164,13 @@ def load(directory: str | Path) -> Run:
     """Return the run in a directory.
 
     Args:
-        directory: of the run; it may have been moved.
+        directory: directory of the run; it may have been moved.
 
     Raises:
-        RunError: it holds no run.
+        RunError: there is no run in it.
     """
     run = Run(directory)
     if not run.path.is_dir():
         raise RunError(f"{run.path}: there is no such directory; give the directory of a run")
-    _ = run.status  # which says what is wrong
+    _ = run.status  # raises an error if there is no run
     return run

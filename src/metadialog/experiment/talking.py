@@ -1,4 +1,4 @@
-"""The options of the commands that put a trained model to use: what their yamls name in `_target_`."""
+"""Typed options of the commands that use a trained model; their yamls name them in `_target_`."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -13,13 +13,13 @@ Count = Annotated[int, Ge(0), Le(10**6)]
 
 @dataclass(frozen=True, kw_only=True)
 class UseConfig:
-    """A trained model, and where it computes.
+    """A trained model and the device it runs on.
 
     Attributes:
         run: the directory of a run, or the folder of an exported or adapted model.
-        seed: of what is drawn.
-        device: to compute on.
-        threads: CPU threads; None for one a core.
+        seed: random seed.
+        device: device to compute on.
+        threads: number of CPU threads; None for one per core.
     """
 
     command: ClassVar[str]
@@ -32,14 +32,15 @@ class UseConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptConfig(UseConfig):
-    """`metadialog adapt`: adapt a model to dialogues, and keep it.
+    """`metadialog adapt`: adapt a model to dialogues and save it.
 
     Attributes:
         dialogues: file of dialogues; `-` for the standard input.
         output: folder to write to.
-        held_out: dialogues that are scored and not adapted to.
-        steps: inner steps; None to choose them.
-        rate: what the inner rates are multiplied by; None to choose it.
+        held_out: number of dialogues to score instead of adapting to them.
+        steps: number of inner steps; None to choose it.
+        rate: factor of the inner rates; None to choose it.
+        language: language of the dialogues, for the model card; None to detect it by their script.
     """
 
     command: ClassVar[str] = "adapt"
@@ -49,6 +50,7 @@ class AdaptConfig(UseConfig):
     held_out: Literal["auto"] | Count
     steps: Count | None
     rate: Annotated[float, Gt(0), Le(1e6)] | None
+    language: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,8 @@ class ChatConfig(UseConfig):
     """`metadialog chat`: a conversation.
 
     Attributes:
-        dialogues: file of dialogues to adapt to at the beginning; None for none.
-        generation: how replies are made; None for the model's own way.
+        dialogues: file of dialogues to adapt to first; None for no adaptation.
+        generation: how replies are generated; None for the model's own options.
     """
 
     command: ClassVar[str] = "chat"
@@ -73,11 +75,11 @@ class GenerateConfig(UseConfig):
     Attributes:
         input: file of contexts, one JSON object a line; `-` for the standard input.
         output: file of replies, one JSON object a line; `-` for the standard output, as they come.
-        dialogues: file of dialogues to adapt to before; None for none.
-        n: replies to each context.
-        scores: whether to write mean log-probabilities too.
-        batch: contexts that are answered together, at most.
-        generation: how replies are made; None for the model's own way.
+        dialogues: file of dialogues to adapt to first; None for no adaptation.
+        n: number of replies to each context.
+        scores: whether to also write mean log-probabilities.
+        batch: maximum number of contexts that are answered together.
+        generation: how replies are generated; None for the model's own options.
     """
 
     command: ClassVar[str] = "generate"
@@ -97,19 +99,20 @@ class ServeConfig:
 
     Attributes:
         run: the directory of a run or the folder of an exported or adapted model, or several of these.
-        host: address to listen at.
-        port: to listen at; 0 for a free one.
-        token_file: file of the token that clients have to send; None for none, on this machine alone.
-        upload_mib: see `metadialog.serving.limits.Limits`, as what follows.
-        dialogues: of a request.
-        turns: of a request.
-        steps: of an adaptation.
-        tokens: of a reply.
-        waiting_adaptations: at once.
-        waiting_replies: at once.
-        adaptations: that are kept.
-        device: to compute on.
-        threads: CPU threads; None for one a core.
+        host: address to listen on.
+        port: port to listen on; 0 for a free one.
+        token_file: file with the token that clients must send; None for no token, allowed only for this machine.
+        upload_mib: see `metadialog.serving.limits.Limits`, also for the options below.
+        dialogues: dialogues in a request.
+        turns: turns in a request.
+        steps: steps of an adaptation.
+        tokens: tokens of a reply.
+        waiting_adaptations: adaptations waiting at once.
+        waiting_replies: replies waiting at once.
+        adaptations: adapted models kept.
+        adaptations_mib: memory of the adapted models kept.
+        device: device to compute on.
+        threads: number of CPU threads; None for one per core.
     """
 
     command: ClassVar[str] = "serve"
@@ -126,5 +129,6 @@ class ServeConfig:
     waiting_adaptations: Annotated[int, Ge(1), Le(10**6)]
     waiting_replies: Annotated[int, Ge(1), Le(10**6)]
     adaptations: Annotated[int, Ge(1), Le(10**6)]
+    adaptations_mib: Annotated[float, Gt(0), Le(1e9)]
     device: Device
     threads: Threads | None

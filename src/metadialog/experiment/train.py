@@ -16,7 +16,8 @@ from metadialog.experiment.final_evaluation import draw_evaluation
 from metadialog.experiment.hardware import find_device, own_settings, seed_everything
 from metadialog.experiment.learner import Learner, make_learner
 from metadialog.experiment.workspace import Workspace
-from metadialog.preparation.episodes import train_tokenizer, validation_episodes
+from metadialog.preparation.episodes import validation_episodes
+from metadialog.preparation.tokens import train_tokenizer
 from metadialog.preparation.topics import Topics, data_digest, load_topics
 from metadialog.progress import progress
 from metadialog.runs.atomic import write_atomically
@@ -24,6 +25,7 @@ from metadialog.runs.layout import SELECTION
 from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.sweeps.trial import NoTrial, load_trial
+from metadialog.text import counted
 from metadialog.training.checkpoint import latest_checkpoint
 from metadialog.training.cost import TrainingMeter, cost_of
 from metadialog.training.export import export_model, take_weights
@@ -39,11 +41,11 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
     """Meta-train a model and evaluate it; write the run directory.
 
     Args:
-        config: what to train, on what.
-        workspace: where.
+        config: options of the run.
+        workspace: where to write the run.
 
     Raises:
-        MetadialogError: the data, the options or the run directory do not allow it.
+        MetadialogError: the data, the options or the run directory are unsuitable.
     """
     run, team, console = workspace.run, workspace.team, workspace.console
     device = find_device(config.device, team.local_rank, team.size)
@@ -80,16 +82,18 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
             records = evaluation.run(trainer.model, sinks, standing.step, trainer.cost)
             if team.is_first:
                 write_results(run.model, workspace.config, records)
-                if run.selection.exists():  # so that the folder of the model is all that is needed
+                if run.selection.exists():  # so that the model folder is complete by itself
                     write_atomically(run.model / SELECTION, run.selection.read_text(encoding="utf-8"))
 
 
 def _checkpoint(workspace: Workspace, metrics: MetricsFile) -> dict[str, Any] | None:
-    """Return the checkpoint to go on from; None if the run broke off too early to have one."""
+    """Return the checkpoint to resume from; None if the run was interrupted before its first one."""
     checkpoint = latest_checkpoint(workspace.run.last, workspace.run.best)
     if checkpoint is None:
         metrics.truncate(0)
-        workspace.console.print("the run broke off before its first checkpoint, and starts again", highlight=False)
+        workspace.console.print(
+            "the run was interrupted before its first checkpoint, and starts from the beginning", highlight=False
+        )
     return checkpoint
 
 
@@ -103,7 +107,7 @@ def _trainer(
     *,
     fresh: bool,
 ) -> Trainer:
-    """Put the parts of training together."""
+    """Build the trainer."""
     seed_everything(config.seed)
     model = _model(config, workspace, learner, device, fresh=fresh)
     algorithm = learner.algorithm
@@ -126,11 +130,11 @@ def _trainer(
 def _model(
     config: TrainConfig, workspace: Workspace, learner: Learner, device: torch.device, *, fresh: bool
 ) -> nn.Module:
-    """Make the model, and what the algorithm learns beside it.
+    """Build the model, and what the algorithm learns in addition to it.
 
     Raises:
-        ConfigError: it is larger than the memory.
-        RunError: the model that it is to start from is another one.
+        ConfigError: the model does not fit into memory.
+        RunError: the model to start from does not fit.
     """
     fill = partial(_fill, config, workspace, learner) if fresh else None
     algorithm, vocab_size = learner.algorithm, learner.tokenizer.vocab_size
@@ -141,7 +145,7 @@ def _model(
 
 
 def _fill(config: TrainConfig, workspace: Workspace, learner: Learner, bare: nn.Module) -> None:
-    """Give a new model the weights of the run that it starts from, or a pretrained embedding, if there is one."""
+    """Initialise a new model with the weights of the run it starts from, or with a pretrained embedding, if any."""
     if learner.start.run is not None:
         take_weights(RunDirectory(Path(learner.start.run).expanduser()).model, bare, learner.tokenizer)
     elif said := build(config.embedding).fill(bare, learner.tokenizer):
@@ -149,16 +153,20 @@ def _fill(config: TrainConfig, workspace: Workspace, learner: Learner, bare: nn.
 
 
 def _cost_before(learner: Learner) -> TrainingMeter:
-    """Return what the training of the run has cost that this one starts from."""
+    """Return the training cost of the run that this one starts from."""
     run = learner.start.run
     return TrainingMeter() if run is None else cost_of(RunDirectory(Path(run).expanduser()).cost)
 
 
 def _announce(workspace: Workspace, trainer: Trainer) -> None:
     standing = trainer.standing
-    early = f" (of {trainer.steps}: no better validation for a while)" if standing.step < trainer.steps else ""
+    early = (
+        f" (of {trainer.steps}: stopped early without a better validation loss)"
+        if standing.step < trainer.steps
+        else ""
+    )
     workspace.console.print(
-        f"trained {standing.step} steps{early}; best validation loss {standing.best_loss:.3f} "
-        f"at step {standing.best_step}, which is the model from here on",
+        f"trained {counted(standing.step, 'step')}{early}; best validation loss {standing.best_loss:.3f} "
+        f"at step {standing.best_step}, whose model is kept",
         highlight=False,
     )

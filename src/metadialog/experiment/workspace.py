@@ -1,4 +1,4 @@
-"""Where a run writes and what it prints to, and keeping its status while it runs."""
+"""The directory and console of a run, and its status while it runs."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +23,12 @@ class Workspace:
     """The directory that a run works in.
 
     Attributes:
-        run: its directory.
-        config: the resolved config, as it is written there.
-        command_line: what was typed, or would be typed for the same run.
-        console: takes what is printed.
-        team: the processes that share the run; the first of them writes.
-        describe: writes to the run's directory how Hydra composed the config; None: nothing is written of it.
+        run: directory of the run.
+        config: the resolved config that is written there.
+        command_line: the command line, or the equivalent one.
+        console: console to print to.
+        team: the processes that share the run; the first one writes.
+        describe: writes how Hydra composed the config to the run's directory; None to not write it.
     """
 
     run: RunDirectory
@@ -40,14 +40,14 @@ class Workspace:
 
     @contextmanager
     def recorded(self, seeds: Mapping[str, int], *, resumes: bool = False) -> Iterator[MetricsFile]:
-        """Open what the first process writes of the run, and nothing in the others; keep the run's status.
+        """Open the metrics file in the first process and keep the run's status; other processes write nothing.
 
         Args:
-            seeds: by what they are for.
-            resumes: whether the directory holds the run already, which goes on.
+            seeds: seeds by purpose.
+            resumes: whether the run in the directory is resumed.
 
         Raises:
-            RunError: another process is writing this run, or the directory holds another one.
+            RunError: another process is writing this run, or the directory holds another run.
         """
         if not self.team.is_first:
             with MetricsFile(Path(os.devnull)) as nothing:
@@ -55,24 +55,24 @@ class Workspace:
             return
         if not resumes:
             self.run.check_new()
-        # The metrics first: their lock keeps a second process out.
+        # The metrics file first: its lock keeps out a second process.
         with MetricsFile(self.run.metrics) as metrics:
             if not resumes:
-                self.run.check_new()  # once more: another process may have come and gone before the lock was there
+                self.run.check_new()  # again, as another process may have run before the lock was taken
             if self.describe is not None:
                 self.describe(self.run.path)
             self.run.write_config(self.config)
             with self.run.running(seeds, self.command_line):
                 yield metrics
-                metrics.position()  # a run whose metrics are not on the disk has not finished
+                metrics.position()  # raises an error unless all metrics are on the disk
 
     @contextmanager
     def logged(self, name: str, run_id: str | None = None) -> Iterator[Logger]:
-        """Make the logger of the first process, and end it as the run ends; the others have nothing to say.
+        """Create the logger in the first process, and close it at the end of the run; other processes log nothing.
 
         Args:
-            name: of the run.
-            run_id: what a resumed run continues the same log by.
+            name: name of the run.
+            run_id: identifier by which a resumed run continues its log.
         """
         logger: Logger = (
             build(self.config["logger"], self.run.path, self.config, name, run_id)

@@ -1,1 +1,1 @@
-"""From a model and a prompt to a reply."""
+"""Generation of replies with a model."""

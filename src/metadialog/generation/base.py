@@ -1,4 +1,4 @@
-"""From prompts to replies: what every way of generating shares."""
+"""The interface of generation methods, and common functions."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ from metadialog.token_ids import PAD_ID
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A reply, and what it is worth.
+    """A reply with its score.
 
     Attributes:
-        tokens: its token ids, without the one that ends it.
-        log_probability: of these tokens, and of the end if it has come to one, nats, as they were chosen from: without
-            what is forbidden, and by the rules.
-        score: what replies are ordered by, the higher the better.
+        tokens: token ids, without the end token.
+        log_probability: log-probability of the tokens, and of the end token if there is one, nats, under the
+            distribution that they were chosen from, without forbidden tokens and after the rules.
+        score: score by which replies are ordered; higher is better.
     """
 
     tokens: list[int]
@@ -30,7 +30,7 @@ class Hypothesis:
 
 
 class Generation(Protocol):
-    """What `conf/generation/*.yaml` names."""
+    """Interface of the classes that `conf/generation/*.yaml` names."""
 
     def generate(
         self,
@@ -44,13 +44,13 @@ class Generation(Protocol):
 
         Args:
             model: a `DialogueModel`.
-            prompts: token ids, of any lengths; each at least one.
-            end_id: the token that ends a reply; it is not part of what is returned.
+            prompts: token ids of any length, at least one each.
+            end_id: token that ends a reply; it is not returned.
             forbidden: tokens that are never generated.
-            generator: where random numbers come from; None for torch's own. Only sampling needs one.
+            generator: random number generator; None for torch's global one. Only used by sampling.
 
         Returns:
-            The token ids of each reply: as if its prompt had been the only one, up to rounding.
+            The token ids of each reply, independent of the other prompts up to rounding.
 
         Raises:
             ValueError: a prompt is empty.
@@ -66,13 +66,16 @@ class Generation(Protocol):
         generator: torch.Generator | None,
         count: int,
     ) -> list[list[Hypothesis]]:
-        """Return up to so many different replies to each prompt, the best first; see `generate`."""
+        """Return up to `count` different replies to each prompt, best first; see `generate`.
+
+        If the number of different replies is limited, an attribute `most` holds the limit.
+        """
         ...
 
 
 @contextmanager
 def without_dropout(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off; leave the model as it was."""
+    """Switch off dropout; restore the model's mode on exit."""
     was_training = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -84,13 +87,13 @@ def without_dropout(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off and keep no graph; leave the model as it was."""
+    """Switch off dropout and gradients; restore the model's mode on exit."""
     with without_dropout(model), torch.no_grad():
         yield
 
 
 def read_prompts(model: DialogueModel, prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, State]:
-    """Feed prompts of any lengths to the model; see `DialogueModel.read`.
+    """Feed prompts of any length to the model; see `DialogueModel.read`.
 
     Raises:
         ValueError: a prompt is empty.
@@ -104,9 +107,9 @@ def read_prompts(model: DialogueModel, prompts: Sequence[Sequence[int]], device:
 
 
 def forbid(logits: Tensor, forbidden: Sequence[int]) -> Tensor:
-    """Make tokens impossible, and whatever is not a number an even chance.
+    """Forbid tokens, and replace NaN by equal chances.
 
-    A model that diverged in adaptation has bad replies; it must not end the evaluation of all others.
+    A model that diverged in adaptation gives bad replies, but must not abort the evaluation.
     """
     logits = logits.nan_to_num()
     logits[..., list(forbidden)] = -torch.inf

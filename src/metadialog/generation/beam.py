@@ -1,4 +1,4 @@
-"""Beam search: several hypotheses at once, and the best of those that ended."""
+"""Beam search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class _Search:
     """The search for a reply to one prompt.
 
     Attributes:
-        alive: hypotheses that go on, each with its total log-probability, nats.
-        ended: those that have ended, the best of them.
+        alive: unfinished hypotheses, each with its total log-probability, nats.
+        ended: the best finished hypotheses.
         done: whether the search is over.
     """
 
@@ -30,20 +30,25 @@ class _Search:
 
 
 class Beam(Ruled):
-    """Keep the best hypotheses by total log-probability; return the best by `log p / length ** length_penalty`.
+    """Keeps the best hypotheses by total log-probability, and returns the best by `log p / length ** length_penalty`.
 
-    At each token the best `beams` continuations are looked at: those of them that end are finished, and as many others
-    as there are beams go on. So the beam keeps its width after a hypothesis has ended. The search is over when there
-    are `beams` finished hypotheses and none that goes on is better, as it is, than the worst of them (Wu et al. 2016,
-    arXiv:1609.08144, section 7, without its coverage). One beam is greedy search. The length counts the end.
+    At each token, those of the best `beams` continuations that end are finished, and the best `beams` others are
+    continued, so that the beam keeps its width. The search ends when there are `beams` finished hypotheses and no
+    unfinished one has a better score than the worst of them (Wu et al. 2016, arXiv:1609.08144, section 7, without its
+    coverage). One beam is greedy search. The length includes the end token.
 
     Args:
-        beams: hypotheses that are kept.
-        length_penalty: 0 takes the log-probability as it is; 1 divides it by the length.
+        beams: number of hypotheses to keep.
+        length_penalty: 0 for the log-probability itself; 1 for dividing it by the length.
     """
 
     beams: Annotated[int, Gt(0), Le(10**4)] = FROM_YAML
     length_penalty: Annotated[float, Ge(0), Le(100)] = FROM_YAML
+
+    @property
+    def most(self) -> int:
+        """How many different replies to a prompt there are."""
+        return self.beams
 
     def generate(
         self,
@@ -65,9 +70,9 @@ class Beam(Ruled):
         generator: torch.Generator | None,  # noqa: ARG002 - nothing is drawn
         count: int,
     ) -> list[list[Hypothesis]]:
-        """Return the best replies to each prompt, at most as many as there are beams; see `Generation.n_best`.
+        """Return the best replies to each prompt, at most as many as beams; see `Generation.n_best`.
 
-        All searches go on together, so that the model reads one token of every hypothesis at a time.
+        All searches run together, so that the model reads one token of every hypothesis at a time.
         """
         if not prompts:
             return []
@@ -95,10 +100,10 @@ class Beam(Ruled):
         return [self._best(search)[:count] for search in searches]
 
     def _extend(self, search: _Search, log_p: Tensor, length: int, end_id: int) -> list[int]:
-        """Take one more token, given the log-probabilities `[alive, vocab]`; return whom each hypothesis continues."""
+        """Add a token, given the log-probabilities `[alive, vocab]`; return the parent of each hypothesis."""
         totals = log_p + log_p.new_tensor([total for total, _ in search.alive])[:, None]  # [alive, vocab]
-        possible = int(totals.isfinite().sum())  # a small vocabulary may have fewer than there is room for
-        # Each that goes on has one continuation that ends: so twice the beams are enough for as many that do not.
+        possible = int(totals.isfinite().sum())  # a small vocabulary may have fewer candidates
+        # Each hypothesis has one continuation that ends, so twice the beams contain enough that do not.
         best = totals.flatten().topk(min(2 * self.beams, possible))
         parents: list[int] = []
         going_on: list[tuple[float, list[int]]] = []
@@ -120,7 +125,7 @@ class Beam(Ruled):
         return parents
 
     def _best(self, search: _Search) -> list[Hypothesis]:
-        """Return the hypotheses, the best first; those that were cut at the greatest length compete with the others."""
+        """Return the hypotheses, best first, including those that were stopped at the maximum length."""
         cut = [] if search.done else search.alive
         cut_hypotheses = [Hypothesis(tokens, total, self._normalised(total, self.max_tokens)) for total, tokens in cut]
         return sorted(search.ended + cut_hypotheses, key=_score, reverse=True)[: self.beams]

@@ -1,4 +1,4 @@
-"""The most probable next token, again and again."""
+"""Greedy decoding."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,18 @@ from metadialog.generation.stepwise import Choose, Stepwise
 
 
 class Greedy(Stepwise):
-    """Take the most probable token at every position; all replies to a prompt are one."""
+    """Takes the most probable token at every position, so that there is only one reply to a prompt.
+
+    Attributes:
+        most: maximum number of different replies to a prompt.
+    """
+
+    most = 1
 
     def chooser(
         self,
         prompts: Sequence[Sequence[int]],  # noqa: ARG002
         generator: torch.Generator | None,  # noqa: ARG002 - nothing is drawn
     ) -> Choose:
-        """Return what chooses the tokens; see `Stepwise.chooser`."""
+        """Return the function that chooses tokens; see `Stepwise.chooser`."""
         return lambda logits, _: logits.argmax(-1)

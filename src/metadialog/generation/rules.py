@@ -13,16 +13,14 @@ from metadialog.options import FROM_YAML, Options
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a reply may go on with, however tokens are chosen.
-
-    Where the rules leave no token at all, they do not count.
+    """Rules on the next token, independent of how tokens are chosen. If the rules allow no token, they are ignored.
 
     Attributes:
-        min_tokens: the reply does not end before it has so many.
-        repetition_penalty: the logits of tokens that the reply has already are divided by this where they are positive,
-            multiplied by it where they are negative (Keskar et al. 2019, arXiv:1909.05858, section 4.1); 1 for none.
-        no_repeat_ngrams: no sequence of so many tokens comes twice in a reply (Paulus et al. 2018, arXiv:1705.04304,
-            section 2.5); 0 for no limit.
+        min_tokens: minimum number of tokens before the reply may end.
+        repetition_penalty: positive logits of tokens that are already in the reply are divided by this, negative ones
+            multiplied (Keskar et al. 2019, arXiv:1909.05858, section 4.1); 1 for none.
+        no_repeat_ngrams: length of token sequences that must not be repeated in a reply (Paulus et al. 2018,
+            arXiv:1705.04304, section 2.5); 0 for no limit.
     """
 
     min_tokens: int = 0
@@ -30,12 +28,12 @@ class Rules:
     no_repeat_ngrams: int = 0
 
     def apply(self, logits: Tensor, said: Sequence[Sequence[int]], end_id: int) -> Tensor:
-        """Return the logits of the next tokens as the rules have them; both `[rows, vocab]`.
+        """Apply the rules to the logits of the next tokens, `[rows, vocab]`.
 
         Args:
-            logits: as the model has them; changed in place, if at all.
-            said: the tokens of each row's reply so far.
-            end_id: the token that ends a reply.
+            logits: logits of the model; may be changed in place.
+            said: tokens of each row's reply so far.
+            end_id: token that ends a reply.
         """
         if self == Rules():
             return logits
@@ -48,7 +46,7 @@ class Rules:
             seen = torch.tensor(sorted(set(tokens)), device=row.device)
             values = row[seen]
             changed = torch.where(values > 0, values / self.repetition_penalty, values * self.repetition_penalty)
-            row[seen] = changed.clamp(max=torch.finfo(row.dtype).max)  # of infinite logits nothing can be drawn
+            row[seen] = changed.clamp(max=torch.finfo(row.dtype).max)  # infinite logits have no distribution
         banned = self._repeating(tokens)
         if len(tokens) < self.min_tokens:
             banned.append(end_id)
@@ -58,7 +56,7 @@ class Rules:
             row[banned] = kept
 
     def _repeating(self, tokens: Sequence[int]) -> list[int]:
-        """Return the tokens that would end a sequence that is there already."""
+        """Return the tokens that would repeat a sequence."""
         size = self.no_repeat_ngrams
         if size == 0 or len(tokens) < size:
             return []
@@ -68,11 +66,11 @@ class Rules:
 
 
 class Ruled(Options):
-    """A way of generating whose replies keep to rules.
+    """Base class of generation methods with rules.
 
     Args:
-        max_tokens: longest reply.
-        min_tokens: shortest reply.
+        max_tokens: maximum length of a reply.
+        min_tokens: minimum length of a reply.
         repetition_penalty: see `Rules`; 1 for none.
         no_repeat_ngrams: see `Rules`; 0 for no limit.
     """
@@ -84,5 +82,5 @@ class Ruled(Options):
 
     @property
     def rules(self) -> Rules:
-        """What a reply may go on with."""
+        """The rules on the next token."""
         return Rules(self.min_tokens, self.repetition_penalty, self.no_repeat_ngrams)

@@ -1,4 +1,4 @@
-"""Drawing the next token from the model's distribution, or from its better part."""
+"""Sampling from the model's distribution, optionally truncated."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from metadialog.options import FROM_YAML
 
 
 class Sampling(Stepwise):
-    """Draw every token, with a temperature, from the top k (Fan et al. 2018) and the nucleus (Holtzman et al. 2020).
+    """Draws every token, with a temperature, from the top k (Fan et al. 2018) and the nucleus (Holtzman et al. 2020).
 
-    The nucleus is of what the top k leave, at this temperature.
+    The nucleus is computed after the top k, at this temperature.
 
     Args:
-        temperature: divides the logits; below 1 is sharper, above 1 flatter.
-        top_k: draw from the k most probable tokens only; 0 for all.
-        top_p: draw from the fewest tokens that together have this probability; 1 for all.
+        temperature: divisor of the logits; below 1 is sharper, above 1 flatter.
+        top_k: draw only from the k most probable tokens; 0 for all.
+        top_p: draw only from the most probable tokens that together have this probability; 1 for all.
     """
 
     temperature: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML
@@ -29,13 +29,13 @@ class Sampling(Stepwise):
     top_p: Annotated[float, Gt(0), Le(1)] = FROM_YAML
 
     def chooser(self, prompts: Sequence[Sequence[int]], generator: torch.Generator | None) -> Choose:
-        """Return what draws the tokens; see `Stepwise.chooser`."""
+        """Return the function that draws tokens; see `Stepwise.chooser`."""
         draws = iter(_draws(prompts, self.max_tokens, generator))
 
         def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
-            # In double precision on the CPU, so that one seed gives one reply on all devices.
+            # In double precision on the CPU, so that a seed gives the same reply on all devices.
             cumulative = self.distribution(logits.double().cpu()).cumsum(-1)  # [rows, vocab]
-            cumulative = cumulative / cumulative[:, -1:]  # ends in exactly 1, which is above every draw
+            cumulative = cumulative / cumulative[:, -1:]  # ends with exactly 1, which is above every draw
             drawn = next(draws)[list(rows)]
             tokens = torch.searchsorted(cumulative, drawn[:, None], right=True)[:, 0]  # [rows]
             return tokens.to(logits.device)
@@ -43,9 +43,9 @@ class Sampling(Stepwise):
         return choose
 
     def distribution(self, logits: Tensor) -> Tensor:
-        """Return the probabilities that tokens are drawn with, from logits; both `[batch, vocab]`.
+        """Return the probabilities with which tokens are drawn, given logits; both `[batch, vocab]`.
 
-        Of equally probable tokens at the edge of the top k or of the nucleus, those with the lower id are kept.
+        Among equally probable tokens at the boundary of the top k or of the nucleus, those with lower ids are kept.
         """
         logits = logits - logits.amax(-1, keepdim=True)  # so that a low temperature cannot overflow
         ordered, order = (logits / self.temperature).softmax(-1).sort(descending=True, stable=True)
@@ -62,8 +62,8 @@ class Sampling(Stepwise):
 def _draws(prompts: Sequence[Sequence[int]], count: int, generator: torch.Generator | None) -> Tensor:
     """Return uniform numbers from 0 to below 1, double precision, `[count, batch]`.
 
-    A prompt's numbers depend on the generator and on the prompt alone, not on what stands beside it: so its reply
-    does not either. Where a prompt comes several times, each time has numbers of its own.
+    The numbers of a prompt, and hence its reply, depend only on the generator and the prompt, not on other prompts. If
+    a prompt occurs several times, each occurrence has its own numbers.
     """
     device = torch.device("cpu") if generator is None else generator.device
     seed = int(torch.randint(2**32, (), generator=generator, device=device))

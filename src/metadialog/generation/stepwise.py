@@ -1,4 +1,4 @@
-"""Replies that are generated token by token, one token of every reply at a time."""
+"""Generation of several replies together, token by token."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +11,15 @@ from metadialog.generation.rules import Ruled
 from metadialog.models.protocol import as_dialogue_model
 
 Choose = Callable[[Tensor, Sequence[int]], Tensor]
-"""Maps the logits of some rows, `[rows, vocab]`, and the numbers of these rows, to a token for each, `[rows]`."""
+"""Maps the logits of rows, `[rows, vocab]`, and the row numbers to a token for each, `[rows]`."""
 
 
 class Stepwise(Ruled):
-    """Chooses one token after another; a subclass says how."""
+    """Base class of methods that choose one token after another."""
 
     @abstractmethod
     def chooser(self, prompts: Sequence[Sequence[int]], generator: torch.Generator | None) -> Choose:
-        """Return what chooses the tokens of the replies to some prompts; it is called once for each token."""
+        """Return a function that chooses the next tokens of the replies to some prompts; called once per token."""
 
     def stream(
         self,
@@ -31,13 +31,13 @@ class Stepwise(Ruled):
     ) -> Iterator[list[tuple[int | None, float]]]:
         """Yield the next token of each reply as soon as it is chosen, with its log-probability; see `generate`.
 
-        The token is `end_id` where a reply ends, and None, of log-probability 0, where it has ended before.
+        The token is `end_id` when a reply ends, and None, with log-probability 0, after it has ended.
         """
         if not prompts:
             return
         choose = self.chooser(prompts, generator)
         said: list[list[int]] = [[] for _ in prompts]
-        rows = list(range(len(prompts)))  # those whose tokens are computed; some of them may have ended
+        rows = list(range(len(prompts)))  # rows that are computed; some of them may have ended
         going_on = set(rows)
         with inference(model):
             speaker = as_dialogue_model(model)
@@ -82,9 +82,9 @@ class Stepwise(Ruled):
         generator: torch.Generator | None,
         count: int,
     ) -> list[list[Hypothesis]]:
-        """Generate so many replies to each prompt, and return the different ones; see `Generation.n_best`.
+        """Generate `count` replies to each prompt, and return the distinct ones; see `Generation.n_best`.
 
-        Their score is the mean log-probability of a token.
+        The score is the mean log-probability of the tokens.
         """
         repeated = [prompt for prompt in prompts for _ in range(count)]
         replies = self._replies(model, repeated, end_id, forbidden, generator)

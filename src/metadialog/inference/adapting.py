@@ -13,6 +13,7 @@ from metadialog.errors import ConfigError, DataError
 from metadialog.inference.dialogues import Context
 from metadialog.inference.model import AdaptableModel
 from metadialog.inference.results import CurvePoint
+from metadialog.text import counted
 
 ENOUGH = 3
 """Dialogues from which on some are held out."""
@@ -83,8 +84,8 @@ def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int, name: st
         count = held_out
         if count >= len(usable):
             raise ConfigError(
-                f"held_out={count}: there are {len(usable)} dialogues, and one at least is to be adapted to; "
-                f"hold out {len(usable) - 1} or fewer"
+                f"held_out={count}: should be below the number of dialogues, {len(usable)}: one at least is "
+                f"to be adapted to"
             )
     drawn = set(random.Random(seed).sample(range(len(usable)), count))  # noqa: S311 - an experiment, no secret
     return Division(
@@ -187,7 +188,9 @@ def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) ->
     return f"step {point.step:3d}  adapted to {point.support_loss:6.3f}{held}  {'█' * length}{mark}"
 
 
-def report(model: AdaptableModel, division: Division, name: str, replies: Sequence[Comparison]) -> str:
+def report(
+    model: AdaptableModel, division: Division, name: str, replies: Sequence[Comparison], steps: int | None = None
+) -> str:
     """Return the report of an adaptation as Markdown.
 
     Args:
@@ -195,6 +198,7 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
         division: what it was adapted to and scored on.
         name: of the file of dialogues.
         replies: before and after.
+        steps: that were asked for; None if they were chosen.
     """
     first, last = model.curve[0], model.curve[model.step]
     scored = counted(len(division.held_out), "held-out dialogue") if division.held_out else "the dialogues adapted to"
@@ -202,15 +206,21 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
     lines = [
         f"# Adapted to {name}",
         "",
-        f"- adapted to: {counted(len(division.support), 'dialogue')}, {turns} turns",
+        f"- adapted to: {counted(len(division.support), 'dialogue')}, {counted(turns, 'turn')}",
         f"- held out: {counted(len(division.held_out), 'dialogue')}"
         + ("" if division.held_out else " (too few to spare one)"),
     ]
     if division.passed_over:
-        lines.append(f"- passed over: {division.passed_over} dialogues of fewer than {MIN_TURNS} turns")
+        lines.append(f"- passed over: {counted(division.passed_over, 'dialogue')} of fewer than {MIN_TURNS} turns")
     lines += [
-        f"- inner steps: {model.step} of {len(model.curve) - 1} that were tried, chosen "
-        + ("on the held-out dialogues" if division.held_out else "before, on other topics or by you"),
+        f"- inner steps: {model.step}"
+        + (
+            ", as asked for"
+            if steps is not None
+            else f" of {len(model.curve) - 1} that were tried, chosen on the held-out dialogues"
+            if division.held_out
+            else ", as chosen on other topics, or the algorithm's own"
+        ),
         f"- loss on {scored}, nats a token: {_loss(first):.3f} before, {_loss(last):.3f} after",
         "",
         "| step | loss, adapted to | loss, held out |",
@@ -228,11 +238,6 @@ def report(model: AdaptableModel, division: Division, name: str, replies: Sequen
         *(f"| {_cell(r.context)} | {_cell(r.reference)} | {_cell(r.before)} | {_cell(r.after)} |" for r in replies),
     ]
     return "\n".join(lines) + "\n"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 step`, `2 steps`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _loss(point: CurvePoint) -> float:

@@ -55,6 +55,6 @@ def as_folder(folder: Any) -> Path:  # noqa: ANN401
     Raises:
         RunError: it is no path.
     """
-    if not isinstance(folder, str | os.PathLike):
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
         raise RunError(f"folder={folder!r:.40}: should be the path of a folder")
     return Path(folder).expanduser()

@@ -7,18 +7,19 @@ from pathlib import Path
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.errors import ConfigError, DataError, MetadialogError
-from metadialog.inference.adapting import AdaptingAside, counted, curve_line, divide
+from metadialog.inference.adapting import AdaptingAside, curve_line, divide
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import to_jsonl
 from metadialog.inference.generations import GenerationLike, as_generation
 from metadialog.inference.model import AdaptableModel
 from metadialog.inference.results import CurvePoint
 from metadialog.runs.atomic import write_atomically
+from metadialog.text import counted
 
 USER, BOT = SPEAKERS
 
 HELP = """\
-/adapt FILE        adapt to the dialogues of a file: JSON, JSON Lines, or a turn a line
+/adapt FILE        adapt to the dialogues of a file: JSON, CSV, a chat's export, a turn a line, ...
 /before            answer the last turn without adaptation
 /why               the nearest exchanges that the model was adapted to
 /temperature 0.7   draw words, the more freely the higher; 0: the most probable ones
@@ -133,6 +134,8 @@ class Conversation:
         return turns
 
     def _temperature(self, argument: str) -> Iterator[str]:
+        if not argument:
+            raise ConfigError("/temperature: name one, as in /temperature 0.7; 0 is greedy")
         try:
             temperature = float(argument)
         except ValueError:
@@ -151,7 +154,7 @@ class Conversation:
         if path.is_dir():
             raise ConfigError(f"/save {file}: is a folder; name a file, as in /save talk.jsonl")
         write_atomically(path, to_jsonl([Dialogue("chat", tuple(self.turns), path.stem)]))
-        yield f"saved {len(self.turns)} turns to {path}"
+        yield f"saved {counted(len(self.turns), 'turn')} to {path}"
 
     def _help(self, _: str) -> Iterator[str]:
         yield HELP

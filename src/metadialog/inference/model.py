@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -14,6 +15,7 @@ from torch import nn
 from metadialog.algorithms.base import Algorithm, Retriever
 from metadialog.algorithms.retrieval import similarities
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue, Turn
+from metadialog.datasets.language import check_language
 from metadialog.episodes import Batch
 from metadialog.errors import ConfigError, DataError
 from metadialog.evaluation.scoring import evaluation_mode, score, word_perplexity
@@ -25,15 +27,20 @@ from metadialog.inference.compute import THREADS, computing
 from metadialog.inference.decoding import Decoder, Growing, choice
 from metadialog.inference.dialogues import STANDARD_INPUT, Context, Dialogues, as_dialogues, as_turns, replier
 from metadialog.inference.generations import GenerationLike, as_generation
+from metadialog.inference.languages import language_of
 from metadialog.inference.results import CurvePoint, DialogueScore, NearExchange, Reply
 from metadialog.inference.sharing import Snapshot, changed_parameters, share
 from metadialog.inference.text import Text, whole_characters
 from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.text import counted
 from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, AdaptedTo
 
 MAX_STEPS = 50
 """Most inner steps that are tried where held-out dialogues choose their number."""
+
+MOST_REPLIES = 10_000
+"""Most replies to one context."""
 
 PATIENCE = 3
 """Inner steps without a better loss of the held-out dialogues after which no more are tried."""
@@ -114,7 +121,11 @@ class AdaptableModel:
     def __repr__(self) -> str:
         """Return its name, its size, and what it was adapted to."""
         size = sum(parameter.numel() for parameter in self._module.parameters())
-        adapted = f", {self.step} steps on {len(self.support)} dialogues" if self.parent is not None else ""
+        adapted = (
+            f", {counted(self.step, 'step')} on {counted(len(self.support), 'dialogue')}"
+            if self.parent is not None
+            else ""
+        )
         return f"<AdaptableModel {self.name}: {type(self._module).__name__} of {size:,} parameters{adapted}>"
 
     @property
@@ -142,6 +153,13 @@ class AdaptableModel:
         """The device that it computes on."""
         return next(self._module.parameters()).device
 
+    @property
+    def own_bytes(self) -> int:
+        """Bytes that the model takes beside its parent: weights that it does not share, and the dialogues' texts."""
+        shared = set() if self.parent is None else {id(tensor) for tensor in _tensors(self.parent.module)}
+        weights: int = sum(tensor.nbytes for tensor in _tensors(self._module) if id(tensor) not in shared)
+        return weights + sum(len(turn.text.encode()) for dialogue in self.support for turn in dialogue.turns)
+
     def adapt(
         self,
         dialogues: Dialogues,
@@ -149,6 +167,7 @@ class AdaptableModel:
         *,
         held_out: Dialogues | None = None,
         rate: float | None = None,
+        language: str | None = None,
         on_step: OnStep | None = None,
     ) -> "AdaptableModel":
         """Return a model that is adapted to dialogues.
@@ -161,13 +180,18 @@ class AdaptableModel:
             held_out: dialogues that each step is scored on, and that are not adapted to.
             rate: what the algorithm's inner rates are multiplied by. None: as chosen on the meta-validation topics, or
                 1.
+            language: ISO 639 code of the dialogues, for the model's card. None: as their script tells it, or else the
+                model's own.
             on_step: is called with each point of the curve as soon as it is known, the first one before adaptation;
                 what it raises ends the adaptation.
 
         Raises:
             DataError: a file cannot be read, or there is no dialogue of two turns or more.
-            ConfigError: the number of steps or the rate is out of range, or so high that the loss overflows.
+            ConfigError: the number of steps or the rate is out of range, or so high that the loss overflows; or the
+                language is no code.
         """
+        if language is not None:
+            language = check_language(language, "language")
         if steps is not None:
             check_whole("steps", steps, 0)
         if rate is not None:
@@ -199,8 +223,10 @@ class AdaptableModel:
                 raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
             module = share(best, self._module)
         _check_finite(curve[best.step], rate)
-        adapted_to = _adapted_to(self._equipment.about.name, len(support), len(held), curve, best.step)
-        equipment = replace(self._equipment, about=replace(self._equipment.about, adapted_to=adapted_to))
+        about = self._equipment.about
+        language = language or language_of(support, about.languages[0])
+        adapted_to = _adapted_to(about, language, len(support), len(held), curve[: best.step + 1])
+        equipment = replace(self._equipment, about=replace(about, adapted_to=adapted_to))
         return AdaptableModel(module, equipment, self, support, curve, best.step, rate)
 
     @overload
@@ -220,14 +246,15 @@ class AdaptableModel:
 
         Args:
             context: a text, or the turns so far, the oldest first; see `as_turns`.
-            n: how many replies; with more than one, a list of as many as there are different ones.
+            n: how many replies; with more than one, a list of the different ones among as many: fewer where the same
+                one is drawn again, or where there are no more dialogues to take replies from.
             generation: how replies are made: a `Generation`, the name of one with its defaults (`"sampling"`), or
                 options, such as `{"temperature": 0.7}`. None: as the run was evaluated.
             seed: of what sampling draws.
 
         Raises:
             DataError: the context says nothing.
-            ConfigError: the way of generating is unknown.
+            ConfigError: the way of generating is unknown, or cannot make as many different replies.
         """
         (replies,) = self.replies([context], n, generation, seed=seed)
         return replies[0] if n == 1 else replies
@@ -237,7 +264,7 @@ class AdaptableModel:
     ) -> list[list[Reply]]:
         """Return `n` replies to each context, the best first; the contexts are read together. See `reply`."""
         way = as_generation(generation, self._equipment.generation)
-        check_whole("n", n, 1)
+        check_whole("n", n, 1, MOST_REPLIES)
         check_whole("seed", seed, 0, MOST_SEED)
         if isinstance(contexts, str):
             raise DataError("contexts: is a text; it should be a list of contexts")
@@ -245,6 +272,7 @@ class AdaptableModel:
         retriever = self._equipment.algorithm.retriever()
         if retriever is not None:
             return [self._retrieved(retriever, turns, n) for turns in asked]
+        _check_most(way, n)
         prompts = [self._prompt(turns) for turns in asked]
         if not isinstance(way, Stepwise):
             return self._replies_as_a_whole(prompts, n, way, seed)
@@ -381,11 +409,16 @@ class AdaptableModel:
         return [Reply(text) for text in retriever(_as_text(turns), exchanges)[:n]] or [Reply("")]
 
 
-def _adapted_to(parent: str, dialogues: int, held_out: int, curve: Sequence[CurvePoint], step: int) -> AdaptedTo:
-    losses = [
-        point.support_loss if point.held_out_loss is None else point.held_out_loss for point in (curve[0], curve[step])
-    ]
-    return AdaptedTo(parent, dialogues, held_out, step, *losses)
+def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    return chain(module.parameters(), module.buffers())
+
+
+def _adapted_to(parent: About, language: str, dialogues: int, held_out: int, curve: Sequence[CurvePoint]) -> AdaptedTo:
+    before, after = (
+        point.support_loss if point.held_out_loss is None else point.held_out_loss for point in (curve[0], curve[-1])
+    )
+    languages = tuple(dict.fromkeys((language, *parent.languages)))
+    return AdaptedTo(parent.name, dialogues, held_out, len(curve) - 1, before, after, languages)
 
 
 def _point(model: nn.Module, step: int, support: Batch, held_out: Batch | None) -> CurvePoint:
@@ -427,9 +460,23 @@ def _check_finite(point: CurvePoint, rate: float) -> None:
             "the loss before adaptation is no finite number: the model, or a turn, cannot be computed with"
         )
     raise ConfigError(
-        f"rate={rate:g}: the loss after {point.step} inner steps is no finite number; "
+        f"rate={rate:g}: the loss after {counted(point.step, 'inner step')} is no finite number; "
         "choose a smaller rate, or fewer steps"
     )
+
+
+def _check_most(way: Generation, n: int) -> None:
+    """Refuse to make more replies than a way of generating has different ones of.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    most = getattr(way, "most", None)
+    if most is not None and n > most:
+        raise ConfigError(
+            f"n={n}: {type(way).__name__.lower()} generation makes {counted(most, 'different reply')} to a context at "
+            f"most; ask for fewer, or choose generation=sampling, or generation=beam with generation.beams={n} or more"
+        )
 
 
 def _as_text(turns: Sequence[Turn]) -> str:

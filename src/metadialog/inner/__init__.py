@@ -1,1 +1,1 @@
-"""How the inner loop changes the parameters, given their gradients."""
+"""Update rules of the inner loop."""

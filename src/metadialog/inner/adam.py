@@ -14,19 +14,19 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 class Adam(InnerRule):
     """Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1), differentiable.
 
-    `eps` stands inside the root, squared: `mean / sqrt(variance + eps^2)`. Outside of it the derivative would not be
-    a number where a gradient is zero, as it is in the rows of the embedding that a task does not touch.
+    `eps` is squared inside the root: `mean / sqrt(variance + eps^2)`. Outside of it, the derivative would be NaN for
+    zero gradients, such as those of embedding rows that a task does not use.
 
     Args:
-        betas: how much is kept of the running means of the gradient and of its square.
-        eps: keeps the step finite.
+        betas: decay rates of the running means of the gradient and of its square.
+        eps: term that keeps the step finite.
     """
 
     betas: Annotated[list[Decay], Len(2, 2)] = FROM_YAML
     eps: Annotated[float, Gt(0), Le(1)] = FROM_YAML
 
     def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
-        """Return the mean over the root of the variance, both corrected for their start at zero."""
+        """Return the mean divided by the root of the variance, both bias-corrected."""
         first, second = self.betas
         means, variances = memory.averages.get("mean", {}), memory.averages.get("variance", {})
         mean = {name: first * means.get(name, 0.0) + (1 - first) * g for name, g in gradients.items()}

@@ -1,7 +1,6 @@
-"""What every inner update rule does: turn the gradients of the support loss into changes of the parameters.
+"""The interface of inner update rules, which turn gradients of the support loss into changes of the parameters.
 
-Each is a function of tensors alone, written without in-place operations, so that the meta-gradient can be taken
-through it.
+A rule is a pure function of tensors without in-place operations, so that the meta-gradient can be computed through it.
 """
 
 from abc import ABC, abstractmethod
@@ -16,18 +15,18 @@ from torch import Tensor
 from metadialog.options import FROM_YAML, Options
 
 Tensors = Mapping[str, Tensor]
-"""By name of parameter."""
+"""Tensors by parameter name."""
 Rates = Mapping[str, float | Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a rule remembers between inner steps.
+    """The state of a rule between inner steps.
 
     Attributes:
         start: the parameters before the first step.
-        steps: how many have been taken.
-        averages: the rule's own running averages, by what they are of.
+        steps: number of steps taken.
+        averages: running averages of the rule, by name.
     """
 
     start: Tensors
@@ -36,16 +35,16 @@ class Memory:
 
 
 class InnerRule(Options, ABC):
-    """One step is `theta - rate * (direction + weight_decay * (theta - start))`.
+    """Base class of inner rules; a step is `theta - rate * (direction + weight_decay * (theta - start))`.
 
     Args:
-        adapted: which parameters the inner loop may change: parts of the model (embeddings, body, head), patterns of
+        adapted: parameters that the inner loop may change: parts of the model (embeddings, body, head), patterns of
             names such as `rnn.*`, or null for all.
-        frozen: which of these it does not change.
-        clip_norm: the gradient of all parameters together is scaled down to this norm (2-norm); None for no limit.
-        weight_decay: how strongly the parameters are drawn back to where the inner loop began.
-        chunk: exchanges of the support set in one pass; the gradients of the passes are added up. None for all, or
-            for 2 if the model is a pretrained one.
+        frozen: parameters among these that it does not change.
+        clip_norm: maximum 2-norm of the gradient of all parameters together; None for no limit.
+        weight_decay: strength of the pull towards the initial parameters.
+        chunk: number of exchanges of the support set in one pass; the gradients of the passes are summed. None for all,
+            or 2 for a pretrained model.
     """
 
     adapted: list[str] | None = FROM_YAML
@@ -56,28 +55,28 @@ class InnerRule(Options, ABC):
 
     @property
     def is_plain(self) -> bool:
-        """Whether a step is `theta - rate * gradient` and no more."""
+        """Whether a step is just `theta - rate * gradient`."""
         return False
 
     @property
     def learned(self) -> tuple[Tensor, ...]:
-        """What of the rule itself the outer loop learns; the meta-gradient is taken by it as well."""
+        """The tensors of the rule that the outer loop learns."""
         return ()
 
     @abstractmethod
     def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
-        """Return what to go against, and the running averages after it."""
+        """Return the direction to subtract, and the new running averages."""
 
     def changes(
         self, parameters: Tensors, gradients: Tensors, rates: Rates, memory: Memory
     ) -> tuple[dict[str, Tensor], Memory]:
-        """Return what to subtract from each parameter that has a gradient, and the memory for the next step.
+        """Return the change to subtract from each parameter with a gradient, and the memory for the next step.
 
         Args:
             parameters: before the step.
-            gradients: of the support loss.
-            rates: the learning rates, each of a shape that broadcasts to the parameter's.
-            memory: of the steps before.
+            gradients: gradients of the support loss.
+            rates: learning rates, whose shapes broadcast to the parameters'.
+            memory: memory of the previous steps.
         """
         direction, averages = self.direction(clipped(gradients, self.clip_norm), memory)
         changes = {}
@@ -88,12 +87,12 @@ class InnerRule(Options, ABC):
 
 
 def clipped(gradients: Tensors, clip_norm: float | None) -> Tensors:
-    """Return the gradients, scaled down together to a 2-norm where theirs is larger; None for no limit."""
+    """Return the gradients, scaled down if their joint 2-norm exceeds `clip_norm`; None for no limit."""
     if clip_norm is None or not gradients:
         return gradients
-    # Not the norm of norms, whose derivative is not a number where a parameter's gradient is zero.
+    # Not the norm of norms, whose derivative is NaN if a parameter's gradient is zero.
     squares = torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum()
     large = squares > clip_norm**2
-    # The root of what is not large is not taken: at zero its derivative is no number.
+    # The root is computed only of large values, as its derivative at zero is NaN.
     scale = torch.where(large, clip_norm / torch.where(large, squares, 1.0).sqrt(), 1.0)
     return {name: scale * gradient for name, gradient in gradients.items()}

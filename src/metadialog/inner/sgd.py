@@ -14,7 +14,7 @@ class GradientDescent(InnerRule):
 
     @property
     def is_plain(self) -> bool:
-        """Whether a step is `theta - rate * gradient` and no more."""
+        """Whether a step is just `theta - rate * gradient`."""
         return self.clip_norm is None and self.weight_decay == 0 and self.chunk is None
 
     def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
@@ -26,15 +26,15 @@ class Momentum(InnerRule):
     """Gradient descent with momentum (Polyak 1964): `velocity = momentum * velocity + gradient`.
 
     Args:
-        momentum: how much of the velocity is kept.
-        nesterov: look ahead (Nesterov 1983): go along `gradient + momentum * velocity`.
+        momentum: share of the velocity that is kept.
+        nesterov: use Nesterov momentum (Nesterov 1983): `gradient + momentum * velocity`.
     """
 
     momentum: Annotated[float, Ge(0), Lt(1)] = FROM_YAML
     nesterov: bool = FROM_YAML
 
     def direction(self, gradients: Tensors, memory: Memory) -> tuple[Tensors, Mapping[str, Tensors]]:
-        """Return the velocity, which starts as the first gradient."""
+        """Return the velocity, which is initially the first gradient."""
         before = memory.averages.get("velocity", {})
         velocity = {
             name: gradient + self.momentum * before[name] if name in before else gradient
@@ -47,4 +47,4 @@ class Momentum(InnerRule):
 
 
 PLAIN = GradientDescent(adapted=None, frozen=[], clip_norm=None, weight_decay=0.0, chunk=None)
-"""Gradient descent on all parameters, and no more."""
+"""Plain gradient descent on all parameters."""

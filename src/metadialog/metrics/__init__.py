@@ -1,1 +1,1 @@
-"""How near replies come to references, one reply at a time or many together."""
+"""Metrics of generated replies."""

@@ -1,1 +1,1 @@
-"""From token ids to logits; models know nothing of tasks."""
+"""Models, which map token ids to logits, independent of tasks."""

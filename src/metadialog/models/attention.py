@@ -1,4 +1,4 @@
-"""How a decoder looks at what was read."""
+"""Attention of a decoder to the encoder's states."""
 
 from typing import ClassVar
 
@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """A weighted mean of what was read; the weights depend on the query.
+    """A weighted mean of the encoder's states, whose weights depend on the query.
 
     Attributes:
-        asks_before: whether the query is the decoder's state before a token, so that tokens are decoded one by one,
-            rather than the state after it.
+        asks_before: whether the query is the decoder's state before a token, rather than after it, so that tokens must
+            be decoded one by one.
     """
 
     asks_before: ClassVar[bool] = False
 
     def keys(self, values: Tensor) -> Tensor:
-        """Return what queries are compared with, `[rows, read, keys]`, of what was read, `[rows, read, hidden]`."""
+        """Return the keys, `[rows, read, keys]`, of the encoder's states, `[rows, read, hidden]`."""
         raise NotImplementedError
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
@@ -25,19 +25,19 @@ class Attention(nn.Module):
         raise NotImplementedError
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor) -> Tensor:
-        """Return what each query finds; zeros where it may look at nothing.
+        """Return the context of each query; zeros if it may attend to nothing.
 
         Args:
             queries: `[rows, queries, hidden]`.
-            keys: as `keys` returns them, `[rows, read, keys]`.
-            values: what was read, `[rows, read, hidden]`.
-            allowed: what each query may look at, `[rows, queries, read]`.
+            keys: result of `keys`, `[rows, read, keys]`.
+            values: states of the encoder, `[rows, read, hidden]`.
+            allowed: mask of the states that each query may attend to, `[rows, queries, read]`.
 
         Returns:
             Contexts `[rows, queries, hidden]`.
         """
         scores = self.scores(queries, keys)
-        # Not minus infinity: a query that may look at nothing would be, and would give gradients that are, no number.
+        # Not minus infinity, as a query that may attend to nothing would then give NaN, also in gradients.
         weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) * allowed
         return weights @ values
 
@@ -62,7 +62,7 @@ class Luong(Attention):
 class Bahdanau(Attention):
     """Bahdanau et al. 2015 (arXiv:1409.0473), appendix A.1.2: `v_a^T tanh(W_a s_{i-1} + U_a h_j)`.
 
-    `s_{i-1}` is the decoder's state before the token that is asked for.
+    `s_{i-1}` is the decoder's state before the token to predict.
     """
 
     asks_before = True

@@ -1,6 +1,6 @@
-"""Recurrent layers made of plain operations: with derivatives of every order, and for `torch.func.vmap`.
+"""Recurrent layers made of basic operations, with derivatives of every order and support for `torch.func.vmap`.
 
-torch's own layers have no second derivative in cuDNN, none at all in forward mode, and no rule for `vmap`.
+torch's own layers have no second derivative in cuDNN, no forward-mode derivative, and do not support `vmap`.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,19 +19,19 @@ from metadialog.errors import ConfigError
 Hidden = Tensor | tuple[Tensor, Tensor]
 MATRIX = 2
 _Step = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
-"""Maps the pre-activations from the input, those from the state, and what else is carried, to the new of both."""
+"""Maps pre-activations of the input and of the state, and other carried values, to the new state and carried values."""
 
 
 def scan(
     rnn: nn.RNNBase, inputs: Tensor, hidden: Hidden | None = None, lengths: Tensor | None = None
 ) -> tuple[Tensor, Hidden]:
-    """Run recurrent layers, as `rnn(inputs, hidden)` does.
+    """Run recurrent layers like `rnn(inputs, hidden)`.
 
     Args:
         rnn: an `nn.RNN`, `nn.GRU` or `nn.LSTM` in one direction.
-        inputs: `[rows, time, inputs]`, whatever `batch_first` says.
-        hidden: to start from, `[layers, rows, hidden]`, for an LSTM the pair of state and cell; None for zeros.
-        lengths: of each row, `[rows]`; None for all of `time`. 0 leaves a row's state as it is.
+        inputs: `[rows, time, inputs]`, regardless of `batch_first`.
+        hidden: initial state, `[layers, rows, hidden]`, for an LSTM the pair of state and cell; None for zeros.
+        lengths: length of each row, `[rows]`; None for all of `time`. 0 leaves a row's state unchanged.
 
     Returns:
         The outputs, `[rows, time, hidden]`, zero after a row's end, and the states at the rows' ends.
@@ -60,13 +60,13 @@ def scan(
 
 
 def _layer(rnn: nn.RNNBase, layer: int, x: Tensor, starts: list[Tensor]) -> list[Tensor]:
-    """Return what a layer gives at each time, `[time, rows, hidden]`: its states, and for an LSTM its cells."""
+    """Return the states of a layer at each time, `[time, rows, hidden]`, and for an LSTM its cells."""
     weights = [getattr(rnn, f"{kind}_l{layer}", None) for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
     w_ih, w_hh, b_ih, b_hh = weights
     assert w_ih is not None  # noqa: S101 - every layer has its matrices
     assert w_hh is not None  # noqa: S101
     ways = _ways.get()
-    of_all = ways.linear(x, w_ih, b_ih)  # of all times at once
+    of_all = ways.linear(x, w_ih, b_ih)  # for all times at once
     if ways.recurrence is not None and (traces := ways.recurrence(rnn.mode, of_all, w_hh, b_hh, starts)) is not None:
         return traces
     step, given = _STEPS[rnn.mode], of_all.unbind(0)
@@ -81,10 +81,10 @@ def _layer(rnn: nn.RNNBase, layer: int, x: Tensor, starts: list[Tensor]) -> list
 
 
 def flat_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return `x @ weight.T + bias` of inputs `[..., in]` as one product of matrices.
+    """Return `x @ weight.T + bias` of inputs `[..., in]` as one matrix product.
 
-    So it stays one product for each task under `vmap`, which would otherwise repeat a task's weights for each of the
-    first dimensions of its inputs.
+    It stays one product per task under `vmap`, which would otherwise repeat a task's weights for each leading
+    dimension.
     """
     if x.dim() <= MATRIX:
         return linear(x, weight, bias)
@@ -119,7 +119,7 @@ _STEPS: dict[str, _Step] = {"RNN_TANH": _tanh, "RNN_RELU": _relu, "GRU": _gru, "
 
 
 def _at_end(trace: Tensor, start: Tensor, lengths: Tensor | None) -> Tensor:
-    """Return what stands at each row's end, `[rows, hidden]`: of a row of length 0, where it started."""
+    """Return the values at each row's end, `[rows, hidden]`, which for a row of length 0 are the initial ones."""
     if lengths is None:
         return trace[-1]
     at = (lengths - 1).clamp(min=0)[None, :, None].expand(1, *trace.shape[1:])
@@ -136,14 +136,14 @@ def _pair(hidden: Hidden | None, rnn: nn.RNNBase, inputs: Tensor) -> tuple[Tenso
 def _check(rnn: nn.RNNBase) -> None:
     if rnn.mode not in _STEPS or rnn.bidirectional or rnn.proj_size:
         raise ConfigError(
-            f"{type(rnn).__name__}: made of plain operations, such layers go in one direction and have no projection"
+            f"{type(rnn).__name__}: as basic operations, such layers should be unidirectional and have no projection"
         )
 
 
 def _forward(rnn: nn.RNNBase, inputs: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
-    """What replaces a layer's `forward`."""
+    """Replacement of a layer's `forward`."""
     if isinstance(inputs, PackedSequence):
-        raise RuntimeError("vmap: rows of different lengths are packed by their lengths")
+        raise RuntimeError("vmap: rows of different lengths are packed")
     outputs, after = scan(rnn, inputs if rnn.batch_first else inputs.transpose(0, 1), hidden, _lengths.get())
     return outputs if rnn.batch_first else outputs.transpose(0, 1), after
 
@@ -153,7 +153,7 @@ _lengths: ContextVar[Tensor | None] = ContextVar("lengths", default=None)
 
 @contextmanager
 def reading(lengths: Tensor) -> Iterator[None]:
-    """Let recurrent layers of `plain_layers` stop at each row's length, `[rows]`, meanwhile."""
+    """Within the context, stop recurrent layers of `plain_layers` at each row's length, `[rows]`."""
     token = _lengths.set(lengths)
     try:
         yield
@@ -162,13 +162,13 @@ def reading(lengths: Tensor) -> Iterator[None]:
 
 
 class Ways(NamedTuple):
-    """How layers compute what they do.
+    """Implementations of layers.
 
     Attributes:
         linear: maps inputs `[..., in]`, weight and bias to outputs.
         recurrence: maps the kind of a recurrent layer, the input's part of its pre-activations, `[time, rows, gates *
-            hidden]`, its recurrent weight and bias and where it starts to what it gives at each time; None where it
-            does not know the kind.
+            hidden]`, its recurrent weight and bias, and its initial states to its states at each time; returns None for
+            an unknown kind.
     """
 
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] = flat_linear
@@ -184,11 +184,11 @@ def _linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
 
 @contextmanager
 def plain_layers(model: nn.Module, ways: Ways | None = None) -> Iterator[None]:
-    """Let the recurrent and the linear layers of a model compute what they do in a way that suits `vmap` meanwhile.
+    """Replace the recurrent and linear layers of a model within the context by implementations that support `vmap`.
 
     Args:
-        model: whose layers.
-        ways: by which; None for plain operations.
+        model: the model.
+        ways: implementations; None for basic operations.
     """
     token = _ways.set(ways or Ways())
     layers: list[tuple[nn.Module, Callable[..., object]]] = []

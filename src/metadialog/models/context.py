@@ -1,4 +1,4 @@
-"""Models that have read something before each dialogue: other dialogues, or a soft prefix."""
+"""Models that read other dialogues or a soft prefix before each dialogue."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from metadialog.models.recurrence import State
 
 
 class AfterReading(BaseModel):
-    """A model that begins each dialogue in the state after some tokens.
+    """A model that starts each dialogue from the state after a prefix.
 
     Args:
         base: a `DialogueModel`.
@@ -22,7 +22,7 @@ class AfterReading(BaseModel):
         self.base = base
 
     def prefix(self) -> Tensor:
-        """Return the tokens that are read first, `[read]`."""
+        """Return the tokens of the prefix, `[read]`."""
         raise NotImplementedError
 
     @property
@@ -32,15 +32,15 @@ class AfterReading(BaseModel):
 
     @property
     def token_embedding(self) -> nn.Module:
-        """The base model's."""
+        """The token embedding of the base model."""
         return as_dialogue_model(self.base).token_embedding
 
     def replace_token_embedding(self, module: nn.Module) -> None:
-        """Replace the base model's."""
+        """Replace the token embedding of the base model."""
         as_dialogue_model(self.base).replace_token_embedding(module)
 
     def begin(self, rows: int) -> State | None:
-        """Return the state after the prefix, read once, for so many rows; None where there is no prefix."""
+        """Return the state after the prefix for a number of rows; None without a prefix."""
         prefix = self.prefix()
         if not len(prefix):
             return None
@@ -59,14 +59,14 @@ class AfterReading(BaseModel):
         return results
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
-        """Score the tokens that count; see `DialogueModel.token_losses`."""
+        """Return the losses of the counted targets; see `DialogueModel.token_losses`."""
         state = self.begin(len(tokens)) if state is None else state
         return as_dialogue_model(self.base).token_losses(tokens, targets, mask, state)
 
     def token_scores(
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Score the tokens that count; see `DialogueModel.token_scores`."""
+        """Score the counted targets; see `DialogueModel.token_scores`."""
         state = self.begin(len(tokens)) if state is None else state
         return as_dialogue_model(self.base).token_scores(tokens, targets, mask, state)
 
@@ -86,7 +86,7 @@ class AfterReading(BaseModel):
 
 
 def show(dialogues: Sequence[Sequence[int]], max_tokens: int) -> Shown:
-    """Put dialogues one after another, as many of the first as fit whole."""
+    """Concatenate dialogues while they fit completely."""
     tokens: list[int] = []
     count = 0
     for dialogue in dialogues:
@@ -98,11 +98,11 @@ def show(dialogues: Sequence[Sequence[int]], max_tokens: int) -> Shown:
 
 
 class InContext(AfterReading):
-    """A model that reads some dialogues before each dialogue; nothing of it is changed by them.
+    """A model that reads the support dialogues before each dialogue; its weights do not change.
 
     Args:
         base: the model.
-        shown: what it reads.
+        shown: the dialogues that it reads.
     """
 
     shown: Shown
@@ -119,11 +119,11 @@ class InContext(AfterReading):
 
 
 class SoftTokens(nn.Module):
-    """A token embedding that has soft tokens beside the ordinary ones: -1 is the first, -2 the second, and so on.
+    """A token embedding with additional soft tokens: -1 is the first, -2 the second, and so on.
 
     Args:
-        embed: the embedding of the ordinary tokens.
-        values: of the soft ones, `[number, width]`.
+        embed: embedding of the ordinary tokens.
+        values: embeddings of the soft tokens, `[number, width]`.
     """
 
     def __init__(self, embed: nn.Module, values: Tensor) -> None:
@@ -142,8 +142,8 @@ class SoftPrompt(AfterReading):
     """A model that reads a soft prefix before each dialogue (Lester et al. 2021, arXiv:2104.08691, section 2).
 
     Args:
-        base: the model, whose token embedding is replaced by one that has the soft tokens too.
-        values: of the soft tokens, `[number, width]`.
+        base: the model; its token embedding is replaced by one with the soft tokens.
+        values: embeddings of the soft tokens, `[number, width]`.
     """
 
     def __init__(self, base: nn.Module, values: Tensor) -> None:
@@ -152,7 +152,7 @@ class SoftPrompt(AfterReading):
         inner.replace_token_embedding(SoftTokens(inner.token_embedding, values))
 
     def prefix(self) -> Tensor:
-        """Return the numbers of the soft tokens."""
+        """Return the ids of the soft tokens."""
         soft = self._embedding.soft
         return -1 - torch.arange(len(soft), device=soft.device)
 

@@ -25,12 +25,12 @@ class HRED(BaseModel):
 
     Args:
         vocab_size: number of token ids.
-        cell: of encoder, context and decoder.
+        cell: type of the recurrent layers.
         embedding_size: width of the token embedding, and of the output embedding.
         hidden_size: width of encoder, context and decoder.
-        layers: recurrent layers on top of each other, in encoder and decoder; the context has one.
-        dropout: probability of dropping a unit of the embedding, between layers, and of what the output is made of.
-        tied_embedding: use the embedding as output embedding too, as `Output` does.
+        layers: number of stacked recurrent layers in encoder and decoder; the context has one.
+        dropout: probability of dropping a unit of the embedding, between layers, and of the output layer's input.
+        tied_embedding: use the embedding also as output embedding; see `Output`.
     """
 
     parts: ClassVar = {
@@ -66,9 +66,9 @@ class HRED(BaseModel):
         """Predict the token after each token.
 
         Args:
-            tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
-            hidden: the state to go on from; None to begin.
-            at: positions among `batch * time` to predict after, `[positions]`; None for all.
+            tokens: token ids, int64, `[batch, time]`; padding is at the end, and is ignored.
+            hidden: previous state; None at the beginning.
+            at: positions in `batch * time` after which to predict, `[positions]`; None for all.
 
         Returns:
             Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token: of encoder,
@@ -80,9 +80,9 @@ class HRED(BaseModel):
         inputs, lengths = turns.lay_out(x), turns.lengths.flatten()  # [batch * turns, length, embedding]
         fresh = map_hidden(lambda state: state.new_zeros(len(state), len(lengths), state.shape[-1]), encoder)
         _, encoded = run(self.encoder, inputs, lengths, turns.starting(encoder, fresh))
-        # A turn is read whole when the next one begins: so the context is that of all turns but the last.
+        # A turn is complete when the next one begins, so the context covers all turns except the last.
         contexts, after = run(self.context, turns.by_turn(top(encoded)), turns.last, context)  # [batch, turns, hidden]
-        earlier = torch.cat([contexts[:, :1], contexts[:, :-1]], dim=1)  # turn 0 goes on as it was
+        earlier = torch.cat([contexts[:, :1], contexts[:, :-1]], dim=1)  # turn 0 is continued
         starts = turns.starting(decoder, self.bridge(earlier.flatten(0, 1)))
         states, decoded = run(self.decoder, inputs, lengths, starts)  # [batch * turns, length, hidden]
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
@@ -91,15 +91,15 @@ class HRED(BaseModel):
 
     @property
     def reads_at_once(self) -> bool:
-        """Padding is not read; see `BaseModel.reads_at_once`."""
+        """True, as padding is ignored; see `BaseModel.reads_at_once`."""
         return True
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Read prompts in one pass: padding is not read; see `DialogueModel.read`."""
+        """Read prompts in one pass, as padding is ignored; see `DialogueModel.read`."""
         return read_at_once(self, tokens, lengths, state)
 
     def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
-        """Let the shapes inside suit all of some streams, `[streams, time]`, meanwhile; see `static_turns`."""
+        """Use static shapes for several streams, `[streams, time]`, within the context; see `static_turns`."""
         return static_turns(tokens)
 
     def _begin(self, x: Tensor) -> _State:

@@ -1,4 +1,4 @@
-"""The loss that all algorithms share: negative log-likelihood of the counted tokens."""
+"""The negative log-likelihood of the counted tokens, the loss of all algorithms."""
 
 import torch
 from torch import Tensor, nn
@@ -8,12 +8,12 @@ from metadialog.models.protocol import as_dialogue_model
 
 
 def token_losses(model: nn.Module, batch: Batch) -> Tensor:
-    """Return each target's negative log-likelihood, `[batch, time]`, nats; 0 where the mask leaves it out."""
+    """Return each target's negative log-likelihood, `[batch, time]`, nats; 0 where it is masked."""
     return as_dialogue_model(model).token_losses(batch.inputs, batch.targets, batch.mask)
 
 
 def token_scores(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return each target's negative log-likelihood as `token_losses` does, and whether it is the most likely token."""
+    """Return the result of `token_losses`, and whether each target is the most likely token."""
     return as_dialogue_model(model).token_scores(batch.inputs, batch.targets, batch.mask)
 
 

@@ -1,4 +1,4 @@
-"""Low-rank factors on the linear layers of any model."""
+"""Low-rank factors for the linear layers of any model."""
 
 from collections.abc import Iterable
 
@@ -11,12 +11,13 @@ from metadialog.models.parts import select
 class LowRankLinear(nn.Linear):
     """Hu et al. 2022, LoRA (arXiv:2106.09685), section 4.1: `W x + b + scale / rank * up down x`.
 
-    `down`, `[rank, in]`, starts at random and `up`, `[out, rank]`, at zero: so the layer starts as it was.
+    `down`, `[rank, in]`, is initialised at random and `up`, `[out, rank]`, with zeros, so that the layer is unchanged
+    at first.
 
     Args:
-        layer: the linear layer, whose weight and bias stay the parameters that they are.
-        rank: of the difference.
-        scale: alpha, what the difference is multiplied by, over the rank.
+        layer: the linear layer; its weight and bias remain the same parameters.
+        rank: rank of the update.
+        scale: alpha; the update is multiplied by alpha divided by the rank.
     """
 
     def __init__(self, layer: nn.Linear, rank: int, scale: float) -> None:
@@ -27,25 +28,25 @@ class LowRankLinear(nn.Linear):
         self.up = nn.Parameter(weight.new_zeros(layer.out_features, rank))
         self.scale = scale / rank
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as torch calls it
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """Return `[..., out]` of `[..., in]`."""
         difference = nn.functional.linear(nn.functional.linear(input, self.down), self.up)
         return super().forward(input) + self.scale * difference
 
 
 def add_low_rank(model: nn.Module, wanted: Iterable[str], rank: int, scale: float, option: str) -> None:
-    """Put low-rank factors beside linear layers of a model, in place.
+    """Add low-rank factors to linear layers of a model, in place.
 
     Args:
         model: the model.
-        wanted: parts of it (embeddings, body, head) or patterns of parameter names, as in `select`; of the parameters,
-            the weights of linear layers count.
+        wanted: parts of it (embeddings, body, head) or patterns of parameter names, as in `select`; only weights of
+            linear layers count.
         rank: of the factors.
         scale: see `LowRankLinear`.
-        option: what the user calls the option that these stand in.
+        option: name of the option that sets `wanted`, for messages.
 
     Raises:
-        ConfigError: no linear layer is among them.
+        ConfigError: no linear layer matches.
     """
     wanted = list(wanted)
     names = select(model, wanted, option)

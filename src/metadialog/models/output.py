@@ -1,4 +1,4 @@
-"""From what a model has made of the past to the logits of the next token."""
+"""The output layer of models."""
 
 from torch import Tensor, nn
 
@@ -7,10 +7,10 @@ class Output(nn.Module):
     """A linear layer to the vocabulary.
 
     Args:
-        width: of what it reads.
+        width: width of its input.
         vocab_size: number of token ids.
-        tied: the embedding that serves as output weights too (Press and Wolf 2017), or None; where the widths differ, a
-            linear layer leads to the embedding's. The embedding's values become those of the output layer.
+        tied: embedding that is also used as output weights (Press and Wolf 2017), or None; if the widths differ, a
+            linear layer maps to the embedding's. The embedding is re-initialised like an output layer.
     """
 
     def __init__(self, width: int, vocab_size: int, tied: nn.Embedding | None) -> None:
@@ -19,7 +19,7 @@ class Output(nn.Module):
         self.project = nn.Identity() if inner == width else nn.Linear(width, inner)
         self.linear = nn.Linear(inner, vocab_size)
         if tied is not None:
-            # A unit-normal embedding would make logits far too large: start from the output layer's values.
+            # A unit-normal embedding would give far too large logits, so it is initialised like an output layer.
             tied.weight = self.linear.weight
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The parts of a model, and which parameters are in them."""
+"""The named parts of a model, and their parameters."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,17 +16,17 @@ def parts_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:
 
 
 def select(model: nn.Module, wanted: Iterable[str], option: str) -> frozenset[str]:
-    """Return the names of the parameters that are wanted, as `model.named_parameters()` names them.
+    """Return the names of the selected parameters, as in `model.named_parameters()`.
 
-    A parameter that two parts share, such as a tied embedding, is in both.
+    A parameter that two parts share, such as a tied embedding, belongs to both.
 
     Args:
         model: the model.
         wanted: names of parts, or patterns of parameter names, such as `rnn.weight_*`.
-        option: what the user calls the option that these stand in.
+        option: name of the option that sets `wanted`, for messages.
 
     Raises:
-        ConfigError: one of them is no part, and matches no parameter.
+        ConfigError: one of them is neither a part nor matches a parameter.
     """
     parts = parts_of(model)
     results: set[str] = set()
@@ -35,7 +35,8 @@ def select(model: nn.Module, wanted: Iterable[str], option: str) -> frozenset[st
         if not matched:
             names = ", ".join(parameter for parameter, _ in model.named_parameters())
             raise ConfigError(
-                f"{option}: {name!r} is no part of the model ({', '.join(parts)}) and matches none of its parameters: "
+                f"{option}: {name!r} is not a part of the model ({', '.join(parts)}) and matches none of its "
+                "parameters: "
                 f"{names}"
             )
         results |= matched
@@ -43,7 +44,7 @@ def select(model: nn.Module, wanted: Iterable[str], option: str) -> frozenset[st
 
 
 def freeze(model: nn.Module, wanted: Iterable[str], option: str) -> None:
-    """Make parameters constants, which neither loop changes.
+    """Freeze parameters, so that neither loop changes them.
 
     Args:
         model: the model.
@@ -51,17 +52,17 @@ def freeze(model: nn.Module, wanted: Iterable[str], option: str) -> None:
         option: as in `select`.
 
     Raises:
-        ConfigError: one of them is no part, and matches no parameter; or nothing is left to be trained.
+        ConfigError: one of them is neither a part nor matches a parameter, or nothing is left to train.
     """
     wanted = list(wanted)
     for name in select(model, wanted, option):
         model.get_parameter(name).requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ConfigError(f"{option}={wanted}: leaves nothing to train; leave some part of the model out of it")
+        raise ConfigError(f"{option}={wanted}: leaves nothing to train; leave out some part of the model")
 
 
 def copy_apart(model: nn.Module) -> nn.Module:
-    """Return a copy of a model that shares the parameters that are constants with it, and nothing else."""
+    """Return a copy of a model that shares only frozen parameters with it."""
     constants = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
     return copy.deepcopy(model, dict(constants))
 

@@ -16,7 +16,7 @@ from metadialog.models.protocol import BaseModel, at_positions
 from metadialog.models.recurrence import State
 from metadialog.options import FROM_YAML, with_defaults
 from metadialog.pretrained.chat import ChatFormat, chat_format
-from metadialog.pretrained.files import SAFE, loading, locate
+from metadialog.pretrained.files import SAFE, check_weights, loading, locate
 from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_size
 from metadialog.token_ids import BEGIN_ID, END_ID, OTHER_ID, PAD_ID, SELF_ID
 
@@ -26,13 +26,13 @@ _FINGERPRINT = "fingerprint"
 
 @dataclass(frozen=True, slots=True)
 class _Expanded:
-    """Our tokens in the pretrained model's own.
+    """Token ids of this package, expanded to those of the pretrained model.
 
     Attributes:
         ids: `[batch, longest]`; negative ones are soft tokens.
-        valid: which of them are tokens, and not padding, `[batch, longest]`; padding comes last.
-        at: the last of each of our tokens, `[batch, time]`.
-        fresh: whether no turn has begun, `[batch]`.
+        valid: mask of tokens that are not padding, `[batch, longest]`; padding is at the end.
+        at: position of the last expanded token of each original token, `[batch, time]`.
+        fresh: whether no turn has begun yet, `[batch]`.
     """
 
     ids: Tensor
@@ -44,20 +44,20 @@ class _Expanded:
 class PretrainedModel(BaseModel):
     """A causal language model of `transformers`, which reads dialogues as chats in the format that it was trained on.
 
-    Our special tokens stand for several of its own: `<other>` for the end of a turn and the beginning of the user's,
-    `<self>` likewise for the assistant's. Where a marker counts in the loss, it is charged as the end of a turn.
+    Special tokens are expanded to several of its own: `<other>` to the end of a turn and the beginning of the user's,
+    `<self>` likewise for the assistant's. A marker that counts in the loss counts as the end of a turn.
 
-    Weights that are frozen, all but low-rank factors for instance, are neither exported nor kept in checkpoints: they
-    come from the model's own files again, and a fingerprint says whether these are the same.
+    Frozen weights, for example all except low-rank factors, are neither exported nor saved in checkpoints. They are
+    loaded from the model's own files, and a fingerprint checks that these are the same.
 
     Args:
-        vocab_size: number of token ids; those of `tokenizer=pretrained`.
+        vocab_size: number of token ids, which are those of `tokenizer=pretrained`.
         path: a folder, a GGUF file, or a name on the Hugging Face Hub; None for SmolLM2-135M-Instruct.
-        system: what each chat begins with; None leaves it to the model's chat template.
-        attention: `eager` has second derivatives; `sdpa` is faster, and has first ones alone.
+        system: system message of each chat; None for that of the model's chat template.
+        attention: `eager` has second derivatives; `sdpa` is faster, but has only first ones.
 
     Raises:
-        ConfigError: the model cannot be loaded, or the tokenizer is another one.
+        ConfigError: the model cannot be loaded, or the tokenizer does not belong to it.
     """
 
     is_pretrained = True
@@ -74,7 +74,7 @@ class PretrainedModel(BaseModel):
         super().__init__()
         source = locate(path, _OPTION)
         tokenizer = load_tokenizer(source, _OPTION)
-        sketched = torch.get_default_device().type == "meta"  # a model without numbers, to check options with
+        sketched = torch.get_default_device().type == "meta"  # a model without weights, for checking options
         expected = vocabulary_size(tokenizer)
         if vocab_size != expected and not sketched:
             raise ConfigError(
@@ -93,7 +93,7 @@ class PretrainedModel(BaseModel):
 
     @property
     def parts(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
-        """The parts: input and output embedding by their names, and all between them."""
+        """The parts: input and output embedding, and everything else as body."""
         modules = {id(module): name for name, module in self.named_modules()}
         embeddings = f"{modules[id(self.token_embedding)]}.*"
         head = f"{modules[id(self.network.get_output_embeddings())]}.*"
@@ -119,13 +119,13 @@ class PretrainedModel(BaseModel):
         return self._logits(at_positions(hidden[_rows(tokens), expanded.at], at)), state
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
-        """Score the tokens that count; see `DialogueModel.token_losses`."""
+        """Return the losses of the counted targets; see `DialogueModel.token_losses`."""
         return self._scores(tokens, targets, mask, state)[0]
 
     def token_scores(
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Score the tokens that count; see `DialogueModel.token_scores`."""
+        """Score the counted targets; see `DialogueModel.token_scores`."""
         losses, logits, wanted = self._scores(tokens, targets, mask, state)
         return losses, torch.zeros_like(mask).masked_scatter(mask, logits.argmax(-1) == wanted)
 
@@ -152,20 +152,20 @@ class PretrainedModel(BaseModel):
         return tuple(self.select_rows(part, rows) for part in state)
 
     def own_ids(self, tokens: Tensor) -> Tensor:
-        """Return tokens, `[batch, time]`, in the pretrained model's own ids, `[batch, longest]`."""
+        """Expand tokens, `[batch, time]`, to ids of the pretrained model, `[batch, longest]`."""
         return self._expand(tokens, None).ids
 
     def _scores(
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the losses, `[batch, time]`, and the logits and targets of what counts, `[counted, ...]`."""
+        """Return the losses, `[batch, time]`, and the logits and targets of counted tokens, `[counted, ...]`."""
         expanded = self._expand(tokens, state)
         hidden = self._run(expanded, None) if state is None else self._continue(expanded, state)[0]
         hidden = hidden[_rows(tokens), expanded.at]  # [batch, time, width]
         logits = self._logits(hidden[mask])  # [counted, vocab]
         wanted = targets[mask]
         ends = (wanted == SELF_ID) | (wanted == OTHER_ID)
-        wanted = wanted.masked_fill(ends, END_ID)  # a marker is charged as the end of the turn before it
+        wanted = wanted.masked_fill(ends, END_ID)  # a marker counts as the end of the turn before it
         losses = cross_entropy(logits, wanted, reduction="none")
         return torch.zeros_like(mask, dtype=losses.dtype).masked_scatter(mask, losses), logits, wanted
 
@@ -176,7 +176,7 @@ class PretrainedModel(BaseModel):
             before = state[1]
             assert isinstance(before, Tensor)  # noqa: S101
             fresh = before
-        if bool(((tokens < 0) | (tokens >= SHIFT)).all()):  # nothing special, as in generation
+        if bool(((tokens < 0) | (tokens >= SHIFT)).all()):  # no special tokens, as in generation
             ids = torch.where(tokens < 0, tokens, tokens - SHIFT)
             at = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
             still = fresh & (tokens < 0).all(1)
@@ -202,14 +202,14 @@ class PretrainedModel(BaseModel):
         )
 
     def _expansion(self, token: int, *, is_fresh: bool) -> tuple[tuple[int, ...], bool]:
-        """Return what one of our tokens stands for, and whether no turn has begun after it."""
+        """Return the expansion of a token, and whether no turn has begun after it."""
         if token >= SHIFT:
             return (token - SHIFT,), False
         if token < 0:  # a soft token
             return (token,), is_fresh
         if token == PAD_ID:
             return (), is_fresh
-        if token == BEGIN_ID:  # of another dialogue, where something has been said before
+        if token == BEGIN_ID:  # another dialogue begins after the first
             return (self.chat.begin if is_fresh else self.chat.close + self.chat.begin), True
         if token == END_ID:
             return (self.chat.end,), False
@@ -217,7 +217,7 @@ class PretrainedModel(BaseModel):
         return (opening if is_fresh else self.chat.close + opening), False
 
     def _continue(self, expanded: _Expanded, state: State | None) -> tuple[Tensor, State]:
-        """Run the network after what it has read, and return its hidden states and what it has read then."""
+        """Run the network from a state, and return its hidden states and the new state."""
         from transformers import DynamicCache
 
         valid = expanded.valid
@@ -234,9 +234,9 @@ class PretrainedModel(BaseModel):
         return hidden, (valid, expanded.fresh, *layers)
 
     def _run(self, expanded: _Expanded, cache: object | None, **options: Tensor) -> Tensor:
-        """Return what the logits are made of, `[batch, longest, width]`: hidden states, or logits as they are.
+        """Return the hidden states, or directly the logits, `[batch, longest, width]`.
 
-        Padding comes last: without a cache nothing looks at it, and no mask is needed.
+        Padding is at the end, so that without a cache nothing attends to it and no mask is needed.
         """
         network = self.network.base_model if self.has_linear_head else self.network
         inputs: dict[str, Any] = {"input_ids": expanded.ids, **options}
@@ -247,7 +247,7 @@ class PretrainedModel(BaseModel):
         return result
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        """Return our logits, `[..., vocab]`, of what `_run` returned."""
+        """Return the logits, `[..., vocab]`, for a result of `_run`."""
         theirs = self.network.get_output_embeddings()(hidden) if self.has_linear_head else hidden
         impossible = torch.finfo(theirs.dtype).min
         ours = theirs.new_full((*theirs.shape[:-1], SHIFT), impossible)
@@ -259,7 +259,7 @@ class PretrainedModel(BaseModel):
 
     @torch.no_grad()
     def _is_linear(self) -> bool:
-        """Tell whether the logits are the output embedding of the last hidden state, and no more."""
+        """Tell whether the logits are just a linear function of the last hidden state."""
         ids = torch.arange(3)[None]
         hidden = self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
         logits = self.network(input_ids=ids, use_cache=False).logits
@@ -275,7 +275,7 @@ class PretrainedModel(BaseModel):
         return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
     def frozen_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the names and the values of the weights that stay as they were loaded."""
+        """Yield the names and values of the frozen weights."""
         for name, weight in self.named_parameters(remove_duplicate=False):
             if name.startswith("network.") and not weight.requires_grad:
                 yield name, weight
@@ -286,6 +286,7 @@ def _load(source: str, attention: str, *, sketched: bool) -> Any:  # noqa: ANN40
 
     with loading(_OPTION, source):
         if sketched:
+            check_weights(source, _OPTION)
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             return AutoModelForCausalLM.from_config(config, attn_implementation=attention)
         return AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation=attention, **SAFE)
@@ -296,7 +297,7 @@ def _rows(tokens: Tensor) -> Tensor:
 
 
 def _leave_out_frozen(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    """Take what the pretrained model's own files hold out of what is saved."""
+    """Remove weights from a state dict that are in the pretrained model's own files."""
     assert isinstance(module, PretrainedModel)  # noqa: S101 - for the type checker
     for name, _weight in module.frozen_weights():
         state.pop(prefix + name, None)
@@ -312,11 +313,11 @@ def _fill_in_frozen(
     _unexpected: object,
     errors: list[str],
 ) -> None:
-    """Put what was left out back into what is loaded, unless it was saved beside other weights."""
+    """Add the removed weights to a state dict, unless it was saved with other pretrained weights."""
     assert isinstance(module, PretrainedModel)  # noqa: S101 - for the type checker
     saved = state.get(prefix + _FINGERPRINT)
     own = module.get_buffer(_FINGERPRINT)
     if saved is not None and not own.is_meta and not torch.equal(saved.cpu(), own.cpu()):
-        errors.append("it was saved beside another pretrained model; model.path should name the same")
+        errors.append("it was saved with another pretrained model; model.path should name the same one")
     for name, weight in module.frozen_weights():
         state.setdefault(prefix + name, weight.detach())

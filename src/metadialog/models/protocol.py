@@ -1,4 +1,4 @@
-"""What the rest of the program asks of a model, and the defaults that fulfil most of it."""
+"""The interface of dialogue models, and a base class with defaults for most of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from metadialog.token_ids import PAD_ID
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a support set stands in a prompt.
+    """The support dialogues in a prompt.
 
     Attributes:
-        tokens: of the prompt.
-        dialogues: how many stand in it whole.
-        left_out: how many do not.
+        tokens: tokens of the prompt.
+        dialogues: number of dialogues in it.
+        left_out: number of dialogues that did not fit.
     """
 
     tokens: tuple[int, ...]
@@ -31,14 +31,14 @@ class Shown:
 
 
 class DialogueModel(Protocol):
-    """A model of dialogues: from token ids to the logits of the next token, and the state to go on from.
+    """Interface of dialogue models, which map token ids to the logits of the next token and a state.
 
-    `BaseModel` implements all but `forward` and `parts` for models whose states are built as `State` says. A model with
-    states of another kind, such as a key-value cache, brings its own `read`, `step` and `select_rows`; nobody else
-    looks into a state.
+    `BaseModel` implements everything except `forward` and `parts` for models with states of type `State`. A model with
+    other states, such as a key-value cache, implements its own `read`, `step` and `select_rows`; no other code accesses
+    a state.
 
     Attributes:
-        parts: the parameters of `embeddings`, `body` and `head`, as patterns of their names; see `select`.
+        parts: parameters of `embeddings`, `body` and `head`, as patterns of names; see `select`.
         token_embedding: the module that embeds token ids.
     """
 
@@ -55,8 +55,8 @@ class DialogueModel(Protocol):
         """Predict the token after each token.
 
         Args:
-            tokens: token ids, int64, `[batch, time]`; padding comes last.
-            state: to go on from; None to begin.
+            tokens: token ids, int64, `[batch, time]`; padding is at the end.
+            state: previous state; None at the beginning.
 
         Returns:
             Logits `[batch, time, vocab]`, and the state after the last token.
@@ -64,36 +64,36 @@ class DialogueModel(Protocol):
         ...
 
     def __call__(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Call `forward`, as every module does."""
+        """Call `forward`."""
         ...
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
-        """Score the token after each token, where it counts.
+        """Return the losses of the counted targets.
 
         Args:
-            tokens: token ids, `[batch, time]`; padding comes last.
-            targets: the next token of each, `[batch, time]`.
-            mask: which of them count, `[batch, time]`.
-            state: to go on from; None to begin.
+            tokens: token ids, `[batch, time]`; padding is at the end.
+            targets: next token of each token, `[batch, time]`.
+            mask: which targets count, `[batch, time]`.
+            state: previous state; None at the beginning.
 
         Returns:
-            Negative log-likelihoods, nats, `[batch, time]`; 0 where the mask leaves them out.
+            Negative log-likelihoods, nats, `[batch, time]`; 0 where masked.
         """
         ...
 
     def token_scores(
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return what `token_losses` does, and whether each counted target is the most likely token."""
+        """Return the result of `token_losses`, and whether each counted target is the most likely token."""
         ...
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts of different lengths.
 
         Args:
-            tokens: token ids, `[batch, time]`; what stands after a row's length is not read.
-            lengths: of each row, `[batch]`, 1 or more.
-            state: to go on from; None to begin.
+            tokens: token ids, `[batch, time]`; those beyond a row's length are ignored.
+            lengths: length of each row, `[batch]`, 1 or more.
+            state: previous state; None at the beginning.
 
         Returns:
             The logits of each row's next token, `[batch, vocab]`, and the state after the rows' last tokens.
@@ -108,31 +108,31 @@ class DialogueModel(Protocol):
         ...
 
     def select_rows(self, state: State, rows: Tensor) -> State:
-        """Return the state of some rows, `[chosen]`, in their order; a row may come several times."""
+        """Return the state of the given rows, `[chosen]`, in their order; rows may be repeated."""
         ...
 
 
 class BaseModel(nn.Module):
-    """The defaults of `DialogueModel`: a subclass brings `forward` and `parts`.
+    """Base class of models; a subclass implements `forward` and `parts`.
 
-    States are tensors `[any, batch, any]`, nested in tuples (see `State`). The token embedding is `self.embed`; a
-    subclass that calls it otherwise says so in `embedding_name`.
+    States are tensors `[any, batch, any]`, nested in tuples (see `State`). The token embedding is `self.embed`, or the
+    attribute named in `embedding_name`.
 
-    A `forward(tokens, state, at)` returns the logits at some positions (see `at_positions`): those of padding and of
-    contexts, which do not count, are most of the work of a small model.
+    A `forward(tokens, state, at)` returns the logits at selected positions (see `at_positions`), which saves time, as
+    the logits of padding and contexts are most of the work of a small model.
     """
 
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     embedding_name: ClassVar[str] = "embed"
     is_pretrained: ClassVar[bool] = False
-    """Whether it comes with weights that others have trained."""
+    """Whether it has pretrained weights."""
     time_major_dropout: ClassVar[frozenset[int]] = frozenset()
-    """Which of its calls of dropout, from 0 on, are of features that lie in memory time by time.
+    """Indices of its dropout calls whose features have time as the first dimension in memory.
 
-    Which unit gets which random number depends on it; engines that draw for many tasks ahead need to know.
+    The assignment of random numbers to units depends on it, for engines that draw masks in advance.
     """
     shown: Shown | None = None
-    """The dialogues that it reads before each dialogue, where it does; records count them."""
+    """The dialogues that it reads before each dialogue, if any; counted in records."""
 
     @property
     def predicts_at(self) -> bool:
@@ -141,7 +141,7 @@ class BaseModel(nn.Module):
 
     @property
     def reads_at_once(self) -> bool:
-        """Whether `forward` takes `at`, and leaves the padding of prompts unread where `models.cells.reading` says so.
+        """Whether `forward` takes `at`, and ignores the padding of prompts within `models.cells.reading`.
 
         Prompts of several tasks are then read in one pass.
         """
@@ -149,10 +149,10 @@ class BaseModel(nn.Module):
 
     @property
     def obstacle(self) -> str | None:
-        """What of the model the derivatives written out for `DialogModel` do not cover; None where they cover all.
+        """The part of the model that the hand-written derivatives of `DialogModel` do not cover; None without one.
 
-        The engines `vectorized` and `lean` take a model without an obstacle alone. One of another class may say None
-        where it computes what `DialogModel` does, from layers that have the same names.
+        The engines `vectorized` and `lean` support only models without an obstacle. Another class may return None if it
+        computes the same function as `DialogModel` with layers of the same names.
         """
         return f"the model {type(self).__name__}"
 
@@ -161,7 +161,7 @@ class BaseModel(nn.Module):
         """The module that embeds token ids.
 
         Raises:
-            ConfigError: the model has none by this name.
+            ConfigError: the model has none of this name.
         """
         module = self._modules.get(self.embedding_name)
         if module is None:
@@ -177,14 +177,14 @@ class BaseModel(nn.Module):
         setattr(self, self.embedding_name, module)
 
     def token_losses(self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
-        """Score the token after each token; see `DialogueModel.token_losses`."""
+        """Return the losses of the counted targets; see `DialogueModel.token_losses`."""
         logits, indices = counted_logits(self, tokens, mask, state)
         return _put_back(_losses(logits, targets, indices), indices, mask)
 
     def token_scores(
         self, tokens: Tensor, targets: Tensor, mask: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Score the token after each token; see `DialogueModel.token_scores`."""
+        """Score the counted targets; see `DialogueModel.token_scores`."""
         logits, indices = counted_logits(self, tokens, mask, state)
         hits = logits.argmax(-1) == targets.flatten()[indices]
         return _put_back(_losses(logits, targets, indices), indices, mask), _put_back(hits, indices, mask)
@@ -192,8 +192,8 @@ class BaseModel(nn.Module):
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read prompts token by token; see `DialogueModel.read`.
 
-        A recurrent state must be the one after a row's own last token, not after padding: so a row whose prompt is
-        over keeps its state.
+        A recurrent state must be that after a row's last token, not after padding, so a row keeps its state after the
+        end of its prompt.
         """
         logits, state = self.step(tokens[:, 0], state)
         for position in range(1, tokens.shape[1]):
@@ -214,7 +214,7 @@ class BaseModel(nn.Module):
 
 
 def read_at_once(model: nn.Module, tokens: Tensor, lengths: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """Read prompts in one pass, with a model that takes `at` and leaves padding unread; see `DialogueModel.read`."""
+    """Read prompts in one pass, with a model that takes `at` and ignores padding; see `DialogueModel.read`."""
     rows, time = tokens.shape
     unread = torch.arange(time, device=tokens.device) >= lengths[:, None]  # [batch, time]
     ends = torch.arange(rows, device=tokens.device) * time + lengths - 1
@@ -228,7 +228,7 @@ def _takes_at(kind: type[nn.Module]) -> bool:
 
 
 def counted_logits(model: nn.Module, tokens: Tensor, mask: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
-    """Return the logits of the counted targets alone, `[counted, vocab]`, and their positions among `batch * time`."""
+    """Return the logits of the counted targets, `[counted, vocab]`, and their positions in `batch * time`."""
     indices = mask.flatten().nonzero()[:, 0]
     if getattr(model, "predicts_at", False):
         logits: Tensor = model(tokens, state, at=indices)[0]
@@ -237,7 +237,7 @@ def counted_logits(model: nn.Module, tokens: Tensor, mask: Tensor, state: State 
 
 
 def at_positions(features: Tensor, at: Tensor | None) -> Tensor:
-    """Return features `[batch, time, width]` at positions among `batch * time`, `[positions, width]`; None for all."""
+    """Return features `[batch, time, width]` at positions in `batch * time`, `[positions, width]`; None for all."""
     return features if at is None else features.flatten(0, 1).index_select(0, at)
 
 
@@ -246,12 +246,12 @@ def _losses(logits: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
 
 
 def _put_back(values: Tensor, indices: Tensor, mask: Tensor) -> Tensor:
-    """Return what belongs to the counted targets, `[counted]`, as `[batch, time]`, zero elsewhere."""
+    """Return values of the counted targets, `[counted]`, as `[batch, time]` with zeros elsewhere."""
     return values.new_zeros(mask.numel()).index_copy(0, indices, values).view_as(mask)
 
 
 def map_state(change: Callable[..., Tensor], *states: State) -> State:
-    """Apply a function to the tensors of states that are built alike."""
+    """Apply a function to the tensors of states of the same structure."""
     first = states[0]
     if isinstance(first, Tensor):
         return change(*states)
@@ -259,13 +259,13 @@ def map_state(change: Callable[..., Tensor], *states: State) -> State:
 
 
 def _where(on: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return the new state in some rows, `[batch]`, and the old one, which may be shorter, in the others."""
+    """Return the new state where `on`, `[batch]`, and the old one, which may be shorter, elsewhere."""
     grown = pad(old, (0, 0, 0, 0, 0, len(new) - len(old)))
     return torch.where(on[None, :, None], new, grown)
 
 
 class _Plain(BaseModel):
-    """A module that has `forward(tokens, state)` alone, with the defaults for the rest."""
+    """A module with only `forward(tokens, state)`, and defaults for the rest."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class _Plain(BaseModel):
 
     @property
     def predicts_at(self) -> bool:
-        """Whether the module says that it takes `at`."""
+        """Whether the module declares that it takes `at`."""
         return bool(getattr(self.module, "predicts_at", False))
 
     def forward(self, tokens: Tensor, state: State | None = None, **options: Tensor) -> tuple[Tensor, State]:
@@ -291,7 +291,7 @@ def shown_by(model: nn.Module) -> Shown | None:
 
 
 def obstacle_of(model: nn.Module) -> str | None:
-    """Return what of a module written-out derivatives do not cover; see `BaseModel.obstacle`."""
+    """Return the part of a module without hand-written derivatives; see `BaseModel.obstacle`."""
     unknown: str | None = getattr(model, "obstacle", f"the model {type(model).__name__}")
     return unknown
 
@@ -302,32 +302,32 @@ def reads_at_once(model: nn.Module) -> bool:
 
 
 PRETRAINED_ROWS = 2
-"""Exchanges of which a pretrained model keeps the graph at once: of SmolLM2 they take about 0.3 GB."""
+"""Number of exchanges in a pass of a pretrained model with a graph, which takes about 0.3 GB for SmolLM2."""
 
 
 def rows_at_once(model: nn.Module) -> int | None:
-    """Return how many exchanges one pass with a graph should have at most; None where memory sets no limit.
+    """Return the maximum number of exchanges in one pass with a graph; None for no limit.
 
-    A pretrained model's activations and logits of a few dozen exchanges take more memory than its weights.
+    The activations and logits of a pretrained model for a few dozen exchanges take more memory than its weights.
     """
     large = any(getattr(part, "is_pretrained", False) for part in model.modules())
     return PRETRAINED_ROWS if large else None
 
 
 def as_dialogue_model(model: nn.Module) -> DialogueModel:
-    """Return a module as what it is: a dialogue model.
+    """Return a module as a dialogue model.
 
-    A module that has `forward` alone, such as one that is not derived from `BaseModel`, gets the defaults.
+    A module with only `forward`, not derived from `BaseModel`, gets the defaults.
     """
     return cast("DialogueModel", model if all(hasattr(model, name) for name in _NEEDED) else _Plain(model))
 
 
 def token_embedding(model: nn.Module, wanted_by: str) -> nn.Embedding:
-    """Return a model's token embedding, which is still the plain one.
+    """Return a model's token embedding after checking its type.
 
     Args:
         model: the model.
-        wanted_by: the option that needs it.
+        wanted_by: the option that needs it, for messages.
 
     Raises:
         ConfigError: the model has none.

@@ -14,10 +14,9 @@ Hidden = Tensor | tuple[Tensor, Tensor]
 """State of a recurrent layer, `[layers, batch, hidden]`; for an LSTM the pair of state and cell."""
 
 State = Tensor | tuple["State", ...]
-"""What a model goes on from: tensors `[any, batch, any]`, nested in tuples.
+"""State of a model: tensors `[any, batch, any]`, nested in tuples.
 
-The first dimension may grow with what has been read; a row that has read less has zeros at its end, which stand for
-nothing.
+The first dimension may grow with the tokens read; a row with fewer tokens is padded with zeros.
 """
 
 Cell = Literal["rnn", "gru", "lstm"]
@@ -25,21 +24,21 @@ CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GR
 
 
 def recurrent(cell: Cell, inputs: int, hidden: int, layers: int, dropout: float) -> nn.RNN | nn.GRU | nn.LSTM:
-    """Make recurrent layers on top of each other.
+    """Create stacked recurrent layers.
 
     Args:
-        cell: the kind.
-        inputs: width of what they read.
-        hidden: width of their state.
-        layers: how many.
+        cell: type of the layers.
+        inputs: width of the inputs.
+        hidden: width of the states.
+        layers: number of layers.
         dropout: probability of dropping a unit between two of them.
     """
-    between = dropout if layers > 1 else 0.0  # torch warns of a dropout that has no place
+    between = dropout if layers > 1 else 0.0  # torch warns about dropout with a single layer
     return CELLS[cell](inputs, hidden, layers, batch_first=True, dropout=between)
 
 
 def map_hidden(change: Callable[..., Tensor], *hidden: Hidden) -> Hidden:
-    """Apply a function to the tensors of states that are built alike."""
+    """Apply a function to the tensors of states of the same structure."""
     first = hidden[0]
     if isinstance(first, Tensor):
         return change(*hidden)
@@ -48,28 +47,28 @@ def map_hidden(change: Callable[..., Tensor], *hidden: Hidden) -> Hidden:
 
 
 def top(hidden: Hidden) -> Tensor:
-    """Return what the uppermost layer gave last, `[batch, hidden]`."""
+    """Return the last state of the top layer, `[batch, hidden]`."""
     return (hidden if isinstance(hidden, Tensor) else hidden[0])[-1]
 
 
 def run(rnn: nn.RNNBase, inputs: Tensor, lengths: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
-    """Run recurrent layers over each row as far as it goes.
+    """Run recurrent layers over rows of different lengths.
 
     Args:
         rnn: the layers, batch first.
         inputs: `[rows, time, inputs]`.
-        lengths: of each row, `[rows]`; 0 leaves its state as it is.
-        hidden: where each row starts, `[layers, rows, hidden]`.
+        lengths: length of each row, `[rows]`; 0 leaves its state unchanged.
+        hidden: initial states, `[layers, rows, hidden]`.
 
     Returns:
         The outputs, `[rows, time, hidden]`, zero after a row's end, and the states at the rows' ends.
     """
     if are_static():
         return scan(rnn, inputs, hidden, lengths)
-    if bool((lengths == inputs.shape[1]).all()):  # nothing to pack, which `vmap` could not do
+    if bool((lengths == inputs.shape[1]).all()):  # no packing, which `vmap` does not support
         whole: tuple[Tensor, Hidden] = rnn(inputs, hidden)
         return whole
-    read = lengths.nonzero()[:, 0]  # torch packs no empty rows
+    read = lengths.nonzero()[:, 0]  # torch cannot pack empty rows
     outputs = inputs.new_zeros(*inputs.shape[:2], top(hidden).shape[-1])
     if not len(read):
         return outputs, hidden
@@ -81,12 +80,12 @@ def run(rnn: nn.RNNBase, inputs: Tensor, lengths: Tensor, hidden: Hidden) -> tup
 
 
 class Bridge(nn.Module):
-    """From a vector to the state that recurrent layers start from: `tanh(W v + b)` for each layer.
+    """Maps a vector to the initial state of recurrent layers: `tanh(W v + b)` for each layer.
 
     Bahdanau et al. 2015 (arXiv:1409.0473), appendix A.2.2, and Serban et al. 2016 (arXiv:1507.04808), section 3.
 
     Args:
-        width: of the vector.
+        width: width of the vector.
         rnn: the layers.
     """
 
@@ -103,16 +102,16 @@ class Bridge(nn.Module):
 
 
 class Bounds(NamedTuple):
-    """The most turns of a stream, and the most tokens of a turn."""
+    """The maximum numbers of turns of a stream, and of tokens of a turn."""
 
     turns: int
     length: int
 
 
 bounds_of_turns: ContextVar[Bounds | None] = ContextVar("bounds_of_turns", default=None)
-"""What turns are laid out in; None for what the streams at hand take."""
+"""Static bounds of the layout of turns; None to use those of the current streams."""
 
 
 def are_static() -> bool:
-    """Tell whether shapes may not depend on the values of tokens."""
+    """Tell whether shapes must not depend on the values of tokens."""
     return bounds_of_turns.get() is not None

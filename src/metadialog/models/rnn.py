@@ -18,17 +18,18 @@ class DialogModel(BaseModel):
 
     Args:
         vocab_size: number of token ids.
-        cell: the recurrent layer: Elman (tanh), GRU (Cho et al. 2014) or LSTM (Hochreiter and Schmidhuber 1997).
+        cell: type of the recurrent layer: Elman (tanh), GRU (Cho et al. 2014) or LSTM (Hochreiter and Schmidhuber
+            1997).
         embedding_size: width of the token embedding.
-        hidden_size: width of the recurrent layer.
-        layers: recurrent layers on top of each other.
+        hidden_size: width of the recurrent layers.
+        layers: number of stacked recurrent layers.
         dropout: probability of dropping a unit of the embedding, between layers, and of the last layer's output.
-        tied_embedding: use the embedding as output weights too (Press and Wolf 2017); where the widths differ, a
-            linear layer leads from the hidden to the embedding width.
+        tied_embedding: use the embedding also as output weights (Press and Wolf 2017); if the widths differ, a linear
+            layer maps the hidden to the embedding width.
     """
 
     parts: ClassVar = {"embeddings": ("embed.*",), "body": ("rnn.*",), "head": ("project.*", "linear.*")}
-    time_major_dropout: ClassVar = frozenset({1})  # the recurrent layer's outputs lie time by time
+    time_major_dropout: ClassVar = frozenset({1})  # the recurrent layer's outputs have time first in memory
 
     @with_defaults
     def __init__(
@@ -50,17 +51,17 @@ class DialogModel(BaseModel):
         self.project = nn.Identity() if tied_width == hidden_size else nn.Linear(hidden_size, tied_width)
         self.linear = nn.Linear(tied_width, vocab_size)
         if tied_embedding:
-            # A unit-normal embedding would make logits far too large: start from the output layer's values.
+            # A unit-normal embedding would give far too large logits, so it is initialised like an output layer.
             self.embed.weight = self.linear.weight
 
     @property
     def reads_at_once(self) -> bool:
-        """Whether its `forward` is this class's; see `BaseModel.reads_at_once`."""
+        """Whether `forward` is not overridden; see `BaseModel.reads_at_once`."""
         return type(self).forward is DialogModel.forward
 
     @property
     def obstacle(self) -> str | None:
-        """What of this model is not as its class has it; see `BaseModel.obstacle`."""
+        """The part of this model that differs from its class; see `BaseModel.obstacle`."""
         if type(self).forward is not DialogModel.forward:
             return super().obstacle
         for layer in self.children():
@@ -73,8 +74,8 @@ class DialogModel(BaseModel):
 
         Args:
             tokens: token ids, int64, `[batch, time]`.
-            hidden: the state to go on from; None to begin.
-            at: positions among `batch * time` to predict after, `[positions]`; None for all.
+            hidden: previous state; None at the beginning.
+            at: positions in `batch * time` after which to predict, `[positions]`; None for all.
 
         Returns:
             Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token.
@@ -85,7 +86,7 @@ class DialogModel(BaseModel):
         return self.linear(x), hidden  # [batch, time, vocab]
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Read prompts in one pass, each row as far as it goes; see `DialogueModel.read`."""
+        """Read prompts in one pass; see `DialogueModel.read`."""
         if type(self).forward is not DialogModel.forward:
             return super().read(tokens, lengths, state)
         begun = cast("Hidden | None", state)

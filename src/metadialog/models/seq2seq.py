@@ -1,4 +1,4 @@
-"""An encoder-decoder with attention, for every turn of a dialogue."""
+"""An encoder-decoder with attention."""
 
 from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar, Literal
@@ -20,27 +20,29 @@ _State = tuple[Hidden, Hidden, Tensor, Tensor, Tensor]
 
 
 class Seq2Seq(BaseModel):
-    """Each turn is spoken by a decoder that attends to all turns before it.
+    """Each turn is decoded with attention to all turns before it.
 
-    Of the last turn this is the encoder-decoder of Sutskever et al. 2014 (arXiv:1409.3215) and Vinyals and Le 2015
-    (arXiv:1506.05869) with attention; the turns before it are learned from likewise where they count in the loss. One
-    encoder reads on from the first token to the last, in one direction, so that what it has read serves all turns that
-    follow. The decoder starts each turn from `tanh(W e + b)`, `e` the encoder's state before the turn.
+    For the last turn this is the encoder-decoder of Sutskever et al. 2014 (arXiv:1409.3215) and Vinyals and Le 2015
+    (arXiv:1506.05869) with attention; earlier turns are decoded in the same way if they count in the loss. A single
+    unidirectional encoder reads all tokens, so that its states are used for all later turns. The decoder starts each
+    turn from `tanh(W e + b)`, with the encoder's state `e` before the turn.
 
     - `luong` (Luong et al. 2015, arXiv:1508.04025, global attention, without input feeding): the decoder's new state
-      `d` looks for a context `c`, and the output is made of `tanh(W_c [c; d])` (equation 5). All tokens at once.
-    - `bahdanau` (Bahdanau et al. 2015, arXiv:1409.0473): the state before looks for `c`, which the decoder reads beside
-      the token `x`; the output is made of `tanh(W_c [c; d; x])`, in place of the paper's maxout. Token by token.
+      `d` attends to a context `c`, and the output is computed from `tanh(W_c [c; d])` (equation 5), for all tokens at
+      once.
+    - `bahdanau` (Bahdanau et al. 2015, arXiv:1409.0473): the previous state attends to `c`, which is an input of the
+      decoder besides the token `x`; the output is computed from `tanh(W_c [c; d; x])` instead of the paper's maxout,
+      token by token.
 
     Args:
         vocab_size: number of token ids.
-        attention: the kind.
-        cell: of encoder and decoder.
+        attention: type of attention.
+        cell: type of the recurrent layers.
         embedding_size: width of the token embedding.
         hidden_size: width of encoder, decoder and attention.
-        layers: recurrent layers on top of each other, in encoder and decoder.
-        dropout: probability of dropping a unit of the embedding, between layers, and of what the output is made of.
-        tied_embedding: use the embedding as output weights too, as `Output` does.
+        layers: number of stacked recurrent layers in encoder and decoder.
+        dropout: probability of dropping a unit of the embedding, between layers, and of the output layer's input.
+        tied_embedding: use the embedding also as output weights; see `Output`.
     """
 
     parts: ClassVar = {
@@ -63,7 +65,7 @@ class Seq2Seq(BaseModel):
         tied_embedding: bool = FROM_YAML,
     ) -> None:
         super().__init__()
-        fed = hidden_size if attention == "bahdanau" else 0  # of the context, into the decoder
+        fed = hidden_size if attention == "bahdanau" else 0  # width of the context as input of the decoder
         self.embed = nn.Embedding(vocab_size, embedding_size)
         self.encoder = recurrent(cell, embedding_size, hidden_size, layers, dropout)
         self.decoder = recurrent(cell, embedding_size + fed, hidden_size, layers, dropout)
@@ -77,14 +79,14 @@ class Seq2Seq(BaseModel):
         """Predict the token after each token.
 
         Args:
-            tokens: token ids, int64, `[batch, time]`; padding comes last, and is not read.
-            hidden: the state to go on from; None to begin.
-            at: positions among `batch * time` to predict after, `[positions]`; None for all.
+            tokens: token ids, int64, `[batch, time]`; padding is at the end, and is ignored.
+            hidden: previous state; None at the beginning.
+            at: positions in `batch * time` after which to predict, `[positions]`; None for all.
 
         Returns:
-            Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token: of the encoder
-            and of the decoder, what the encoder gave, `[read, batch, hidden]`, the turn of each, `[read, batch,
-            1]`, from 1 on, 0 for nothing, and the turn that is going on, `[1, batch, 1]`.
+            Logits `[batch, time, vocab]`, or `[positions, vocab]`, and the state after the last token: the states of
+            encoder and decoder, the encoder's outputs, `[read, batch, hidden]`, their turns, `[read, batch, 1]`, from 1
+            on or 0 for padding, and the current turn, `[1, batch, 1]`.
         """
         x = self.drop(self.embed(tokens))  # [batch, time, embedding]
         encoder, decoder, memory, memory_turns, turn = self._begin(x) if hidden is None else hidden
@@ -106,15 +108,15 @@ class Seq2Seq(BaseModel):
 
     @property
     def reads_at_once(self) -> bool:
-        """Padding is not read; see `BaseModel.reads_at_once`."""
+        """True, as padding is ignored; see `BaseModel.reads_at_once`."""
         return True
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Read prompts in one pass: padding is not read; see `DialogueModel.read`."""
+        """Read prompts in one pass, as padding is ignored; see `DialogueModel.read`."""
         return read_at_once(self, tokens, lengths, state)
 
     def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
-        """Let the shapes inside suit all of some streams, `[streams, time]`, meanwhile; see `static_turns`."""
+        """Use static shapes for several streams, `[streams, time]`, within the context; see `static_turns`."""
         return static_turns(tokens)
 
     def _begin(self, x: Tensor) -> _State:
@@ -125,7 +127,7 @@ class Seq2Seq(BaseModel):
         return encoder, begun, x.new_zeros(0, *nothing.shape), none, none.new_ones(1, len(x), 1)
 
     def _at_once(self, x: Tensor, turns: Turns, starts: Hidden, attended: _Attended) -> tuple[Tensor, Hidden]:
-        """Decode, and then attend (Luong); see `_stepwise`."""
+        """Decode, then attend (Luong); see `_stepwise`."""
         memory, memory_turns, turn = attended
         states, after = run(self.decoder, turns.lay_out(x), turns.lengths.flatten(), starts)
         queries = turns.put_back(states)  # [batch, time, hidden]
@@ -134,20 +136,20 @@ class Seq2Seq(BaseModel):
         return torch.cat([contexts, queries], dim=-1), after
 
     def _stepwise(self, x: Tensor, turns: Turns, starts: Hidden, attended: _Attended) -> tuple[Tensor, Hidden]:
-        """Attend, and then decode, token by token of all turns at once (Bahdanau).
+        """Attend, then decode, token by token for all turns at once (Bahdanau).
 
         Args:
             x: embedded tokens, `[batch, time, embedding]`.
-            turns: where they lie.
-            starts: states of the decoder before each turn, `[layers, batch * turns, hidden]`.
-            attended: what the encoder gave, `[batch, read, hidden]`, the turns of it, `[batch, read]`, and the turn
-                that was going on before, `[batch, 1]`.
+            turns: layout of the turns.
+            starts: decoder states before each turn, `[layers, batch * turns, hidden]`.
+            attended: encoder outputs, `[batch, read, hidden]`, their turns, `[batch, read]`, and the turn in progress
+                before, `[batch, 1]`.
 
         Returns:
-            What outputs are made of, `[batch, time, width]`, and the states after each turn.
+            The inputs of the output layer, `[batch, time, width]`, and the states after each turn.
         """
         memory, memory_turns, turn = attended
-        # The longest turns first, so that those which go on are always the first.
+        # Longest turns first, so that unfinished turns are always at the beginning.
         lengths, order = turns.lengths.flatten().sort(descending=True, stable=True)
         longest = turns.at.shape[-1] if are_static() else int(lengths[0])
         rows = order // turns.lengths.shape[1]
@@ -169,7 +171,7 @@ class Seq2Seq(BaseModel):
             else:
                 hidden = map_hidden(lambda new, old, on=on: torch.cat([new, old[:, on:]], dim=1), after, hidden)
             made.append(pad(torch.cat([context, new, token], dim=-1), (0, 0, 0, 0, 0, len(order) - on)))
-        if not made:  # nothing but padding
+        if not made:  # only padding
             made = [x.new_zeros(len(order), 1, self.combine.in_features)]
         back = order.argsort()
         hidden = map_hidden(lambda state: state[:, back], hidden)
@@ -177,11 +179,11 @@ class Seq2Seq(BaseModel):
 
 
 def _allowed(memory_turns: Tensor, turn: Tensor) -> Tensor:
-    """Return, `[batch, n, read]`, which of what was read is of an earlier turn.
+    """Return the mask of encoder outputs that belong to earlier turns, `[batch, n, read]`.
 
     Args:
-        memory_turns: the turn of what was read, `[batch, read]`; 0 for nothing.
-        turn: the turns that ask, `[batch, n]`.
+        memory_turns: turns of the encoder outputs, `[batch, read]`; 0 for padding.
+        turn: turns that attend, `[batch, n]`.
     """
     of = memory_turns[:, None]
     return (of > 0) & (of < turn[..., None])

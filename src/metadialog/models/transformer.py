@@ -13,19 +13,19 @@ from metadialog.models.recurrence import State
 from metadialog.options import FROM_YAML, with_defaults
 
 _State = tuple[Tensor, Tensor, Tensor]
-"""Rotated keys, and values, of what was read, `[read, batch, layers * width]`; what is there, `[read, batch, 1]`.
+"""Rotated keys and values of the tokens read, `[read, batch, layers * width]`, and their mask, `[read, batch, 1]`.
 
-As `State` has it: a row that has read less has zeros where others have more.
+As for every `State`, a row with fewer tokens is padded with zeros.
 """
 
 
 class Block(nn.Module):
-    """Attention and a feed-forward layer, each on a normalised copy of what it adds to (Xiong et al. 2020, pre-norm).
+    """Attention and a feed-forward layer with residual connections, pre-norm (Xiong et al. 2020).
 
     Args:
-        width: of what it reads and writes.
-        heads: of the attention.
-        dropout: probability of dropping a unit of what is added.
+        width: width of inputs and outputs.
+        heads: number of attention heads.
+        dropout: probability of dropping a unit of a residual.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -40,12 +40,12 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, rotation: Tensor, visible: Tensor, past: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Read `[batch, time, width]`, beside the keys and values of what was read before, `[batch, read, width]`."""
+        """Process `[batch, time, width]`, given the keys and values of earlier tokens, `[batch, read, width]`."""
         queries, keys, values = self.attend(self.norm_1(x)).chunk(3, dim=-1)  # [batch, time, width]
         queries, keys = (rotate(self._by_head(part), rotation) for part in (queries, keys))
         keys = torch.cat([past[0], keys.transpose(1, 2).flatten(2)], dim=1)  # [batch, read + time, width]
         values = torch.cat([past[1], values], dim=1)
-        # Written out: the fused attention of torch has no second derivatives.
+        # Explicit, as torch's fused attention has no second derivatives.
         scores = queries @ self._by_head(keys).transpose(2, 3) / queries.shape[-1] ** 0.5  # [batch, heads, time, ...]
         weights = scores.masked_fill(~visible[:, None], torch.finfo(scores.dtype).min).softmax(-1)
         result = (weights @ self._by_head(values)).transpose(1, 2).flatten(2)  # [batch, time, width]
@@ -73,18 +73,18 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
 class Transformer(BaseModel):
     """A causal Transformer over the tokens of a dialogue (Vaswani et al. 2017), pre-norm, with rotary positions.
 
-    Twice differentiable on every device. In generation the keys and values of what was read are kept.
+    It is twice differentiable on every device, and caches keys and values in generation.
 
     Args:
         vocab_size: number of token ids.
-        embedding_size: width of the token embedding and of all layers; `heads` times an even number.
-        heads: of the attention.
-        layers: blocks on top of each other.
-        dropout: probability of dropping a unit of the embedding, and of what each layer adds.
-        tied_embedding: use the embedding as output weights too, as `Output` does.
+        embedding_size: width of the token embedding and of all layers, `heads` times an even number.
+        heads: number of attention heads.
+        layers: number of blocks.
+        dropout: probability of dropping a unit of the embedding, and of each residual.
+        tied_embedding: use the embedding also as output weights; see `Output`.
 
     Raises:
-        ConfigError: the width cannot be divided so.
+        ConfigError: the width is not `heads` times an even number.
     """
 
     parts: ClassVar = {"embeddings": ("embed.*",), "body": ("blocks.*", "norm.*"), "head": ("head.*",)}

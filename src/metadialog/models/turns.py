@@ -1,4 +1,4 @@
-"""The turns in streams of tokens, which models that know of turns read and speak one by one."""
+"""The layout of turns in streams of tokens, for models that process turns separately."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 
 @contextmanager
 def static_turns(tokens: Tensor) -> Iterator[None]:
-    """Lay out the turns of any of some streams, `[streams, time]`, in shapes that suit all of them meanwhile.
+    """Use the same layout shapes for the turns of all given streams, `[streams, time]`, within the context.
 
-    So several streams with parameters of their own can be computed in one pass by `torch.func.vmap`, in which nothing
-    may depend on the values of tokens.
+    This allows several streams with their own parameters to be computed in one pass by `torch.func.vmap`, in which
+    shapes must not depend on the values of tokens.
     """
     turns = Turns.of(tokens)
     token = bounds_of_turns.set(Bounds(*turns.at.shape[1:]))
@@ -29,17 +29,17 @@ def static_turns(tokens: Tensor) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Where the tokens of some streams lie if each turn is laid out by itself.
+    """The positions of the tokens of streams in a layout with one row per turn.
 
-    A turn begins with its marker, `<self>` or `<other>`. Turn 0 is what comes before the first marker: the rest of a
-    turn that began in an earlier part of the stream, or `<begin>`, and what is left of a context that was cut.
-    Padding, which comes after the last token, is in no turn.
+    A turn begins with its marker, `<self>` or `<other>`. Turn 0 is everything before the first marker: the rest of a
+    turn from an earlier part of the stream, or `<begin>` and the rest of a truncated context. Padding, which is at the
+    end, belongs to no turn.
 
     Attributes:
-        number: the turn of each token, `[batch, time]`.
-        position: the position of each token in its turn, `[batch, time]`; of padding, that of the last token.
-        at: the time of each token of each turn, `[batch, turns, length]`; 0 where there is none.
-        lengths: tokens of each turn, `[batch, turns]`.
+        number: turn of each token, `[batch, time]`.
+        position: position of each token in its turn, `[batch, time]`; for padding, that of the last token.
+        at: time of each token of each turn, `[batch, turns, length]`; 0 if there is none.
+        lengths: number of tokens of each turn, `[batch, turns]`.
     """
 
     number: Tensor
@@ -58,7 +58,7 @@ class Turns:
         length = max(1, int(lengths.max())) if bounds is None else bounds.length
         before = lengths.cumsum(1) - lengths  # [batch, turns], tokens of the turns before
         position = (read.cumsum(1) - 1 - before.gather(1, number)).clamp(min=0)
-        nowhere = turns * length  # where padding goes
+        nowhere = turns * length  # index for padding
         times = torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1)
         laid_out = torch.where(read, number * length + position, nowhere)
         at = tokens.new_zeros(len(tokens), nowhere + 1).scatter(1, laid_out, times)[:, :nowhere]
@@ -67,21 +67,21 @@ class Turns:
 
     @property
     def read(self) -> Tensor:
-        """Tokens of each stream, `[batch]`."""
+        """Number of tokens of each stream, `[batch]`."""
         return self.lengths.sum(1)
 
     @property
     def last(self) -> Tensor:
-        """Number of each stream's last turn, `[batch]`: the one that is going on."""
+        """Number of each stream's last turn, `[batch]`, which may be unfinished."""
         return self.number[:, -1]
 
     def lay_out(self, values: Tensor) -> Tensor:
-        """Return values of the tokens, `[batch, time, width]`, by turn, `[batch * turns, length, width]`."""
+        """Rearrange values of the tokens, `[batch, time, width]`, by turn, `[batch * turns, length, width]`."""
         result: Tensor = values[self._rows(3), self.at].flatten(0, 1)
         return result
 
     def put_back(self, values: Tensor) -> Tensor:
-        """Return values by turn, `[batch * turns, length, width]`, as those of the tokens, `[batch, time, width]`."""
+        """Rearrange values by turn, `[batch * turns, length, width]`, by token, `[batch, time, width]`."""
         return self.by_turn(values)[self._rows(2), self.number, self.position]
 
     def at_begin(self, values: Tensor) -> Tensor:
@@ -98,11 +98,11 @@ class Turns:
         return map_hidden(lambda state: self._of_turns(state)[:, rows, self.last], hidden)
 
     def starting(self, going_on: Hidden, new: Hidden) -> Hidden:
-        """Return the states that the turns start from.
+        """Return the initial states of the turns.
 
         Args:
-            going_on: of the turn that goes on, turn 0, `[layers, batch, hidden]`.
-            new: of all turns, `[layers, batch * turns, hidden]`; of turn 0 it is not used.
+            going_on: states of the continued turn, turn 0, `[layers, batch, hidden]`.
+            new: states of all turns, `[layers, batch * turns, hidden]`; those of turn 0 are not used.
 
         Returns:
             The states `[layers, batch * turns, hidden]`.

@@ -1,1 +1,1 @@
-"""What the two levels of learning minimise."""
+"""Losses that the inner and the outer loop minimise."""

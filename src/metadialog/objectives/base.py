@@ -1,4 +1,4 @@
-"""What every objective says: the loss of the inner and of the outer level."""
+"""The losses of the inner and the outer loop."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Objectives:
     """The losses of the two levels.
 
     Attributes:
-        inner: what adaptation goes down on, on support sets.
-        outer: what the outer loop minimises, on query sets.
-        draws: whether they draw random numbers: then each task has to be seeded by itself.
+        inner: loss of the inner loop, on support sets.
+        outer: loss of the outer loop, on query sets.
+        draws: whether they draw random numbers, so that each task must be seeded.
     """
 
     inner: Loss

@@ -1,4 +1,4 @@
-"""Policy gradient with the greedy reply as its own critic."""
+"""Self-critical policy gradient, with the greedy reply as baseline."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from metadialog.metrics.quality import BleuTokenizer, rouge_l, sentence_bleu
 from metadialog.models.loss import mean_token_loss
 from metadialog.objectives.base import LIKELIHOOD, Objectives
 from metadialog.options import FROM_YAML, with_defaults
-from metadialog.token_ids import PAD_ID, SELF_ID
+from metadialog.token_ids import PAD_ID
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Reward = Literal["bleu", "rouge_l"]
@@ -37,11 +37,11 @@ def self_critical(
 
     Args:
         tokenizer: ids to text.
-        reward: what a reply is worth.
-        bleu_tokenizer: how BLEU finds words.
-        level: of learning that it is minimised at.
+        reward: reward of a reply.
+        bleu_tokenizer: tokenizer of BLEU.
+        level: level at which it is minimised.
         weight: share of the policy gradient; the rest is the mean negative log-likelihood.
-        max_tokens: longest reply.
+        max_tokens: maximum length of a reply.
     """
     if weight == 0:
         return LIKELIHOOD
@@ -56,25 +56,25 @@ def self_critical(
 class SelfCritical:
     """Self-critical sequence training, Rennie et al. 2017 (arXiv:1612.00563), equations 6 and 8.
 
-    A dialogue is a sequential decision: what was said is the state, each token of the reply an action, and the reward
-    `r`, 0 to 1, comes at the end. Of a sampled reply `w` and the greedy reply `v`, whose reward is the baseline, the
-    loss is `-(r(w) - r(v)) sum_t log p(w_t | w_1 .. w_t-1)`, summed over the exchanges of a batch and divided by the
-    batch's counted tokens, as the negative log-likelihood is: so the losses of parts add up to that of the whole. Its
-    expected gradient is that of minus the expected reward. Replies are drawn and scored without dropout.
+    A dialogue is a sequential decision process: the context is the state, each token of the reply an action, and the
+    reward `r`, 0 to 1, is given at the end. For a sampled reply `w` and the greedy reply `v`, whose reward is the
+    baseline, the loss is `-(r(w) - r(v)) sum_t log p(w_t | w_1 .. w_t-1)`, summed over the exchanges of a batch and
+    divided by the batch's counted tokens, like the negative log-likelihood, so that the losses of parts add up. Its
+    expected gradient is that of the negative expected reward. Replies are drawn and scored without dropout.
 
     In the inner loop it is differentiated twice, as a function of the weights with the drawn replies as constants.
-    This meta-gradient leaves out how the start changes which replies are drawn in the inner loop (see Al-Shedivat et
-    al. 2018, arXiv:1710.03641, section 3, and Foerster et al. 2018, arXiv:1802.05098).
+    This meta-gradient ignores the effect of the initialisation on the replies drawn in the inner loop (see Al-Shedivat
+    et al. 2018, arXiv:1710.03641, section 3, and Foerster et al. 2018, arXiv:1802.05098).
 
-    What is drawn depends in training on torch's global generator, which is seeded for each task, and in validation and
-    evaluation on the batch alone.
+    Draws depend on torch's global generator in training, which is seeded for each task, and only on the batch in
+    validation and evaluation.
 
     Args:
         tokenizer: ids to text.
-        reward: what a reply is worth.
-        bleu_tokenizer: how BLEU finds words.
+        reward: reward of a reply.
+        bleu_tokenizer: tokenizer of BLEU.
         weight: share of the policy gradient; the rest is the mean negative log-likelihood.
-        max_tokens: longest reply.
+        max_tokens: maximum length of a reply.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class SelfCritical:
     def log_probabilities(
         self, model: nn.Module, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]
     ) -> Tensor:
-        """Return the log-probability that each reply is drawn, with its end if it came to one, `[batch]`, nats."""
+        """Return the log-probability that each reply is drawn, with its end token if any, `[batch]`, nats."""
         end = self.tokenizer.end_id
-        # A reply of the greatest length was cut, and has no end.
+        # A reply of the maximum length has no end token.
         actions = [[*reply, end][: self.max_tokens] for reply in replies]
         rows = [[*prompt, *reply] for prompt, reply in zip(prompts, actions, strict=True)]
         time = max(map(len, rows))
@@ -128,19 +128,18 @@ class SelfCritical:
         begins = torch.tensor([len(prompt) for prompt in prompts], device=device)
         ends = torch.tensor([len(row) for row in rows], device=device)
         acted = (positions >= begins[:, None]) & (positions < ends[:, None])  # [batch, time]
-        # Elsewhere any possible token will do: it is left out, and has a finite gradient.
+        # Elsewhere any allowed token works, as it is masked and has a finite gradient.
         chosen = log_p.gather(-1, targets.masked_fill(~acted, end)[..., None])[..., 0]
         summed: Tensor = (chosen * acted).sum(1)
         return summed
 
-    def _exchanges(self, batch: Batch) -> tuple[list[list[int]], list[str]]:
-        """Return each row's prompt, which ends in the marker that the response comes after, and the response."""
-        prompts, references = [], []
-        for inputs, targets in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
-            # No marker stands within a turn: the last one is the response's.
-            begin = len(inputs) - inputs[::-1].index(SELF_ID)
-            prompts.append(inputs[:begin])
-            references.append(self.tokenizer.decode(targets[begin - 1 :]))
+    def _exchanges(self, batch: Batch) -> tuple[list[tuple[int, ...]], list[str]]:
+        """Return each row's prompt, up to the marker before the response, and the response."""
+        prompts = batch.prompts()
+        references = [
+            self.tokenizer.decode(targets[len(prompt) - 1 :])
+            for prompt, targets in zip(prompts, batch.targets.tolist(), strict=True)
+        ]
         return prompts, references
 
     def _rewards(self, replies: Sequence[Sequence[int]], references: Sequence[str]) -> list[float]:
@@ -149,14 +148,14 @@ class SelfCritical:
 
 
 def _reward(reward: Reward, bleu_tokenizer: BleuTokenizer) -> Callable[[str, str], float]:
-    """Return the function from reference and reply to what the reply is worth."""
+    """Return the reward function, which maps reference and reply to a value."""
     if reward == "bleu":
         return partial(sentence_bleu, tokenizer=bleu_tokenizer)
     return rouge_l
 
 
 def _generator(model: nn.Module, batch: Batch) -> torch.Generator | None:
-    """Return where the draws come from; None for torch's global generator."""
+    """Return the generator of draws; None for torch's global one."""
     if model.training:
         return None
     digest = hashlib.sha256(batch.inputs.cpu().numpy().tobytes()).digest()

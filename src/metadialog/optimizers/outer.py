@@ -34,7 +34,7 @@ def adamw(
     beta2: Fraction = FROM_YAML,
     weight_decay: Annotated[float, Ge(0), Le(1e3)] = FROM_YAML,
 ) -> torch.optim.Optimizer:
-    """Loshchilov and Hutter 2019 (arXiv:1711.05101); weight decay is apart from the gradient."""
+    """Loshchilov and Hutter 2019 (arXiv:1711.05101); weight decay is decoupled from the gradient."""
     return torch.optim.AdamW(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay)
 
 
@@ -46,5 +46,5 @@ def sgd(
     momentum: Fraction = FROM_YAML,
     weight_decay: Annotated[float, Ge(0), Le(1e3)] = FROM_YAML,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent; without momentum it is the outer update as the MAML paper writes it."""
+    """Stochastic gradient descent; without momentum it is the outer update of the MAML paper."""
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)

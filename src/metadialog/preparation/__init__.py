@@ -1,1 +1,1 @@
-"""From a data set on disk to split topics, a trained tokenizer, and the episodes of held-out topics."""
+"""Data preparation: from a data set on disk to topics, a tokenizer and the held-out episodes."""

@@ -1,4 +1,4 @@
-"""Dialogues that belong together, kept on one side of the split."""
+"""Keep dialogues that belong together in one part of the split."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,21 +9,22 @@ import numpy as np
 from metadialog.datasets.corpus import Corpus
 from metadialog.errors import DataError
 from metadialog.splits.split import TopicSplit
+from metadialog.text import counted
 
 PARTS = ("meta-test", "meta-validation", "meta-train")
-"""Of dialogues that belong together, those of the first part stay that leaves the other topics enough dialogues."""
+"""Order in which a part keeps its dialogues of a group, provided the other topics keep enough."""
 
 
 def separate_twins(corpus: Corpus, split: TopicSplit, min_dialogues: int) -> tuple[Corpus, TopicSplit]:
-    """Leave out dialogues that begin, or are begun by, one in another part of the split, or are near duplicates of it.
+    """Drop dialogues that share their beginning with, or nearly duplicate, a dialogue in another part of the split.
 
-    Such a pair is one talk written down twice, as ConvAI2 has each from both sides: trained on one of them, a model
-    knows the other. A topic that is left with fewer than `min_dialogues` is dropped.
+    Such a pair is one conversation recorded twice, as in ConvAI2, which has both sides of each: a model trained on one
+    of them knows the other. A topic with fewer than `min_dialogues` dialogues left is dropped.
 
     Args:
         corpus: the cleaned data set.
-        split: of its topics.
-        min_dialogues: what the split asks of a topic.
+        split: the split of its topics.
+        min_dialogues: minimum number of dialogues of a topic.
 
     Raises:
         DataError: a part is left without a topic.
@@ -41,8 +42,8 @@ def separate_twins(corpus: Corpus, split: TopicSplit, min_dialogues: int) -> tup
     for part, names in _parts(split).items():
         if names and not parts[part]:
             raise DataError(
-                f"split: {left_out} dialogues {corpus.dropped.twin} in another part, and without them no topic "
-                f"of {part} has {min_dialogues} dialogues; lower split.min_dialogues, or choose other topics"
+                f"split: {counted(left_out, 'dialogue')} {corpus.dropped.twin} in another part; without them no topic "
+                f"of {part} has {counted(min_dialogues, 'dialogue')}; lower split.min_dialogues, or choose other topics"
             )
     dropped = corpus.dropped
     separated = replace(
@@ -64,7 +65,7 @@ def _parts(split: TopicSplit) -> dict[str, tuple[str, ...]]:
 
 
 def _kept(corpus: Corpus, part_of: Mapping[str, str], min_dialogues: int) -> dict[str, list[int]]:
-    """Return the positions of the dialogues that stay in each topic that loses some."""
+    """Return the positions of the remaining dialogues, for each topic that loses some."""
     left = {topic: len(corpus.topics[topic]) for topic in part_of}
     gone: dict[str, set[int]] = {}
     for members in _groups(corpus, part_of).values():
@@ -85,7 +86,7 @@ def _kept(corpus: Corpus, part_of: Mapping[str, str], min_dialogues: int) -> dic
 
 
 def _groups(corpus: Corpus, topics: Iterable[str]) -> dict[int, list[tuple[str, int]]]:
-    """Return the dialogues that belong together: (topic, position in it), by group."""
+    """Return the dialogues that belong together, as (topic, position in it), by group."""
     results: dict[int, list[tuple[str, int]]] = {}
     if not len(corpus.twins):
         return results

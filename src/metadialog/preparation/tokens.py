@@ -1,7 +1,7 @@
-"""Tokenizers and tokens that are prepared once and then taken from the cache.
+"""Tokenizers and tokenized corpora, prepared once and then taken from the cache.
 
-Each entry's key is a digest of all that it depends on: the content of the files that were read, the options, and
-the code that has made it. So a changed file, option or version is never served what is stale.
+The key of an entry is a digest of everything that it depends on: the content of the files, the options and the code.
+Entries are therefore never stale.
 """
 
 from collections import Counter
@@ -25,6 +25,18 @@ from metadialog.samplers.tokens import PreparedTokenizer, TokenStore, write_toke
 from metadialog.tokenizers.tokenizer import Tokenizer, TokenizerTrainer
 
 
+def train_tokenizer(node: Mapping[str, Any], topics: Topics) -> PreparedTokenizer:
+    """Train the tokenizer on the meta-train topics only, and tokenize the whole corpus with it."""
+
+    def texts() -> Iterator[str]:
+        for dialogues in topics.of(topics.split.train).values():
+            for dialogue in dialogues:
+                yield from (turn.text for turn in dialogue.turns)
+
+    tokenizer = prepared_tokenizer(node, texts, topics.split.train, topics.key, topics.cache)
+    return prepared_tokens(tokenizer, topics.corpus.store, topics.key, topics.cache)
+
+
 def prepared_tokenizer(
     node: Mapping[str, Any],
     texts: Callable[[], Iterator[str]],
@@ -36,10 +48,10 @@ def prepared_tokenizer(
 
     Args:
         node: the config node of the tokenizer.
-        texts: yields the texts to train on.
-        trained_on: the topics that these are of.
-        corpus_key: key of the corpus that the texts are of; None if it has none.
-        cache: the cache folder; None if nothing is to be kept.
+        texts: returns an iterator over the training texts.
+        trained_on: topics of these texts.
+        corpus_key: cache key of the corpus of the texts; None if it has none.
+        cache: cache folder; None to cache nothing.
     """
     trainer: TokenizerTrainer = build(node)
     if corpus_key is None or cache is None:
@@ -53,14 +65,14 @@ def prepared_tokenizer(
 
 @dataclass(frozen=True, slots=True)
 class TokenLengths:
-    """How often each length in tokens occurs in a topic: of turns, and of whole dialogues."""
+    """Frequencies of the lengths, in tokens, of the turns and of the dialogues of a topic."""
 
     per_turn: Counter[int]
     per_dialogue: Counter[int]
 
 
 def token_lengths(topics: Topics, tokenizer: PreparedTokenizer) -> dict[str, TokenLengths]:
-    """Return the lengths of all dialogues of a corpus, by topic."""
+    """Return the token lengths of all dialogues of a corpus, by topic."""
     results = {}
     for topic, dialogues in topics.corpus.topics.items():
         per_turn: Counter[int] = Counter()
@@ -76,13 +88,13 @@ def token_lengths(topics: Topics, tokenizer: PreparedTokenizer) -> dict[str, Tok
 def prepared_tokens(
     tokenizer: Tokenizer, dialogues: DialogueStore, corpus_key: str | None, cache: Path | None
 ) -> PreparedTokenizer:
-    """Return a tokenizer together with the tokens of a whole corpus.
+    """Return a tokenizer together with the tokenized corpus.
 
     Args:
         tokenizer: the tokenizer.
-        dialogues: of the corpus.
-        corpus_key: its key; None if it has none.
-        cache: the cache folder; None if nothing is to be kept.
+        dialogues: dialogues of the corpus.
+        corpus_key: cache key of the corpus; None if it has none.
+        cache: cache folder; None to cache nothing.
     """
     make = partial(write_tokens, dialogues, tokenizer)
     if corpus_key is None or cache is None:

@@ -1,8 +1,7 @@
-"""From a data set to topics and their split: all that can be said of the dialogues before any of it is a tensor.
+"""Read a data set and split its topics.
 
-A corpus is prepared once and then taken from the cache. Its key there is a digest of all that it depends on: the
-content of the files that were read, the options, and the code that has made it. So a changed file, option or version is
-never served what is stale.
+A corpus is prepared once and then taken from the cache. Its key is a digest of everything that it depends on: the
+content of the files, the options and the code. Entries are therefore never stale.
 """
 
 import hashlib
@@ -20,33 +19,33 @@ from metadialog.cache.directory import cache_directory
 from metadialog.cache.entries import entry, temporary
 from metadialog.cache.keys import digest_code, digest_files, key
 from metadialog.config import build
-from metadialog.datasets.corpus import Corpus
+from metadialog.datasets.corpus import Corpus, agreeing, open_store, write_store
 from metadialog.datasets.dialogue import Dataset, FromFiles
 from metadialog.datasets.dialogues import Dialogues
-from metadialog.datasets.store import open_store, write_store
 from metadialog.downloads.copies import downloaded
 from metadialog.errors import DataError
 from metadialog.preparation.separation import separate_twins
 from metadialog.splits.split import Split, TopicSplit
+from metadialog.text import counted
 
 PREPARED = "prepared"
 
 _ATTEMPTS = 3
 
 NAMED = 10
-"""Dropped topics that are named in a line."""
+"""Maximum number of dropped topics named in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The dialogues of a data set, and which topics are for what.
+    """The dialogues of a data set and the split of its topics.
 
     Attributes:
         corpus: all dialogues.
         split: the topics of each part.
-        language: of the texts, its ISO 639 code.
-        cache: the cache folder; None if nothing is to be kept.
-        key: the corpus's key in it; None if it is not there.
+        language: ISO 639 code of the texts.
+        cache: cache folder; None to cache nothing.
+        key: key of the corpus in the cache; None if it is not cached.
     """
 
     corpus: Corpus
@@ -60,19 +59,21 @@ class Topics:
         return {name: self.corpus.topics[name] for name in names}
 
     def summary(self) -> str:
-        """Say in one line what there is."""
+        """Describe the topics in one line."""
         parts = f"{len(self.split.train)} meta-train, {len(self.split.validation)} meta-validation"
         kept = sum(len(dialogues) for dialogues in self.corpus.topics.values())
-        line = f"{self.corpus.name}: {kept} dialogues; topics: {parts}, {len(self.split.test)} meta-test"
+        line = f"{self.corpus.name}: {counted(kept, 'dialogue')}; topics: {parts}, {len(self.split.test)} meta-test"
         if self.split.dropped:
             named = [f"{topic} ({count})" for topic, count in self.split.dropped.items()]
             further = f" and {len(named) - NAMED:,} others" if len(named) > NAMED else ""
             line += f"; dropped for too few dialogues: {', '.join(named[:NAMED])}{further}"
-        left_out = [f"{count} {reason}" for reason, count in self.corpus.dropped.left_out.items()]
+        left_out = [f"{count} {agreeing(reason, count)}" for reason, count in self.corpus.dropped.left_out.items()]
         if self.corpus.dropped.one_speaker:
-            left_out.append(f"{self.corpus.dropped.one_speaker} dialogues of one speaker alone")
+            left_out.append(f"{counted(self.corpus.dropped.one_speaker, 'dialogue')} with only one speaker")
         if self.corpus.dropped.twins:
-            left_out.append(f"{self.corpus.dropped.twins} dialogues that {self.corpus.dropped.twin} in another part")
+            left_out.append(
+                f"{counted(self.corpus.dropped.twins, 'dialogue')} {self.corpus.dropped.twin} in another part"
+            )
         if left_out:
             line += f"; left out: {', '.join(left_out)}"
         return line
@@ -82,9 +83,9 @@ def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str
     """Read a data set and split its topics.
 
     Args:
-        dataset: the config node of the data set; with `root: null` it is the copy that has been downloaded.
-        split: the config node of the split.
-        cache: the cache folder; None for the usual one.
+        dataset: config node of the data set; `root: null` means the downloaded copy.
+        split: config node of the split.
+        cache: cache folder; None for the default.
 
     Raises:
         DataError: the data set has not been downloaded, or cannot be read.
@@ -100,7 +101,7 @@ def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str
 
 
 def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
-    """Return the config node of a data set, with the downloaded copy as root where no other is named.
+    """Return the config node of a data set, with the downloaded copy as root if none is set.
 
     Raises:
         DataError: it has not been downloaded.
@@ -112,13 +113,13 @@ def located(dataset: Mapping[str, Any], cache: Path) -> Mapping[str, Any]:
 
 
 class _ChangedError(Exception):
-    """The files have changed while they were read."""
+    """The files changed while they were read."""
 
 
 def prepared_corpus(node: Mapping[str, Any], source: Dataset, cache: Path) -> tuple[Corpus, str | None]:
-    """Return the corpus of a data set, memory-mapped, and the key that it has in the cache.
+    """Return the memory-mapped corpus of a data set, and its key in the cache.
 
-    The key is None, and the corpus read for this run alone, if it is not known which files it comes from.
+    If the files of the data set are not known, the key is None and the corpus is not cached.
 
     Args:
         node: the config node of the data set.
@@ -126,7 +127,7 @@ def prepared_corpus(node: Mapping[str, Any], source: Dataset, cache: Path) -> tu
         cache: the cache folder.
 
     Raises:
-        DataError: the data set cannot be read, or changes all the time; nothing is left of it in the cache.
+        DataError: the data set cannot be read, or keeps changing; nothing of it is cached.
     """
     for _ in range(_ATTEMPTS):
         digest = _corpus_key(node, source)
@@ -142,7 +143,9 @@ def prepared_corpus(node: Mapping[str, Any], source: Dataset, cache: Path) -> tu
             return open_store(entry(cache / PREPARED / f"dialogues-{digest}", write)), digest
         except _ChangedError:
             continue
-    raise DataError(f"dataset {source.name}: its files change while they are read; they should lie still")
+    raise DataError(
+        f"dataset {source.name}: its files change while they are read; they should not be modified meanwhile"
+    )
 
 
 def _corpus_key(node: Mapping[str, Any], source: Dataset) -> str | None:
@@ -150,7 +153,7 @@ def _corpus_key(node: Mapping[str, Any], source: Dataset) -> str | None:
         paths = list(source.files())
     else:
         paths = [Path(node[option]).expanduser() for option in ("root", "path") if isinstance(node.get(option), str)]
-    # What is not in files, such as a data set of a hub, may change unnoticed: it is read again each time.
+    # Data that are not in files, such as a data set of a hub, may change unnoticed, so they are read each time.
     if not any(path.exists() for path in paths):
         return None
     code = digest_code([package(node), "metadialog.datasets", text])
@@ -163,7 +166,7 @@ def package(node: Mapping[str, Any]) -> str:
 
 
 def data_digest(topics: Topics) -> str:
-    """Return the SHA-256 of the split and of its dialogues, in hexadecimal: the same wherever their files lie."""
+    """Return the SHA-256 of the split and its dialogues, in hexadecimal; it does not depend on file locations."""
     whole = hashlib.sha256()
     rows = []
     parts = {"train": topics.split.train, "validation": topics.split.validation, "test": topics.split.test}
@@ -172,7 +175,7 @@ def data_digest(topics: Topics) -> str:
             dialogues = topics.corpus.topics[name]
             _add(whole, [part, name, len(dialogues)])
             rows.append(np.asarray(dialogues.rows))
-    # One digest for each column: which dialogues share a record batch says nothing of the data.
+    # One digest for each column, so that the division into record batches makes no difference.
     columns = {name: hashlib.sha256() for name in ("id", "turns", "speaker", "text")}
     for batch, indices in topics.corpus.store.scan(np.sort(np.concatenate(rows))):
         chosen = batch.take(pa.array(indices))
@@ -187,7 +190,7 @@ def data_digest(topics: Topics) -> str:
 
 
 def _add(digest: Any, values: Iterable[object]) -> None:  # noqa: ANN401 - of hashlib
-    """Add some values, each with its length before it, so that no two sequences are the same bytes."""
+    """Add values, each preceded by its length, so that different sequences never give the same bytes."""
     for value in values:
         encoded = str(value).encode("utf-8", "surrogatepass")
         digest.update(b"%d:" % len(encoded) + encoded)

@@ -11,6 +11,7 @@ from metadialog.reports.runs import Run
 from metadialog.runs import layout
 from metadialog.runs.config_file import flat, read_config
 from metadialog.runs.reading import is_there
+from metadialog.text import counted
 
 # Options that name the directory of another run.
 _SOURCES = ("run", "start.run")
@@ -83,8 +84,8 @@ def _other_episodes(runs: Sequence[Run]) -> Iterator[str]:
         sides = list(_sides(having, lambda run: run.episodes[shots]).values())  # noqa: B023 - used at once
         if len(sides) > 1:
             yield (
-                f"the held-out episodes with {shots} shots differ between {_names(sides[0])}, and {_names(sides[1])}"
-                f"{_why(runs, sides)}"
+                f"the held-out episodes with {counted(shots, 'shot')} differ between {_names(sides[0])}, and "
+                f"{_names(sides[1])}{_why(runs, sides)}"
             )
             return
     for first, second in combinations({frozenset(run.episodes): run for run in runs}.values(), 2):

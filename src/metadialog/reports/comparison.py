@@ -13,6 +13,7 @@ from metadialog.statistics.comparison import CHOSEN, RecordComparison, compare_r
 from metadialog.statistics.metric_comparison import Settings
 from metadialog.statistics.metrics import Metric
 from metadialog.statistics.panel import Column
+from metadialog.text import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,8 @@ class Comparison(RecordComparison):
     def last_words(self) -> str:
         """The same in words."""
         shots, step = self.last
-        after = "at the chosen step" if step == CHOSEN else f"after {step} inner step{'' if step == 1 else 's'}"
-        return f"{shots} shot{'' if shots == 1 else 's'}, {after}"
+        after = "at the chosen step" if step == CHOSEN else f"after {counted(step, 'inner step')}"
+        return f"{counted(shots, 'shot')}, {after}"
 
     @property
     def chosen(self) -> pd.DataFrame:

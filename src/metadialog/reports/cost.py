@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
+from metadialog.text import counted
+
 MIB = 2**20
 # Colours that the colour-blind can tell apart (Okabe and Ito 2008; the last of Tol 2021), each with a marker of its
 # own; peers are dashed.
@@ -96,7 +98,7 @@ def _panels(costs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             config, steps = others["config"].iloc[0].partition("-")[0], others["inner_steps"].iloc[0]
             own = costs[(costs["config"] == config) & (costs["inner_steps"] == steps)]
             together = pd.concat([own, others]).sort_values(by, kind="stable")
-            yield f"{config}, {steps} inner step{'' if steps == 1 else 's'}", by, together
+            yield f"{config}, {counted(int(steps), 'inner step')}", by, together
 
 
 def _draw_time(axes: Axes, costs: pd.DataFrame, by: str) -> None:

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.differences import at_main_step
-from metadialog.reports.figures import FEW, beyond, name_values, panel_height, some, style
+from metadialog.reports.figures import FEW, beyond, in_figure, name_values, panel_height, some, style
 from metadialog.reports.grid import metric_label
 from metadialog.reports.looks import looks
 from metadialog.statistics.metrics import METRICS
+from metadialog.text import counted
 
 _ROW = 0.24  # inches
 
@@ -46,11 +47,11 @@ def forest_figure(comparison: Comparison) -> Figure:
                     face = looked["color"] if result else "white"
                     axes.errorbar(row["difference"], index, xerr=ends, linestyle="none", mfc=face, **looked)
             axes.axvline(0, color="0.35", linewidth=0.9)
-            axes.set_title(f"{count} shot{'' if count == 1 else 's'}")
+            axes.set_title(counted(int(count), "shot"))
             axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
             for name, value in outside.items():
                 _name_outside(axes, order.index(str(name)), value)
-        panels[0].set_yticks(range(len(order)), order, parse_math=False)
+        panels[0].set_yticks(range(len(order)), list(map(in_figure, order)), parse_math=False)
         panels[0].set_ylim(-0.7, len(order) - 0.3)
         figure.supxlabel(f"{_label(comparison)}; left is better", fontsize=9)
     return figure
@@ -78,7 +79,7 @@ def difference_curves_figure(comparison: Comparison) -> Figure:
                     band = {"color": look["color"], "alpha": 0.12, "linewidth": 0}
                     axes.fill_between(rows["inner_step"], rows["low"], rows["high"], **band)
             axes.axhline(0, color="0.35", linewidth=0.9)
-            axes.set_title(f"{count} shot{'' if count == 1 else 's'}")
+            axes.set_title(counted(int(count), "shot"))
             axes.set_xlabel("inner step")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         panels[0].set_ylabel(f"{_label(comparison)}\nbelow 0 is better")
@@ -93,7 +94,7 @@ def difference_curves_figure(comparison: Comparison) -> Figure:
 def note_outside(axes: Axes, outside: dict[str, float]) -> None:
     """Name, in a corner, what lies beyond a cut axis."""
     if outside:
-        text = "beyond the axis:\n" + "\n".join(f"{name} {value:+.2f}" for name, value in outside.items())
+        text = "beyond the axis:\n" + "\n".join(f"{in_figure(name)} {value:+.2f}" for name, value in outside.items())
         corner: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "top", "parse_math": False}
         axes.text(0.98, 0.98, text, fontsize=7, color="0.3", **corner)
 
@@ -121,4 +122,4 @@ def _differences(comparison: Comparison) -> pd.DataFrame:
 
 def _label(comparison: Comparison) -> str:
     label = metric_label(METRICS["word_perplexity"], comparison.runs[0].language)
-    return f"log {label} minus that of {comparison.settings.baseline}"
+    return f"log {label} minus that of {in_figure(comparison.settings.baseline)}"

@@ -11,7 +11,7 @@ from metadialog.errors import ConfigError
 from metadialog.reports.comparison import Comparison
 from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import METRICS, Metric
-from metadialog.text import word_unit
+from metadialog.text import counted, word_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +205,13 @@ def number(value: float, digits: int | None) -> str:
 
 
 def _shots(shots: int) -> str:
-    return f"{shots} shot{'' if shots == 1 else 's'}"
+    return counted(shots, "shot")
 
 
 def _steps(step: int) -> str:
     if step == CHOSEN:
         return "chosen step"
-    return "before" if step == 0 else f"{step} step{'' if step == 1 else 's'}"
+    return "before" if step == 0 else counted(step, "step")
 
 
 def _check(option: str, chosen: Sequence[int], known: Sequence[int]) -> None:

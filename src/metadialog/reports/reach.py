@@ -6,6 +6,7 @@ import pandas as pd
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.grid import Cell, Grid
+from metadialog.text import counted
 
 BASELINE = "finetune"
 
@@ -22,7 +23,7 @@ def reach_grids(comparison: Comparison) -> list[Grid]:
         for name in comparison.algorithms
     }
     rows = [(name, [_cell(curves[n, name], curves[n, BASELINE]) for n in shots]) for name in comparison.algorithms]
-    columns = [f"{number} shot{'' if number == 1 else 's'}" for number in shots]
+    columns = [counted(number, "shot") for number in shots]
     title = f"Inner steps to the lowest loss that {BASELINE} reaches with as many shots"
     return [Grid(title, "algorithm", [("inner steps", len(shots))], columns, rows)] if shots else []
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from metadialog.reports.comparison import Comparison
 from metadialog.statistics.paired import Test
+from metadialog.text import counted
 
 _TESTS: dict[Test, str] = {
     "bootstrap": (
@@ -50,17 +51,13 @@ def size(comparison: Comparison) -> str:
     """Return how much was compared, on one line."""
     seeds = comparison.scores["seeds"]
     few, most = int(seeds.min()), int(seeds.max())
-    many = f"{few} to {most} seeds" if few < most else f"{few} seed{'' if few == 1 else 's'}"
+    many = f"{few} to {most} seeds" if few < most else counted(few, "seed")
     topics, episodes = (int(comparison.scores[name].max()) for name in ("topics", "episodes"))
-    algorithms, held_out = _counted(len(comparison.algorithms), "algorithm"), _counted(topics, "held-out topic")
+    algorithms, held_out = counted(len(comparison.algorithms), "algorithm"), counted(topics, "held-out topic")
     return (
-        f"{comparison.dataset}: {algorithms}, {many} each, {held_out}, {_counted(episodes, 'episode')}, the same for "
-        f"all; {_counted(len(comparison.runs), 'run')}."
+        f"{comparison.dataset}: {algorithms}, {many} each, {held_out}, {counted(episodes, 'episode')}, the same for "
+        f"all; {counted(len(comparison.runs), 'run')}."
     )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def methods(comparison: Comparison) -> list[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""Topics in, episodes out: which dialogues are drawn, and how they become padded and masked tensors."""
+"""Samplers draw dialogues from topics, and encode them as episodes of padded and masked tensors."""

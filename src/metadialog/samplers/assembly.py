@@ -1,4 +1,4 @@
-"""From the tokens of dialogues to padded batches of exchanges, many at a time."""
+"""Vectorised assembly of tokenized dialogues into padded batches of exchanges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ Integers = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How exchanges are cut and counted: see `ExchangeEncoder`.
+    """How exchanges are truncated and counted; see `ExchangeEncoder`.
 
     Attributes:
-        context_turns: most turns of a context.
-        max_tokens: most tokens of a prompt, and of a response.
-        counts_context: whether the context counts in the loss as well.
+        context_turns: maximum number of turns of a context.
+        max_tokens: maximum number of tokens of a prompt, and of a response.
+        counts_context: whether the context also counts in the loss.
     """
 
     context_turns: int
@@ -35,17 +35,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Spans:
-    """Where exchanges lie in dialogues laid end to end, each value `[exchanges]`.
+    """Positions of exchanges in concatenated dialogues, `[exchanges]` each.
 
-    The context and the response of an exchange are next to each other there, with the numbers of the speakers
-    where the markers go: so a sequence is one span, between `<begin>` and `<end>`.
+    The context and the response of an exchange are adjacent there, with the numbers of the speakers in the place of the
+    markers, so a sequence is one span, between `<begin>` and `<end>`.
 
     Attributes:
-        response: the turn that responds.
-        start: where the span begins.
-        context: tokens and markers of the context in the span.
-        reply: tokens of the response in the span.
-        length: of the whole sequence.
+        response: turn of the response.
+        start: position of the beginning of the span.
+        context: number of tokens and markers of the context in the span.
+        reply: number of tokens of the response in the span.
+        length: length of the whole sequence.
     """
 
     response: Integers
@@ -59,15 +59,15 @@ def assemble(dialogues: Sequence[DialogueTokens], tokenizer: Tokenizer, limits: 
     """Return all exchanges of some dialogues as one batch, right-padded to the longest.
 
     Args:
-        dialogues: of two turns or more each.
-        tokenizer: what has cut them.
-        limits: how exchanges are cut and counted.
+        dialogues: dialogues of two turns or more.
+        tokenizer: the tokenizer that encoded them.
+        limits: how exchanges are truncated and counted.
     """
     flat = np.concatenate([dialogue.ids for dialogue in dialogues])  # [turns + tokens]
     lengths = np.concatenate([dialogue.lengths for dialogue in dialogues]).astype(np.int64)  # [turns]
     counts = np.concatenate([dialogue.words for dialogue in dialogues])  # [turns]
     turns = np.array([len(dialogue.lengths) for dialogue in dialogues])
-    at = np.concatenate([[0], np.cumsum(lengths + 1)])  # [turns + 1], where the turns begin in flat
+    at = np.concatenate([[0], np.cumsum(lengths + 1)])  # [turns + 1], positions of the turns in flat
     replies = np.concatenate([dialogue.replies for dialogue in dialogues]).astype(bool)  # [turns]
     spans = _spans(lengths, at, turns, replies, limits)
     ids = _sequences(flat, at, spans, tokenizer)  # [exchanges, time + 1]
@@ -91,12 +91,12 @@ def assemble(dialogues: Sequence[DialogueTokens], tokenizer: Tokenizer, limits: 
 
 
 def _spans(lengths: Integers, at: Integers, turns: Integers, replies: npt.NDArray[np.bool_], limits: Limits) -> _Spans:
-    first = np.repeat(np.cumsum(turns) - turns, turns)  # [turns], the first turn of each one's dialogue
+    first = np.repeat(np.cumsum(turns) - turns, turns)  # [turns], the first turn of the same dialogue
     response = np.flatnonzero((np.arange(len(lengths)) > first) & replies)
     context_begin = np.maximum(first[response], response - limits.context_turns)
     reply = np.minimum(lengths[response], limits.max_tokens)
     kept = np.minimum(lengths[response] + 1, limits.max_tokens)  # the reply and <end>
-    context = np.minimum(at[response] - at[context_begin], limits.max_tokens - 2)  # beside <begin> and <self>
+    context = np.minimum(at[response] - at[context_begin], limits.max_tokens - 2)  # without <begin> and <self>
     return _Spans(response, at[response] - context, context, reply, 2 + context + kept)
 
 
@@ -119,10 +119,9 @@ def _sequences(flat: Integers, at: Integers, spans: _Spans, tokenizer: Tokenizer
 def _words(
     flat: Integers, at: Integers, counts: Integers, spans: _Spans, tokenizer: Tokenizer, limits: Limits
 ) -> npt.NDArray[np.int64]:
-    """Return the number of words behind the counted tokens of each exchange, `[exchanges]`.
+    """Return the number of words that the counted tokens of each exchange encode, `[exchanges]`.
 
-    A turn that is there as a whole decodes to its text, whose words are known; what is left of one that has been
-    cut is decoded here.
+    The words of a complete turn are known; what is left of a truncated turn is decoded here.
     """
     result = counts[spans.response].astype(np.int64)
     begins = at[spans.response] + 1

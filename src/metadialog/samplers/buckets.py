@@ -1,8 +1,7 @@
-"""A batch in a few batches by length, where padding to the longest would be much of it.
+"""Division of a batch into buckets by length, to save padding.
 
-A recurrent layer takes as many steps as the longest exchange of a batch has tokens, and each step costs about as
-much as `MIN_ROWS` exchanges more would: so more batches pay where exchanges are many and of different lengths, and
-not where they are few.
+A recurrent layer takes as many steps as the longest exchange of a batch has tokens, and each step costs about as much
+as `MIN_ROWS` more exchanges would. Buckets therefore pay off for many exchanges of different lengths, but not for few.
 """
 
 from itertools import pairwise
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_PADDING = 0.25
-"""Batches with no more padding than this are left as they are."""
+"""Batches with at most this share of padding are not divided."""
 
 MOST_BUCKETS = 4
 MIN_ROWS = 16
@@ -21,12 +20,12 @@ Integers = npt.NDArray[np.integer[Any]]
 
 
 def buckets(lengths: Integers) -> list[Integers]:
-    """Return the rows of a batch in buckets by length; none if one is as good.
+    """Return the rows of a batch in buckets by length; empty if dividing it saves nothing.
 
-    Buckets are made one by one, each by the cut that saves most, until no more than `MOST_PADDING` is padding.
+    Buckets are divided one by one where it saves most, until at most `MOST_PADDING` is padding.
 
     Args:
-        lengths: input tokens of each exchange, `[batch]`.
+        lengths: number of input tokens of each exchange, `[batch]`.
     """
     order = np.argsort(lengths, kind="stable")
     ascending = lengths[order]
@@ -47,7 +46,7 @@ def _padding(ascending: Integers, bounds: list[int]) -> float:
 
 
 def _best_cut(ascending: Integers, start: int, end: int) -> tuple[int, int]:
-    """Return the tokens of padding that the best cut of a bucket saves, and where that is; 0 saved if none may be."""
+    """Return the number of padding tokens saved by the best division of a bucket, and its position."""
     boundaries = np.arange(start + MIN_ROWS, end - MIN_ROWS + 1)
     if not len(boundaries):
         return 0, start

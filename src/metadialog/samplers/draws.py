@@ -1,7 +1,7 @@
-"""Random draws that come out the same on every platform and in every Python version.
+"""Random draws that are the same on every platform and in every Python version.
 
-Python promises the same numbers from `random()` for a seed in every version, but not the same choices from
-`sample` or `shuffle`: so the draws here are made of `random()` alone.
+Python guarantees the same numbers from `random()` for a seed in every version, but not the same results of `sample` or
+`shuffle`, so the functions here only use `random()`.
 """
 
 from bisect import bisect_right
@@ -13,7 +13,7 @@ from metadialog.datasets.dialogue import Dialogue, duplicate_key
 
 
 def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
-    """Draw `count` different numbers below `population`, all orders being equally likely.
+    """Draw `count` different numbers below `population`; all orders are equally likely.
 
     The first k of them do not depend on `count` (a Fisher-Yates shuffle, stopped early).
 
@@ -22,7 +22,7 @@ def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
     """
     if count > population:
         raise ValueError(f"cannot draw {count} different numbers out of {population}")
-    moved: dict[int, int] = {}  # what the shuffled range holds where it is no longer itself
+    moved: dict[int, int] = {}  # entries of the shuffled range that have changed
     drawn = []
     for index in range(count):
         chosen = index + int(generator.random() * (population - index))
@@ -32,15 +32,15 @@ def draw_distinct(generator: Random, population: int, count: int) -> list[int]:
 
 
 def unlike(query: Sequence[Dialogue], topic: Sequence[Dialogue], others: Sequence[int], count: int) -> list[int]:
-    """Return the first `count` of the others that share no exchange with the query; then those that do.
+    """Return the first `count` other dialogues, preferring those that share no exchange with the query.
 
-    An exchange is a turn and the one that answers it. Left in the support set, it would be an answer to copy.
+    An exchange is a turn and its answer. If it were in the support set, the answer could be copied.
 
     Args:
         query: the query dialogues.
-        topic: the dialogues of the topic, of which no more are read than need be.
-        others: positions of dialogues in it.
-        count: how many are wanted.
+        topic: dialogues of the topic, of which only as many as needed are read.
+        others: positions of the other dialogues in it.
+        count: number of dialogues to return.
     """
     asked = {exchange for dialogue in query for exchange in pairwise(duplicate_key(dialogue))}
     apart: list[int] = []
@@ -53,12 +53,12 @@ def unlike(query: Sequence[Dialogue], topic: Sequence[Dialogue], others: Sequenc
 
 
 def draw_weighted(generator: Random, weights: Sequence[float]) -> int:
-    """Draw a position in `weights`, with probability in proportion to the weight there.
+    """Draw a position in `weights`, with probability proportional to the weight.
 
     Args:
-        generator: where the randomness comes from.
-        weights: 0 or more each, more than 0 together.
+        generator: random number generator.
+        weights: non-negative weights with a positive sum.
     """
     bounds = list(accumulate(weights))
-    # The bound on the position guards against a product that rounds up to the sum.
+    # The upper bound guards against a product that is rounded up to the sum.
     return bisect_right(bounds, generator.random() * bounds[-1], hi=len(bounds) - 1)

@@ -1,4 +1,4 @@
-"""Training episodes, drawn from the topics with a choice of weights."""
+"""Training episodes from topics that are drawn with weights."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -18,7 +18,7 @@ TopicWeighting = Literal["uniform", "proportional", "temperature"]
 class EpisodeSampler(Sampler):
     """Draws a topic, then its support and query dialogues without replacement.
 
-    A topic of n dialogues is drawn with a probability in proportion to 1 (`uniform`), to n (`proportional`),
+    A topic of n dialogues is drawn with a probability proportional to 1 (`uniform`), to n (`proportional`),
     or to n^(1/T) (`temperature`; T = 1 is proportional, and a large T nearly uniform).
 
     The same topics, options and seed give the same episodes on every platform and in every Python version.
@@ -38,7 +38,7 @@ class EpisodeSampler(Sampler):
         topic_weighting: TopicWeighting,
         temperature: Annotated[float, Gt(0), Le(1e6)],
     ) -> None:
-        """Take the meta-train topics; see `conf/sampler/episodes.yaml` for the options.
+        """Initialise the sampler with the meta-train topics; see `conf/sampler/episodes.yaml` for the options.
 
         Raises:
             DataError: a topic has fewer than `shots + queries` dialogues; the message names it.
@@ -56,9 +56,9 @@ class EpisodeSampler(Sampler):
 
 
 def topic_weights(sizes: Sequence[int], weighting: TopicWeighting, temperature: float) -> list[float]:
-    """Return the weights, in proportion to which topics of these sizes (in dialogues) are drawn."""
+    """Return the weights with which topics of these sizes (in dialogues) are drawn."""
     if weighting == "uniform":
         return [1.0] * len(sizes)
     exponent = 1.0 if weighting == "proportional" else 1.0 / temperature
-    # Shares of the largest, so that no low temperature makes a weight overflow.
+    # Relative to the largest, so that no weight overflows at a low temperature.
     return [(size / max(sizes)) ** exponent for size in sizes]

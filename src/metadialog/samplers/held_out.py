@@ -1,4 +1,4 @@
-"""Held-out episodes: drawn once, and the same for every algorithm and every run."""
+"""Held-out episodes, which are the same for every algorithm and every run."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -9,8 +9,9 @@ from annotated_types import Ge, Le, MinLen
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
-from metadialog.samplers.base import Encoders, checked_topics
+from metadialog.samplers.base import checked_topics
 from metadialog.samplers.draws import draw_distinct, unlike
+from metadialog.samplers.exchanges import Encoders
 
 
 def held_out_episodes(
@@ -23,22 +24,22 @@ def held_out_episodes(
     seed: int,
     options: str = "evaluation",
 ) -> list[Episode]:
-    """Draw the episodes that algorithms are compared on.
+    """Draw the episodes on which algorithms are compared.
 
-    They come topic by topic (sorted), then by number (`Episode.index`), then by shots in the order given.
-    What is drawn for a topic depends on the seed and on that topic alone. The episodes of one topic and
-    number have the same query set for all shots, and nested support sets (1 shot is the first of 3): they
-    differ in nothing but the shots, and a list with more shots leaves the others as they were. A dialogue that
-    shares a turn and its answer with the query set is in a support set only where there are not enough others.
+    They are ordered by topic (sorted), then by number (`Episode.index`), then by shots in the given order. The draw for
+    a topic depends only on the seed and that topic. The episodes of one topic and number have the same query set for
+    all shots, and nested support sets (1 shot is the first of 3), so that they differ only in the shots, and adding
+    shots does not change the others. A dialogue that shares a turn and its answer with the query set is in a support
+    set only if there are not enough others.
 
     Args:
-        topics: the dialogues of each held-out topic.
-        encoders: of the support and of the query sets.
-        shots: the numbers of support dialogues; 0 makes an episode without a support set.
-        queries: query dialogues of an episode.
-        episodes_per_topic: episodes of each topic, for each of `shots`.
-        seed: fixed, and not the run's.
-        options: the group of the options `shots` and `queries`, for the messages.
+        topics: dialogues of each held-out topic.
+        encoders: encoders of the support and query sets.
+        shots: numbers of support dialogues; 0 gives an episode without a support set.
+        queries: number of query dialogues of an episode.
+        episodes_per_topic: number of episodes of each topic, for each of `shots`.
+        seed: seed of the draw, which is not the run's.
+        options: config group of `shots` and `queries`, for messages.
 
     Raises:
         DataError: a topic has fewer than `max(shots) + queries` dialogues; the message names it.

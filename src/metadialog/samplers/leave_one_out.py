@@ -1,4 +1,4 @@
-"""Held-out episodes of which each dialogue of a topic is the query once."""
+"""Held-out episodes in which each dialogue of a topic is the query once."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -7,9 +7,9 @@ from random import Random
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Batch, Episode
-from metadialog.samplers.base import Encoders, checked_topics
+from metadialog.samplers.base import checked_topics
 from metadialog.samplers.draws import draw_distinct, unlike
-from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 
 
 def leave_one_out_episodes(
@@ -19,16 +19,16 @@ def leave_one_out_episodes(
     shots: Sequence[int],
     seed: int,
 ) -> list[Episode]:
-    """Make an episode for each dialogue, with support dialogues drawn from the others of its topic.
+    """Create an episode for each dialogue, with support dialogues drawn from the others of its topic.
 
-    So are personas tested in Madotto et al. 2019, section 3. Order and nesting of the support sets are those of
-    `held_out_episodes`; an episode's number is the index of its query in the topic.
+    Madotto et al. 2019, section 3, test personas in this way. Order and nesting of the support sets are those of
+    `held_out_episodes`; the number of an episode is the index of its query in the topic.
 
     Args:
-        topics: the dialogues of each held-out topic.
-        encoders: of the support and of the query sets.
-        shots: the numbers of support dialogues; 0 makes an episode without a support set.
-        seed: of the draw of support dialogues.
+        topics: dialogues of each held-out topic.
+        encoders: encoders of the support and query sets.
+        shots: numbers of support dialogues; 0 gives an episode without a support set.
+        seed: seed of the draw of support dialogues.
 
     Raises:
         DataError: a topic has fewer than `max(shots) + 1` dialogues; the message names it.

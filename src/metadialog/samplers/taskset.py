@@ -1,4 +1,4 @@
-"""Training episodes, drawn by learn2learn's own task sets."""
+"""Training episodes drawn by learn2learn's task sets."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,14 +18,13 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 
 
 class TasksetSampler(Sampler):
-    """A task is one class and `shots + queries` of its examples: a topic and its dialogues.
+    """Draws tasks of one class and `shots + queries` of its examples: a topic and its dialogues.
 
-    The draw is that of `learn2learn.data.Taskset` with `NWays`, `KShots` and `LoadData`: topics uniformly,
-    dialogues without replacement. It is the same on every platform with the same versions of Python and
-    learn2learn.
+    The draw is that of `learn2learn.data.Taskset` with `NWays`, `KShots` and `LoadData`: topics uniformly, dialogues
+    without replacement. It is the same on every platform with the same versions of Python and learn2learn.
 
-    Its bookkeeping takes hundreds of bytes for each dialogue, and a list of the whole topic for each task: for
-    millions of dialogues there is `EpisodeSampler`, which draws likewise.
+    It takes hundreds of bytes for each dialogue, and a list of the whole topic for each task. For millions of dialogues
+    use `EpisodeSampler`, which draws in the same way.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class TasksetSampler(Sampler):
         max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
         loss_on: LossOn,
     ) -> None:
-        """Take the meta-train topics; see `conf/sampler/taskset.yaml` for the options.
+        """Initialise the sampler with the meta-train topics; see `conf/sampler/taskset.yaml` for the options.
 
         Raises:
             DataError: a topic has fewer than `shots + queries` dialogues; the message names it.
@@ -58,10 +57,10 @@ class TasksetSampler(Sampler):
 
 
 class DialoguePositions(Dataset[tuple[int, int]]):
-    """Every dialogue as its position within its topic, labelled with the number of the topic."""
+    """All dialogues, as positions within their topics, labelled with the number of the topic."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        """Lay topics of these sizes (in dialogues) end to end."""
+        """Enumerate the dialogues of topics of these sizes."""
         self._items = [(position, label) for label, size in enumerate(sizes) for position in range(size)]
 
     def __len__(self) -> int:
@@ -75,9 +74,9 @@ class DialoguePositions(Dataset[tuple[int, int]]):
 
 @contextmanager
 def isolated_generators(seed: str) -> Iterator[None]:
-    """Seed the global generators of Python, numpy and torch (CPU), and put them back as they were.
+    """Seed the global generators of Python, numpy and torch (CPU), and restore them on exit.
 
-    learn2learn draws from the global generators; training and generation must not be affected.
+    learn2learn draws from the global generators, which must not affect training and generation.
     """
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     others = random.Random(seed)

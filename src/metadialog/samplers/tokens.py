@@ -1,6 +1,6 @@
-"""The tokens of whole dialogues, and a corpus of them on disk that is read through a memory map.
+"""Tokenized dialogues, and a memory-mapped file of those of a corpus.
 
-A file of tokens has the record batches of the Arrow file of dialogues that it was made from, row for row.
+The rows of the file correspond to those of the Arrow file of dialogues that it was made from.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,9 @@ class DialogueTokens:
     """One dialogue as tokens.
 
     Attributes:
-        ids: for each turn a number below 0 that stands for its speaker, then its token ids,
-            `[turns + tokens]`.
-        lengths: token ids of each turn, `[turns]`.
-        words: words of each turn, `[turns]`.
+        ids: for each turn a negative number for its speaker, then its token ids, `[turns + tokens]`.
+        lengths: number of tokens of each turn, `[turns]`.
+        words: number of words of each turn, `[turns]`.
         replies: 1 for each turn that may be a reply, else 0, `[turns]`.
     """
 
@@ -65,11 +64,11 @@ def tokenize(dialogue: Dialogue, tokenizer: Tokenizer) -> DialogueTokens:
 
 
 def write_tokens(store: DialogueStore, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the tokens of all dialogues of a store; memory does not grow with their number.
+    """Write the tokens of all dialogues of a store, in constant memory.
 
     Args:
         store: the dialogues.
-        tokenizer: cuts their texts, on all cores.
+        tokenizer: encodes the texts, on all cores.
         folder: an existing, empty folder.
     """
     with pa.OSFile(str(folder / TOKENS), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as out:
@@ -93,7 +92,7 @@ def _encode_batch(batch: pa.RecordBatch, tokenizer: Tokenizer) -> pa.RecordBatch
 
 
 def _numbers(speakers: Sequence[str]) -> list[int]:
-    """Return a number below 0 for each turn: -1 for the speaker of the first, -2 for the next one to speak, ..."""
+    """Return a negative number for each turn: -1 for the first speaker, -2 for the second, ..."""
     numbers: dict[str, int] = {}
     return [numbers.setdefault(speaker, -len(numbers) - 1) for speaker in speakers]
 
@@ -104,7 +103,7 @@ def _with_speakers(encoded: Sequence[Sequence[int]], numbers: Sequence[int]) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """A record batch as arrays: values of lists, and where each list begins."""
+    """A record batch as arrays: values of lists, and the positions of the lists."""
 
     ids: Int32
     ids_at: Int32
@@ -115,16 +114,16 @@ class _Columns:
 
 
 class TokenStore:
-    """The tokens of the dialogues of a store, by their row there."""
+    """The tokens of the dialogues of a store, by row."""
 
     def __init__(self, folder: Path, dialogues: DialogueStore) -> None:
-        """Open what `write_tokens` has written for these dialogues."""
+        """Open the file that `write_tokens` wrote for these dialogues."""
         self.dialogues = dialogues
         self._mapped = pa.ipc.open_file(pa.memory_map(str(folder / TOKENS)))
         self._columns = lru_cache(_OPEN_BATCHES)(self._open)
 
     def tokens(self, row: int) -> DialogueTokens:
-        """Return the tokens of one dialogue, of which alone the pages are read."""
+        """Return the tokens of one dialogue; only its pages are read."""
         number, index = self.dialogues.locate(row)
         columns = self._columns(number)
         ids = slice(columns.ids_at[index], columns.ids_at[index + 1])
@@ -144,9 +143,9 @@ class TokenStore:
 
 
 class PreparedTokenizer(Tokenizer):
-    """A tokenizer with what it makes of a whole corpus: samplers need not run it on that corpus again."""
+    """A tokenizer together with a tokenized corpus, which samplers do not need to tokenize again."""
 
     def __init__(self, tokenizer: Tokenizer, prepared: TokenStore) -> None:
-        """Take a tokenizer, and the tokens that it has cut a corpus into."""
+        """Combine a tokenizer with the tokens of a corpus."""
         super().__init__(tokenizer.backend)
         self.prepared = prepared

@@ -16,7 +16,7 @@ Fraction = Annotated[float, Interval(ge=0, le=1)]
 
 @with_defaults
 def constant(optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp = FROM_YAML) -> LRScheduler:
-    """Keep the learning rate as it is."""
+    """Keep the learning rate constant."""
     return _schedule(optimizer, steps, warmup_steps, lambda _: 1.0)
 
 
@@ -24,7 +24,7 @@ def constant(optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp = FROM_YA
 def cosine(
     optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp = FROM_YAML, final_fraction: Fraction = FROM_YAML
 ) -> LRScheduler:
-    """Fall along half a cosine to `final_fraction` of the learning rate at the last outer step.
+    """Decay along half a cosine to `final_fraction` of the learning rate at the last outer step.
 
     Source: Loshchilov and Hutter 2017 (arXiv:1608.03983), equation 5, without restarts.
     """
@@ -39,7 +39,7 @@ def cosine(
 def linear(
     optimizer: Optimizer, steps: int, *, warmup_steps: WarmUp = FROM_YAML, final_fraction: Fraction = FROM_YAML
 ) -> LRScheduler:
-    """Fall in a straight line to `final_fraction` of the learning rate at the last outer step."""
+    """Decay linearly to `final_fraction` of the learning rate at the last outer step."""
     return _schedule(optimizer, steps, warmup_steps, lambda done: 1 - (1 - final_fraction) * done)
 
 
@@ -49,7 +49,7 @@ def _schedule(optimizer: Optimizer, steps: int, warmup_steps: int, scale: Callab
 
     def factor(step: int) -> float:
         if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)  # never zero: that would be a step that changes nothing
+            return (step + 1) / (warmup_steps + 1)  # never zero, which would waste a step
         return scale(min(1.0, (step - warmup_steps) / after_warmup))
 
     return LambdaLR(optimizer, factor)

@@ -14,6 +14,7 @@ from metadialog.inference.adapting import HeldOut, divide
 from metadialog.inference.model import AdaptableModel
 from metadialog.inference.results import CurvePoint
 from metadialog.serving.limits import RefusedError
+from metadialog.text import counted
 
 Status = Literal["waiting", "running", "finished", "failed"]
 
@@ -40,6 +41,7 @@ class Adaptation:
         curve: what there is of the adaptation curve.
         adapted: the adapted model, once it is there.
         error: why it failed.
+        refusal: what who asks for the adapted model is told; None: as `Adaptations.adapted` says.
         cancelled: whether it has been deleted.
         watchers: are called, in whatever thread, after each change.
     """
@@ -54,6 +56,7 @@ class Adaptation:
     curve: list[CurvePoint] = field(default_factory=list)
     adapted: AdaptableModel | None = None
     error: str | None = None
+    refusal: RefusedError | None = None
     cancelled: bool = False
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
@@ -69,14 +72,16 @@ class Adaptations:
     Args:
         waiting: adaptations that may wait or run at once.
         kept: adaptations that are kept; of more, the one that was used least recently is dropped.
+        mib: memory of all of them, MiB; of more, the same.
     """
 
-    def __init__(self, waiting: int, kept: int) -> None:
+    def __init__(self, waiting: int, kept: int, mib: float) -> None:
         self._waiting = waiting
         self._kept = kept
+        self._mib = mib
         self._lock = threading.Lock()
         self._all: OrderedDict[str, Adaptation] = OrderedDict()  # the one that was used last comes last
-        self._dropped: OrderedDict[str, None] = OrderedDict()
+        self._dropped: OrderedDict[str, str] = OrderedDict()  # the limit of each
         self._queue: queue.Queue[Adaptation | None] = queue.Queue()
         self._pending: deque[Adaptation] = deque()
         self.finished = 0
@@ -101,7 +106,9 @@ class Adaptations:
         """
         with self._lock:
             if sum(not one.cancelled for one in self._pending) >= self._waiting:
-                raise RefusedError(429, f"{self._waiting} adaptations are waiting already; try again in a moment")
+                raise RefusedError(
+                    429, f"the server takes {counted(self._waiting, 'adaptation')} at once; try again in a moment"
+                )
             self._pending.append(adaptation)
             self._all[adaptation.id] = adaptation
         self._queue.put(adaptation)
@@ -117,7 +124,8 @@ class Adaptations:
             if result is None and name in self._dropped:
                 raise RefusedError(
                     410,
-                    f"the adaptation was dropped: {self._kept} are kept, and it was used least recently; adapt again",
+                    f"the adaptation was dropped: the server keeps {self._dropped[name]}, and it was used least "
+                    "recently; adapt again",
                 )
             if result is None:
                 raise RefusedError(404, "there is no such adaptation")
@@ -131,6 +139,8 @@ class Adaptations:
             RefusedError: there is none by this name, or it is not there yet.
         """
         adaptation = self.get(name)
+        if adaptation.refusal is not None:
+            raise adaptation.refusal
         if adaptation.adapted is None:
             words = f"failed: {adaptation.error}" if adaptation.status == "failed" else f"is {adaptation.status}"
             raise RefusedError(409, f"the adaptation {words}")
@@ -161,13 +171,20 @@ class Adaptations:
 
     def _make_room(self) -> None:
         """Drop what was used least recently; those that wait or run are beside those that are kept."""
-        done = [name for name, adaptation in self._all.items() if adaptation not in self._pending]
-        for name in done[: max(0, len(done) - self._kept)]:
-            del self._all[name]
-            self._dropped[name] = None
-            self.dropped += 1
-            if len(self._dropped) > _REMEMBERED:
-                self._dropped.popitem(last=False)
+        done = [one for one in self._all.values() if one not in self._pending]
+        while len(done) > self._kept:
+            self._drop(done.pop(0), counted(self._kept, "adaptation"))
+        sizes = [0 if one.adapted is None else one.adapted.own_bytes for one in done]
+        while sum(sizes) > self._mib * 2**20:
+            self._drop(done.pop(0), f"{self._mib:g} MiB of adaptations")
+            sizes.pop(0)
+
+    def _drop(self, adaptation: Adaptation, limit: str) -> None:
+        del self._all[adaptation.id]
+        self._dropped[adaptation.id] = limit
+        self.dropped += 1
+        if len(self._dropped) > _REMEMBERED:
+            self._dropped.popitem(last=False)
 
     def _work(self) -> None:
         while (adaptation := self._queue.get()) is not None:
@@ -184,6 +201,8 @@ class Adaptations:
                 adaptation.dialogues = ()
                 with self._lock:
                     self._pending.remove(adaptation)
+                    if adaptation.id in self._all:
+                        self._all.move_to_end(adaptation.id)  # it is not the one to be dropped before it is asked for
                     self._make_room()
                 adaptation.tell()
 
@@ -197,8 +216,17 @@ class Adaptations:
         adaptation.status = "running"
         adaptation.tell()
         division = divide(adaptation.dialogues, adaptation.held_out, seed=0)
-        adaptation.adapted = adaptation.parent.adapt(
+        adapted = adaptation.parent.adapt(
             division.support, adaptation.steps, held_out=division.held_out or None, on_step=on_step
         )
+        if adapted.own_bytes > self._mib * 2**20:
+            adaptation.refusal = RefusedError(
+                507,
+                f"the adapted model takes {adapted.own_bytes / 2**20:,.1f} MiB; the server keeps {self._mib:g} MiB of "
+                "adaptations",
+            )
+            adaptation.error, adaptation.status = adaptation.refusal.sentence, "failed"
+            return
+        adaptation.adapted = adapted
         adaptation.status = "finished"
         self.finished += 1

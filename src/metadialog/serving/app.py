@@ -1,11 +1,11 @@
 """The REST interface, and the page at its root."""
 
 import asyncio
-import json
+import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -19,8 +19,10 @@ from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
+from metadialog.datasets.formats.ending import ending_of
 from metadialog.errors import MetadialogError
-from metadialog.inference.dialogues import Context, as_dialogues, parse_dialogues
+from metadialog.inference.dialogues import Context, as_dialogues, read_content
+from metadialog.inference.generations import as_generation
 from metadialog.inference.model import AdaptableModel
 from metadialog.serving.adaptations import Adaptation, Adaptations
 from metadialog.serving.batching import Batcher, PendingReply
@@ -41,21 +43,22 @@ from metadialog.serving.bodies import (
     Turns,
     finite,
 )
+from metadialog.serving.events import progress, reply_body, reply_events, to_loop, whole_reply
 from metadialog.serving.guard import Guard
-from metadialog.serving.limits import Limits, RefusedError, too_many
+from metadialog.serving.limits import Limits, RefusedError, over, too_many
 from metadialog.serving.metrics import exposition
 
 PAGE = Path(__file__).parent / "page"
-KEEP_ALIVE = 15.0
-"""Seconds after which a line without content is sent to a client that follows an adaptation."""
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 503)
+    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 503, 507)
 }
 _COUNTED = (
     *(f"/v1/{name}" for name in ("adaptations", "replies", "scores", "models")),
     *("/static", "/healthz", "/metrics", "/docs", "/openapi.json", "/"),
 )
 """Paths that responses are counted by, so that what clients make up takes no memory."""
+_READ = (".txt", ".json", ".jsonl", ".csv")
+"""Endings of the files that may be sent as text: an archive, or YAML with its references, could unpack to far more."""
 _SECURITY = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -75,7 +78,7 @@ class Service:
     def __init__(self, models: Mapping[str, AdaptableModel], limits: Limits) -> None:
         self.models = dict(models)
         self.limits = limits
-        self.adaptations = Adaptations(limits.waiting_adaptations, limits.adaptations)
+        self.adaptations = Adaptations(limits.waiting_adaptations, limits.adaptations, limits.adaptations_mib)
         self.batcher = Batcher(limits.waiting_replies)
         self.responses: Counter[tuple[str, int]] = Counter()
         self._whole = 0
@@ -90,16 +93,20 @@ class Service:
         counted = next((known for known in _COUNTED if path == known or path.startswith(f"{known}/")), "other")
         self.responses[counted, status] += 1
 
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Make a reply as a whole, or a score, unless too many are being generated already."""
-        if self._whole + len(self.batcher) >= self.limits.waiting_replies:
+    def check_room(self, replies: int) -> None:
+        """Refuse to generate some replies, or to make a score, beside so many others that are being generated."""
+        if self._whole + len(self.batcher) + replies > self.limits.waiting_replies:
             raise too_many(self.limits.waiting_replies)
-        self._whole += 1
+
+    @contextmanager
+    def room(self, replies: int = 1) -> Iterator[None]:
+        """Make some replies as a whole, or a score, unless too many are being generated already."""
+        self.check_room(replies)
+        self._whole += replies
         try:
             yield
         finally:
-            self._whole -= 1
+            self._whole -= replies
 
     def model(self, name: str | None) -> tuple[str, AdaptableModel]:
         """Return a model by its name, or the first one."""
@@ -113,19 +120,32 @@ class Service:
         """Return the model that is asked: an adapted one, or one as it was trained."""
         return self.model(model)[1] if adaptation is None else self.adaptations.adapted(adaptation)
 
+    def options(self, request: ReplyRequest, model: AdaptableModel) -> dict[str, Any] | None:
+        """Return how the replies to a request are generated, if they are neither too many nor too long."""
+        most, longest, asked = self.limits.waiting_replies, self.limits.tokens, request.generation.max_tokens
+        if request.n > most:
+            raise over(400, "n", request.n, most)
+        if request.n > 1 and request.stream:
+            raise RefusedError(422, "n: a stream is one reply; leave out n or stream")
+        if asked is not None and asked > longest:
+            raise over(400, "generation.max_tokens", asked, longest)
+        options = request.generation.options()
+        own = getattr(as_generation(options, model.equipment.generation), "max_tokens", longest)
+        return options if own <= longest else {**(options or {}), "max_tokens": longest}
+
     def dialogues(self, dialogues: DialoguesBody | None, text: str | None) -> list[Dialogue]:
         """Return the dialogues of a request, if they are not too many."""
         if (dialogues is None) == (text is None):
             raise RefusedError(422, "send either dialogues or text")
         if text is not None:
-            parsed = parse_dialogues(text, "text")
+            parsed = read_content(_content(text), "text")
         else:
             parsed = as_dialogues([_plain(turns) for turns in dialogues or []])
         if len(parsed) > self.limits.dialogues:
-            raise RefusedError(422, f"there are {len(parsed)} dialogues; send {self.limits.dialogues} or fewer at once")
+            raise over(422, "dialogues", len(parsed), self.limits.dialogues)
         turns = sum(len(dialogue.turns) for dialogue in parsed)
         if turns > self.limits.turns:
-            raise RefusedError(422, f"there are {turns} turns; send {self.limits.turns} or fewer at once")
+            raise over(422, "turns", turns, self.limits.turns)
         if all(len(dialogue.turns) < MIN_TURNS for dialogue in parsed):
             raise RefusedError(422, "no dialogue has two turns or more, a turn and its answer")
         return parsed
@@ -190,9 +210,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
-        return say(422, f"{where or 'the request'}: {first['msg'][:300]}")
+        return say(422, _malformed(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> JSONResponse:
@@ -201,6 +219,19 @@ def _handle_errors(app: FastAPI) -> None:
         return JSONResponse(
             {"error": sentence.get(error.status_code, str(error.detail))}, error.status_code, dict(headers or {})
         )
+
+
+def _malformed(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is wrong with a request in one sentence, of what pydantic says of it."""
+    # Of a value that may be of several kinds, each has its errors; the innermost one is of the kind that is meant.
+    found = max(errors, key=lambda error: len(error["loc"]))
+    # Kinds stand between the keys, such as `constrained-str`, `list[...]` and `TurnBody`.
+    where = [str(part) for part in found["loc"] if re.fullmatch("[a-z0-9_]+", str(part)) and part != "body"]
+    if found["type"] == "json_invalid":
+        return f"the request is not valid JSON at character {where[-1]}: {found['ctx']['error']}"
+    if not where and found["type"] == "missing":
+        return "the request has no body; send JSON, as /docs says"
+    return f"{'.'.join(where) or 'the request'}: {found['msg'][:300]}"
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
@@ -225,8 +256,8 @@ def _add_models(app: FastAPI, service: Service) -> None:
     async def score(request: ScoreRequest) -> ScoreBody:
         """Return how well a model predicts the responses of dialogues."""
         model = service.asked(request.model, request.adaptation)
-        dialogues = service.dialogues(request.dialogues, request.text)
-        with service.one_more():
+        dialogues = await asyncio.to_thread(service.dialogues, request.dialogues, request.text)
+        with service.room():
             return ScoreBody.of(await asyncio.to_thread(model.score, dialogues))
 
 
@@ -236,8 +267,8 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         """Begin to adapt a model to dialogues; who knows the id that is returned may use what comes of it."""
         name, model = service.model(request.model)
         if request.steps is not None and request.steps > service.limits.steps:
-            raise RefusedError(400, f"steps: {request.steps} are too many; ask for {service.limits.steps} or fewer")
-        dialogues = service.dialogues(request.dialogues, request.text)
+            raise over(400, "steps", request.steps, service.limits.steps)
+        dialogues = await asyncio.to_thread(service.dialogues, request.dialogues, request.text)
         adaptation = Adaptation(name, model, dialogues, request.steps, request.held_out)
         service.adaptations.submit(adaptation)
         response.headers["Location"] = f"/v1/adaptations/{adaptation.id}"
@@ -255,7 +286,7 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
     )
     async def follow_adaptation(name: str) -> StreamingResponse:
         """Follow an adaptation by server-sent events: status and point, and at last end or error."""
-        return StreamingResponse(_progress(service.adaptations.get(name)), media_type="text/event-stream")
+        return StreamingResponse(progress(service.adaptations.get(name)), media_type="text/event-stream")
 
     @app.delete("/v1/adaptations/{name}", status_code=204, responses=_ERRORS)
     async def delete_adaptation(name: str) -> None:
@@ -290,28 +321,24 @@ def _add_replies(app: FastAPI, service: Service) -> None:
     async def reply(request: ReplyRequest) -> RepliesBody | StreamingResponse:
         """Reply to a context; with `stream`, token by token."""
         model = service.asked(request.model, request.adaptation)
-        longest = request.generation.max_tokens
-        if longest is not None and longest > service.limits.tokens:
-            raise RefusedError(
-                400, f"generation.max_tokens: {longest} are too many; ask for {service.limits.tokens} or fewer"
-            )
         context: Context = request.context if isinstance(request.context, str) else _plain(request.context)
-        options = request.generation.options()
+        options = service.options(request, model)
         growing = model.growing(context, options, seed=request.seed)
-        if growing is None or (request.n > 1 and not request.stream):
-            with service.one_more():
+        if growing is None or request.n > 1:
+            with service.room(request.n):
                 result = await asyncio.to_thread(
                     lambda: model.replies([context], request.n, options, seed=request.seed)[0]
                 )
             made = [ReplyBody(text=str(one), score=finite(one.score), tokens=one.tokens) for one in result]
             if request.stream:
-                return StreamingResponse(_whole(made[0]), media_type="text/event-stream")
+                return StreamingResponse(whole_reply(made[0]), media_type="text/event-stream")
             return RepliesBody(replies=made)
         pieces: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
-        pending = PendingReply(model, growing, _to_loop(pieces))
+        pending = PendingReply(model, growing, to_loop(pieces))
+        service.check_room(1)
         service.batcher.submit([pending])
         if request.stream:
-            return StreamingResponse(_events(service, pending, pieces), media_type="text/event-stream")
+            return StreamingResponse(reply_events(service.batcher, pending, pieces), media_type="text/event-stream")
         text = ""
         try:
             ended = False
@@ -322,7 +349,7 @@ def _add_replies(app: FastAPI, service: Service) -> None:
             service.batcher.cancel([pending])
         if pending.error is not None:
             raise RefusedError(503, pending.error)
-        return RepliesBody(replies=[_reply_body(text, pending)])
+        return RepliesBody(replies=[reply_body(text, pending)])
 
 
 def _add_page(app: FastAPI) -> None:
@@ -337,81 +364,6 @@ def _add_page(app: FastAPI) -> None:
         return FileResponse(PAGE / "docs.html", headers=_SECURITY)
 
 
-def _to_loop(pieces: "asyncio.Queue[tuple[str, bool]]") -> Callable[[str, bool], None]:
-    loop = asyncio.get_running_loop()
-
-    def deliver(piece: str, ended: bool) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(pieces.put_nowait, (piece, ended))
-
-    return deliver
-
-
-async def _events(
-    service: Service, pending: PendingReply, pieces: "asyncio.Queue[tuple[str, bool]]"
-) -> AsyncIterator[str]:
-    text, ended = "", False
-    try:
-        while not ended:
-            piece, ended = await pieces.get()
-            text += piece
-            if piece:
-                yield _event("token", {"text": piece})
-        if pending.error is not None:
-            yield _event("error", {"error": pending.error})
-        else:
-            yield _event("end", _reply_body(text, pending).model_dump())
-    finally:  # the client may have gone
-        service.batcher.cancel([pending])
-
-
-async def _progress(adaptation: Adaptation) -> AsyncIterator[str]:
-    """Yield what has happened to an adaptation, and then what happens, until it has come to its end."""
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(changed.set)
-
-    adaptation.watchers.append(wake)
-    status, shown = "", 0
-    try:
-        while True:
-            changed.clear()
-            body = AdaptationBody.of(adaptation)
-            if body.status != status and body.status in ("waiting", "running"):
-                yield _event("status", {"status": body.status})
-            status = body.status
-            for point in body.curve[shown:]:
-                yield _event("point", point.model_dump())
-            shown = len(body.curve)
-            if status == "finished":
-                yield _event("end", body.model_dump())
-                return
-            if status == "failed" or adaptation.cancelled:
-                yield _event("error", {"error": body.error or "the adaptation was deleted"})
-                return
-            try:
-                await asyncio.wait_for(changed.wait(), KEEP_ALIVE)
-            except TimeoutError:
-                yield ": nothing new\n\n"  # a client that has gone is noticed by it
-    finally:
-        adaptation.watchers.remove(wake)
-
-
-async def _whole(reply: ReplyBody) -> AsyncIterator[str]:
-    yield _event("token", {"text": reply.text})
-    yield _event("end", reply.model_dump())
-
-
-def _event(name: str, data: Mapping[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
-
-
-def _reply_body(text: str, pending: PendingReply) -> ReplyBody:
-    return ReplyBody(text=text, score=finite(pending.growing.score), tokens=len(pending.growing.tokens))
-
-
 def _model_body(name: str, model: AdaptableModel) -> ModelBody:
     about = model.equipment.about
     parent = None if about.adapted_to is None else about.adapted_to.parent
@@ -420,9 +372,22 @@ def _model_body(name: str, model: AdaptableModel) -> ModelBody:
         name=about.name,
         algorithm=about.algorithm,
         dataset=about.dataset,
-        language=about.language,
+        language=about.languages[0],
         parent=parent,
     )
+
+
+def _content(text: str) -> bytes:
+    """Return what is in a file that was sent as text, if it is of a kind whose size is that of its dialogues."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:  # JSON can escape it
+        raise RefusedError(422, "text: holds half of a character; write both halves") from error
+    if (ending := ending_of(content)) not in _READ:
+        raise RefusedError(
+            422, f"text: looks like a file ending in {ending}; send JSON, JSON Lines, CSV, or a turn a line"
+        )
+    return content
 
 
 def _plain(turns: Turns) -> Sequence[Any]:

@@ -31,13 +31,13 @@ class GenerationBody(BaseModel):
     model_config = _STRICT
     name: Literal["greedy", "sampling", "beam"] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    temperature: Annotated[float, Field(allow_inf_nan=False, gt=0, le=100)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Annotated[float, Field(allow_inf_nan=False, gt=0, le=1)] | None = None
     beams: Annotated[int, Field(ge=1, le=32)] | None = None
-    length_penalty: Annotated[float, Field(ge=0, le=100)] | None = None
+    length_penalty: Annotated[float, Field(allow_inf_nan=False, ge=0, le=100)] | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    repetition_penalty: Annotated[float, Field(allow_inf_nan=False, gt=0, le=100)] | None = None
     no_repeat_ngrams: Annotated[int, Field(ge=0)] | None = None
 
     def options(self) -> dict[str, Any] | None:
@@ -51,7 +51,7 @@ class AdaptationRequest(BaseModel):
     model_config = _STRICT
     model: Name | None = Field(default=None, description="which model; the first one if it is left out")
     dialogues: DialoguesBody | None = None
-    text: str | None = Field(default=None, description="JSON, JSON Lines, or a turn a line")
+    text: str | None = Field(default=None, description="JSON, JSON Lines, CSV, the export of a chat, or a turn a line")
     steps: Annotated[int, Field(ge=0)] | None = Field(default=None, description="inner steps; chosen if left out")
     held_out: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
         default="auto", description="dialogues that are scored and not adapted to; auto: a quarter of 3 or more"
@@ -177,6 +177,10 @@ class LimitsBody(BaseModel):
     turns: int
     steps: int
     tokens: int
+    waiting_adaptations: int
+    waiting_replies: int
+    adaptations: int
+    adaptations_mib: float
 
 
 class ModelsBody(BaseModel):

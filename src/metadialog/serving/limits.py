@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from metadialog.text import counted
+
 
 class RefusedError(Exception):
     """A request that is refused.
@@ -18,8 +20,13 @@ class RefusedError(Exception):
 
 
 def too_many(replies: int) -> RefusedError:
-    """Return what a client is told where so many replies are being generated."""
-    return RefusedError(429, f"{replies} replies are being generated already; try again in a moment")
+    """Return what a client is told where there is no room among so many replies."""
+    return RefusedError(429, f"the server generates {counted(replies, 'reply')} at once; try again in a moment")
+
+
+def over(status: int, what: str, asked: int, most: int) -> RefusedError:
+    """Return what a client is told who asks for more than a limit."""
+    return RefusedError(status, f"{what}: {asked:,} is over the limit; send {most:,} or fewer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +40,11 @@ class Limits:
         steps: inner steps of an adaptation; 400.
         tokens: longest reply; 400.
         waiting_adaptations: adaptations that wait or run at once; 429.
-        waiting_replies: replies that are generated at once; 429.
+        waiting_replies: replies that are generated at once, each of `n` counted; 429.
         adaptations: adapted models that are kept; of more, the one that was used least recently is dropped, and who
             asks for it is told so with 410.
+        adaptations_mib: memory of all of them together, beside what they share with their parents, MiB; of more, the
+            same. Who asks for one that alone takes more is told so with 507.
     """
 
     upload_mib: float
@@ -46,3 +55,4 @@ class Limits:
     waiting_adaptations: int
     waiting_replies: int
     adaptations: int
+    adaptations_mib: float

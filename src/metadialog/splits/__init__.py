@@ -1,1 +1,1 @@
-"""Which topics are meta-trained on, which choose, and which are reported on."""
+"""Splits of the topics into meta-train, meta-validation and meta-test."""

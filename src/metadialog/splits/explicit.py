@@ -1,4 +1,4 @@
-"""Topics put into meta-train, meta-validation and meta-test by name."""
+"""A split by names of topics."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -30,7 +30,7 @@ class ExplicitSplit:
         seen: dict[str, str] = {}
         for part, topics in self._lists.items():
             if not topics:
-                raise ConfigError(f"split.{part}=[]: is empty; it should name at least one topic")
+                raise ConfigError(f"split.{part}=[]: should name at least one topic")
             for topic in topics:
                 if topic in seen:
                     raise ConfigError(f"split.{part}: topic {topic!r} is already in split.{seen[topic]}; list it once")
@@ -41,7 +41,7 @@ class ExplicitSplit:
 
         Args:
             sizes: number of dialogues of each topic.
-            paper: is not used.
+            paper: not used.
 
         Raises:
             ConfigError: a listed topic does not exist, or has fewer than `min_dialogues` dialogues.
@@ -64,8 +64,8 @@ class ExplicitSplit:
         small = [f"{topic!r} ({sizes[topic]})" for topic in topics if sizes[topic] < self.min_dialogues]
         if small:
             raise ConfigError(
-                f"split.{part}: too few dialogues in {', '.join(small)}; split.min_dialogues asks for "
-                f"{self.min_dialogues}: lower it, or take the topic off the list"
+                f"split.{part}: too few dialogues in {', '.join(small)}; split.min_dialogues requires "
+                f"{self.min_dialogues}: lower it, or remove the topic from the list"
             )
 
 

@@ -1,4 +1,4 @@
-"""One topic held out, by its number: a run for each, and one table over all of them."""
+"""A split that holds out one topic, for a run for each topic and one table over all runs."""
 
 import math
 from collections.abc import Mapping
@@ -8,16 +8,17 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.splits.split import TopicSplit, what_can_be_done
+from metadialog.text import counted
 
 LEAST = 3
 
 
 class LeaveOneTopicOutSplit:
-    """The topics with enough dialogues, sorted: one is meta-test, those that follow it are meta-validation.
+    """Of the sorted topics with enough dialogues, one is meta-test and the next ones are meta-validation.
 
-    For topics that are too few to hold out a quarter of them. Each is held out in a run of its own, by
-    `metadialog train -m split=leave_one_topic_out split.held_out=range(0,NUMBER)`, and `metadialog table` takes these
-    runs together as one row: of every topic it shows what a model says that was not trained on it.
+    It is meant for data with few topics. Each topic is held out in its own run, by `metadialog train -m
+    split=leave_one_topic_out split.held_out=range(0,NUMBER)`, and `metadialog table` combines these runs into one row,
+    in which every topic is evaluated with a model that was not trained on it.
     """
 
     trains = True
@@ -29,17 +30,17 @@ class LeaveOneTopicOutSplit:
         validation: Annotated[float, Gt(0), Lt(1)],
         min_dialogues: Annotated[int, Ge(1), Le(10**9)],
     ) -> None:
-        """Set the topic that is held out, from 0, and the fraction of topics for meta-validation."""
+        """Set the number of the held-out topic, from 0, and the fraction of topics for meta-validation."""
         self._held_out = held_out
         self._validation = validation
         self.min_dialogues = min_dialogues
 
     def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:  # noqa: ARG002 - not needed
-        """Split the topics that have at least `min_dialogues` dialogues; the others are dropped.
+        """Split the topics with at least `min_dialogues` dialogues; the others are dropped.
 
         Args:
             sizes: number of dialogues of each topic.
-            paper: is not used.
+            paper: not used.
 
         Raises:
             DataError: fewer than three topics have enough dialogues.
@@ -48,8 +49,8 @@ class LeaveOneTopicOutSplit:
         topics = [topic for topic in sorted(sizes) if sizes[topic] >= self.min_dialogues]
         if len(topics) < LEAST:
             raise DataError(
-                f"{len(topics)} of {len(sizes)} topics have {self.min_dialogues} dialogues or more; there should be at "
-                f"least {LEAST}: {what_can_be_done(sizes)}"
+                f"topics with {counted(self.min_dialogues, 'dialogue')} or more: {len(topics)} of {len(sizes)}; there "
+                f"should be at least {LEAST}: {what_can_be_done(sizes)}"
             )
         if self._held_out >= len(topics):
             raise ConfigError(

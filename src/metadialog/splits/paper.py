@@ -1,4 +1,4 @@
-"""The split of the topics that papers on a data set use."""
+"""Splits that papers on a data set use."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -12,31 +12,30 @@ from metadialog.errors import ConfigError, DataError
 from metadialog.splits.split import TopicSplit
 
 PARTS = ("test", "validation", "train")
-"""In this order: a topic that several parts' patterns fit belongs to the first of them."""
+"""Order of the parts; a topic that matches several belongs to the first."""
 
 _FOLDER = files("metadialog.splits") / "papers"
 
 
 class PaperSplit:
-    """The split that is shipped for a data set, as `papers/*.yaml` with its source.
+    """The packaged split of a data set, from `papers/*.yaml` with its source.
 
-    Such a file lists topics for each part, or patterns of their names (`*` stands for anything). What the
-    local copy has not is left out, so long as each part has a topic; topics that the paper does not place
-    are unused.
+    Such a file lists topics for each part, or patterns of their names (with `*` as wildcard). Topics that are missing
+    in the local copy are left out, as long as each part has a topic; topics that are not in the file are unused.
     """
 
     trains = True
 
     def __init__(self, *, min_dialogues: Annotated[int, Ge(1), Le(10**9)]) -> None:
-        """Set how many dialogues a topic needs."""
+        """Set the minimum number of dialogues of a topic."""
         self.min_dialogues = min_dialogues
 
     def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:
-        """Split the topics as the paper does; those with fewer than `min_dialogues` dialogues are dropped.
+        """Split the topics like the paper; those with fewer than `min_dialogues` dialogues are dropped.
 
         Args:
             sizes: number of dialogues of each topic.
-            paper: the name of the split, which the data set gives (`Dataset.paper_split`).
+            paper: name of the split (`Dataset.paper_split`).
 
         Raises:
             ConfigError: there is no such split for the data set.
@@ -62,12 +61,12 @@ class PaperSplit:
 
 
 def paper_splits() -> list[str]:
-    """Return the names of the splits that are shipped, sorted."""
+    """Return the names of the packaged splits, sorted."""
     return sorted(file.name.removesuffix(".yaml") for file in _FOLDER.iterdir() if file.name.endswith(".yaml"))
 
 
 def read_paper_split(name: str | None) -> dict[str, list[str]]:
-    """Return a shipped split: the topics, or patterns of their names, of each part.
+    """Return a packaged split: the topics of each part, or patterns of their names.
 
     Raises:
         ConfigError: there is none of that name.
@@ -75,7 +74,7 @@ def read_paper_split(name: str | None) -> dict[str, list[str]]:
     if name not in paper_splits():
         having = sorted({known.split("-")[0] for known in paper_splits()})
         raise ConfigError(
-            f"split=paper: no paper's split of the topics of this data set is known; there is one for "
+            f"split=paper: there is no paper's split for this data set; there is one for "
             f"{', '.join(f'dataset={dataset}' for dataset in having)}: choose split=seeded or split=explicit"
         )
     content = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))

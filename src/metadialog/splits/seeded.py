@@ -1,4 +1,4 @@
-"""Topics dealt at random to meta-train, meta-validation and meta-test."""
+"""A random split."""
 
 import math
 import random
@@ -9,13 +9,14 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from metadialog.errors import ConfigError, DataError
 from metadialog.splits.split import PARTS, TopicSplit, what_can_be_done
+from metadialog.text import counted
 
 
 class SeededSplit:
-    """A split by fractions of the number of topics, drawn from a seed.
+    """A random split by fractions of the number of topics.
 
-    The draw depends on the seed and on the names of the topics with enough dialogues alone: not on their
-    order, the platform or the Python version.
+    The draw depends only on the seed and on the names of the topics with enough dialogues, not on their order, the
+    platform or the Python version.
     """
 
     trains = True
@@ -28,7 +29,7 @@ class SeededSplit:
         test: Annotated[float, Gt(0), Lt(1)],
         min_dialogues: Annotated[int, Ge(1), Le(10**9)],
     ) -> None:
-        """Set the draw and its fractions.
+        """Set the seed and the fractions.
 
         Raises:
             ConfigError: the fractions leave nothing for meta-train.
@@ -44,13 +45,13 @@ class SeededSplit:
         self.min_dialogues = min_dialogues
 
     def split(self, sizes: Mapping[str, int], paper: str | None = None) -> TopicSplit:  # noqa: ARG002 - not needed
-        """Split the topics that have at least `min_dialogues` dialogues; the others are dropped.
+        """Split the topics with at least `min_dialogues` dialogues; the others are dropped.
 
         Each held-out part has its fraction of the topics, rounded (halves up), but at least one topic.
 
         Args:
             sizes: number of dialogues of each topic.
-            paper: is not used.
+            paper: not used.
 
         Raises:
             DataError: fewer than three topics have enough dialogues.
@@ -60,14 +61,14 @@ class SeededSplit:
         topics = self._shuffled(topic for topic in sizes if topic not in dropped)
         if len(topics) < PARTS:
             raise DataError(
-                f"{len(topics)} of {len(sizes)} topics have {self.min_dialogues} dialogues or more; there "
+                f"topics with {counted(self.min_dialogues, 'dialogue')} or more: {len(topics)} of {len(sizes)}; there "
                 f"should be at least {PARTS}, one for each part: {what_can_be_done(sizes)}"
             )
         tests = _count(self._test, len(topics))
         validations = _count(self._validation, len(topics))
         if tests + validations >= len(topics):
             raise ConfigError(
-                f"split.validation={self._validation} and split.test={self._test}: of {len(topics)} topics "
+                f"split.validation={self._validation} and split.test={self._test}: of {counted(len(topics), 'topic')} "
                 f"they take {validations} and {tests}, and leave none for meta-train; lower one of them"
             )
         return TopicSplit(
@@ -78,7 +79,7 @@ class SeededSplit:
         )
 
     def _shuffled(self, topics: Iterable[str]) -> list[str]:
-        # Python promises the same numbers from random() in every version, not the same order from shuffle().
+        # Python guarantees the same numbers from random() in every version, but not the same order from shuffle().
         generator = random.Random(self._seed)
         index = {topic: generator.random() for topic in sorted(topics)}
         return sorted(index, key=lambda topic: index[topic])

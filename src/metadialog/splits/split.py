@@ -1,4 +1,4 @@
-"""What a split of the topics is, whoever makes it."""
+"""The interface of splits."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ class TopicSplit:
     """The topics of each part; no topic is in two.
 
     Attributes:
-        train: topics that are meta-trained on.
-        validation: topics that checkpoints and hyperparameters are chosen on.
-        test: topics that results are reported on.
-        dropped: topics with too few dialogues, each with its number of dialogues.
-        unused: topics that were left out by choice.
+        train: topics for meta-training.
+        validation: topics for the choice of checkpoints and hyperparameters.
+        test: topics for which results are reported.
+        dropped: topics with too few dialogues, with their numbers of dialogues.
+        unused: topics that were left out on purpose.
 
     Raises:
-        ValueError: a topic stands twice.
+        ValueError: a topic occurs twice.
     """
 
     train: tuple[str, ...]
@@ -33,13 +33,13 @@ class TopicSplit:
         everywhere = Counter((*self.train, *self.validation, *self.test, *self.dropped, *self.unused))
         twice = [topic for topic, count in everywhere.items() if count > 1]
         if twice:
-            raise ValueError(f"topics stand twice in the split: {', '.join(twice)}")
+            raise ValueError(f"topics occur twice in the split: {', '.join(twice)}")
 
     def part(self, topic: str) -> Part:
-        """Return the part of the split that a topic belongs to.
+        """Return the part that a topic belongs to.
 
         Raises:
-            KeyError: the split does not know the topic.
+            KeyError: the topic is not in the split.
         """
         parts: tuple[tuple[Part, tuple[str, ...] | Mapping[str, int]], ...] = (
             ("meta-train", self.train),
@@ -55,11 +55,11 @@ class TopicSplit:
 
 
 class Split(Protocol):
-    """What `conf/split/*.yaml` names: numbers of dialogues by topic in, a split of the topics out.
+    """Interface of the classes that `conf/split/*.yaml` names.
 
     Attributes:
-        trains: whether it leaves topics to train on, and to validate.
-        min_dialogues: dialogues that a topic needs.
+        trains: whether it has topics for training and validation.
+        min_dialogues: minimum number of dialogues of a topic.
     """
 
     trains: bool
@@ -70,7 +70,7 @@ class Split(Protocol):
 
         Args:
             sizes: number of dialogues of each topic.
-            paper: name of the split that papers on this data set use, if they do; most splits ignore it.
+            paper: name of the split that papers on this data set use, if any; most splits ignore it.
 
         Raises:
             ConfigError: the options do not fit the topics.
@@ -83,7 +83,7 @@ PARTS = 3
 
 
 def what_can_be_done(sizes: Mapping[str, int]) -> str:
-    """Say with which options so few dialogues can be trained or evaluated on.
+    """Return a hint about options for training or evaluation on few dialogues.
 
     Args:
         sizes: number of dialogues of each topic.
@@ -105,10 +105,10 @@ def what_can_be_done(sizes: Mapping[str, int]) -> str:
 
 
 def evaluating(dialogues: int) -> str:
-    """Say how a trained model is adapted to, or evaluated on, a topic of so many dialogues."""
+    """Return a hint about adapting to, or evaluating on, a topic with this number of dialogues."""
     return (
-        f"adapt it by metadialog adapt run=DIR dialogues=FILE, or hold each dialogue out in turn by "
+        f"adapt it with metadialog adapt run=DIR dialogues=FILE, or hold out each dialogue in turn with "
         f"metadialog evaluate run=DIR split=all_held_out split.min_dialogues={dialogues} evaluation.leave_one_out=true "
         f"evaluation.queries=1 evaluation.episodes_per_topic=1 evaluation.shots=[{dialogues - 1}] "
-        f"with the options of dataset as here"
+        f"and the same options of dataset"
     )

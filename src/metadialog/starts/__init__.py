@@ -1,1 +1,1 @@
-"""What the outer loop starts from."""
+"""Starting points of the outer loop."""

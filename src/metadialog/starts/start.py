@@ -1,6 +1,6 @@
-"""What the outer loop starts from: nothing, joint training, or a run that was trained before.
+"""Starting points of the outer loop: random weights, joint training, or an earlier run.
 
-A meta-learner that starts from a joint-trained model is another row in every table, as it had more to learn from.
+A meta-learner that starts from a jointly trained model is a separate row in tables, as it had more training.
 """
 
 from typing import Annotated, ClassVar
@@ -11,12 +11,12 @@ from metadialog.options import FROM_YAML, Options
 
 
 class Start(Options):
-    """What the outer loop starts from.
+    """A starting point of the outer loop.
 
     Attributes:
-        suffix: what it adds to the name of the algorithm in records and tables.
-        steps: outer steps of joint training that come first.
-        run: directory of the run whose model is taken; None for a model of random weights.
+        suffix: suffix of the algorithm's name in records and tables.
+        steps: number of outer steps of joint training before the algorithm's.
+        run: directory of the run whose model is used; None for random weights.
     """
 
     suffix: ClassVar[str] = ""
@@ -32,7 +32,7 @@ class Joint(Start):
     """Joint training over all meta-train topics as the first phase of the same run.
 
     Args:
-        steps: outer steps of it, before the algorithm's own.
+        steps: number of its outer steps, before the algorithm's.
     """
 
     suffix = "_warm"
@@ -41,10 +41,10 @@ class Joint(Start):
 
 
 class FromRun(Start):
-    """The model that another run has trained, with its weights as they were exported.
+    """The exported model of another run.
 
     Args:
-        run: directory of that run; its model and its tokenizer have to be those of this run.
+        run: directory of that run; its model and tokenizer must be the same as in this run.
     """
 
     suffix = "_warm"

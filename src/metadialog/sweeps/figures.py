@@ -19,6 +19,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from metadialog.runs.atomic import replacing
+from metadialog.text import counted
 
 LOSS = "validation loss (nats a token)"
 FEWEST = 2  # finished trials that figures need at the least
@@ -58,7 +59,7 @@ def importance_figure(study: optuna.Study, finished: Sequence[FrozenTrial]) -> F
     axes.set_xlabel("share of the differences in loss that the option explains")
     needed = ENOUGH * max(1, len(shares))
     few = f"; too few to rely on: take {needed} or more" if len(finished) < needed else ""
-    axes.set_title(f"{len(finished)} finished trials{few}", loc="left")
+    axes.set_title(f"{counted(len(finished), 'finished trial')}{few}", loc="left")
     return figure
 
 

@@ -12,6 +12,7 @@ from threading import Event, Thread
 from metadialog.errors import RunError
 from metadialog.runs import layout
 from metadialog.sweeps.outcomes import Outcome, read_outcome, read_state
+from metadialog.text import counted
 
 SECONDS = 1.0
 """Between two looks at the status of the runs that other processes work on."""
@@ -124,7 +125,7 @@ def duration(seconds: float) -> str:
 
 
 def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
+    return counted(count, "run")
 
 
 def _name(outcome: Outcome) -> str:

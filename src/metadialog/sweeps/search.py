@@ -13,6 +13,7 @@ from metadialog.sweeps.outcomes import Outcome, read_outcome
 from metadialog.sweeps.plan import Plan
 from metadialog.sweeps.progress import Job, Progress
 from metadialog.sweeps.settings import Sweep
+from metadialog.text import counted
 
 if TYPE_CHECKING:
     import optuna
@@ -164,7 +165,7 @@ def summary(records: Sequence[Record]) -> str:
     parts = ", ".join(f"{count} {state}" for state, count in counts.most_common())
     best = best_record(records)
     best_so_far = "" if best is None else f"; best validation loss {best.value:.4f}, of run {best.number}"
-    return f"{len(records)} run{'' if len(records) == 1 else 's'}: {parts or 'none'}{best_so_far}"
+    return f"{counted(len(records), 'run')}: {parts or 'none'}{best_so_far}"
 
 
 def best_record(records: Sequence[Record]) -> Record | None:

@@ -1,1 +1,1 @@
-"""Text to token ids and back; a tokenizer is trained on the texts of the meta-train topics alone."""
+"""Tokenizers, which are trained only on the texts of the meta-train topics."""

@@ -11,19 +11,19 @@ from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE, SPECIAL_TOKENS, Toke
 
 
 class BytePairTokenizer:
-    """Pieces of words, from single bytes up to whole words, found by merging frequent pairs.
+    """Subword units, from single bytes to whole words, found by merging frequent pairs.
 
     Sennrich et al. 2016, "Neural machine translation of rare words with subword units", on bytes and with the
-    word pattern of GPT-2 (Radford et al. 2019). It suits every script. Word perplexity may be compared with
-    that of the other tokenizers: see `Tokenizer`.
+    word pattern of GPT-2 (Radford et al. 2019). It works for every script. Word perplexity is comparable with that of
+    other tokenizers; see `Tokenizer`.
     """
 
     def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE), Le(10**7)]) -> None:
-        """Set the largest number of ids; a small corpus may not fill it."""
+        """Set the maximum number of ids; a small corpus may give fewer."""
         self._vocab_size = vocab_size
 
     def train(self, texts: Iterable[str]) -> Tokenizer:
-        """Learn the merges from texts, read once; their order does not matter."""
+        """Learn the merges from texts, which are read once; their order does not matter."""
         trained = _with_model(models.BPE())
         trainer = trainers.BpeTrainer(
             vocab_size=self._vocab_size,
@@ -32,7 +32,7 @@ class BytePairTokenizer:
             show_progress=False,
         )
         trained.train_from_iterator(texts, trainer)
-        # Training has also registered the special tokens to be found inside text; the model alone has not.
+        # Training has registered the special tokens for matching inside text; the model by itself has not.
         return Tokenizer(_with_model(trained.model))
 
 

@@ -1,4 +1,4 @@
-"""Single characters."""
+"""Character tokenizer."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,15 +13,15 @@ from metadialog.tokenizers.tokenizer import MIN_VOCAB_SIZE, Tokenizer
 class CharacterTokenizer:
     """The most frequent characters (Unicode code points).
 
-    A character outside the vocabulary is spelled in its UTF-8 bytes, so that it is charged for, and word
-    perplexity may be compared with that of the other tokenizers: see `Tokenizer`.
+    A character outside the vocabulary is encoded as its UTF-8 bytes, all of which count, so that word perplexity is
+    comparable with that of other tokenizers; see `Tokenizer`.
     """
 
     def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE), Le(10**7)]) -> None:
-        """Set the largest number of ids; a small corpus may not fill it."""
+        """Set the maximum number of ids; a small corpus may give fewer."""
         self._vocab_size = vocab_size
 
     def train(self, texts: Iterable[str]) -> Tokenizer:
-        """Count the characters of texts, read once; their order does not matter."""
+        """Count the characters of texts, which are read once; their order does not matter."""
         counts = Counter(character for text in texts for character in text)
         return spelling_tokenizer(most_frequent(counts, self._vocab_size - MIN_VOCAB_SIZE), None)

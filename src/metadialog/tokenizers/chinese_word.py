@@ -1,4 +1,4 @@
-"""Chinese words, found by jieba."""
+"""Chinese word tokenizer, with jieba's segmentation."""
 
 import logging
 import math
@@ -27,15 +27,15 @@ _HAN = re.compile(
 class ChineseWordTokenizer:
     """The most frequent Chinese words as jieba segments them; other scripts as in `WordTokenizer`.
 
-    jieba (https://github.com/fxsjy/jieba) finds the words of the training texts. Text is then cut into the most
-    probable sequence of the words that came into the vocabulary, which is jieba's own rule with their
-    frequencies here: so a saved tokenizer works without jieba. Other words are spelled in characters and, where a
-    character is not known either, in bytes: they are charged for every one of them, and word perplexity (per
-    character, in Chinese) may be compared with that of the other tokenizers: see `Tokenizer`.
+    jieba (https://github.com/fxsjy/jieba) finds the words of the training texts. Text is then divided into the most
+    probable sequence of words in the vocabulary, which is jieba's rule with the frequencies of the training texts, so
+    that a saved tokenizer works without jieba. Other words are encoded as characters and unknown characters as bytes,
+    all of which count, so that word perplexity (per character, in Chinese) is comparable with that of other tokenizers;
+    see `Tokenizer`.
     """
 
     def __init__(self, *, vocab_size: Annotated[int, Ge(MIN_VOCAB_SIZE), Le(10**7)]) -> None:
-        """Set the largest number of ids; a small corpus may not fill it.
+        """Set the maximum number of ids; a small corpus may give fewer.
 
         Raises:
             ConfigError: jieba is not installed.
@@ -44,7 +44,7 @@ class ChineseWordTokenizer:
         self._vocab_size = vocab_size
 
     def train(self, texts: Iterable[str]) -> Tokenizer:
-        """Count the words of texts, read once; their order does not matter."""
+        """Count the words of texts, which are read once; their order does not matter."""
         splitter = pre_tokenizers.Split(Regex(f"{_RUN}|{PIECE}"), "isolated")
         words: Counter[str] = Counter()
         with tempfile.TemporaryDirectory() as folder:
@@ -56,13 +56,13 @@ class ChineseWordTokenizer:
 
 
 def _segmenter(folder: str) -> Callable[[str], Iterator[str]]:
-    """Return what cuts a run of Chinese characters into words, and leaves other pieces as they are.
+    """Return a function that divides a run of Chinese characters into words, and leaves other pieces unchanged.
 
     Args:
-        folder: where jieba may keep its dictionary for as long as this is used. Its own choice is one file that
-            all users of a machine share, and that it reads unchecked.
+        folder: temporary folder for jieba's dictionary. jieba's default is a file shared by all users of the machine,
+            which it reads without checks.
     """
-    with warnings.catch_warnings():  # its source has escapes that newer Pythons warn of
+    with warnings.catch_warnings():  # its source has escapes that newer Python versions warn about
         warnings.simplefilter("ignore")
         import jieba
     jieba.setLogLevel(logging.WARNING)
@@ -79,7 +79,7 @@ def _segmenter(folder: str) -> Callable[[str], Iterator[str]]:
 
 
 def _entries(words: Counter[str], room: int) -> list[str]:
-    """Return what comes into the vocabulary: characters for spelling, and words."""
+    """Return the entries of the vocabulary: characters for spelling, and words."""
     characters: Counter[str] = Counter()
     for word, count in words.items():
         for character in word:
@@ -90,10 +90,10 @@ def _entries(words: Counter[str], room: int) -> list[str]:
 
 
 def _backend(counts: dict[str, int], splitter: pre_tokenizers.PreTokenizer) -> tokenizers.Tokenizer:
-    # A character that is no word by itself counts as half a one: it serves where no word fits.
+    # A character that is not a word by itself counts half, as it is used only if no word fits.
     total = sum(counts.values()) + 1
     scores = {entry: math.log(max(count, 0.5) / total) for entry, count in counts.items()}
-    # No piece looks like a reserved entry, so that their scores are never used.
+    # No piece looks like a reserved entry, so their scores are never used.
     least = min(scores.values(), default=0.0)
     vocabulary = [*((entry, least) for entry in RESERVED), *scores.items()]
     backend = tokenizers.Tokenizer(models.Unigram(vocabulary, unk_id=0, byte_fallback=True))

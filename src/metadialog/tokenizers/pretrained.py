@@ -14,19 +14,18 @@ _OPTION = "tokenizer.path"
 
 
 class PretrainedTokenizer:
-    """The vocabulary that a pretrained model reads and writes, for `model=pretrained` with the same path.
+    """The vocabulary of a pretrained model, for `model=pretrained` with the same path.
 
-    Nothing is learned from the texts. Word perplexity counts words, and may be compared with that of the other
-    tokenizers; see `Tokenizer`.
+    Nothing is learned from the texts. Word perplexity is comparable with that of other tokenizers; see `Tokenizer`.
 
     Args:
-        path: of the model, as in `PretrainedModel`.
+        path: path of the model, as in `PretrainedModel`.
     """
 
     def __init__(self, *, path: Annotated[str, MinLen(1)] | None) -> None:
         self.path = path
 
-    def train(self, texts: Iterable[str]) -> Tokenizer:  # noqa: ARG002 - it has been trained
+    def train(self, texts: Iterable[str]) -> Tokenizer:  # noqa: ARG002 - already trained
         """Return the tokenizer.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Text to token ids and back, without loss."""
+"""Lossless conversion between text and token ids."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,30 +12,29 @@ from metadialog.pretrained.ids import sparse
 from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 
 SPECIAL_TOKENS = ("<pad>", "<begin>", "<end>", "<self>", "<other>")
-"""Their positions here are their ids, in every tokenizer."""
+"""The special tokens; their positions are their ids in every tokenizer."""
 
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256
-"""The special tokens and the 256 bytes: what every vocabulary holds."""
+"""Number of special tokens and bytes, which every vocabulary contains."""
 
 
 class Tokenizer:
-    """A vocabulary, and the rule that cuts text into its entries.
+    """A vocabulary, and the rule that divides text into its entries.
 
-    Nothing is ever unknown, and `decode(encode(text)) == text` for every text: what is not in the vocabulary
-    is spelled in bytes. So a model over any vocabulary gives a probability to the whole of a text, and an
-    unfamiliar word is charged for its characters: word perplexity, `exp(total negative log-likelihood /
-    words)`, may be compared between tokenizers, and no `<unk>` makes it look better. (A text has one encoding
-    here, and the probability of other spellings of it is not counted: word perplexity is an upper bound, for
-    each tokenizer.)
+    There are no unknown tokens, and `decode(encode(text)) == text` for every text, as anything outside the vocabulary
+    is encoded as bytes. A model thus gives a probability to every text, and all characters of an unfamiliar word count,
+    so that word perplexity, `exp(total negative log-likelihood / words)`, is comparable between tokenizers and not
+    lowered by an `<unk>` token. (Only one encoding of a text is scored, so word perplexity is an upper bound for each
+    tokenizer.)
 
-    The special tokens are ids that no text encodes to: a user who types `<end>` has typed five characters.
+    No text is encoded as special tokens: `<end>` typed by a user is five characters.
 
     Attributes:
-        pad_id: padding, after the last token of a sequence; always 0.
-        begin_id: the start of a sequence.
-        end_id: the end of a response.
-        self_id: the next turn is of the speaker whose response is to be given.
-        other_id: the next turn is of anybody else.
+        pad_id: padding at the end of a sequence; always 0.
+        begin_id: start of a sequence.
+        end_id: end of a response.
+        self_id: marks a turn of the speaker who responds.
+        other_id: marks a turn of another speaker.
     """
 
     pad_id = PAD_ID
@@ -48,18 +47,18 @@ class Tokenizer:
         """Wrap a tokenizer of the `tokenizers` library whose first ids are the special tokens.
 
         Raises:
-            ValueError: the first ids are others, or the library would find special tokens inside text.
+            ValueError: the first ids differ, or the library would match special tokens inside text.
         """
         first = tuple(backend.id_to_token(i) for i in range(len(SPECIAL_TOKENS)))
         if first != SPECIAL_TOKENS:
             raise ValueError(f"its first tokens are {first}; they should be {SPECIAL_TOKENS}")
         if backend.get_added_tokens_decoder():
-            raise ValueError("it has added tokens, which are found inside text; it should have none")
+            raise ValueError("it has added tokens, which are matched inside text; it should have none")
         self._backend = backend
 
     @property
     def backend(self) -> tokenizers.Tokenizer:
-        """The same as a tokenizer of the `tokenizers` library."""
+        """The tokenizer of the `tokenizers` library."""
         return self._backend
 
     @property
@@ -72,7 +71,7 @@ class Tokenizer:
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of many texts, each as `encode` does; the library uses all cores for it."""
+        """Return the ids of many texts; the library uses all cores."""
         return [list(encoding.ids) for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def to_json(self) -> str:
@@ -82,7 +81,7 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids, without the special tokens.
 
-        Bytes that are not UTF-8, which only a generated or a cut sequence can hold, become U+FFFD.
+        Invalid UTF-8, which occurs only in generated or truncated sequences, becomes U+FFFD.
         """
         ordinary = [i for i in ids if i >= len(SPECIAL_TOKENS)]
         return str(self._backend.decode(ordinary))
@@ -108,14 +107,14 @@ class Tokenizer:
             if problem is not None:
                 raise ValueError(problem)
             return cls(tokenizers.Tokenizer.from_str(text))
-        except Exception as error:  # the library raises nothing narrower
+        except Exception as error:  # the library raises plain exceptions
             problem = " ".join(str(error).split())
             raise RunError(f"{path}: is not a saved tokenizer: {problem}; it should be as saved") from error
 
 
 class TokenizerTrainer(Protocol):
-    """What `conf/tokenizer/*.yaml` names."""
+    """Interface of the classes that `conf/tokenizer/*.yaml` names."""
 
     def train(self, texts: Iterable[str]) -> Tokenizer:
-        """Build the vocabulary from texts, read once; their order does not matter."""
+        """Build the vocabulary from texts, which are read once; their order does not matter."""
         ...

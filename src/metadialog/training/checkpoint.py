@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, read without pickle's powers."""
+"""Checkpoints, which are written atomically and read without executing pickled code."""
 
 import copy
 import logging
@@ -21,7 +21,7 @@ from metadialog.runs.schemas import CheckpointStanding
 _log = logging.getLogger(__name__)
 
 LEARNED = ("model", "learned")
-"""What every checkpoint holds: what was learned."""
+"""Keys of every checkpoint: what was learned."""
 WHOLE = (
     *LEARNED,
     "standing",
@@ -33,17 +33,17 @@ WHOLE = (
     "metrics_position",
     "logger_run_id",
 )
-"""What one holds that a run can go on from."""
+"""Further keys of a checkpoint that a run can be resumed from."""
 
 _WHAT = "checkpoint"
 _LIMIT = 2**20 * MIB  # a tebibyte
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint so that a whole one is there whenever the process dies, or the disk is full.
+    """Write a checkpoint atomically.
 
     Raises:
-        OSError: it cannot be written; the one that was there stays.
+        OSError: it cannot be written; the previous one is kept.
     """
     with replacing(path) as partial:
         with partial.open("wb") as file:
@@ -52,7 +52,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a checkpoint; nothing in it can run code.
+    """Read a checkpoint without executing code in it.
 
     Raises:
         RunError: it is missing or damaged.
@@ -63,18 +63,18 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
-        # What torch says here is advice to load it with pickle's powers.
-        raise unreadable(path, _WHAT, "the file is damaged, or of something else") from error
+        # torch's own message advises loading it with full pickle.
+        raise unreadable(path, _WHAT, "the file is damaged, or is something else") from error
     if not isinstance(state, dict):
-        raise RunError(f"{path}: no checkpoint of a run: it should be a dictionary")
+        raise RunError(f"{path}: not a checkpoint of a run: it should be a dictionary")
     return state
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of a run to the CPU, and check what it holds.
+    """Read a checkpoint of a run to the CPU, and check its contents.
 
     Raises:
-        RunError: it is missing or damaged, or no checkpoint of a run.
+        RunError: it is missing, damaged, or not a checkpoint of a run.
     """
     state = load_checkpoint(path, torch.device("cpu"))
     _check_contents(state, path)
@@ -82,53 +82,53 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _check_contents(state: Mapping[str, Any], path: Path) -> None:
-    """Check that a checkpoint holds what one of ours does.
+    """Check the contents of a checkpoint.
 
     Raises:
-        RunError: naming what is missing, or of another type.
+        RunError: something is missing or has the wrong type.
     """
     needed = WHOLE if "standing" in state else LEARNED
     missing = [key for key in needed if key not in state]
     if missing:
-        raise RunError(f"{path}: no checkpoint of a run: it lacks {', '.join(missing)}")
+        raise RunError(f"{path}: not a checkpoint of a run: it lacks {', '.join(missing)}")
     for key in ("model", "learned"):
         if not isinstance(state[key], dict) or not all(isinstance(value, Tensor) for value in state[key].values()):
-            raise RunError(f"{path}: no checkpoint of a run: {key} should hold tensors by name")
+            raise RunError(f"{path}: not a checkpoint of a run: {key} should hold tensors by name")
     if needed is WHOLE:
         validated(state["standing"], CheckpointStanding, f"{path}: standing", "standing of a run")
         if not isinstance(state["metrics_position"], int) or not isinstance(state["seed"], int):
-            raise RunError(f"{path}: no checkpoint of a run: metrics_position and seed should be whole numbers")
+            raise RunError(f"{path}: not a checkpoint of a run: metrics_position and seed should be whole numbers")
 
 
 class Checkpoints:
-    """The two checkpoints of a run: where it is, and where it was best.
+    """The last and the best checkpoint of a run.
 
-    Where they cannot be written, as on a full disk, that is said once; the last good ones stay, and the best model is
-    kept in memory instead, so that training can go on.
+    If they cannot be written, as on a full disk, a warning is logged once, the last good ones are kept, and the best
+    model is kept in memory so that training can continue.
 
     Args:
-        last: path of the one.
-        best: path of the other.
+        last: path of the last checkpoint.
+        best: path of the best checkpoint.
     """
 
     def __init__(self, last: Path, best: Path) -> None:
         self._last = last
         self._best = best
-        self._best_learned: dict[str, Any] | None = None  # where it is not on the disk
+        self._best_learned: dict[str, Any] | None = None  # set if it is not on the disk
         self._failing = False
 
     def save(self, make_state: Callable[[], dict[str, Any]], best: Mapping[str, Any] | None = None) -> None:
-        """Write the state as the last checkpoint, and as the best one too if it is that.
+        """Write the state as the last checkpoint, and also as the best one if it is.
 
         Args:
-            make_state: returns the state, or raises an OSError.
-            best: what was learned, the part of the state that the best checkpoint is for, if no validation was better.
+            make_state: returns the state; may raise an OSError.
+            best: the learned part of the state if this is the best validation so far; otherwise None.
         """
         if best is not None:
             self._best_learned = copy.deepcopy(dict(best))
         try:
             state = make_state()
-            # The best one first: the last one says which step it is of.
+            # The best one first, as the last one records its step.
             if best is not None:
                 save_checkpoint(self._best, state)
             elif self._best_learned is not None:
@@ -138,7 +138,8 @@ class Checkpoints:
         except OSError as error:
             if not self._failing:
                 _log.warning(
-                    "%s cannot be written (%s): the run goes on, but if it breaks off, then from an earlier checkpoint",
+                    "%s cannot be written (%s): the run continues, but could only be resumed from an earlier "
+                    "checkpoint",
                     error.filename,
                     error.strerror,
                 )
@@ -159,7 +160,7 @@ class Checkpoints:
 
 
 def _check_begun(run: Path) -> None:
-    """Check that a run without a checkpoint has left nothing that a new start would replace.
+    """Check that a run without a checkpoint has left no results that a new start would overwrite.
 
     Raises:
         RunError: it has.
@@ -167,21 +168,22 @@ def _check_begun(run: Path) -> None:
     for name in (layout.RECORDS, layout.MODEL):
         if os.path.lexists(run / name):
             raise RunError(
-                f"{run / layout.CHECKPOINTS}: there is no checkpoint to go on from, though the run has left {name}; "
-                "begin another run in another directory"
+                f"{run / layout.CHECKPOINTS}: there is no checkpoint to resume from, although the run has written "
+                f"{name}; "
+                "start a new run in another directory"
             )
 
 
 def latest_checkpoint(last: Path, best: Path) -> dict[str, Any] | None:
-    """Return the checkpoint that a run goes on from, on the CPU; None if it broke off before it wrote one.
+    """Return the checkpoint to resume a run from, on the CPU; None if it was interrupted before its first one.
 
-    The best one is written first: if the process died before it wrote the last one too, then the best is the later. If
-    it was written late, from memory, it is of the model alone, and there is nothing to go on from.
+    The best checkpoint is written first, so it is the later one if the process died before it wrote the last one. If it
+    was written late, from memory, it holds only the model and cannot be resumed from.
 
     Raises:
-        RunError: one of them is damaged; or there is none, though the run came to its end.
+        RunError: one of them is damaged, or there is none although the run has finished.
     """
-    # A symbolic link that leads nowhere is damage, and not a run that has only begun.
+    # A dangling symbolic link is damage, not a run that has just started.
     results = [read_checkpoint(path) for path in (last, best) if os.path.lexists(path)]
     if not results:
         _check_begun(last.parent.parent)

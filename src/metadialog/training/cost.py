@@ -1,4 +1,4 @@
-"""What training has cost: dialogues, tokens, seconds, memory, and the operations that were executed."""
+"""The cost of training: dialogues, tokens, seconds, memory, and executed operations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,20 +12,20 @@ from metadialog.runs.schemas import TrainingCost, read_costs
 from metadialog.token_ids import PAD_ID
 
 FORWARD = 2
-"""Floating-point operations of a forward pass for each weight of a matrix and token: a multiplication, an addition."""
+"""Floating-point operations of a forward pass per matrix weight and token: a multiplication and an addition."""
 PASS = 3
-"""A forward and a backward pass, over a forward pass: the backward one has two products for each of the forward's."""
+"""Cost of a forward and a backward pass relative to a forward pass, as backward computes two products for each."""
 HESSIAN_PRODUCT = 6
-"""The tangents of both, likewise: two products for each."""
+"""The same for the tangents of both passes."""
 
 
 class TrainingMeter(TrainingCost):
-    """Adds up what the outer steps cost."""
+    """Adds up the cost of outer steps."""
 
     model_config = ConfigDict(frozen=False)
 
     def add(self, tokens: tuple[int, int], passes: Passes, seconds: float, peak: int) -> None:
-        """Add an outer step over so many tokens of support and of query sets; `peak` in bytes, so far."""
+        """Add an outer step over `tokens` of support and of query sets, with a peak memory of `peak` bytes so far."""
         support, query = tokens
         self.steps += 1
         self.tokens += passes.support * support + passes.query * query
@@ -37,9 +37,9 @@ class TrainingMeter(TrainingCost):
 
         Args:
             whole: `expected_flops` of the meta-batch.
-            part: the same of what this process computes of it.
-            counted: the operations that it has executed; None where they were not counted.
-            restart: whether the step goes over other sets than the one before, so that their proportion says nothing.
+            part: the same for the part that this process computes.
+            counted: number of operations that it has executed; None if they were not counted.
+            restart: whether the step has other passes than the one before, so that the earlier ratio does not apply.
         """
         if restart:
             self.counted_flops = self.counted_expected = 0.0
@@ -56,28 +56,28 @@ COUNTED_AT_FIRST, COUNTED_EVERY = 2, 16
 def is_counted(algorithm: Algorithm, step: int) -> bool:
     """Tell whether the operations of an outer step are counted, which slows it down a little.
 
-    Those of the first steps are, those of every sixteenth, and those of each that goes over other sets than the one
-    before. It depends on the step alone, so that a run that was resumed counts the same.
+    They are counted in the first steps, in every sixteenth step, and in each step whose passes differ from the step
+    before. This depends only on the step, so that a resumed run counts the same.
     """
     return step < COUNTED_AT_FIRST or step % COUNTED_EVERY == 0 or goes_elsewhere(algorithm, step)
 
 
 def goes_elsewhere(algorithm: Algorithm, step: int) -> bool:
-    """Tell whether an outer step is the first, or goes over some sets more or less often than the one before it."""
+    """Tell whether an outer step is the first, or has other passes than the one before it."""
     return step == 0 or algorithm.passes(step) != algorithm.passes(step - 1)
 
 
 def expected_flops(weights: int, tokens: tuple[int, int], passes: Passes) -> float:
-    """Return what an outer step would take if every token went through every matrix.
+    """Return the operations of an outer step if every token were multiplied by every matrix.
 
     That is `2 * weights * tokens` for a forward pass (Kaplan et al. 2020, arXiv:2001.08361, section 2.1), three times
-    that for a pass of gradients, six times for a Hessian-vector product. What is executed differs: padding is computed
-    too, logits that do not count are not, of ANIL's body no gradient is taken in the inner loop.
+    that for a gradient pass, and six times for a Hessian-vector product. The executed operations differ: padding is
+    also computed, logits that do not count are not, and ANIL computes no inner gradient of the body.
 
     Args:
         weights: see `count_weights`.
-        tokens: of support and of query sets.
-        passes: over them.
+        tokens: number of tokens of support and of query sets.
+        passes: passes over them.
     """
     support, query = tokens
     on_support = PASS * passes.support + HESSIAN_PRODUCT * passes.hessian_products
@@ -85,7 +85,7 @@ def expected_flops(weights: int, tokens: tuple[int, int], passes: Passes) -> flo
 
 
 def count_tokens(batch: Batch) -> int:
-    """Count the tokens of a set, without padding."""
+    """Count the tokens of a batch, without padding."""
     return int((batch.inputs != PAD_ID).sum())
 
 
@@ -96,7 +96,7 @@ def count_sets(episodes: Sequence[Episode]) -> tuple[int, int]:
 
 
 def count_weights(model: nn.Module) -> int:
-    """Count the weights of the matrices that tokens are multiplied by."""
+    """Count the weights of the matrices in a forward pass."""
     looked_up = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     multiplied = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
     return sum(
@@ -107,10 +107,10 @@ def count_weights(model: nn.Module) -> int:
 
 
 def cost_of(path: Path) -> TrainingMeter:
-    """Read what the training of another run has cost; nothing, where it has kept no account.
+    """Read the training cost of another run; zero if it has none recorded.
 
     Args:
-        path: its `cost.json`.
+        path: path of its `cost.json`.
 
     Raises:
         RunError: the file is damaged.

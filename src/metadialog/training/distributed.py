@@ -1,6 +1,7 @@
-"""One run over several processes: who computes what, and how the parts come together. Nothing else knows of it."""
+"""Data parallelism: how several processes share a run."""
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,30 +15,30 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn import Parameter
 
 from metadialog.algorithms.base import OuterStep
-from metadialog.errors import LostError, RunError
+from metadialog.errors import LostError
 from metadialog.training.launch import RankInfo, meet
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MEETING = timedelta(minutes=5)
-"""For all processes to have started."""
+"""Time limit for all processes to start."""
 WAITING = timedelta(hours=1)
-"""For a process that is still there, but does not come to the point that the others wait at."""
+"""Time limit for a live process to reach the point where the others wait."""
 
 _FAILED, _DONE = "metadialog/failed", "metadialog/done"
 _POLL_SECONDS = 0.05
-_LOOK_SECONDS = 1.0  # between looks at whether another process has failed
-_STAY_SECONDS = 10.0  # for the others to notice that one has failed, and to ask whether the reason was given
-GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one too, after another has ended
+_LOOK_SECONDS = 1.0  # between checks whether another process has failed
+_STAY_SECONDS = 10.0  # for the others to notice a failure, and to ask for its reason
+GRACE_SECONDS = 2.0  # for a signal to all processes to reach this one after another has ended
 
 
 class Ranks:
-    """The processes of one run. A run in one process has one rank, and everything here returns what it is given.
+    """The processes of one run. With one process, there is one rank and all methods are trivial.
 
     Args:
-        here: which of them this is.
-        store: where they leave notes for each other, a `torch.distributed.Store`; None for a run in one process.
+        here: this process.
+        store: the `torch.distributed.Store` by which they exchange messages; None for a run in one process.
     """
 
     def __init__(self, here: RankInfo, store: Any = None) -> None:  # noqa: ANN401 - torch has types for some stores only
@@ -46,20 +47,20 @@ class Ranks:
         self.local_rank = here.local_rank
         self.is_first = here.is_first
         self._store = store
-        self._has_heard = False  # that another process has failed, and says why
+        self._has_heard = False  # whether another process has failed and given the reason
 
-    # Notes, which need no group of processes.
+    # Messages, which do not need a process group.
 
     def tell(self, name: str, value: str) -> None:
-        """Leave a note for the other processes."""
+        """Send a message to the other processes."""
         if self._store is not None:
             self._store.set(f"metadialog/{name}", value)
 
     def hear(self, name: str) -> str:
-        """Wait for a note of the first process.
+        """Wait for a message of the first process.
 
         Raises:
-            LostError: another process has failed, or none has left that note in time.
+            LostError: another process has failed, or the message has not arrived in time.
         """
         key, until = f"metadialog/{name}", time.monotonic() + MEETING.total_seconds()
         while time.monotonic() < until:
@@ -74,22 +75,23 @@ class Ranks:
 
     @contextlib.contextmanager
     def failing(self) -> Iterator[bool]:
-        """Say that this process fails; yield whether it is the first to, and so the one to say why.
+        """Report that this process fails; yield whether it is the first one, which reports the reason.
 
-        What is said is said at once: only then does the process that keeps the notes wait for the others to ask.
+        The reason must be reported within the context: on exit, the process that holds the store waits for the others
+        to read it.
         """
         yield self._claim(_FAILED) == 1 if self._store is not None else True
         self._stay(_FAILED)
 
     def _claim(self, key: str) -> int:
-        """Count this process among those that have failed, or are done; return how many they are."""
+        """Count this process among those that have failed, or have finished; return their number."""
         try:
             return int(self._store.add(key, 1))
-        except (RuntimeError, OSError):  # the process that kept the notes has gone
+        except (RuntimeError, OSError):  # the process that held the store has ended
             return 2 if self._has_heard else 1
 
     def _stay(self, key: str) -> None:
-        """As the process that keeps the notes, stay until all others are counted too, or have had the time to."""
+        """In the process that holds the store, wait for all others to be counted, up to a time limit."""
         if self._store is None or not self.is_first:
             return
         until = time.monotonic() + _STAY_SECONDS
@@ -97,14 +99,14 @@ class Ranks:
             while self._store.add(key, 0) < self.size and time.monotonic() < until:
                 time.sleep(_POLL_SECONDS)
 
-    # What the group does together.
+    # Collective operations.
 
     @contextlib.contextmanager
     def connected(self, device: torch.device) -> Iterator[None]:
-        """Form the group of processes: NCCL between GPUs, Gloo for everything else.
+        """Form the process group: NCCL between GPUs, Gloo for everything else.
 
         Raises:
-            LostError: the others do not come.
+            LostError: the others do not join.
         """
         if self._store is None:
             yield
@@ -115,48 +117,51 @@ class Ranks:
         except (RuntimeError, OSError) as error:
             raise self._lost(error) from error
         yield
-        # Not if this process fails: that would wait for the others.
+        # Not if this process fails, as it would wait for the others.
         self._claim(_DONE)
         self._stay(_DONE)
         dist.destroy_process_group()
 
     def part_of(self, count: int) -> slice:
-        """Return which of some items this process computes; they are dealt in turn."""
+        """Return the items that this process computes; they are distributed in turn."""
         return slice(self.rank, count, self.size)
 
     def combine(
         self, parameters: Sequence[Parameter], step: OuterStep, tasks: int, tokens: tuple[int, int]
     ) -> tuple[OuterStep, tuple[int, int]]:
-        """Put the gradients and losses of all parts of a meta-batch together, in place, as if it had been one.
+        """Combine the gradients and losses of all parts of a meta-batch, in place.
 
-        One all-reduce in the parameters' dtype. Each part counts by its size (`OuterStep.size`, or tasks).
+        It is one all-reduce in the parameters' dtype. Parts are weighted by size (`OuterStep.size`, or tasks).
 
         Args:
-            parameters: all that the optimizer updates; their `.grad` becomes that of the whole.
-            step: of this process's part.
-            tasks: how many tasks of the meta-batch are in it; 0 if the part is there for its shape alone.
-            tokens: of its support and of its query sets.
+            parameters: all parameters of the optimizer; their `.grad` becomes that of the whole meta-batch.
+            step: losses of this process's part.
+            tasks: number of tasks that count; with 0, gradient and losses are used only for their shapes.
+            tokens: number of tokens of the support and of the query sets of its tasks, including tasks that do not
+                count.
 
         Returns:
-            The losses of the whole meta-batch, and its tokens.
+            The losses of the whole meta-batch, NaN if no part of it has a task, and its tokens.
         """
         if self.size == 1:
             return step, tokens
         size = float(tasks if step.size is None or tasks == 0 else step.size)
         weight = float(tasks > 0) if step.reduction == "sum" else size
-        figures = [step.loss * weight, step.support_loss * size, step.query_loss * size, size, *map(float, tokens)]
-        bucket = _flatten(parameters, weight, figures if tasks else [0.0] * len(figures))
+        losses = [step.loss * weight, step.support_loss * size, step.query_loss * size, size]
+        figures = [*(losses if tasks else [0.0] * len(losses)), *map(float, tokens)]
+        bucket = _flatten(parameters, weight, figures)
         self._all_reduce(bucket)
         loss, support, query, total, of_support, of_query = bucket[-len(figures) :].tolist()
-        if total == 0:
-            raise RunError("training diverged: no task of the meta-batch has a finite loss, in any of the processes")
+        if total == 0:  # no process has a finite task, so there is nothing to combine
+            whole = OuterStep(math.nan, math.nan, math.nan, 0, step.reduction)
+            return whole, (round(of_support), round(of_query))
         scale = 1.0 if step.reduction == "sum" else 1 / total
         _spread(bucket, parameters, scale)
         whole = OuterStep(loss * scale, support / total, query / total, total, step.reduction)
         return whole, (round(of_support), round(of_query))
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return what a function makes of each of some items; the processes share the work."""
+        """Apply a function to each item; the processes share the work."""
         mine = self.part_of(len(items))
         indices = range(len(items))[mine]
         result = self.collect({index: function(item) for index, item in zip(indices, items[mine], strict=True)})
@@ -167,12 +172,12 @@ class Ranks:
         if self.size == 1:
             return parts
         gathered: list[Any] = [None] * self.size
-        self._barrier()  # the waiting is done there
+        self._barrier()  # waits for the others
         self._guard(lambda: dist.all_gather_object(gathered, parts))
         return {index: item for part in gathered for index, item in part.items()}
 
     def share(self, make: Callable[[], Item]) -> Item:
-        """Return what the first process makes."""
+        """Return the value that the first process computes."""
         if self.size == 1:
             return make()
         box = [make() if self.is_first else None]
@@ -183,7 +188,7 @@ class Ranks:
 
     @contextlib.contextmanager
     def one_first(self) -> Iterator[None]:
-        """Let one process on each machine do something before the others, such as filling the cache for all."""
+        """Let one process on each machine go first, for example to fill the cache for all."""
         if self.size > 1 and self.local_rank > 0:
             self._barrier()
         yield
@@ -200,8 +205,8 @@ class Ranks:
 
         self._guard(reduce)
 
-    def _wait(self, work: Any) -> None:  # noqa: ANN401 - torch does not say what it is
-        """Wait in Python, where signals are noticed, and so is a process that has failed."""
+    def _wait(self, work: Any) -> None:  # noqa: ANN401 - not typed by torch
+        """Wait in Python, where signals and failed processes are noticed."""
         pause, looked = 2e-5, time.monotonic()
         while not work.is_completed():
             time.sleep(pause)
@@ -223,17 +228,17 @@ class Ranks:
             raise self._lost(None)
 
     def _lost(self, error: Exception | None) -> LostError:
-        # Asked at once, while the store still answers.
+        # Read at once, while the store still answers.
         with contextlib.suppress(RuntimeError, OSError):
             self._has_heard = self._store is not None and bool(self._store.check([_FAILED]))
-        # A signal to all processes ends one before the other: let it come to this one too.
+        # A signal to all processes may end another one first: let it reach this one too.
         until = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
         reason = "" if error is None else f" ({' '.join(str(error).split())[:200]})"
         return LostError(
             f"another of the {self.size} processes of this run has ended or cannot be reached{reason}; "
-            "go on with resume= from the last checkpoint"
+            "resume the run from its last checkpoint with resume="
         )
 
 
@@ -244,10 +249,10 @@ _joined = ALONE
 
 
 def join(here: RankInfo | None) -> Ranks:
-    """Meet the other processes of this run, and become one of them for the rest of this process.
+    """Join the other processes of this run, for the rest of this process.
 
     Raises:
-        LostError: the others do not come.
+        LostError: the others do not join.
     """
     global _joined  # noqa: PLW0603 - a process has one place
     if here is None or _joined is not ALONE:
@@ -268,11 +273,11 @@ def ranks() -> Ranks:
 
 
 def _flatten(parameters: Sequence[Parameter], weight: float, figures: Sequence[float]) -> Tensor:
-    """Lay weighted gradients, whether there are any, and figures end to end, `[numbers]`."""
+    """Concatenate weighted gradients, flags of their presence, and further values, `[numbers]`."""
     dtype = max((p.dtype for p in parameters), key=lambda dtype: torch.finfo(dtype).bits)
     like = torch.empty(0, dtype=dtype, device=parameters[0].device)
     there = [float(p.grad is not None and weight > 0) for p in parameters]
-    # Not multiplied by a weight of 0: that would make NaN of what is infinite.
+    # Not multiplied by a weight of 0, which would turn infinite values into NaN.
     parts = [
         p.new_zeros(p.numel()) if p.grad is None or weight == 0 else (p.grad * weight).flatten() for p in parameters
     ]
@@ -280,7 +285,7 @@ def _flatten(parameters: Sequence[Parameter], weight: float, figures: Sequence[f
 
 
 def _spread(bucket: Tensor, parameters: Sequence[Parameter], scale: float) -> None:
-    """Make the gradients in a bucket those of the parameters; who has one on no process has none."""
+    """Set the gradients of the parameters from a bucket; None if no process has one."""
     start = sum(p.numel() for p in parameters)
     there = bucket[start : start + len(parameters)].tolist()
     offset = 0

@@ -1,4 +1,4 @@
-"""The exported model: weights, tokenizer and config, which load without pickle."""
+"""Exported models: weights, tokenizer and config, which load without pickle."""
 
 import copy
 import os
@@ -29,7 +29,7 @@ _KEPT = ("model", "algorithm", "inner", "objective", "sampler", "dtype", "genera
 _TOKENIZER_LIMIT = 1024 * MIB
 _WEIGHTS_LIMIT = 2**20 * MIB
 
-# What reading raises where a file is not as it was written, or names what is not there.
+# Errors of reading a file that is damaged or names something missing.
 _DAMAGE = (
     OSError,
     LookupError,
@@ -50,18 +50,18 @@ def export_model(
     config: Mapping[str, Any],
     about: About | None = None,
 ) -> None:
-    """Write a model so that it can be used without its run.
+    """Write a model to a folder, for use without its run.
 
     Args:
-        directory: is made; a model that is there is replaced.
+        directory: folder to create; a model in it is replaced.
         model: the model.
-        algorithm: what it has learned beside the model is kept.
-        tokenizer: its tokenizer.
-        config: the run's resolved config, or that of an exported model; what the model and its use need of it is kept.
-        about: what its card says; None for what the config says.
+        algorithm: its learned tensors are written too.
+        tokenizer: tokenizer of the model.
+        config: resolved config of the run or of an exported model; the parts that the model needs are written.
+        about: content of its card; None to take it from the config.
 
     Raises:
-        OSError, RunError: a file cannot be written; each file is either the old one or the new one.
+        OSError, RunError: a file cannot be written; each file is then either the old or the new one.
     """
     kept = {key: config[key] for key in _KEPT if key in config}
     kept["frozen"] = config["training"]["frozen"] if "training" in config else config.get("frozen", [])
@@ -83,7 +83,7 @@ def read_exported_config(directory: Path) -> dict[str, Any]:
     """Read the config of an exported model, as data.
 
     Raises:
-        RunError: it is missing or damaged, or names a class that is not to be trusted.
+        RunError: it is missing or damaged, or names an untrusted class.
     """
     old, path = directory / OLD_MODEL_CONFIG, directory / MODEL_CONFIG
     if os.path.lexists(old) and not os.path.lexists(path):
@@ -102,18 +102,18 @@ def _save_tensors(path: Path, module: nn.Module) -> None:
 
 
 def _apart(module: nn.Module) -> nn.Module:
-    """Return a copy on the CPU whose weights have memory of their own each, as safetensors asks for.
+    """Return a copy on the CPU whose weights do not share memory, as safetensors requires.
 
-    On a GPU those of a recurrent layer are parts of one block. Tied weights stay one.
+    On a GPU, the weights of a recurrent layer are parts of one block. Tied weights stay tied.
     """
-    return copy.deepcopy(module).cpu()  # copying a parameter makes memory for it
+    return copy.deepcopy(module).cpu()  # a copied parameter has its own memory
 
 
 def check_exported(directory: Path) -> None:
-    """Check the files of an exported model, before anything is made for its use.
+    """Check the files of an exported model before it is used.
 
     Raises:
-        RunError: one is missing or damaged, or the config names a class that is not to be trusted.
+        RunError: one is missing or damaged, or the config names an untrusted class.
     """
     read_exported_config(directory)
     load_tokenizer(directory)
@@ -137,16 +137,16 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     try:
         return Tokenizer.load(directory / TOKENIZER)
     except Exception as error:
-        # The library's errors are plain ones.
+        # The library raises plain exceptions.
         raise _unreadable(directory / TOKENIZER, error) from error
 
 
 def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
-    """Load an exported model, and what its algorithm has learned beside it.
+    """Load an exported model, and the learned tensors of its algorithm.
 
     Raises:
-        RunError: a part is missing or damaged, or was learned with other options of the algorithm; or a weight is
-            no finite number.
+        RunError: a part is missing or damaged, or was learned with other options of the algorithm, or a weight is not
+            finite.
     """
     config = read_exported_config(directory)
     check_checksums(directory)
@@ -155,15 +155,15 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
         model = prepared_model(config["model"], tokenizer.vocab_size, algorithm, config.get("frozen", []))
         model.to(dtype)
         algorithm.learned.to(dtype)
-        _load_tensors(model, directory / WEIGHTS)  # on the CPU, for the reason that `_apart` gives
+        _load_tensors(model, directory / WEIGHTS)  # on the CPU; see `_apart`
         if algorithm.learned.state_dict():
             _load_tensors(algorithm.learned, directory / LEARNED)
         model.to(device)
         algorithm.learned.to(device)
-    except ConfigError as error:  # such as a pretrained model's own files, which have been moved
+    except ConfigError as error:  # such as moved files of a pretrained model
         raise RunError(f"{directory / MODEL_CONFIG}: {error}") from error
     except _DAMAGE as error:
-        if "loading state_dict" in str(error):  # torch's words for a whole file that holds other tensors
+        if "loading state_dict" in str(error):  # torch's message for an intact file with other tensors
             raise _unfitting(directory, algorithm, error) from error
         raise _unreadable(directory, error) from error
     return model
@@ -182,19 +182,19 @@ def _load_tensors(module: nn.Module, path: Path, device: str = "cpu") -> None:
         raise _unreadable(path, error) from error
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise RunError(f"{path}: {name} holds numbers that are not finite, so the model is of no use")
+            raise RunError(f"{path}: {name} holds values that are not finite, so the model cannot be used")
 
 
 def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
-    """Give a model the weights of an exported one.
+    """Load the weights of an exported model into a model.
 
     Args:
-        directory: of the exported model.
-        model: of the same kind and sizes, as its algorithm has not yet prepared it.
+        directory: folder of the exported model.
+        model: model of the same class and sizes, not yet prepared by its algorithm.
         tokenizer: of the model.
 
     Raises:
-        RunError: the exported model is missing or damaged, or of another kind or size, or has another tokenizer.
+        RunError: the exported model is missing or damaged, or has another class, size or tokenizer.
     """
     if load_tokenizer(directory).to_json() != tokenizer.to_json():
         raise RunError(
@@ -211,8 +211,9 @@ def take_weights(directory: Path, model: nn.Module, tokenizer: Tokenizer) -> Non
 
 def _unfitting(directory: Path, algorithm: Algorithm, error: Exception) -> RunError:
     return RunError(
-        f"{directory}: what the run has learned does not fit the options of algorithm={algorithm.name} and of inner; "
-        "those that decide what is learned, such as algorithm.inner_steps where each step has rates of its own, should "
+        f"{directory}: the learned tensors do not fit the options of algorithm={algorithm.name} and of inner; "
+        "options that determine what is learned, such as algorithm.inner_steps with learned rates for each step, "
+        "should "
         f"be as the run has them: {escaped(shortened(str(error)))}"
     )
 

@@ -1,4 +1,4 @@
-"""Which process of a run this is: read from the environment that torchrun and SLURM make. Imports nothing heavy."""
+"""The rank of this process, from the environment variables of torchrun and SLURM. Imports nothing heavy."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metadialog.errors import ConfigError
 
-# Where the processes of a SLURM step meet; the jobs of one node should not meet each other.
+# Range of ports at which the processes of a SLURM step meet; jobs on one node need different ones.
 _FIRST_PORT = 20_000
 _PORTS = 20_000
 
@@ -17,9 +17,9 @@ class RankInfo:
     """A process among those of one run.
 
     Attributes:
-        rank: its number, from 0.
-        size: how many processes there are.
-        local_rank: its number among those on its machine.
+        rank: number of the process, from 0.
+        size: number of processes.
+        local_rank: number of the process among those on its machine.
     """
 
     rank: int
@@ -28,14 +28,14 @@ class RankInfo:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes and talks."""
+        """Whether this is the process that writes and prints."""
         return self.rank == 0
 
 
 def rank_info(environment: Mapping[str, str] = os.environ) -> RankInfo | None:
-    """Return which process of a run this is; None if it is the only one.
+    """Return the rank of this process; None if it is the only one.
 
-    SLURM counts only where `srun` started the processes: a batch script has its variables as well.
+    SLURM's variables count only if `srun` started the processes, as they are set in batch scripts too.
 
     Raises:
         ConfigError: the environment contradicts itself.
@@ -53,7 +53,7 @@ def rank_info(environment: Mapping[str, str] = os.environ) -> RankInfo | None:
 
 
 def meet(environment: MutableMapping[str, str], here: RankInfo) -> None:
-    """Say where the processes of a SLURM step meet, as torchrun says it, unless that is said."""
+    """Set the address at which the processes of a SLURM step meet, as torchrun does, unless it is set."""
     if "MASTER_ADDR" not in environment:
         nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or "127.0.0.1"
         environment["MASTER_ADDR"] = first_node(nodes)
@@ -64,7 +64,7 @@ def meet(environment: MutableMapping[str, str], here: RankInfo) -> None:
 
 
 def first_node(nodes: str) -> str:
-    """Return the first host of a list as SLURM writes it: `gpu[07-09,12],login` is `gpu07` and others."""
+    """Return the first host of a SLURM host list: for `gpu[07-09,12],login` that is `gpu07`."""
     result = re.match(r"([^,\[]*)(?:\[([^\],-]+)[^\]]*\])?([^,\[]*)", nodes)
     return "".join(part or "" for part in result.groups()) if result else nodes
 

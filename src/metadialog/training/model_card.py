@@ -1,4 +1,4 @@
-"""The card of an exported model: what it is, for people and for the Hugging Face hub."""
+"""The model card of an exported model, as used by the Hugging Face hub."""
 
 import json
 import math
@@ -6,36 +6,45 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import yaml
+from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 from metadialog.config import build
 from metadialog.errors import RunError
 from metadialog.evaluation.scoring import word_perplexity
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.layout import MODEL_CARD
+from metadialog.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+_Number = Annotated[str, StringConstraints(pattern=r"^\d{1,9}$")]
+_STRICT = ConfigDict(extra="forbid")
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptedTo:
-    """What an adapted model was adapted to, and what came of it.
+    """The adaptation of an adapted model.
 
     Attributes:
-        parent: name of the model that it was adapted from.
-        dialogues: how many it was adapted to.
-        held_out: how many were held out, and scored.
+        parent: name of the original model.
+        dialogues: number of dialogues that it was adapted to.
+        held_out: number of held-out dialogues.
         steps: inner steps.
-        loss_before: mean negative log-likelihood of a token of the held-out dialogues before, nats; of those that were
-            adapted to, where none were held out.
-        loss_after: the same after.
+        loss_before: loss on the held-out dialogues before adaptation, nats per token; on the dialogues adapted to if
+            none were held out.
+        loss_after: the same after adaptation.
+        languages: ISO 639 codes of the languages of the dialogues that it was adapted to, the latest first, followed by
+            that of the training data of the original model; empty if they are not known.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     parent: str
     dialogues: int
@@ -43,17 +52,18 @@ class AdaptedTo:
     steps: int
     loss_before: float
     loss_after: float
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the card of a model says of it.
+    """The content of a model card.
 
     Attributes:
-        name: of the model; letters, digits, dots and dashes.
-        dataset: what it was trained on.
+        name: name of the model, of letters, digits, dots and dashes.
+        dataset: data set that it was trained on.
         language: ISO 639 code of the texts.
-        algorithm: that it was trained with.
+        algorithm: algorithm that it was trained with.
         seed: of the training; None where it is not known.
         results: word perplexity on held-out topics by number of inner steps, with the most shots.
         shots: the support dialogues of the results.
@@ -61,15 +71,22 @@ class About:
         base: the pretrained model that it extends, as the hub calls it; None if there is none, or it has no such name.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
     name: str
     dataset: str = "unknown data"
     language: str = "en"
     algorithm: str = "unknown"
     seed: int | None = None
-    results: Mapping[str, float] | None = None
+    results: Mapping[_Number, float] | None = None
     shots: int | None = None
     adapted_to: AdaptedTo | None = None
     base: str | None = None
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """ISO 639 codes of the languages of the texts, those of the dialogues that it was adapted to first."""
+        return (self.adapted_to.languages if self.adapted_to is not None else ()) or (self.language,)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -106,11 +123,8 @@ def about_from(content: object, where: Path) -> About:
         RunError: it is something else.
     """
     try:
-        fields = dict(content)  # type: ignore[call-overload]
-        adapted = fields.pop("adapted_to", None)
-        about = About(**fields)
-        return replace(about, adapted_to=None if adapted is None else AdaptedTo(**adapted))
-    except (TypeError, ValueError) as error:
+        return TypeAdapter(About).validate_python(content)
+    except ValueError as error:
         raise RunError(f"{where}: damaged: about: {' '.join(str(error).split())}") from error
 
 
@@ -160,7 +174,7 @@ def _metadata(about: About) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "library_name": "metadialog",
         "pipeline_tag": "text-generation",
-        "language": [about.language],
+        "language": list(about.languages),
         "tags": ["metadialog", "dialogue", "few-shot", "meta-learning", about.algorithm],
     }
     if about.adapted_to is not None:
@@ -174,10 +188,14 @@ def _metadata(about: About) -> dict[str, Any]:
                 "name": about.name,
                 "results": [
                     {
-                        "task": {"type": "text-generation", "name": f"dialogue, {about.shots} shots"},
+                        "task": {"type": "text-generation", "name": f"dialogue, {_shots(about)}"},
                         "dataset": {"type": slug(about.dataset), "name": about.dataset},
                         "metrics": [
-                            {"type": "perplexity", "name": f"word perplexity, {steps} inner steps", "value": value}
+                            {
+                                "type": "perplexity",
+                                "name": f"word perplexity, {counted(int(steps), 'inner step')}",
+                                "value": value,
+                            }
                         ],
                     }
                 ],
@@ -198,8 +216,8 @@ def _what(about: About) -> str:
     if adapted is None:
         return trained
     return (
-        f"Adapted from `{adapted.parent}` to {_count(adapted.dialogues, 'dialogue')} in"
-        f" {_count(adapted.steps, 'inner step')}.\n\nThe parent: {trained[0].lower()}{trained[1:]}"
+        f"Adapted from `{adapted.parent}` to {counted(adapted.dialogues, 'dialogue')} in"
+        f" {counted(adapted.steps, 'inner step')}.\n\nThe parent: {trained[0].lower()}{trained[1:]}"
     )
 
 
@@ -223,15 +241,15 @@ def _results(about: About) -> str:
     adapted = about.adapted_to
     lines = []
     if adapted is not None:
-        scored = f"{_count(adapted.held_out, 'held-out dialogue')}" if adapted.held_out else "the dialogues adapted to"
+        scored = f"{counted(adapted.held_out, 'held-out dialogue')}" if adapted.held_out else "the dialogues adapted to"
         losses = f"{adapted.loss_before:.3f} nats a token before adaptation, {adapted.loss_after:.3f} after"
         lines.append(f"Loss on {scored}: {losses}.")
     if about.results:
-        header = " | ".join("before" if step == "0" else f"{step} steps" for step in about.results)
+        header = " | ".join("before" if step == "0" else counted(int(step), "step") for step in about.results)
         row = " | ".join(f"{value:,.1f}" for value in about.results.values())
         of = "of the parent " if adapted else ""
         lines.append(
-            f"Word perplexity {of}on held-out topics of {about.dataset}, {about.shots} shots, by inner steps:\n\n"
+            f"Word perplexity {of}on held-out topics of {about.dataset}, {_shots(about)}, by inner steps:\n\n"
             f"| {header} |\n|{'---:|' * len(about.results)}\n| {row} |"
         )
     return "## Results\n\n" + "\n\n".join(lines) if lines else ""
@@ -239,16 +257,24 @@ def _results(about: About) -> str:
 
 def _limits(about: About) -> str:
     return (
-        "## Limits\n\nIt imitates the manner of its dialogues; it knows no facts, and what it says may be wrong or "
-        f"make no sense. It speaks the language of its data ({about.language}). It was not filtered, aligned or tested "
-        "for safety: let nobody rely on its replies without a person between."
+        "## Limits\n\nIt imitates the style of its dialogues; it knows no facts, and what it says may be wrong or "
+        f"make no sense. {_languages(about)} It was not filtered, aligned or tested "
+        "for safety: its replies should not be relied on without human review."
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _languages(about: About) -> str:
+    own, *before = about.languages
+    if not before:
+        return f"It speaks the language of its data ({own})."
+    learned = ", ".join(before)
+    return f"It was adapted to dialogues in one language ({own}) after it had learned another one ({learned})."
+
+
+def _shots(about: About) -> str:
+    return "unknown shots" if about.shots is None else counted(about.shots, "shot")
 
 
 def dump(value: Mapping[str, Any]) -> str:
-    """Return JSON as the files of an exported model hold it."""
+    """Return the JSON format of the files of an exported model."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

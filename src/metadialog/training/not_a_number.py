@@ -1,4 +1,4 @@
-"""What becomes of a task whose loss or gradient is no finite number."""
+"""Handling of tasks whose loss or gradient is not finite."""
 
 import contextlib
 import logging
@@ -15,18 +15,19 @@ from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError, RunError
 from metadialog.escapes import escaped, shortened
+from metadialog.text import counted
 
 log = logging.getLogger(__name__)
 
 Policy = Literal["stop", "skip", "shrink"]
 
 HALVINGS = 10
-"""How often the inner learning rates are halved for a task before it is left out."""
+"""Maximum number of times that the inner learning rates are halved for a task before it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The gradients of some tasks of a meta-batch; None for what has none."""
+    """The gradients of some tasks of a meta-batch; None for parameters without one."""
 
     result: OuterStep
     tasks: int
@@ -34,24 +35,24 @@ class _Part:
 
 
 class Guard:
-    """Computes outer steps, and deals with tasks whose losses or gradients are not finite.
+    """Computes outer steps, and handles tasks whose losses or gradients are not finite.
 
     Args:
-        algorithm: computes the gradient of some tasks.
-        trained: all parameters that the optimizer updates.
-        policy: `stop` leaves everything as it is computed, for the caller to refuse; `skip` leaves such tasks out of
-            the meta-batch; `shrink` halves the inner learning rates for them until they are finite, and leaves out
-            what never is.
+        algorithm: computes the outer gradient.
+        trained: all parameters of the optimizer.
+        policy: `stop` returns the values unchanged, for the caller to raise an error; `skip` leaves such tasks out of
+            the meta-batch; `shrink` halves their inner learning rates until they are finite, and leaves out tasks that
+            never are.
 
     Raises:
-        ConfigError: the algorithm has no parts to put together.
+        ConfigError: the algorithm cannot compute tasks separately.
     """
 
     def __init__(self, algorithm: Algorithm, trained: Sequence[nn.Parameter], policy: Policy) -> None:
         if policy == "shrink" and not algorithm.additive:
             raise ConfigError(
                 f"training.nan=shrink: algorithm={algorithm.name} weighs the tasks of a meta-batch against each other, "
-                "so that one of them cannot be computed apart; choose training.nan=skip"
+                "so that they cannot be computed separately; choose training.nan=skip"
             )
         self._algorithm = algorithm
         self._trained = trained
@@ -66,10 +67,10 @@ class Guard:
             model: as `Algorithm.prepare` returned it.
             episodes: the meta-batch.
             step: outer steps that were taken before.
-            seed: of the step's random numbers.
+            seed: seed of the step's random numbers.
 
         Returns:
-            The losses, and the tasks that they are of; with none, losses and gradient are as they were computed.
+            The losses, and the tasks that they include; if there are none, losses and gradient are as computed.
         """
         torch.manual_seed(seed)
         result = self._algorithm.outer_step(model, episodes, step)
@@ -83,7 +84,7 @@ class Guard:
     def _parts(
         self, model: nn.Module, episodes: Sequence[Episode], step: int, seed: int
     ) -> tuple[list[_Part], list[Episode]]:
-        """Compute the tasks that are finite together, and each of the others apart."""
+        """Compute the finite tasks together, and each of the others separately."""
         bad = self._bad(model, episodes, step, seed)
         good = [one for one in episodes if not any(one is other for other in bad)]
         together = self._part(model, good, step, seed) if good else None
@@ -101,7 +102,7 @@ class Guard:
         return parts, kept
 
     def blame(self, model: nn.Module, episodes: Sequence[Episode], step: int, seed: int) -> list[str]:
-        """Say of which tasks losses or gradients are not finite; see `outer_step`."""
+        """Describe the tasks whose losses or gradients are not finite; see `outer_step`."""
         return [self._described(model, episode) for episode in self._bad(model, episodes, step, seed)]
 
     def _bad(self, model: nn.Module, episodes: Sequence[Episode], step: int, seed: int) -> list[Episode]:
@@ -131,7 +132,7 @@ class Guard:
         return [None if parameter.grad is None else parameter.grad.clone() for parameter in self._trained]
 
     def _set(self, parts: Sequence[_Part]) -> None:
-        """Put the gradients of parts together, each by its size, as if they had been one."""
+        """Combine the gradients of parts, weighted by their sizes."""
         shares = _shares([(part.result, part.tasks) for part in parts])
         for index, parameter in enumerate(self._trained):
             there = [
@@ -142,7 +143,7 @@ class Guard:
             parameter.grad = sum(there[1:], start=there[0]) if there else None
 
     def _described(self, model: nn.Module, episode: Episode) -> str:
-        """Say of which topic a task is, and after how many inner steps which of its losses is no finite number."""
+        """Describe a task by its topic and by its first loss that is not finite."""
         with contextlib.suppress(RuntimeError, NotImplementedError):
             return f"{_name(episode)}: {self._first(model, episode)}"
         return f"{_name(episode)} is not finite"
@@ -157,13 +158,13 @@ class Guard:
                     losses = {"support": objectives.inner(adapted, support).item(), **losses}
             for name, loss in losses.items():
                 if not math.isfinite(loss):
-                    return f"its {name} loss after {steps} inner steps is {loss}"
-        return "its losses are finite, and its outer gradient is not"
+                    return f"its {name} loss after {counted(steps, 'inner step')} is {loss}"
+        return "its losses are finite, but its outer gradient is not"
 
 
 @contextlib.contextmanager
 def _scaled(algorithm: GradientAlgorithm, factor: float) -> Iterator[None]:
-    """Multiply all inner learning rates of an algorithm, learned ones too, for as long as this lasts."""
+    """Multiply all inner learning rates of an algorithm, including learned ones, within a context."""
     make = algorithm.inner_loop
     algorithm.inner_loop = lambda model, steps, scale=1.0: make(model, steps, scale * factor)  # type: ignore[method-assign]
     try:
@@ -177,11 +178,11 @@ def _name(episode: Episode) -> str:
 
 
 def where_not_finite(episodes: Sequence[Episode], losses: Sequence[tuple[float, float]]) -> str:
-    """Say of which held-out task the loss after adaptation is no finite number first; empty where all are.
+    """Describe the first held-out task whose loss after adaptation is not finite; empty if all are finite.
 
     Args:
         episodes: the held-out tasks.
-        losses: of each, before and after adaptation.
+        losses: losses of each task before and after adaptation.
     """
     bad = (one for one, (_, after) in zip(episodes, losses, strict=True) if not math.isfinite(after))
     return "".join(f", not finite in {_name(one)}" for one in islice(bad, 1))
@@ -199,7 +200,7 @@ def _sizes(parts: Sequence[tuple[OuterStep, int]]) -> list[float]:
 
 
 def _combined(parts: Sequence[tuple[OuterStep, int]]) -> OuterStep:
-    """Put the losses of parts of a meta-batch together."""
+    """Combine the losses of parts of a meta-batch."""
     results, sizes, shares = [result for result, _ in parts], _sizes(parts), _shares(parts)
 
     def mean(values: Sequence[float]) -> float:
@@ -217,13 +218,13 @@ def _combined(parts: Sequence[tuple[OuterStep, int]]) -> OuterStep:
 
 
 def diverged(step: int, loss: float, norm: float, tasks: Sequence[str]) -> RunError:
-    """Return the error that an outer step is not finite.
+    """Return the error of an outer step that is not finite.
 
     Args:
-        step: its number, from 1.
-        loss: of the whole meta-batch.
-        norm: of its gradient.
-        tasks: what is said of the tasks that are not finite.
+        step: number of the step, from 1.
+        loss: loss of the whole meta-batch.
+        norm: norm of its gradient.
+        tasks: descriptions of the tasks that are not finite.
     """
     where = f"; {tasks[0]}" if tasks else ""
     return RunError(

@@ -9,17 +9,17 @@ from metadialog.training.not_a_number import Policy
 
 
 class TrainingOptions(Options):
-    """How the outer loop runs, whatever the algorithm.
+    """Options of the outer loop, independent of the algorithm.
 
     Args:
-        steps: outer steps.
-        meta_batch: tasks in an outer step.
-        clip_norm: the gradient is scaled down to this norm; None for no limit.
-        validate_every: outer steps between validations, and between checkpoints.
-        validation_episodes: episodes of each meta-validation topic.
-        patience: validations without a new best before training stops; None to never stop early.
-        frozen: parts of the model that neither loop changes; see `metadialog.models.parts.freeze`.
-        nan: what becomes of a task whose loss or gradient is no finite number; see `not_a_number.Guard`.
+        steps: number of outer steps.
+        meta_batch: number of tasks in an outer step.
+        clip_norm: maximum norm of the gradient; None for no limit.
+        validate_every: number of outer steps between validations and checkpoints.
+        validation_episodes: number of episodes of each meta-validation topic.
+        patience: number of validations without improvement before training stops; None to never stop early.
+        frozen: parts of the model that are not trained in either loop; see `metadialog.models.parts.freeze`.
+        nan: handling of tasks whose loss or gradient is not finite; see `not_a_number.Guard`.
     """
 
     steps: Annotated[int, Ge(0), Le(10**9)] = FROM_YAML

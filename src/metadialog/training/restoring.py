@@ -1,4 +1,4 @@
-"""Restoring training from a checkpoint that may be of another run: what does not fit costs one line."""
+"""Restore optimizers and schedules from a checkpoint, which may belong to another run."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from metadialog.errors import RunError
 from metadialog.escapes import escaped, shortened
 
-# What torch's optimizers keep for each weight of a parameter.
+# State of torch's optimizers with a value for each weight of a parameter.
 _LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 
 
 @contextmanager
 def restoring(path: Path) -> Iterator[None]:
-    """Turn whatever a state that does not fit raises into one line that names the checkpoint.
+    """Turn errors of loading an unsuitable state into a RunError that names the checkpoint.
 
     Raises:
         RunError: the state does not fit.
@@ -27,7 +27,7 @@ def restoring(path: Path) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = escaped(shortened(str(error)))
-        raise RunError(f"{path}: the checkpoint of another run, which does not fit this one: {reason}") from error
+        raise RunError(f"{path}: belongs to another run and does not fit this one: {reason}") from error
     except RunError as error:
         raise error if str(path) in str(error) else RunError(f"{path}: {error}") from error
 
@@ -36,13 +36,13 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """Load the state of an optimizer.
 
     Raises:
-        ValueError, KeyError, TypeError: it is that of another optimizer, or of another model's.
+        ValueError, KeyError, TypeError: it belongs to another optimizer, or to another model.
     """
     own = [set(group) for group in optimizer.state_dict()["param_groups"]]
     results = [set(group) for group in state["param_groups"]]
     if any(mine - its for mine, its in zip(own, results, strict=True)):
         missing = sorted(next(mine - its for mine, its in zip(own, results, strict=True) if mine - its))
-        raise ValueError(f"the optimizer is another one, without {missing[0]}")
+        raise ValueError(f"it is the state of another optimizer, without {missing[0]}")
     optimizer.load_state_dict(dict(state))
     for parameter, kept in optimizer.state.items():
         for name in _LIKE_PARAMETER:
@@ -54,15 +54,15 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def load_schedule(schedule: LRScheduler, state: Mapping[str, Any]) -> None:
-    """Load the state of a schedule; torch itself would set whatever attributes the state names.
+    """Load the state of a schedule; unlike in torch, the state cannot set other attributes.
 
     Raises:
-        KeyError, TypeError: it is that of another schedule.
+        KeyError, TypeError: it belongs to another schedule.
     """
     own = schedule.state_dict()
     missing = [name for name in ("last_epoch", "base_lrs", "_last_lr") if name not in state]
     if missing:
-        raise KeyError(f"the schedule is another one, without {missing[0]}")
+        raise KeyError(f"it is the state of another schedule, without {missing[0]}")
     for name in ("base_lrs", "_last_lr"):
         if not isinstance(state[name], list) or len(state[name]) != len(own[name]):
             raise TypeError(f"the schedule's {name} should be a list of {len(own[name])} numbers")

@@ -1,6 +1,7 @@
 """The outer loop."""
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from metadialog.runs.metrics_file import MetricsFile, Split
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
+from metadialog.text import counted
 from metadialog.training.checkpoint import Checkpoints
 from metadialog.training.cost import (
     TrainingMeter,
@@ -46,14 +48,14 @@ from metadialog.training.unsaved_state import UnsavedState
 
 @dataclass(slots=True)
 class Standing:
-    """How far training is.
+    """The progress of training.
 
     Attributes:
-        step: outer steps that are done.
+        step: number of outer steps taken.
         best_loss: lowest validation loss after adaptation so far, nats.
-        best_step: the outer step that it was measured after.
-        validations_since: validations since then.
-        validated: the outer step that the last validation was after; -1 before the first.
+        best_step: outer step at which it was measured.
+        validations_since: number of validations since then.
+        validated: outer step of the last validation; -1 before the first.
     """
 
     step: int = 0
@@ -65,7 +67,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    """What an outer step changes beside the model."""
+    """The outer optimizer and its schedule."""
 
     optimizer: Optimizer
     schedule: LRScheduler
@@ -73,7 +75,7 @@ class Outer:
 
 @dataclass(frozen=True, slots=True)
 class _Executed:
-    """What this process has computed of an outer step: tokens of support and query sets, operations if counted."""
+    """The part of an outer step computed by this process: tokens of support and query sets, operations if counted."""
 
     tokens: tuple[int, int]
     operations: int | None
@@ -81,7 +83,7 @@ class _Executed:
 
 @dataclass(frozen=True, slots=True)
 class Sinks:
-    """Where training leaves what it has to tell."""
+    """Where training writes and logs its results."""
 
     run: RunDirectory
     metrics: MetricsFile
@@ -89,13 +91,13 @@ class Sinks:
     trial: Trial = field(default_factory=NoTrial)
 
     def log(self, step: int, split: Split, values: dict[str, float]) -> None:
-        """Write to the local metrics, which are the truth, and to the logger, which is a view of them."""
+        """Write to the local metrics file, which is authoritative, and to the logger."""
         self.metrics.log(step, split, values)
         self.logger.log(step, split, values)
 
 
 _RENAMED = {"fruitless": "validations_since"}
-"""What checkpoints of version 0.1.0 call a field of `Standing`, and its name today."""
+"""Names of fields of `Standing` in checkpoints of version 0.1.0, and their current names."""
 
 
 class Trainer:
@@ -103,15 +105,15 @@ class Trainer:
 
     Args:
         model: is trained in place.
-        algorithm: computes the outer gradient, and adapts for validation.
+        algorithm: computes the outer gradient, and adapts in validation.
         outer: the outer optimizer and its schedule.
-        sampler: the source of training episodes.
+        sampler: source of training episodes.
         validation: episodes of the meta-validation topics.
-        sinks: where metrics and checkpoints go.
-        ranks: the processes that share the tasks of a meta-batch and the episodes of a validation; the first of them
+        sinks: where to write metrics and checkpoints.
+        ranks: the processes that share the tasks of a meta-batch and the episodes of a validation; the first one
             writes.
-        options: how many steps, of how many tasks, and what else; the caller has drawn the validation episodes, and
-            frozen the parts of the model, that they ask for.
+        options: options of the outer loop; the caller draws the validation episodes and freezes the parts of the model
+            accordingly.
     """
 
     def __init__(
@@ -140,37 +142,38 @@ class Trainer:
         self.patience = options.patience
         algorithm.check_processes(ranks.size)
         self.standing = Standing()
-        self.origin: Origin | None = None  # what the weights depend on beside the config, for resuming
+        self.origin: Origin | None = None  # inputs in addition to the config, checked when resuming
         self.cost = TrainingMeter()
-        self.memory: PeakMemory | None = None  # of training, from its first step on
+        self.memory: PeakMemory | None = None  # measured from the first training step on
         self.weights = count_weights(model)
         self.device = next(model.parameters()).device
         self.trained = [*model.parameters(), *algorithm.learned.parameters()]
         self._guard = Guard(algorithm, self.trained, options.nan)
-        # Where the next step starts from, which the sampler itself has left as soon as it has drawn.
+        # State before the next step; the sampler's own state advances as soon as it draws.
         self._sampled = sampler.state_dict()
-        # Every step's random numbers come from this and its number: the same on every process, and after a resume.
+        # A step's random numbers derive from this and its number, so they are the same on every process and after a
+        # resume.
         self._seed = int(torch.randint(2**63 - 1, ()))
 
     def run(self, report: Report) -> Standing:
         """Train until the last step, or until patience runs out.
 
         Returns:
-            How far training came. The model is as it was at the best validation.
+            The progress. The model has the weights of the best validation.
 
         Raises:
-            RunError: the loss or the gradient is no longer a finite number, or no validation loss ever was.
+            RunError: the loss or the gradient is not finite, or no validation loss was.
         """
         try:
             self._train(report)
         except (KeyboardInterrupt, LostError):
-            # A step that has not been taken has left everything as it was: go on from there.
+            # An interrupted step has changed nothing, so training can be resumed before it.
             with deferred():
                 self._save()
             raise
         if not math.isfinite(self.standing.best_loss):
             raise RunError(
-                f"no validation loss after adaptation was a finite number in {self.standing.step} steps; "
+                f"no validation loss after adaptation was finite in {counted(self.standing.step, 'step')}; "
                 "lower algorithm.inner_lr or algorithm.inner_steps"
             )
         drawn = self.sampler.dialogues_drawn(self.standing.step * self.meta_batch)
@@ -201,13 +204,13 @@ class Trainer:
         return self.patience is not None and self.standing.validations_since >= self.patience
 
     def step(self) -> OuterStep:
-        """Take one outer step, and write down what it came to.
+        """Take one outer step, and log its losses.
 
         Returns:
             The losses of the whole meta-batch.
 
         Raises:
-            RunError: the loss or the gradient is no finite number.
+            RunError: the loss or the gradient is not finite.
         """
         began = time.perf_counter()
         result, norm, tokens, executed = self._gradient()
@@ -233,7 +236,7 @@ class Trainer:
         return result
 
     def _account(self, tokens: tuple[int, int], executed: "_Executed", seconds: float) -> None:
-        """Add the outer step that was just taken to what training has cost."""
+        """Add the last outer step to the cost of training."""
         step = self.standing.step - 1
         passes = self.algorithm.passes(step)
         self.cost.engines = dict(self._chosen)
@@ -255,15 +258,15 @@ class Trainer:
         """Put the gradient of the whole meta-batch, clipped, into the parameters' `.grad`.
 
         Returns:
-            The losses of the whole meta-batch, the norm, the tokens of the support and of the query sets, and what
-            this process has executed.
+            The losses of the whole meta-batch, the norm, the number of tokens of the support and of the query sets, and
+            the part executed by this process.
 
         Raises:
-            RunError: one of them is no finite number.
+            RunError: one of them is not finite.
         """
         part = self.ranks.part_of(self.meta_batch)
         tasks = len(range(self.meta_batch)[part])
-        # A process without a task computes one that counts for nothing: its gradient has the same shape as the others'.
+        # A process without a task computes one with weight 0, so that its gradient has the same shape as the others'.
         drawn = self.sampler.batch(self.meta_batch, part if tasks else slice(1))
         episodes = [episode.to(self.device) for episode in drawn]
         step, seed = self.standing.step, derive(self._seed, self.standing.step)
@@ -272,20 +275,23 @@ class Trainer:
         with counter or contextlib.nullcontext():
             result, kept = self._guard.outer_step(self.model, episodes, step, seed)
         executed = _Executed(result.tokens or count_sets(episodes), None if counter is None else counter.total)
-        result, tokens = self.ranks.combine(self.trained, result, min(tasks, len(kept)), executed.tokens)
+        own = executed.tokens if tasks else (0, 0)
+        result, tokens = self.ranks.combine(self.trained, result, min(tasks, len(kept)), own)
         with_gradient = [p for p in self.trained if p.grad is not None]
         if not with_gradient:
             raise RunError(
-                f"algorithm={self.algorithm.name}: its outer_step has put no gradient into the `.grad` of any "
-                "parameter, so that nothing would be trained; see metadialog.algorithms.base.assign_gradients"
+                f"algorithm={self.algorithm.name}: its outer_step has set the `.grad` of no "
+                "parameter, so nothing would be trained; see metadialog.algorithms.base.assign_gradients"
             )
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
-            raise diverged(step + 1, result.loss, norm, self._guard.blame(self.model, episodes, step, seed))
+            mine = self._guard.blame(self.model, episodes, step, seed) if tasks else []
+            named = self.ranks.collect({self.ranks.rank: mine})  # each process knows of its own tasks alone
+            raise diverged(step + 1, result.loss, norm, list(itertools.chain(*named.values())))
         return result, norm, tokens, executed
 
     def _validate(self) -> str:
-        """Measure the loss on held-out topics before and after adaptation; write the checkpoints."""
+        """Measure the loss on meta-validation topics before and after adaptation; write the checkpoints."""
         losses = in_groups(
             self.model,
             self.validation,
@@ -294,7 +300,7 @@ class Trainer:
         )
         before, after = mean_losses(losses)
         values = {"loss_before": before, "loss_after": after, "gain": before - after}
-        # Before the checkpoint: a run that is killed in between reports again, and hears the same.
+        # Before the checkpoint: if the run is killed in between, it reports again, with the same answer.
         why = self.ranks.share(lambda: self.sinks.trial.report(self.standing.step, after))
         if why is not None:
             raise PrunedError(why)
@@ -305,7 +311,7 @@ class Trainer:
         return f"validation {before:.3f} -> {after:.3f}{where_not_finite(self.validation, losses)}"
 
     def _judge(self, loss: float) -> bool:
-        """Take note of a validation; return whether none was better."""
+        """Record a validation loss; return whether it is the best so far."""
         self.standing.validated = self.standing.step
         is_best = loss < self.standing.best_loss or self.standing.step == 0
         if is_best:
@@ -324,10 +330,10 @@ class Trainer:
         return {"model": self.model.state_dict(), "learned": self.algorithm.learned.state_dict()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that going on from here needs.
+        """Return the state for resuming.
 
         Raises:
-            OSError: the metrics up to here cannot be written.
+            OSError: the metrics up to this step cannot be written.
         """
         return {
             "standing": asdict(self.standing),
@@ -343,10 +349,10 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; the metrics that were written after it are dropped.
+        """Restore a state; metrics that were written after it are dropped.
 
         Raises:
-            RunError: the state is of other dialogues, or of another model, optimizer, schedule or sampler.
+            RunError: the state belongs to other dialogues, or to another model, optimizer, schedule or sampler.
         """
         path = self.sinks.run.last
         if self.origin is not None:

@@ -1,4 +1,4 @@
-"""The check that training changes nothing of an algorithm that no checkpoint holds."""
+"""A check that training changes no state of an algorithm that is missing in checkpoints."""
 
 import io
 import pickle
@@ -9,13 +9,13 @@ from metadialog.errors import RunError
 
 
 class UnsavedState:
-    """Attributes of an algorithm that its checkpoints do not hold, as they were when training began.
+    """The attributes of an algorithm that checkpoints do not hold, as they were before training.
 
     Checkpoints and exported models hold the parameters and buffers of `Algorithm.learned`. If another attribute
     changed, a resumed run and an exported model would silently differ from the run that was not interrupted.
 
     Args:
-        algorithm: as it is before its first outer step.
+        algorithm: the algorithm before its first outer step.
     """
 
     def __init__(self, algorithm: Algorithm) -> None:
@@ -34,8 +34,9 @@ class UnsavedState:
         )
         if changed:
             raise RunError(
-                f"algorithm={self._algorithm.name}: training changes its attribute {', '.join(changed)}, which no "
-                "checkpoint holds: make it a buffer of `learned` (self.learned.register_buffer in `prepare`), or, if "
+                f"algorithm={self._algorithm.name}: training changes its attribute {', '.join(changed)}, which "
+                "checkpoints do not hold: make it a buffer of `learned` (self.learned.register_buffer in `prepare`), "
+                "or, if "
                 "no result depends on it, name it in the class attribute `caches`"
             )
 
@@ -46,7 +47,7 @@ class UnsavedState:
 
 
 def _state(algorithm: Algorithm, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the attributes that no checkpoint holds, and those of algorithms among them."""
+    """Yield the attributes that checkpoints do not hold, also those of nested algorithms."""
     for name in vars(algorithm).keys() - {"tools", "learned", *algorithm.caches}:
         value = vars(algorithm)[name]
         if isinstance(value, Algorithm):
@@ -56,7 +57,7 @@ def _state(algorithm: Algorithm, prefix: str = "") -> Iterator[tuple[str, object
 
 
 def _pickled(value: object, algorithm: Algorithm) -> bytes | None:
-    """Return a value without the tools and the learned tensors in it; None if it cannot be compared."""
+    """Return a pickled value without the tools and learned tensors in it; None if it cannot be compared."""
     file = io.BytesIO()
     try:
         _WithoutLearned(file, algorithm).dump(value)
@@ -73,5 +74,5 @@ class _WithoutLearned(pickle.Pickler):
         self._known = {id(one) for one in known}
 
     def persistent_id(self, value: object) -> str | None:
-        """Stand for what a checkpoint holds by a constant; see `pickle.Pickler`."""
+        """Replace what a checkpoint holds by a constant; see `pickle.Pickler`."""
         return "saved" if id(value) in self._known else None

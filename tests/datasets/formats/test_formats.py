@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from metadialog.datasets.anonymise import anonymise
 from metadialog.datasets.auto import AutoDataset, Name
 from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dataset
@@ -405,7 +406,12 @@ def test_silence_ends_a_dialogue_in_a_chat(tmp_path: Path) -> None:
         ("my.txt", "[99.99.23, 10:02] A: x\n", {"format": "whatsapp"}, r"my\.txt:1: 99\.99\.23 10:02 is no date"),
         ("my.yml", "stories:\n- story: x\n", {}, r"my\.yml: stories\[0\] has no steps"),
         ("my.txt", "", {"format": "logs"}, r"my\.txt: holds no dialogue; it was read as plain text"),
-        ("my.txt", "", {}, r"my\.txt: is empty; it should hold dialogues"),
+        *[
+            (name, text, {}, rf"{name}: is empty; it should hold dialogues")
+            for name, text in (("my.txt", ""), ("my.csv", "\n\n"), ("my.json", "[]"), ("my.jsonl", "{ }\n"))
+        ],
+        ("my.dat", "a __eou__ b", {}, r"my\.dat: its format is not recognised; dataset\.format should say it: "),
+        ("my.json", {"1": {"messages": [], "goal": [], "sys-usr": []}}, {}, r"looks like CrossWOZ as it is published"),
         ("my.xls", "x", {}, r"my\.xls: files ending in \.xls are not read; save the table as \.xlsx or \.csv"),
         ("my.zip", "x", {}, r"my\.zip: cannot be unpacked: File is not a zip file"),
         (
@@ -465,6 +471,42 @@ def test_a_chat_that_is_called_after_people_stays_one_topic_without_their_names(
     assert corpus.dropped.one_sided == (f"WhatsApp Chat with {topic}:4",)
 
 
+def test_a_member_who_is_mentioned_and_does_not_speak_is_not_named(tmp_path: Path) -> None:
+    lines = ("Anna Meier: Ask @Carl, or @\u2068Dora Lang\u2069", "Bo: Carl Maier? He is ill. Mail a@b.org, @ 5pm")
+    later = ("Carl Maier: I am well, Anna", "Bo: Good, @carl.m!")
+    content = "\n".join(f"{day}/01/2024, 09:00 - {line}" for day, two in ((13, lines), (15, later)) for line in two)
+    source = dataset(write(tmp_path / "chat.txt", content), anonymise=True)
+    corpus = build_corpus(source.dialogues(), source.name, source.cleaning)
+    said = [re.sub("[0-9a-f]{4}", "x", turn.text) for dialogue in corpus.topics["chat"] for turn in dialogue.turns]
+    assert said == [
+        "Ask @<person x>, or <mention>",
+        "<person x>? He is ill. Mail <mail>, @ 5pm",
+        "I am well, <person x>",
+        "Good, <mention>!",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["slack", "telegram"])
+def test_an_export_names_members_who_never_speak(tmp_path: Path, kind: str) -> None:
+    if kind == "slack":
+        path = slack(tmp_path)
+        users = [{"id": "U1", "real_name": "Anna A"}, {"id": "U3", "name": "eve", "real_name": "Eve Hill"}]
+        write(path / "users.json", users)
+        for file in path.glob("help/*.json"):
+            file.write_text(file.read_text().replace("You,", "Eve Hill, <@U3>, Hill or eve?"))
+    else:
+        path = telegram(tmp_path)
+        told = json.loads((path / "result.json").read_text())
+        told["messages"][0] |= {"actor": "Bo", "members": ["Eve Hill"]}
+        mentions = [{"type": "mention_name", "text": "Finn"}, {"type": "mention", "text": "@gus"}]
+        told["messages"][2]["text"] = ["Ok, Hill, ", *mentions]
+        (path / "result.json").write_text(json.dumps(told))
+    source = dataset(path, anonymise=True)
+    said = [turn.text for dialogue in source.dialogues() for turn in anonymise(dialogue.turns)]
+    assert not any(re.search(r"\b(Eve|eve|Hill|Finn|gus)\b", text) for text in said)
+    assert sum("<person " in text for text in said) == 1
+
+
 def test_names_are_replaced_in_the_dialogue_that_is_shown(tmp_path: Path, run: Run) -> None:
     path = write(tmp_path / "chat.txt", "Anna Meier: I am anna@example.org\nBen: Hello Anna\n")
     options = ("dataset.anonymise=true", "split=all_held_out", "split.min_dialogues=1")
@@ -501,6 +543,23 @@ def test_the_command_says_what_it_takes_files_for(run: Run, tmp_path: Path) -> N
     assert "Cleaning took nothing out." in outcome.out
 
 
+@pytest.mark.parametrize(
+    ("content", "choice"),
+    [
+        ({"SNG1.json": {"goal": {}, "log": [{"text": "Hi"}, {"text": "Yes?"}]}}, "multiwoz"),
+        ([{"dialogue_id": "SNG1.json", "services": [], "turns": [{"speaker": "A", "utterance": "Hi"}]}], "multiwoz"),
+        ([{"dialogue_id": "1_00000", "services": [], "turns": [{"speaker": "A", "utterance": "Hi"}]}], "sgd"),
+        ([{"messages": [{"message": "好"}, {"message": "是"}], "name": "x"}], "kdconv"),
+        ([{"conversation_id": "1", "utterances": [{"speaker": "A", "text": "Hi"}]}], "taskmaster"),
+        ([{"turns": ["Hi", "Yes?"]}], None),
+        ([{"messages": [{"role": "user", "content": "Hi"}], "name": "x"}], None),
+    ],
+)
+def test_files_of_a_published_data_set_are_named(tmp_path: Path, content: object, choice: str | None) -> None:
+    said = dataset(write(tmp_path / "data.json", content)).published_as()
+    assert (said is None) if choice is None else (said is not None and f"dataset={choice} dataset.root=" in said)
+
+
 def test_other_choices_say_what_a_folder_is_for(run: Run, tmp_path: Path) -> None:
     outcome = run("data", "dataset=jsonl", f"dataset.path={logs_in_folders(tmp_path)}")
     assert outcome.code == 2
@@ -517,6 +576,6 @@ def test_too_few_dialogues_are_shown_with_what_can_be_done(run: Run, tmp_path: P
     outcome = run("data", "dataset=auto", f"dataset.path={logs_in_a_file(tmp_path)}")
     assert outcome.code == 2
     assert re.search(r"all \(1 topic\) +3 +6", outcome.out)
-    assert "hold each dialogue out in turn by metadialog evaluate run=DIR split=all_held_out" in outcome.err
+    assert "hold out each dialogue in turn with metadialog evaluate run=DIR split=all_held_out" in outcome.err
     assert "adapt run=DIR dialogues=FILE, or" in outcome.err
-    assert "evaluation.shots=[2] with the options of dataset as here" in outcome.err
+    assert "evaluation.shots=[2] and the same options of dataset" in outcome.err

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue, Turn
+from metadialog.datasets.local import ABOUT
 from metadialog.datasets.rows import decoded
 from metadialog.datasets.table import Columns
 from metadialog.errors import DataError
@@ -18,8 +19,6 @@ JSON_LINES = (".jsonl", ".ndjson")
 
 _LOOKED_INTO = 20
 """Files of a folder that are looked into for a first record."""
-
-_ABOUT = ("readme", "license", "licence", "changelog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ def files_of(path: Path, *endings: str) -> list[Path]:
     return [
         file
         for file in results
-        if file.stem.lower() not in _ABOUT and not any(p.startswith(hidden) for p in file.relative_to(path).parts)
+        if file.stem.lower() not in ABOUT and not any(p.startswith(hidden) for p in file.relative_to(path).parts)
     ]
 
 

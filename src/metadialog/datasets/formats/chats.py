@@ -124,3 +124,32 @@ def _slack_names(file: Path) -> dict[str, str]:
         return {}
     users = [user for user in load_json(file) if isinstance(user, Mapping) and "id" in user]
     return {str(user["id"]): str(user.get("real_name") or user.get("name") or user["id"]) for user in users}
+
+
+def members(path: Path) -> frozenset[str]:
+    """Return the names of people that an export of Telegram or Slack holds, whether or not they speak."""
+    if is_telegram(path):
+        return frozenset(filter(None, _telegram_names(load_json(path / "result.json" if path.is_dir() else path))))
+    file = path / "users.json"
+    users = load_json(file) if path.is_dir() and file.is_file() else []
+    users = [user for user in users if isinstance(user, Mapping)]
+    profiles = [user["profile"] for user in users if isinstance(user.get("profile"), Mapping)]
+    named = [one.get(key) for one in (*users, *profiles) for key in ("name", "real_name", "display_name")]
+    return frozenset(" ".join(name.split()) for name in named if isinstance(name, str) and name.strip())
+
+
+def _telegram_names(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever JSON holds
+    """Yield who speaks, acts, is a member, is mentioned or is a contact, anywhere in an export."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _telegram_names(one)
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            if key in ("from", "actor", "forwarded_from", "first_name", "last_name") and isinstance(one, str):
+                yield " ".join(one.split())
+            elif key == "members" and isinstance(one, list):
+                yield from (" ".join(name.split()) for name in one if isinstance(name, str))
+            elif key == "text" and value.get("type") == "mention_name":
+                yield " ".join(str(one).split())
+            else:
+                yield from _telegram_names(one)

@@ -1,6 +1,8 @@
 """All formats, and which one a file or folder is of."""
 
+import codecs
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from metadialog.datasets.formats.assistants import is_dialogflow, is_rasa, read_
 from metadialog.datasets.formats.base import Format, Options, files_of, head, name_in, topic_of_file
 from metadialog.datasets.formats.chats import is_slack, is_telegram, read_slack, read_telegram
 from metadialog.datasets.formats.logs import is_logs, is_whatsapp, read_logs, read_whatsapp
+from metadialog.datasets.formats.published import published_as
 from metadialog.datasets.formats.records import (
     detector,
     has_turns,
@@ -27,6 +30,9 @@ from metadialog.datasets.local import refuse_special
 from metadialog.datasets.rows import ENDINGS, EXCEL, delimiter_of, open_rows
 from metadialog.datasets.table import dialogues_of, find_columns
 from metadialog.errors import DataError
+
+_NOTHING = (b"", b"[]", b"{}", codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MOST_OF_NOTHING = 1024  # bytes
 
 TABLES = tuple(dict.fromkeys((*ENDINGS, *EXCEL)))
 
@@ -106,10 +112,22 @@ def detect(path: Path) -> Format:
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; dataset.path should name one")
     refuse_special(path, "dataset.path")
+    if _is_empty(path):
+        raise DataError(f"{path}: is empty; it should hold dialogues")
     for made in FORMATS.values():
         if made.detect(path):
             return made
     raise _not_recognised(path)
+
+
+def _is_empty(path: Path) -> bool:
+    """Say whether a file holds nothing, or an empty list or object of JSON; or a folder nothing but such files."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return bool(files) and all(file.stat().st_size <= _MOST_OF_NOTHING and _says_nothing(file) for file in files)
+
+
+def _says_nothing(file: Path) -> bool:
+    return re.sub(rb"[\s\0]+", b"", file.read_bytes()).removeprefix(codecs.BOM_UTF8) in _NOTHING
 
 
 def _not_recognised(path: Path) -> DataError:
@@ -117,10 +135,11 @@ def _not_recognised(path: Path) -> DataError:
     for endings, remedy in _UNREAD.items():
         if ending in endings:
             return UnreadError(f"{path}: files ending in {ending} are not read; {remedy}")
-    if path.is_file() and not path.stat().st_size:
-        return DataError(f"{path}: is empty; it should hold dialogues")
     if path.is_dir() and not any(file.is_file() for file in path.rglob("*")):
         return DataError(f"{path}: holds no file; dataset.path should name a file or folder of dialogues")
+    published = published_as(path)
+    if published is not None:
+        return DataError(f"{path}: its format is not recognised; it looks like {published}")
     return DataError(
         f"{path}: its format is not recognised; dataset.format should say it: {', '.join(FORMATS)}; or a data set as "
         f"published has a choice of its own, such as dataset=multiwoz"

@@ -1,1 +1,1 @@
-"""The meta-gradient of any module, by `torch.func.vmap` over tasks; inner steps are computed again on the way back."""
+"""The meta-gradient of any module, by `torch.func.vmap` over tasks, with recomputed inner steps."""

@@ -1,4 +1,4 @@
-"""Adaptation to several tasks at once where values alone are wanted, and the models that come of it, side by side."""
+"""Adaptation to several tasks at once without a meta-gradient, and the adapted models."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +29,12 @@ from metadialog.randomness import TaskSeeds, drops
 
 
 class SideBySide:
-    """One model with the parameters of several tasks.
+    """The models of several tasks: one module with stacked parameters.
 
     Attributes:
-        model: gives its functions, and the parameters that the tasks share.
-        parameters: of each task, `[tasks, ...]`, by name; those that are not there are the model's own.
-        tasks: how many.
+        model: supplies the functions, and the parameters that the tasks share.
+        parameters: stacked parameters of the tasks, `[tasks, ...]`, by name; missing ones are those of the model.
+        tasks: number of tasks.
     """
 
     def __init__(self, model: nn.Module, parameters: Mapping[str, Tensor], tasks: int) -> None:
@@ -53,14 +53,14 @@ class SideBySide:
         return alone
 
     def scores(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-        """Score each task's model on a set of its own.
+        """Score each task's model on its own batch.
 
         Returns:
-            The sum of the counted tokens' negative log-likelihoods, nats, and how many of these tokens are the most
-            likely, both `[tasks]`.
+            The sum of the counted tokens' negative log-likelihoods, nats, and the number of these tokens that are the
+            most likely prediction, both `[tasks]`.
 
         Raises:
-            RuntimeError: `vmap` cannot take an operation of the model.
+            RuntimeError: `vmap` does not support an operation of the model.
         """
         data = stack(batches)
 
@@ -75,30 +75,30 @@ class SideBySide:
         return (losses.view_as(counts) * counts).sum(1), hits.sum(1)
 
     def speaker(self, rows: Sequence[int]) -> "Speaker":
-        """Return the tasks' models as one that reads rows of several tasks, for generation.
+        """Return the tasks' models as one model whose rows belong to several tasks, for generation.
 
         Args:
-            rows: prompts of each task, in the order of the tasks.
+            rows: number of prompts of each task, in the order of the tasks.
         """
         of_rows = torch.repeat_interleave(torch.arange(self.tasks), torch.tensor(list(rows)))
         return Speaker(self, of_rows.to(next(self.model.parameters()).device))
 
 
 class Speaker(BaseModel):
-    """Several tasks' models as one `DialogueModel`, each row of whose inputs belongs to a task.
+    """The models of several tasks as one `DialogueModel`, where each input row belongs to a task.
 
-    A state holds beside that of the rows, `[any, rows, any]`, which task each row belongs to, `[1, rows, 1]`.
+    A state holds that of the rows, `[any, rows, any]`, and the task of each row, `[1, rows, 1]`.
 
     Args:
         models: the models.
-        tasks: of each row, in a rising order, `[rows]`.
+        tasks: task of each row, in ascending order, `[rows]`.
     """
 
     def __init__(self, models: SideBySide, tasks: Tensor) -> None:
         super().__init__()
         self.models = models
         self.tasks = tasks
-        self.first = next(models.model.parameters())  # where the rest of the program looks for the device
+        self.first = next(models.model.parameters())  # so that the device can be read from `parameters()`
         self.eval()
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -121,7 +121,7 @@ class Speaker(BaseModel):
         return logits.flatten(0, 1).index_select(0, positions), (going_on, tasks[None, :, None])
 
     def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Read prompts, in one pass where the model leaves padding unread; see `DialogueModel.read`."""
+        """Read prompts, in one pass if the model ignores padding; see `DialogueModel.read`."""
         model, (rows, positions, most) = self.models.model, self._laid_out(self.tasks)
         if state is not None or not reads_at_once(model):
             return super().read(tokens, lengths, state)
@@ -140,7 +140,7 @@ class Speaker(BaseModel):
         return logits.flatten(0, 1).index_select(0, positions), (begun, self.tasks[None, :, None])
 
     def _laid_out(self, tasks: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Return the row at each position of `tasks * most`, the position of each row, and the most rows of a task."""
+        """Return the row at each of `tasks * most` positions, the position of each row, and the most rows of a task."""
         counts = torch.bincount(tasks, minlength=self.models.tasks)
         most = int(counts.max())
         before = counts.cumsum(0) - counts
@@ -162,20 +162,20 @@ def adapt_together(
     inner: InnerLoop,
     graphs: Graphs | None = None,
 ) -> Iterator[SideBySide]:
-    """Yield the models after 0, 1, ..., `inner.steps` inner steps, each on a support set of its own.
+    """Yield the models after 0, 1, ..., `inner.steps` inner steps, each on its own support set.
 
     Equal to `Engine.adapt` of each, up to rounding. No graph is kept.
 
     Raises:
-        RuntimeError: `vmap` cannot take an operation of the model or of the objective.
+        RuntimeError: `vmap` does not support an operation of the model or of the objective.
     """
-    yield side_by_side(model, len(supports))  # the model's own weights, without a copy for each task
+    yield side_by_side(model, len(supports))  # the model's weights, without a copy for each task
     if obstacle(model, objective, inner) is None and not drops(model):
         yield from _by_kernels(cast("DialogModel", model), supports, inner, graphs)
         return
     level: Level = level_of(model, objective, supports, inner)
     if level.stacked is None:
-        raise RuntimeError("vmap: the support sets are gone through in parts, or have different shapes")
+        raise RuntimeError("vmap: the support sets are processed in parts, or have different shapes")
     sweep = Sweep(model, level, level, inner, Derivatives(), len(supports), at_once=True, slots=0)
     state = sweep.begin()
     for step in range(inner.steps):
@@ -187,7 +187,7 @@ def adapt_together(
 def _by_kernels(
     model: DialogModel, supports: Sequence[Batch], inner: InnerLoop, graphs: Graphs | None
 ) -> Iterator[SideBySide]:
-    """Yield the models after 1, ..., `inner.steps` steps, by gradients that are written out."""
+    """Yield the models after 1, ..., `inner.steps` steps, with hand-written gradients."""
     episodes = [Episode("", task, support, support, (), (), ()) for task, support in enumerate(supports)]
     by_graph = graphs is not None and graphs.take(model.linear.weight.device)
     keeping = stacked.Keeping(tapes=False, weights=0)
@@ -215,14 +215,14 @@ def _by_kernels(
 
 
 def _whole_embedding(model: DialogModel, touched: Tensor, rows: Tensor) -> Tensor:
-    """Return each task's embedding, `[tasks, ids, width]`, from the rows that it has changed.
+    """Return each task's embedding, `[tasks, ids, width]`, given the rows that have changed.
 
     Where `rows` is filled up, an id comes again, with a row that has not changed.
 
     Args:
-        model: gives the others.
-        touched: the rows, `[tasks, touched, width]`.
-        rows: their ids, rising, filled up with 0, `[tasks, touched]`.
+        model: supplies the other rows.
+        touched: changed rows, `[tasks, touched, width]`.
+        rows: their ids, ascending, padded with 0, `[tasks, touched]`.
     """
     embedding = model.get_parameter(stacked.EMBEDDING).detach()
     whole = embedding.expand(len(rows), *embedding.shape).clone()
@@ -231,5 +231,5 @@ def _whole_embedding(model: DialogModel, touched: Tensor, rows: Tensor) -> Tenso
 
 
 def side_by_side(model: nn.Module, tasks: int) -> SideBySide:
-    """Return a model as those of several tasks, to which it is not adapted."""
+    """Return an unadapted model as the models of several tasks."""
     return SideBySide(model, {}, tasks)

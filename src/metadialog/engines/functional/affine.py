@@ -1,6 +1,6 @@
-"""Linear layers, written out."""
+"""Linear layers with hand-written derivatives."""
 
-# ruff: noqa: ARG002 - all operations take the same arguments
+# ruff: noqa: ARG002 - all operations have the same signature
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from metadialog.engines.stacked.affine import MATRIX, add_product, outer, produc
 
 
 class Affine(Operation):
-    """`x @ weight.T + bias`: of `x`, `[tasks, rows, in]`, a weight `[out, in]` and a bias `[out]` or None."""
+    """`x @ weight.T + bias`, with `x` of `[tasks, rows, in]`, a weight `[out, in]` and a bias `[out]` or None."""
 
     outputs = 1
     weights = frozenset({1, 2})
@@ -93,15 +93,15 @@ AFFINE = Affine()
 
 
 def one_for_all(weight: Tensor) -> Tensor:
-    """Return a weight that all tasks have alike, and that was expanded over them, as the one that it is.
+    """Undo the expansion over tasks of a weight that all tasks share.
 
-    The product with it is one of larger matrices. Before the first inner step all weights are so.
+    The product with it is then a single larger one. Before the first inner step this applies to all weights.
     """
     return weight[0] if weight.dim() > MATRIX and weight.stride(0) == 0 else weight
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return `x @ weight.T + bias` of inputs `[..., in]` as one product of matrices."""
+    """Return `x @ weight.T + bias` of inputs `[..., in]` as one matrix product."""
     flat = x if x.dim() == MATRIX else x.reshape(-1, x.shape[-1])
     (result,) = call(AFFINE, flat, weight, bias)
     return result if x.dim() == MATRIX else result.reshape(*x.shape[:-1], weight.shape[0])

@@ -14,7 +14,7 @@ from metadialog.inner.base import InnerRule
 from metadialog.inner.sgd import PLAIN
 
 Loss = Callable[[nn.Module, Any], Tensor]
-"""Maps (model, data of a set) to a scalar."""
+"""Maps (model, support or query data) to a scalar."""
 Task = tuple[Any, Any]
 """Support and query data: tensors, or tuples, lists and dicts of them."""
 
@@ -35,29 +35,29 @@ def meta_gradient(
     rule: InnerRule = PLAIN,
     memory: float = MEMORY,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss after adaptation, and its exact gradient by the parameters before (Finn et al. 2017, MAML).
+    """Return the loss after adaptation, and its exact gradient (MAML, Finn et al. 2017).
 
     With `theta_i' = theta - inner_lr * grad L(theta; support_i)`, `steps` times, the loss is the mean over tasks of
     `L(theta_i'; query_i)`. Tasks whose data have the same shapes are computed in one pass; memory does not grow with
-    `steps`; recurrent layers, cuDNN's own too, are differentiated twice. The model stays as it is.
+    `steps`; recurrent layers, including cuDNN's, are differentiated twice. The model does not change.
 
     Args:
-        model: any module that is twice differentiable.
+        model: any twice differentiable module.
         loss_fn: maps (model, support or query data) to a scalar.
         tasks: (support, query) pairs: tensors, or tuples, lists and dicts of tensors.
         inner_lr: the inner learning rate.
         steps: inner steps.
-        first_order: take the inner gradients as constants.
-        reduction: of the tasks' losses: mean or sum.
-        adapted: names of the parameters that the inner loop changes; None for all that are trainable.
-        rule: how they are changed: gradient descent, with momentum, Adam, with clipping, ...
-        memory: what it may take beside the model, MiB; one task at a time is run whatever it takes.
+        first_order: treat the inner gradients as constants.
+        reduction: how the tasks' losses are combined: mean or sum.
+        adapted: names of the parameters that the inner loop changes; None for all trainable ones.
+        rule: how they are updated: gradient descent, with momentum, Adam, with clipping, ...
+        memory: memory that it may use in addition to the model, MiB; a single task is run even if it takes more.
 
     Returns:
-        The loss, scalar, and the gradient by each trainable parameter, by name.
+        The loss, scalar, and the gradients of the trainable parameters, by name.
 
     Raises:
-        ValueError: there are no tasks, or `adapted` names what is no parameter.
+        ValueError: there are no tasks, or `adapted` contains a name that is not a parameter.
 
     Example:
         ```python
@@ -71,7 +71,7 @@ def meta_gradient(
     if not tasks:
         raise ValueError("tasks: there are none; there should be one (support, query) pair or more")
     if unknown := set(adapted or ()) - names:
-        raise ValueError(f"adapted: {sorted(unknown)} are no parameters of the model: {', '.join(sorted(names))}")
+        raise ValueError(f"adapted: {sorted(unknown)} are not parameters of the model: {', '.join(sorted(names))}")
     inner = InnerLoop(inner_lr, steps, first_order, None if adapted is None else frozenset(adapted), rule=rule)
     engine = _engines.setdefault(memory, FunctionalEngine(memory=memory))
     numbered = list(enumerate(tasks))
@@ -99,7 +99,7 @@ def _level(loss_fn: Loss, data: Sequence[Any]) -> Level:
 
 
 def _by_shapes(tasks: Sequence[tuple[int, Task]]) -> Iterator[list[tuple[int, Task]]]:
-    """Put tasks together whose data are nested alike and have the same shapes."""
+    """Group tasks whose data have the same structure and shapes."""
     groups: dict[object, list[tuple[int, Task]]] = {}
     for number, task in tasks:
         leaves, structure = torch.utils._pytree.tree_flatten(task)  # noqa: SLF001 - torch.func nests by it as well

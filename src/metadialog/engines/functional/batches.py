@@ -1,4 +1,4 @@
-"""The levels of dialogue tasks: their sets stacked where that changes nothing but the time they take."""
+"""Support and query levels of dialogue tasks, stacked if the loss allows it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -25,8 +25,8 @@ def levels_of(
     """Return the levels of support and query sets.
 
     Args:
-        model: of dialogues.
-        objective: the outer loss, and the inner one where the inner loop has none of its own.
+        model: the dialogue model.
+        objective: the outer loss, and also the inner one if the inner loop has none of its own.
         episodes: the tasks.
         inner: the inner loop.
     """
@@ -46,21 +46,21 @@ def level_of(model: nn.Module, objective: Objective, supports: Sequence[Batch], 
 def _level(
     model: nn.Module, loss: Objective, batches: Sequence[Batch], parts: Sequence[Sequence[tuple[Batch, float]]]
 ) -> Level:
-    if any(len(of_task) > 1 for of_task in parts):  # memory is short
+    if any(len(of_task) > 1 for of_task in parts):  # limited memory
         return Level(loss, parts)
     if loss is mean_token_loss:
         stacked = stack(batches)
         return Level(loss, parts, _token_loss, stacked, partial(static_shapes, model, stacked["inputs"]))
     bare = [{name: getattr(batch, name) for name in ("inputs", "targets", "mask", "words")} for batch in batches]
-    together = stack_alike(bare)  # what padding does to another loss is not known
+    together = stack_alike(bare)  # another loss may not ignore padding
     if together is None:
         return Level(loss, parts)
     shapes = partial(static_shapes, model, together["inputs"])
     return Level(loss, parts, lambda module, data: loss(module, Batch(**data)), together, shapes)
 
 
-def stack_alike(data: Sequence[Any]) -> Any:  # noqa: ANN401 - nested as the data are
-    """Return nested structures of tensors as one, `[tasks, ...]`; None if they differ in more than values."""
+def stack_alike(data: Sequence[Any]) -> Any:  # noqa: ANN401 - same structure as the data
+    """Stack nested structures of tensors, `[tasks, ...]`; None if they differ in structure or shapes."""
     flat = [tree_flatten(of_task) for of_task in data]
     (first, spec), *others = flat
     shapes = [value.shape for value in first if isinstance(value, Tensor)]
@@ -73,13 +73,13 @@ def stack_alike(data: Sequence[Any]) -> Any:  # noqa: ANN401 - nested as the dat
 
 
 def stack(batches: Sequence[Batch]) -> dict[str, Tensor]:
-    """Stack one set of every task, for `mean_token_loss` and for scores.
+    """Stack one batch of every task, for `mean_token_loss` and for scores.
 
-    Rows are added as copies of a task's first one, and time as padding; neither counts.
+    Batches are padded with copies of a task's first row, and with padding in time; neither counts.
 
     Returns:
-        `inputs`, `[tasks, batch, time]`; of the counted tokens the positions `at` among `batch * time`, the `targets`
-        and the `weights` in the task's mean, `[tasks, counted]`: a task with fewer than the others has zeros.
+        `inputs`, `[tasks, batch, time]`, and of the counted tokens the positions `at` in `batch * time`, the `targets`
+        and the `weights` in the task's mean, `[tasks, counted]`, padded with zeros.
     """
     rows, time = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
     counted = max(1, *(int(batch.mask.sum()) for batch in batches)) if len(batches) > 1 else 0
@@ -108,14 +108,14 @@ def counted_logits(model: nn.Module, data: Mapping[str, Tensor]) -> Tensor:
 
 
 def _token_loss(model: nn.Module, data: dict[str, Tensor]) -> Tensor:
-    """Return `mean_token_loss` of a task that was stacked."""
+    """Return `mean_token_loss` of a stacked task."""
     losses = token_cross_entropy(counted_logits(model, data), data["targets"])
     return (losses * data["weights"].to(losses.dtype)).sum()
 
 
 @contextmanager
 def static_shapes(model: nn.Module, tokens: Tensor) -> Iterator[None]:
-    """Let shapes that depend on token ids, `[tasks, batch, time]`, be those of all tasks together meanwhile."""
+    """Use the same data-dependent shapes for all tasks within the context; `tokens` is `[tasks, batch, time]`."""
     with ExitStack() as stack:
         for part in model.modules():
             enter: Callable[[Tensor], AbstractContextManager[None]] | None = getattr(part, "static_shapes", None)

@@ -1,6 +1,6 @@
-"""The softmax cross-entropy of tokens, written out."""
+"""The softmax cross-entropy of tokens, with hand-written derivatives."""
 
-# ruff: noqa: ARG002 - all operations take the same arguments
+# ruff: noqa: ARG002 - all operations have the same signature
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from metadialog.engines.functional.written_out import Operation, Tensors, call
 
 
 class CrossEntropy(Operation):
-    """`-log softmax(logits)` at the targets: of logits `[tasks, rows, vocab]` and token ids `[tasks, rows]`.
+    """`-log softmax(logits)` at the targets, for logits `[tasks, rows, vocab]` and token ids `[tasks, rows]`.
 
-    Kept is the slope `p - onehot(y)` alone, from which all derivatives follow.
+    Only the slope `p - onehot(y)` is kept, from which all derivatives follow.
     """
 
     outputs = 1

@@ -12,36 +12,36 @@ from torch.autograd import forward_ad
 from metadialog.engines.functional.levels import Parameters
 
 Losses = Callable[[Parameters, Parameters], Iterable[Tensor]]
-"""Maps (parameters of each task, shared parameters) to the losses of each task, `[tasks]`, in parts that add up."""
+"""Maps (parameters of each task, shared parameters) to parts of the losses of the tasks, `[tasks]`, which add up."""
 Tensors = dict[str, Tensor]
 
 
 class Tape(Protocol):
-    """A pass over some losses, of which both derivatives can be asked."""
+    """A pass over losses that provides first and second derivatives."""
 
     def losses(self) -> Tensor:
         """Return the losses, `[tasks]`."""
         ...
 
     def gradients(self) -> Tensors:
-        """Return the gradients as `Derivatives.gradients` does."""
+        """Return the gradients; see `Derivatives.gradients`."""
         ...
 
     def products(self, direction: Parameters) -> Tensors:
-        """Return the derivative of the gradients along a direction of `adapted`, once.
+        """Return the derivative of the gradients along a direction of `adapted`; can be called once.
 
         Args:
-            direction: of each task; parameters that are not in it stay.
+            direction: direction of each task; zero for parameters that are not in it.
         """
         ...
 
 
 class Derivatives:
-    """Differentiates losses; remembers which way of second derivatives a model's operations have.
+    """Differentiates losses; remembers which method of second derivatives the operations of a model support.
 
-    A Hessian-vector product is taken reverse over reverse, through the graph of the gradient: of the last inner step,
-    which is the first that is asked for, it is still there, and nothing is computed again. Where memory is short it is
-    taken forward over reverse: as the tangent of the gradient, which keeps the activations of one pass (Pearlmutter
+    A Hessian-vector product is computed reverse over reverse, through the graph of the gradient. The graph of the last
+    inner step, which is needed first, still exists, so that nothing is computed again. With limited memory it is
+    computed forward over reverse: as the tangent of the gradient, which keeps the activations of one pass (Pearlmutter
     1994; Kemaev et al. 2025, MixFlow-MG), unless an operation has no forward derivative.
     """
 
@@ -51,9 +51,9 @@ class Derivatives:
     def gradients(
         self, losses: Losses, adapted: Parameters, shared: Parameters, *, by_shared: bool = True
     ) -> tuple[Tensor, Tensors]:
-        """Return the losses, `[tasks]`, and the gradients by those parameters that they depend on.
+        """Return the losses, `[tasks]`, and the gradients of those parameters that they depend on.
 
-        By `adapted` they are of each task, `[tasks, ...]`; by `shared`, if wanted, they are summed over the tasks.
+        Gradients of `adapted` are per task, `[tasks, ...]`; those of `shared`, if wanted, are summed over the tasks.
         """
         own, common = _leaves(adapted), _leaves(shared) if by_shared else dict(shared)
         total: Tensor | None = None
@@ -66,13 +66,13 @@ class Derivatives:
         return total, result
 
     def tape(self, losses: Losses, adapted: Parameters, shared: Parameters, *, short_of_memory: bool = False) -> Tape:
-        """Return what both derivatives can be asked of.
+        """Return a tape, which provides both derivatives.
 
         Args:
-            losses: to differentiate twice.
+            losses: losses to differentiate twice.
             adapted: parameters of each task.
             shared: parameters that the tasks share.
-            short_of_memory: whether to keep little, and compute more.
+            short_of_memory: whether to keep less and compute more.
         """
         if short_of_memory and self.has_forward:
             return _Forward(self, losses, adapted, shared)
@@ -80,7 +80,7 @@ class Derivatives:
 
 
 class _Reverse:
-    """Keeps the graph of the gradient, and differentiates it once more."""
+    """Keeps the graph of the gradient, and differentiates it again."""
 
     def __init__(self, losses: Losses, adapted: Parameters, shared: Parameters) -> None:
         own, common = _leaves(adapted), _leaves(shared)
@@ -147,7 +147,7 @@ def _forward_over_reverse(losses: Losses, adapted: Parameters, shared: Parameter
     products: Tensors = {}
     _load_forward_derivatives()
     with forward_ad.dual_level(), torch.enable_grad():
-        # Contiguous: a tangent is laid out like what it belongs to, and the initialisation is expanded over the tasks.
+        # Contiguous, as a tangent has the layout of its primal, and the initialisation is expanded over the tasks.
         own = _leaves({name: value.contiguous() for name, value in adapted.items()})
         common = _leaves(shared)
         moving = {name: _dual(p, direction[name]) if name in direction else p for name, p in own.items()}
@@ -166,7 +166,7 @@ def _dual(primal: Tensor, tangent: Tensor) -> Tensor:
 
 @cache
 def _load_forward_derivatives() -> None:
-    """Let torch load what its forward mode needs, without its warning of a part of its own that is deprecated."""
+    """Let torch load its forward mode, without the warning about a deprecated part of torch."""
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", FutureWarning)
         _dual(torch.zeros(()), torch.zeros(()))
@@ -183,7 +183,7 @@ def _differentiate(
     *,
     create_graph: bool = False,
 ) -> Tensors:
-    """Return the derivatives of a sum of outputs by those inputs that they depend on."""
+    """Return the derivatives of a sum of outputs with respect to those inputs that they depend on."""
     outputs = [outputs.sum()] if isinstance(outputs, Tensor) else outputs
     if not inputs or not any(output.requires_grad for output in outputs):
         return {}

@@ -1,7 +1,7 @@
-"""Dropout of several tasks in one pass: the very units that the reference drops after the same seed.
+"""Dropout of several tasks in one pass, with the same masks as the reference engine for the same seed.
 
-`torch.func.vmap` draws no random numbers for each task. So the masks are drawn outside of it, task by task, in the
-order and in the shapes in which the reference draws them.
+`torch.func.vmap` cannot draw random numbers for each task from its own seed. The masks are therefore drawn outside of
+it, task by task, in the order and the shapes in which the reference draws them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,21 +18,21 @@ from metadialog.episodes import Batch
 from metadialog.randomness import TaskSeeds, drops, random_state, set_random_state
 
 Site = tuple[int, float]
-"""Where units are dropped: the width, and the probability."""
+"""A dropout site: width and probability."""
 
 
 class Draws:
-    """The masks of some tasks, drawn anew whenever a pass asks for them: so they take no memory between passes.
+    """The masks of several tasks, drawn anew for each pass, so that they take no memory between passes.
 
     Args:
-        model: its dropout.
-        levels: of the tasks, support and query.
-        inner: the inner loop, which says in which order there are passes.
-        seeds: of the meta-batch.
-        numbers: of the tasks, by which each has its seed.
+        model: the model with dropout.
+        levels: levels of the tasks, support and query.
+        inner: the inner loop, which determines the order of passes.
+        seeds: seeds of the meta-batch.
+        numbers: numbers of the tasks, which determine their seeds.
 
     Raises:
-        RuntimeError: units are dropped elsewhere than in features of tokens.
+        RuntimeError: dropout is applied to something other than features of tokens.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Draws:
         count, time = part.inputs.shape
         drawn = []
         for index, (width, probability) in enumerate(self.sites):
-            # Which unit gets which random number depends on the strides, so they are those that the model has there.
+            # The assignment of random numbers depends on the strides, so they are the same as in the model.
             by_time = index in self.time_major
             ones = self.like.new_ones(*(time, count) if by_time else (count, time), width)
             drawn.append(dropout(ones.transpose(0, 1) if by_time else ones, probability))
@@ -85,7 +85,7 @@ class Draws:
 def draws_of(
     model: nn.Module, support: Level, query: Level, inner: InnerLoop, seeds: TaskSeeds, numbers: Sequence[int]
 ) -> Draws | None:
-    """Return the masks of some tasks; None where nothing is dropped, or in a way that is not known."""
+    """Return the masks of several tasks; None without dropout, or with an unsupported kind of it."""
     known = all(isinstance(level.stacked, Mapping) and "at" in level.stacked for level in (support, query))
     if not drops(model) or not known:
         return None
@@ -94,7 +94,7 @@ def draws_of(
 
 @contextmanager
 def dropping(model: nn.Module, drop: Callable[[Tensor, float], Tensor]) -> Iterator[None]:
-    """Let the dropout of a model be a function of features and probability meanwhile."""
+    """Replace the dropout of a model by a function of features and probability within the context."""
     layers = [part for part in model.modules() if type(part) is nn.Dropout and part.training and part.p > 0]
     for layer in layers:
         layer.forward = partial(_drop, drop, layer.p)  # type: ignore[method-assign]
@@ -107,7 +107,7 @@ def dropping(model: nn.Module, drop: Callable[[Tensor, float], Tensor]) -> Itera
 
 @contextmanager
 def dropping_nothing(model: nn.Module) -> Iterator[None]:
-    """Let a model compute what it does without dropout meanwhile, in its mode of training."""
+    """Disable the dropout of a model within the context, without changing its mode."""
     with dropping(model, lambda features, _: features):
         yield
 
@@ -117,7 +117,7 @@ def _drop(drop: Callable[[Tensor, float], Tensor], probability: float, features:
 
 
 def _sites(model: nn.Module, level: Level) -> list[Site]:
-    """Find, by a pass over one task, where units are dropped."""
+    """Find the dropout sites by a pass over one task."""
     one = level.of(slice(0, 1))
     size = one.stacked["inputs"].shape[1:]
     sites: list[Site] = []
@@ -144,6 +144,6 @@ def _passes(inner: InnerLoop) -> Iterator[tuple[str, int]]:
 
 
 def _parts(level: Level, task: int) -> Sequence[Batch]:
-    """Return the batches of a task's set, as `mean_token_loss` goes through them."""
+    """Return the batches of a task's set, in the order of `mean_token_loss`."""
     batch: Batch = level.parts[task][0][0]
     return batch.buckets or (batch,)

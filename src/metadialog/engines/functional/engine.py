@@ -1,4 +1,4 @@
-"""The engine for models whose derivatives are not written out."""
+"""The engine for models without hand-written derivatives."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -26,19 +26,19 @@ log = logging.getLogger(__name__)
 class FunctionalEngine:
     """The exact meta-gradient of any twice differentiable module, with memory that does not grow with inner steps.
 
-    All tasks that fit the memory go through one pass by `torch.func.vmap`, with their parameters in a stack. Linear and
-    recurrent layers and the cross-entropy have derivatives that are written out, and dropout masks are drawn before.
-    Where an operation has no rule for that (dropout between recurrent layers, sampled replies, control flow that
-    depends on values), the tasks go one after another, by the same rules. Of each inner step the parameters are kept,
-    and of the last one its graph; the rest is computed again on the way back. Hessian-vector products are taken reverse
-    over reverse, or, where memory is short, forward over reverse (Kemaev et al. 2025, MixFlow-MG), which keeps less and
-    computes more.
+    All tasks that fit into memory are computed in one pass by `torch.func.vmap`, with stacked parameters. Linear and
+    recurrent layers and the cross-entropy have hand-written derivatives, and dropout masks are drawn in advance. If
+    `vmap` does not support an operation (dropout between recurrent layers, sampled replies, control flow that depends
+    on values), the tasks are computed one after another. Only the parameters of each inner step and the graph of the
+    last one are kept; the rest is recomputed in the backward sweep. Hessian-vector products are computed reverse over
+    reverse, or with limited memory forward over reverse (Kemaev et al. 2025, MixFlow-MG), which keeps less and computes
+    more.
 
     Args:
-        memory: what it may take beside the model, MiB; one task at a time is run whatever it takes.
+        memory: memory that it may use in addition to the model, MiB; a single task is run even if it takes more.
 
     Attributes:
-        one_by_one: why the tasks went one after another, by what they did it of.
+        one_by_one: reasons why tasks were computed one after another, by kind of model and losses.
     """
 
     name = "functional"
@@ -50,7 +50,7 @@ class FunctionalEngine:
         self.one_by_one: dict[object, str] = {}
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Take every inner loop; see `Engine.check`."""
+        """Accept every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -98,9 +98,9 @@ class FunctionalEngine:
             support: the inner loss.
             query: the outer loss.
             inner: the inner loop.
-            reduction: over tasks.
-            numbers: of the tasks, by which each has its random numbers.
-            kind: what of model and losses decides whether `vmap` takes them.
+            reduction: reduction over tasks.
+            numbers: numbers of the tasks, which determine their random numbers.
+            kind: key of the model and the losses, by which it is remembered whether `vmap` supports them.
         """
         derivatives = self._derivatives.setdefault(kind, Derivatives())
         parts: list[Swept] = []
@@ -169,7 +169,7 @@ def _kind(objective: Any) -> object:  # noqa: ANN401 - a function, or an object 
 
 
 def _together(model: nn.Module, inner: InnerLoop, parts: Sequence[Swept], reduction: Reduction) -> MetaGradient:
-    """Put the sweeps over the parts of a meta-batch together."""
+    """Combine the sweeps over the parts of a meta-batch."""
     tasks = sum(len(part.query_losses) for part in parts)
     weight = 1 / tasks if reduction == "mean" else 1.0
 

@@ -1,4 +1,4 @@
-"""The losses of several tasks as functions of their parameters: in one pass, or task by task."""
+"""The losses of several tasks as functions of their parameters, in one pass or task by task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -23,14 +23,14 @@ WRITTEN_OUT = Ways(affine, recurrent_layer)
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of learning: a loss, and what each task computes it of.
+    """One level of learning: a loss and the data of each task.
 
     Attributes:
-        loss: of one task.
-        parts: of each task, its data in parts, each with its share in the task's loss.
-        stacked_loss: the same loss as a function that `vmap` can take; None if there is none.
-        stacked: the data of all tasks for it, a nested structure of tensors `[tasks, ...]`.
-        shapes: entered around `stacked_loss`: makes shapes that depend on the data those of the largest task.
+        loss: loss of one task.
+        parts: data of each task in parts, each with its share in the task's loss.
+        stacked_loss: the same loss as a function that `vmap` supports; None if there is none.
+        stacked: its data for all tasks, a nested structure of tensors `[tasks, ...]`.
+        shapes: context for `stacked_loss` in which data-dependent shapes are those of the largest task.
     """
 
     loss: Loss
@@ -46,7 +46,7 @@ class Level:
 
 
 class _Lossy(nn.Module):
-    """A model and what is computed of it, as one module, whose parameters `functional_call` can replace."""
+    """A model and a function of it as one module, whose parameters `functional_call` can replace."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Lossy(nn.Module):
 
 
 def call_with(model: nn.Module, parameters: Parameters, compute: Callable[[nn.Module], Any]) -> Any:  # noqa: ANN401
-    """Return what is computed of a model with other parameters than its own, tied ones tied as they are."""
+    """Return a function's value for a model with other parameters; tied parameters stay tied."""
     named = {f"model.{name}": value for name, value in parameters.items()}
     return functional_call(_Lossy(model), named, (compute,))
 
@@ -73,15 +73,15 @@ def stacked_losses(
     """Return the loss of each task, `[tasks]`, in one pass.
 
     Args:
-        model: gives all other parameters.
+        model: supplies all other parameters.
         level: the loss.
         adapted: parameters of each task, `[tasks, ...]`.
         shared: parameters that the tasks share.
-        context: entered around the loss of each task, with its part of `of_tasks`.
+        context: context for the loss of each task, called with its part of `of_tasks`.
         of_tasks: a nested structure of tensors `[tasks, ...]`.
 
     Raises:
-        RuntimeError: `vmap` cannot take an operation of it.
+        RuntimeError: `vmap` does not support one of its operations.
     """
     stacked_loss = level.stacked_loss
     if stacked_loss is None:
@@ -98,7 +98,7 @@ def stacked_losses(
 
 
 def part_losses(model: nn.Module, level: Level, adapted: Parameters, shared: Parameters) -> Iterator[Tensor]:
-    """Yield the losses of the parts of a single task, `[1]` each, which add up to the task's.
+    """Yield the losses of the parts of a single task, `[1]` each, which add up to the task's loss.
 
     The parameters of `adapted` are `[1, ...]`.
     """
@@ -110,7 +110,7 @@ def part_losses(model: nn.Module, level: Level, adapted: Parameters, shared: Par
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Do without kernels that have no second derivative: cuDNN's recurrent layers, fused attention."""
+    """Disable kernels without a second derivative: cuDNN's recurrent layers and fused attention."""
     with ExitStack() as stack:
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))

@@ -1,4 +1,4 @@
-"""How many tasks to run at once, and how many states to keep of each, so that memory does not grow with inner steps."""
+"""The number of tasks to run at once and of states to keep, so that memory does not grow with inner steps."""
 
 import math
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from metadialog.engines.functional.levels import Level
 from metadialog.engines.functional.sweep import Sweep
 
 MIB = 2**20
-# What is at work beside the kept states: parameters, gradients, cotangents, their tangents; before the first step all
-# tasks have the same parameters.
+# Working memory in addition to the kept states: parameters, gradients, cotangents and their tangents; before the first
+# step all tasks have the same parameters.
 _AT_WORK, _AT_WORK_FIRST = 6, 4
-# A dual pass keeps activations and their tangents, and works on the derivatives of both; the graph of a gradient keeps
+# A dual pass keeps activations and their tangents, and computes the derivatives of both; the graph of a gradient keeps
 # the activations of two passes, and of a third when it is differentiated.
 _DUAL, _GRAPH = 2.5, 4.0
 
@@ -27,12 +27,12 @@ _measured: dict[object, int] = {}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a sweep goes.
+    """The plan of a sweep.
 
     Attributes:
-        tasks: at once.
-        slots: states between the first and the last step that are kept of each.
-        short_of_memory: whether no graph of a gradient is kept: a Hessian-vector product is then computed from the
+        tasks: number of tasks at once.
+        slots: number of states kept between the first and the last step.
+        short_of_memory: whether to keep no graph of a gradient; Hessian-vector products are then computed from the
             start, forward over reverse.
     """
 
@@ -51,23 +51,23 @@ def plan(
     memory: float,
     kind: object,
 ) -> Plan:
-    """Plan a sweep over as many tasks as the memory takes, so that it takes no more for many inner steps than for one.
+    """Plan a sweep over as many tasks as fit into memory, such that many inner steps take no more memory than one.
 
     Args:
         model: the initialisation.
         support: the inner loss.
         query: the outer loss.
         inner: the inner loop.
-        derivatives: of losses.
-        tasks: in the meta-batch.
-        memory: the budget, MiB.
-        kind: of model and losses, for which the activations of a token are measured once.
+        derivatives: differentiates losses.
+        tasks: number of tasks in the meta-batch.
+        memory: memory budget, MiB.
+        kind: key of the model and the losses, for which the activations of a token are measured once.
     """
     weights = sum(p.nbytes for name, p in model.named_parameters() if p.requires_grad and inner.adapts(name))
     averages = {"Momentum": 1, "Adam": 2}.get(type(inner.rule).__name__, 0)
     sizes = [_size(level.stacked) for level in (support, query)]
     if support.stacked is None or query.stacked is None:
-        return Plan(tasks, inner.steps)  # there is nothing to run at once
+        return Plan(tasks, inner.steps)  # nothing can be run at once
     activations = max(sizes) * _bytes_of_token(model, query, inner, derivatives, kind)
     at_work = _AT_WORK * weights
     short = tasks * (int(_GRAPH * activations) + at_work) > memory * MIB and not inner.first_order
@@ -76,10 +76,10 @@ def plan(
     between = max(0, inner.steps - 1)
     budget = memory * MIB
     if between:
-        budget = min(budget, tasks * (tape + _AT_WORK_FIRST * weights))  # of one step
+        budget = min(budget, tasks * (tape + _AT_WORK_FIRST * weights))  # for one step
     at_once = int(budget / (tape + at_work + between * of_state))
     if at_once >= 1:
-        parts = math.ceil(tasks / at_once)  # of one size
+        parts = math.ceil(tasks / at_once)  # of equal size
         return Plan(math.ceil(tasks / parts), between, short)
     left = budget - tape - at_work
     return Plan(1, min(between, max(0, int(left / max(1, of_state)))), short)
@@ -107,15 +107,15 @@ def _bytes_of_token(model: nn.Module, query: Level, inner: InnerLoop, derivative
 
 
 def _size(stacked: object) -> int:
-    """Return the largest number of numbers that a task's data have in one tensor."""
+    """Return the largest number of elements in one tensor of a task's data."""
     leaves: Sequence[object] = tree_leaves(stacked)
     return max((leaf[0].numel() for leaf in leaves if isinstance(leaf, Tensor)), default=0)
 
 
 def _saved_bytes(model: nn.Module, level: Level, inner: InnerLoop, derivatives: Derivatives) -> int:
-    """Measure what a pass over one task keeps for its way back."""
+    """Measure the memory that a pass over one task keeps for the backward pass."""
     seen: dict[int, int] = {}
-    # The graph holds on to the parameters too, but they are there anyway.
+    # The graph also references the parameters, which exist anyway.
     there = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
     def pack(tensor: Tensor) -> Tensor:

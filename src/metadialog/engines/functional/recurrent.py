@@ -1,6 +1,6 @@
-"""A recurrent layer, written out."""
+"""Recurrent layers with hand-written derivatives."""
 
-# ruff: noqa: ARG002 - all operations take the same arguments
+# ruff: noqa: ARG002 - all operations have the same signature
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -19,17 +19,17 @@ from metadialog.engines.stacked.lstm import LSTMCell, LSTMCotangent, LSTMTrace
 
 
 class RecurrentLayer(Operation):
-    """From the input's part of the pre-activations to the states: a `Cell` over time.
+    """A `Cell` over time: from the input's part of the pre-activations to the states.
 
-    Inputs are `gi`, `[tasks, time, rows, gates * hidden]`, `W_hh` and `b_hh`, and where the rows start, `[tasks, rows,
-    hidden]`: their state, and for an LSTM their cell state. Outputs are the states after each token, `[tasks, time,
-    rows, hidden]`, and for an LSTM the cell states.
+    Inputs are `gi`, `[tasks, time, rows, gates * hidden]`, `W_hh` and `b_hh`, and the initial states, `[tasks, rows,
+    hidden]`, with the cell state for an LSTM. Outputs are the states after each token, `[tasks, time, rows, hidden]`,
+    and for an LSTM the cell states.
 
-    Args:
-        cell: the kind.
-        trace: what it keeps.
-        cotangent: what its backward pass yields.
-        carried: how many tensors it carries from token to token.
+    Attributes:
+        cell: the cell.
+        trace: type of the values that it keeps.
+        cotangent: type of the results of its backward pass.
+        carried: number of tensors carried from token to token.
     """
 
     weights = frozenset({1, 2})
@@ -127,7 +127,7 @@ class RecurrentLayer(Operation):
         return result.gi, by_weight, total(flat, summed=bias.dim() == 1) if wanted[2] else None, *by_start
 
     def _by_outputs(self, trace: Trace, values: Tensors) -> tuple[Tensor, Tensor | None]:
-        """Return what belongs to the states, zeros if nothing does, and to the cell states."""
+        """Return the part for the states, zeros if there is none, and the part for the cell states."""
         states = values[0]
         return torch.zeros_like(trace.outputs) if states is None else states, values[1] if len(values) > 1 else None
 
@@ -149,7 +149,7 @@ def recurrent_layer(
     """Return a layer's states, `[time, rows, hidden]`, and for an LSTM its cell states; None for an unknown kind.
 
     Args:
-        mode: the kind, as torch calls it.
+        mode: name of the kind in torch.
         gi: the input's part of the pre-activations, `[time, rows, gates * hidden]`.
         weight: `W_hh`.
         bias: `b_hh`.

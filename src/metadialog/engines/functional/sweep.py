@@ -1,10 +1,10 @@
-"""The two levels of some tasks: down the inner loop with gradients alone, and back up with Hessian-vector products.
+"""The meta-gradient of tasks by a sweep: forward through the inner loop with gradients, backward with Hessian products.
 
 With the state `s_k = (theta_k, memory of the rule)` and one inner step `s_{k+1} = U(s_k, g_k)`, `g_k` the gradient of
-the support loss at `theta_k`, the cotangent of `s_k` is that of U by its state, plus the Hessian at `theta_k` times
-that of U by `g_k`: reverse mode over the inner loop (Maclaurin et al. 2015), in which of each step only the state is
-kept, and the rest is computed again on the way back (Kemaev et al. 2025, MixFlow-MG). U is small and differentiated by
-autograd.
+the support loss at `theta_k`, the cotangent of `s_k` is that of U with respect to the state, plus the Hessian at
+`theta_k` times that of U with respect to `g_k`. This is reverse mode over the inner loop (Maclaurin et al. 2015), in
+which only the state of each step is kept and the rest is recomputed (Kemaev et al. 2025, MixFlow-MG). U is small and
+differentiated by autograd.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,11 +31,11 @@ Averages = dict[str, Tensors]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where the tasks are in the inner loop.
+    """The state of the tasks in the inner loop.
 
     Attributes:
-        parameters: what the inner loop changes, of each task, `[tasks, ...]`.
-        averages: the rule's memory, likewise.
+        parameters: parameters that the inner loop changes, `[tasks, ...]`.
+        averages: memory of the rule, `[tasks, ...]`.
     """
 
     parameters: Tensors
@@ -44,15 +44,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep over some tasks yields.
+    """The results of a sweep over tasks.
 
     Attributes:
-        support_losses: before the first step, `[tasks]`.
+        support_losses: support losses before the first step, `[tasks]`.
         outer_losses: the weighted query losses, `[tasks]`.
-        query_losses: after the last step, `[tasks]`.
-        gradients: of the sum of the outer losses, by name of parameter.
-        rate_gradients: by each rate of each step, by the index of both.
-        rule_gradients: by what the rule has learned.
+        query_losses: query losses after the last step, `[tasks]`.
+        gradients: gradients of the sum of the outer losses, by parameter name.
+        rate_gradients: gradients of each rate of each step, by the indices of both.
+        rule_gradients: gradients of the learned tensors of the rule.
     """
 
     support_losses: Tensor
@@ -64,20 +64,20 @@ class Swept:
 
 
 class Sweep:
-    """The two levels of some tasks at once.
+    """The two levels of several tasks at once.
 
     Args:
         model: the initialisation.
-        support: what the inner loop descends on.
+        support: the level of the inner loop.
         query: the outer loss.
         inner: the inner loop.
-        derivatives: of losses.
-        tasks: how many.
-        at_once: which of the levels are computed in one pass over all tasks; the others task by task.
-        slots: states between the first and the last step that are kept.
-        draws: whether losses draw random numbers: then each pass has on the way back those that it had before.
+        derivatives: differentiates losses.
+        tasks: number of tasks.
+        at_once: levels that are computed in one pass over all tasks; others are computed task by task.
+        slots: number of states kept between the first and the last step.
+        draws: whether losses draw random numbers, which are then repeated in the backward sweep.
         short_of_memory: whether to keep no graph of the last inner step.
-        masks: of dropout, where all tasks go through at once.
+        masks: dropout masks, if all tasks are computed at once.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Sweep:
         self._drawn: dict[tuple[str, int], Any] = {}
 
     def begin(self) -> State:
-        """Return the state before the first step: every task at the initialisation."""
+        """Return the state before the first step: the initialisation for every task."""
         return State({name: value.expand(self.tasks, *value.shape) for name, value in self.start.items()}, {})
 
     def run(self) -> Swept:
@@ -135,15 +135,15 @@ class Sweep:
 
     @property
     def _passes_through(self) -> bool:
-        """Whether a step leaves a cotangent as it is: first order, and no more than gradient descent."""
+        """Whether a step leaves a cotangent unchanged: first order and plain gradient descent."""
         return self.inner.first_order and self.inner.rule.is_plain and self.inner.rates is None
 
     def _down(self) -> tuple[State, Tensor, Tensor, "Trajectory[State]", Tape | None]:
-        """Go through the inner loop.
+        """Run the inner loop forward.
 
         Returns:
             The last state, the first support losses, the outer losses of the states before the last if losses draw
-            random numbers (they come in their order, then), the states, and a tape of the last step.
+            random numbers (as these must be drawn in order), the states, and a tape of the last step.
         """
         state, steps = self.begin(), self.inner.steps
         trajectory: Trajectory[State] = Trajectory(state, self.advance, self.slots)
@@ -155,7 +155,7 @@ class Sweep:
             if step < steps and weight and self.draws:
                 losses = weight * self._losses_alone("query", step, state)
                 between = losses if between is None else between + losses
-            if step == steps:  # no step at all: the query draws first
+            if step == steps:  # without any step, the query draws first
                 break
             trajectory.keep(step, state, steps)
             if step == steps - 1 and not self.inner.first_order and not self.short_of_memory:
@@ -207,7 +207,7 @@ class Sweep:
         return State(*tree_map(lambda value: value[None], of_task(*alone)))
 
     def rates_of(self, step: int) -> Mapping[str, Tensor] | None:
-        """Return the rates of a step; None where there is one for all."""
+        """Return the rates of a step; None if there is one rate for all."""
         return None if self.inner.rates is None else self.inner.rates[self.inner.rates_at(step)]
 
     def _rates(self, step: int) -> Tensors | float:
@@ -215,7 +215,7 @@ class Sweep:
         return self.inner.lr if rates is None else dict(rates)
 
     def losses_of(self, kind: str, step: int) -> Losses:
-        """Return the losses of a level, after some steps, as a function of parameters."""
+        """Return the losses of a level at a step as a function of parameters."""
         level, draws = self.levels[kind], self.masks
         if self.at_once and draws is not None:
 
@@ -231,15 +231,15 @@ class Sweep:
 
     def _gradients(self, kind: str, step: int, state: State) -> tuple[Tensor, Tensors]:
         self._remember(kind, step)
-        wanted = kind == "query"  # of the support loss, those by what the inner loop changes
+        wanted = kind == "query"  # the support loss only needs gradients of the adapted parameters
         return self.derivatives.gradients(self.losses_of(kind, step), state.parameters, self.shared, by_shared=wanted)
 
     def tape(self, step: int, state: State) -> Tape:
-        """Return a pass over the support losses, of which both derivatives can be asked."""
+        """Return a pass over the support losses that provides both derivatives."""
         again = self._remember("support", step)
 
         def losses(adapted: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Iterable[Tensor]:
-            again()  # however often it is computed
+            again()  # each time it is computed
             return self.losses_of("support", step)(adapted, shared)
 
         return self.derivatives.tape(losses, state.parameters, self.shared, short_of_memory=self.short_of_memory)
@@ -250,7 +250,7 @@ class Sweep:
             return torch.stack(list(self.losses_of(kind, step)(state.parameters, self.shared))).sum(0)
 
     def _remember(self, kind: str, step: int) -> Callable[[], None]:
-        """Let a pass draw what it drew before, if it has been made; return what does so once more."""
+        """Repeat the random numbers of an earlier pass, if there was one; return a function that repeats them again."""
         if not self.draws:
             return lambda: None
         if (kind, step) in self._drawn:
@@ -263,17 +263,17 @@ class Sweep:
 
 @dataclass(slots=True)
 class _Back:
-    """The cotangents on the way up.
+    """The cotangents in the backward sweep.
 
     Attributes:
-        sweep: what is gone back through.
-        trajectory: gives the states.
-        cotangents: of the parameters: of each task by those that are adapted, summed by the others.
-        tape: of the last step, if one was kept.
-        averages: of the rule's memory.
-        start: of the initialisation, where the rule draws back to it.
-        rates: of the rates, by step and name.
-        learned: of what the rule has learned.
+        sweep: the sweep.
+        trajectory: supplies the states.
+        cotangents: cotangents of the parameters, per task for adapted ones, otherwise summed.
+        tape: tape of the last step, if it was kept.
+        averages: cotangents of the rule's memory.
+        start: cotangents of the initialisation, if the rule pulls towards it.
+        rates: cotangents of the rates, by step and name.
+        learned: cotangents of the learned tensors of the rule.
     """
 
     sweep: Sweep
@@ -286,7 +286,7 @@ class _Back:
     learned: list[Tensor] = field(default_factory=list)
 
     def before(self, step: int) -> State:
-        """Return the state before a step; for falling steps."""
+        """Return the state before a step; to be called with descending steps."""
         return self.trajectory.before(step)
 
     def add(self, gradients: Tensors) -> None:
@@ -295,7 +295,7 @@ class _Back:
             self.cotangents[name] = self.cotangents[name] + value if name in self.cotangents else value
 
     def through(self, step: int) -> None:
-        """Go back through a step: the cotangents become those of the state before it."""
+        """Backpropagate through a step: the cotangents become those of the state before it."""
         inner, state = self.sweep.inner, self.before(step)
         own = {name: value for name, value in self.cotangents.items() if name in state.parameters}
         if inner.first_order:
@@ -304,7 +304,7 @@ class _Back:
             return
         tape, self.tape = self.tape or self.sweep.tape(step, state), None
         if inner.rule.is_plain and inner.rates is None:
-            # Of a sum of many large tensors each pass over them counts.
+            # With many large tensors, each pass over them takes time.
             _add_up(self.cotangents, tape.products(own), -inner.lr)
         else:
             direction = self._through_rule(step, state, self._adapted(tape.gradients()))
@@ -314,7 +314,7 @@ class _Back:
         return {name: value for name, value in gradients.items() if name in self.sweep.start}
 
     def _through_rule(self, step: int, state: State, gradients: Tensors) -> Tensors:
-        """Take the cotangents back through the rule, and return those of the gradients."""
+        """Backpropagate through the rule, and return the cotangents of the gradients."""
         sweep = self.sweep
         if sweep.inner.rule.is_plain and sweep.inner.rates is None:
             return {name: -sweep.inner.lr * self.cotangents[name] for name in gradients if name in self.cotangents}
@@ -360,7 +360,7 @@ class _Back:
             self.learned[index] = self.learned[index] + value
 
     def totals(self) -> Tensors:
-        """Return the gradients by the initialisation."""
+        """Return the gradients with respect to the initialisation."""
         results = {name: value.sum(0) if name in self.sweep.start else value for name, value in self.cotangents.items()}
         for name, value in self.start.items():
             results[name] = results[name] + value if name in results else value
@@ -368,7 +368,7 @@ class _Back:
 
 
 def _add_up(totals: Tensors, parts: Tensors, weight: float) -> None:
-    """Add to tensors."""
+    """Add weighted tensors to totals, in place."""
     for name, value in parts.items():
         totals[name] = totals[name].add(value, alpha=weight) if name in totals else weight * value
 
@@ -378,7 +378,7 @@ def _leaves(tensors: Mapping[str, Tensor]) -> Tensors:
 
 
 def _vector_jacobian(outputs: list[tuple[Tensor, Tensor]], groups: list[dict[Any, Tensor]]) -> list[dict[Any, Tensor]]:
-    """Return the derivatives of outputs, each times a cotangent, by groups of inputs; those that are not zero."""
+    """Return the vector-Jacobian products of outputs by groups of inputs; without those that are zero."""
     inputs = [value for group in groups for value in group.values() if value.requires_grad]
     if not outputs or not inputs:
         return [{} for _ in groups]

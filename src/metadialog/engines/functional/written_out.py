@@ -1,7 +1,7 @@
-"""Operations whose first and second derivatives are written out, for autograd and for `torch.func.vmap`.
+"""Operations with hand-written first and second derivatives, for autograd and `torch.func.vmap`.
 
-Autograd records every elementwise operation, and its double backward records theirs. An operation that is written out
-is one node instead. Its second derivative comes from two functions, both of which forward mode has as well: with a
+Autograd records every elementwise operation, and its double backward records theirs. An operation with hand-written
+derivatives is a single node. Its second derivative comes from two functions that forward mode also uses: with a
 cotangent `u` of the gradient `J^T c`, the scalar `<u, J^T c> = <J u, c>` has the derivative `J u` by `c`, the tangent
 of the operation along `u`, and by the inputs that of `J^T c` along `u`, as second derivatives are symmetric.
 """
@@ -14,19 +14,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 Tensors = tuple[Tensor | None, ...]
-"""One for each input or output; None for zero, or for what is not wanted."""
+"""One tensor for each input or output; None for zero or unwanted."""
 
 
 class Operation(Protocol):
     """A function of several tasks at once.
 
-    Inputs are `[tasks, ...]`, but for weights, which all tasks may share: then they have no dimension of tasks, and
-    their derivative is the sum over tasks.
+    Inputs are `[tasks, ...]`, except for weights shared by all tasks: these have no task dimension, and their
+    derivative is the sum over tasks.
 
     Attributes:
-        outputs: how many it returns.
-        weights: places of the inputs that tasks may share.
-        rank: dimensions of the first input of one task.
+        outputs: number of outputs.
+        weights: positions of the inputs that tasks may share.
+        rank: number of dimensions of the first input of one task.
     """
 
     outputs: int
@@ -34,17 +34,17 @@ class Operation(Protocol):
     rank: int
 
     def forward(self, *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return the outputs, and what the other functions need of this pass."""
+        """Return the outputs, and the values to keep for the other functions."""
         ...
 
     def backward(
         self, inputs: Sequence[Any], kept: Sequence[Tensor], cotangents: Tensors, wanted: Sequence[bool]
     ) -> tuple[Tensors, tuple[Tensor, ...]]:
-        """Return the derivatives by the wanted inputs, and what `backward_tangent` needs of this pass."""
+        """Return the derivatives of the wanted inputs, and the values to keep for `backward_tangent`."""
         ...
 
     def tangent(self, inputs: Sequence[Any], kept: Sequence[Tensor], along: Tensors) -> tuple[Tensors, Any]:
-        """Return the derivatives of the outputs along a direction, and what `backward_tangent` needs of this pass."""
+        """Return the derivatives of the outputs along a direction, and the values to keep for `backward_tangent`."""
         ...
 
     def backward_tangent(
@@ -61,20 +61,20 @@ class Operation(Protocol):
         """Differentiate `backward` along a direction.
 
         Args:
-            inputs: of the operation.
-            kept: by `forward`.
-            cotangents: of the outputs.
-            kept_back: by `backward`.
+            inputs: inputs of the operation.
+            kept: values kept by `forward`.
+            cotangents: cotangents of the outputs.
+            kept_back: values kept by `backward`.
             along: the direction.
-            state: of `tangent` along it.
+            state: values kept by `tangent` along it.
             changes: tangents of the cotangents.
-            wanted: by which inputs.
+            wanted: inputs whose derivatives are wanted.
         """
         ...
 
 
 def call(operation: Operation, *inputs: Tensor | None) -> tuple[Tensor, ...]:
-    """Return the outputs of an operation on the inputs of one task; of several at once under `torch.func.vmap`."""
+    """Apply an operation to the inputs of one task, or of several tasks under `torch.func.vmap`."""
     results: tuple[Tensor, ...] = _Forward.apply(operation, *inputs)[: operation.outputs]
     return results
 
@@ -156,7 +156,7 @@ class _Backward(torch.autograd.Function):
 
 
 def _differentiate(ctx: Any, along: Tensors, changes: Tensors | None, *, by_inputs: bool) -> tuple[Tensors, Tensors]:  # noqa: ANN401
-    """Return the tangents of the outputs along a direction, and those of the derivatives by the inputs."""
+    """Return the tangents of the outputs along a direction, and those of the derivatives of the inputs."""
     operation: Operation = ctx.operation
     tensors, kept_back = ctx.saved_tensors[: ctx.tensors], ctx.saved_tensors[ctx.tensors :]
     cotangents, inputs, kept = _parts(operation, ctx.count, tensors)
@@ -172,13 +172,13 @@ def _differentiate(ctx: Any, along: Tensors, changes: Tensors | None, *, by_inpu
 
 
 def _parts(operation: Operation, count: int, tensors: Sequence[Any]) -> tuple[Any, Any, Any]:
-    """Divide into what belongs to cotangents, inputs and what was kept."""
+    """Divide tensors into cotangents, inputs and kept values."""
     first = operation.outputs
     return tensors[:first], tensors[first : first + count], tensors[first + count :]
 
 
 def _lifted(operation: Operation, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], bool]:
-    """Return the inputs with a dimension of tasks, and whether they had none."""
+    """Return the inputs with a task dimension, and whether it was added."""
     alone = inputs[0].dim() == operation.rank
     return _lift(operation, inputs, alone=alone), alone
 

@@ -1,10 +1,10 @@
-"""Affine maps of all tasks, with a weight that is shared or stacked, and what derives from them."""
+"""Affine maps of all tasks with a shared or stacked weight, and their derivatives."""
 
 import torch
 from torch import Tensor
 
 MATRIX = 2
-"""Dimensions of a shared weight matrix; a stacked one has one more."""
+"""Number of dimensions of a shared weight matrix; a stacked one has one more."""
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor, *, out: Tensor | None = None
         x: `[tasks, rows, in]`.
         weight: shared `[out, in]` or stacked `[tasks, out, in]`.
         bias: shared `[out]` or stacked `[tasks, out]`, by itself.
-        out: where to put the result, contiguous.
+        out: output tensor, contiguous.
 
     Returns:
         `[tasks, rows, out]`.
@@ -48,7 +48,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor, *, out: Tensor | None = None
 
 
 def transposed(y: Tensor, weight: Tensor) -> Tensor:
-    """Return `y @ weight` of every task: what `product` does to a cotangent.
+    """Return `y @ weight` of every task, the transpose of `product`.
 
     Args:
         y: `[tasks, rows, out]`.
@@ -70,13 +70,13 @@ def add_transposed(base: Tensor, y: Tensor, weight: Tensor) -> Tensor:
 
 
 def outer(y: Tensor, x: Tensor, *, summed: bool, out: Tensor | None = None) -> Tensor:
-    """Return the gradient of a weight matrix, `y.T @ x`: of each task, or summed over tasks.
+    """Return the gradient of a weight matrix, `y.T @ x`, of each task or summed over tasks.
 
     Args:
         y: cotangent of the output, `[tasks, rows, out]`.
         x: input, `[tasks, rows, in]`.
-        summed: over tasks.
-        out: where to put the result.
+        summed: whether to sum over tasks.
+        out: output tensor.
 
     Returns:
         `[tasks, out, in]`, or `[out, in]` if summed.
@@ -92,5 +92,5 @@ def total(y: Tensor, *, summed: bool) -> Tensor:
 
 
 def plus(a: Tensor | None, b: Tensor) -> Tensor:
-    """Add two tangents, the first of which may be None for zero."""
+    """Add two tangents; the first may be None for zero."""
     return b if a is None else a + b

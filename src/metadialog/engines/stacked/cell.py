@@ -1,4 +1,4 @@
-"""What the recurrent cells have in common: four passes over time, two of them linear.
+"""The interface of recurrent cells: four passes over time, two of them linear.
 
 A recurrent layer computes `gi = x @ W_ih.T + b_ih` for all time steps at once, and then, step by step,
 `gh = h @ W_hh.T + b_hh` and the gates' nonlinearities. `gates` counts the pre-activations of a unit.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Trace:
-    """What a cell keeps of a forward pass; `[tasks, time, batch, hidden]` unless said.
+    """The values that a cell keeps of a forward pass, `[tasks, time, batch, hidden]` unless stated otherwise.
 
     Attributes:
         states: the hidden states with the zero state before the first, `[tasks, time + 1, batch, hidden]`.
@@ -34,12 +34,12 @@ class Trace:
 
 @dataclass(slots=True)
 class Cotangent:
-    """What a backward pass yields.
+    """The results of a backward pass.
 
     Attributes:
-        states: derivative of the loss by each state, all paths summed, `[tasks, time, batch, hidden]`.
-        gi: by the input's part of the pre-activations, `[tasks, time, batch, gates * hidden]`.
-        gh: by the recurrent part, same shape; the same tensor where the cell only adds the two.
+        states: derivative of the loss with respect to each state, over all paths, `[tasks, time, batch, hidden]`.
+        gi: derivative with respect to the input's part of the pre-activations, `[tasks, time, batch, gates * hidden]`.
+        gh: the same for the recurrent part; the same tensor if the cell only adds the two.
     """
 
     states: Tensor
@@ -48,7 +48,7 @@ class Cotangent:
 
 
 States = tuple[Tensor, ...]
-"""What a cell carries from token to token, `[tasks, batch, hidden]` each: the state, and for an LSTM the cell state."""
+"""The values carried from token to token, `[tasks, batch, hidden]` each: the state, and for an LSTM the cell state."""
 
 T = TypeVar("T", bound=Trace)
 D = TypeVar("D")
@@ -64,18 +64,18 @@ class Cell(Protocol[T, D, C]):
     gates: int
 
     def forward(self, gi: Tensor, weight: Tensor, bias: Tensor, start: States | None = None) -> T:
-        """Run over time from some states; None for zeros."""
+        """Run over time from the given states; None for zeros."""
         ...
 
     def backward(self, trace: T, weight: Tensor, outputs: Tensor, cells: Tensor | None = None) -> C:
-        """Take the derivative by the outputs, `[tasks, time, batch, hidden]`, back through time.
+        """Backpropagate the derivative of the outputs, `[tasks, time, batch, hidden]`, through time.
 
-        `cells` is that by the cell states, if anything beside the outputs depends on them.
+        `cells` is the derivative of the cell states, if anything other than the outputs depends on them.
         """
         ...
 
     def by_start(self, trace: T, weight: Tensor, cotangent: C) -> States:
-        """Return the derivative by the states that `forward` started from."""
+        """Return the derivative with respect to the states that `forward` started from."""
         ...
 
     def tangent(
@@ -84,15 +84,15 @@ class Cell(Protocol[T, D, C]):
         """Differentiate the forward pass in a direction.
 
         Args:
-            trace: of the forward pass.
+            trace: trace of the forward pass.
             weight: `W_hh`.
             gi: tangent of the input's part of the pre-activations; None for zero.
-            gh: tangent of the recurrent part as far as it comes from the direction's own `W_hh` and `b_hh`, and at the
-                first token through `W_hh` from the direction's own start.
-            start: tangents of the states that were started from; None for zero.
+            gh: part of the tangent of the recurrent part that comes from the direction's `W_hh` and `b_hh`, and at the
+                first token from the direction's initial states.
+            start: tangents of the initial states; None for zero.
 
         Returns:
-            The tangent of the outputs, and what `backward_tangent` needs.
+            The tangent of the outputs, and the values that `backward_tangent` needs.
         """
         ...
 
@@ -109,25 +109,25 @@ class Cell(Protocol[T, D, C]):
         """Differentiate the backward pass in a direction.
 
         Args:
-            trace: of the forward pass.
-            tangent: of the trace; None for zero.
+            trace: trace of the forward pass.
+            tangent: tangent of the trace; None for zero.
             weight: `W_hh`.
-            cotangent: of the backward pass.
-            outputs: tangent of the derivative by the outputs.
-            states: tangent of the derivative by `trace.previous` as far as it comes from the direction's `W_hh`.
-            cells: tangent of the derivative by the cell states, if anything beside the outputs depends on them.
+            cotangent: result of the backward pass.
+            outputs: tangent of the derivative of the outputs.
+            states: part of the tangent of the derivative of `trace.previous` that comes from the direction's `W_hh`.
+            cells: tangent of the derivative of the cell states, if anything other than the outputs depends on them.
         """
         ...
 
     def by_start_tangent(
         self, trace: T, tangent: D | None, weight: Tensor, cotangent: C, result: C, states: Tensor | None
     ) -> States:
-        """Differentiate `by_start` in a direction; `result` is what `backward_tangent` has returned."""
+        """Differentiate `by_start` in a direction; `result` is the result of `backward_tangent`."""
         ...
 
 
 def shifted(sources: Tensor) -> Tensor:
-    """Move what belongs to the state before a token to the token before; what came before the first is dropped."""
+    """Shift values by one token to the left, and append zeros."""
     moved = torch.zeros_like(sources)
     moved[:, :-1] = sources[:, 1:]
     return moved

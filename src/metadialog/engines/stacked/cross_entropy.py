@@ -1,7 +1,7 @@
-"""The output layer and the softmax cross-entropy in one, in blocks of tasks, with its derivatives written out.
+"""The output layer and the softmax cross-entropy combined, in blocks of tasks, with hand-written derivatives.
 
-The logits are never kept: of each token stays the derivative of its loss by the logits, `w (softmax(z) - onehot(y))`,
-from which everything else follows. Blocks are made small enough to stay in a processor's cache between passes.
+The logits are not kept, but the derivative of each token's loss with respect to the logits, `w (softmax(z) -
+onehot(y))`, from which everything else follows. Blocks are small enough to stay in a processor's cache between passes.
 """
 
 from collections.abc import Iterator
@@ -14,23 +14,23 @@ from torch.utils._pytree import register_dataclass
 from metadialog.engines.stacked.affine import add_product, affine, outer, total, transposed
 
 BLOCK_BYTES = 8 * 2**20
-"""Logits that are worked on at a time; one task's at least."""
+"""Size of the logits that are processed at a time; at least one task's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What is to be predicted.
+    """The tokens to predict.
 
     Attributes:
         tokens: int64, `[tasks, rows]`.
-        weights: of each token's loss in its task's mean; 0 for padding, `[tasks, rows]`.
+        weights: weight of each token's loss in its task's mean; 0 for padding, `[tasks, rows]`.
     """
 
     tokens: Tensor
     weights: Tensor
 
     def block(self, tasks: slice) -> "Targets":
-        """Return those of some tasks."""
+        """Return the targets of some tasks."""
         return Targets(self.tokens[tasks], self.weights[tasks])
 
 
@@ -39,10 +39,10 @@ register_dataclass(Targets)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which derivatives of the output layer to compute, and whether summed over tasks.
+    """The derivatives of the output layer to compute.
 
     Attributes:
-        weight: True for summed, False for each task's, None for not at all.
+        weight: True for summed over tasks, False for each task's, None for neither.
         bias: the same for the bias.
     """
 
@@ -52,7 +52,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class OutputDerivatives:
-    """Derivatives by the layer's input `[tasks, rows, in]`, weight and bias; None where not wanted."""
+    """Derivatives of the layer's input `[tasks, rows, in]`, weight and bias; None if not wanted."""
 
     inputs: Tensor
     weight: Tensor | None
@@ -72,7 +72,7 @@ def of_block(weight: Tensor, tasks: slice, shared_dim: int) -> Tensor:
 
 
 def loss_and_slope(x: Tensor, weight: Tensor, bias: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """Return each task's mean loss, `[tasks]`, nats, and its derivative by the logits, `[tasks, rows, vocab]`.
+    """Return each task's mean loss, `[tasks]`, nats, and the derivative with respect to logits, `[tasks, rows, vocab]`.
 
     Args:
         x: input of the output layer, `[tasks, rows, in]`.
@@ -86,7 +86,9 @@ def loss_and_slope(x: Tensor, weight: Tensor, bias: Tensor, targets: Targets) ->
     buffer: Tensor | None = None
     for block in blocks(tasks, slope[0].nbytes):
         wanted, now = targets.block(block), slope[block]
-        buffer = torch.empty_like(now) if buffer is None else buffer[: len(now)]  # new memory costs more than a pass
+        buffer = (
+            torch.empty_like(now) if buffer is None else buffer[: len(now)]
+        )  # allocating memory takes longer than a pass
         logits = affine(x[block], of_block(weight, block, 2), of_block(bias, block, 1), out=buffer)
         torch.softmax(logits, -1, out=now)
         # log(sum(exp z)), from the largest logit and its probability, which cannot underflow
@@ -99,7 +101,7 @@ def loss_and_slope(x: Tensor, weight: Tensor, bias: Tensor, targets: Targets) ->
 
 
 def backward(slope: Tensor, x: Tensor, weight: Tensor, wanted: Wanted) -> OutputDerivatives:
-    """Take the derivative by the logits back through the output layer; shapes as in `loss_and_slope`."""
+    """Backpropagate the derivative of the logits through the output layer; shapes as in `loss_and_slope`."""
     return OutputDerivatives(
         transposed(slope, weight),
         None if wanted.weight is None else outer(slope, x, summed=wanted.weight),
@@ -116,7 +118,7 @@ class Direction:
     bias: Tensor | None
 
     def block(self, tasks: slice) -> "Direction":
-        """Return that of some tasks."""
+        """Return the direction of some tasks."""
         return Direction(*(None if t is None else t[tasks] for t in (self.inputs, self.weight, self.bias)))
 
 
@@ -129,9 +131,9 @@ def backward_tangent(
     wanted: Wanted,
     out: Tensor | None = None,
 ) -> OutputDerivatives:
-    """Differentiate `backward`, slope and all, in a direction; shapes as in `loss_and_slope`.
+    """Differentiate `backward`, including the slope, in a direction; shapes as in `loss_and_slope`.
 
-    `out` is where to put the derivative by the weight, if that is of each task.
+    `out` is the output tensor for the derivative of a stacked weight.
     """
     tasks, vocab = x.shape[0], slope.shape[-1]
     inputs = torch.empty_like(x)
@@ -185,7 +187,7 @@ def _slope_tangent(slope: Tensor, targets: Targets, d_logits: Tensor) -> Tensor:
 def _gather_outer(
     gradient: Tensor, block: slice, d_slope: Tensor, x: Tensor, slope: Tensor, d_x: Tensor | None
 ) -> None:
-    """Put `d_slope.T @ x + slope.T @ d_x` of a block of tasks into its place, or add it to the sum over tasks."""
+    """Write `d_slope.T @ x + slope.T @ d_x` of a block of tasks, or add it to the sum over tasks."""
     if gradient.dim() == slope.dim():
         outer(d_slope, x, summed=False, out=gradient[block])
         if d_x is not None:

@@ -1,6 +1,6 @@
-"""Dropout masks, drawn ahead of the forward passes, each task's from a seed of its own.
+"""Dropout masks, drawn before the forward passes from a seed for each task.
 
-So an engine that runs all tasks at once drops the very units that the reference drops after the same seed.
+An engine that runs all tasks at once thus drops the same units as the reference for the same seed.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from metadialog.randomness import TaskSeeds
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """What each unit is multiplied by, 0 or `1 / (1 - p)`, `[tasks, time, batch, width]`; None for no dropout.
+    """Factors of the units, 0 or `1 / (1 - p)`, `[tasks, time, batch, width]`; None for no dropout.
 
     Attributes:
-        inputs: of each recurrent layer: the embedding, then the layers' outputs.
-        output: of the last layer's output.
+        inputs: masks of the inputs of each recurrent layer.
+        output: mask of the last layer's output.
     """
 
     inputs: tuple[Tensor | None, ...]
@@ -44,11 +44,11 @@ def draw(
     """Draw the masks of some passes over all tasks, task by task.
 
     Args:
-        model: its dropout, widths, dtype and device count.
-        passes: the batch of each task in each pass.
-        seeds: of the meta-batch.
-        numbers: of the tasks, by which each has its seed.
-        rounded: whether the batches are padded to sizes of few kinds.
+        model: the model; its dropout, widths, dtype and device are used.
+        passes: batch of each task in each pass.
+        seeds: seeds of the meta-batch.
+        numbers: numbers of the tasks, which determine their seeds.
+        rounded: whether the batches are padded to rounded sizes.
 
     Returns:
         The masks of each pass, padded to its largest batch.
@@ -66,7 +66,7 @@ def draw(
     for task, name in enumerate(numbers):
         with seeds.of(name):
             for masks, batches in zip(results, passes, strict=True):
-                for part in batches[task].buckets or (batches[task],):  # as `mean_token_loss` goes through them
+                for part in batches[task].buckets or (batches[task],):  # in the order of `mean_token_loss`
                     _draw_part(masks, task, part, layers, sites, like)
     return [Masks(tuple(of.get(layer) for layer in range(layers)), of.get(layers)) for of in results]
 
@@ -79,14 +79,14 @@ def _draw_part(
     sites: Sequence[tuple[int, int, float]],
     like: Tensor,
 ) -> None:
-    """Draw the masks of one forward pass of a task, site by site; `layers` is the last one's number."""
+    """Draw the masks of one forward pass of a task, site by site; `layers` is the number of the last site."""
     exchanges, tokens = part.inputs.shape
     rows = torch.arange(exchanges, device=like.device) if part.rows is None else part.rows
     for site, width, probability in sites:
-        # Which unit gets which random number depends on shape and strides, so both are those that the model has there.
+        # The assignment of random numbers depends on shape and strides, so both are the same as in the model.
         if site == 0:  # embeddings, [batch, time, width]
             drawn = dropout(like.new_ones(exchanges, tokens, width), probability).transpose(0, 1)
-        elif site == layers:  # [batch, time, width] too, but laid out time by time
+        elif site == layers:  # [batch, time, width] too, but with time first in memory
             drawn = dropout(like.new_ones(tokens, exchanges, width).transpose(0, 1), probability).transpose(0, 1)
         else:  # between layers, [time, batch, width]
             drawn = dropout(like.new_ones(tokens, exchanges, width), probability)
@@ -94,7 +94,7 @@ def _draw_part(
 
 
 def _sites(model: DialogModel) -> list[tuple[int, int, float]]:
-    """Return where units are dropped, in the order of the forward pass: number, width and probability."""
+    """Return the dropout sites in the order of the forward pass: number, width and probability."""
     hidden, layers = model.rnn.hidden_size, model.rnn.num_layers
     between = [(layer, hidden, model.rnn.dropout) for layer in range(1, layers)]
     sites = [(0, model.rnn.input_size, model.drop.p), *between, (layers, hidden, model.drop.p)]

@@ -35,7 +35,7 @@ class ElmanCell(Cell[Trace, ElmanTangent, Cotangent]):
         """See `Cell.backward`."""
         return _back(_slope(trace), weight, outputs, None)
 
-    def by_start(self, trace: Trace, weight: Tensor, cotangent: Cotangent) -> States:  # noqa: ARG002 - of all cells
+    def by_start(self, trace: Trace, weight: Tensor, cotangent: Cotangent) -> States:  # noqa: ARG002 - same signature for all cells
         """See `Cell.by_start`."""
         return (transposed(cotangent.gh[:, 0], weight),)
 
@@ -73,7 +73,7 @@ class ElmanCell(Cell[Trace, ElmanTangent, Cotangent]):
     def by_start_tangent(
         self,
         trace: Trace,
-        tangent: ElmanTangent | None,  # noqa: ARG002 - of all cells
+        tangent: ElmanTangent | None,  # noqa: ARG002 - same signature for all cells
         weight: Tensor,
         cotangent: Cotangent,  # noqa: ARG002
         result: Cotangent,
@@ -89,7 +89,7 @@ def _slope(trace: Trace) -> Tensor:
 
 
 def _back(slope: Tensor, weight: Tensor, sources: Tensor, pre: Tensor | None) -> Cotangent:
-    """Go back through time: `dgh = slope * dh + pre`, `dh_before = source + dgh @ W`."""
+    """Backpropagate through time: `dgh = slope * dh + pre`, `dh_before = source + dgh @ W`."""
     states, gates = torch.empty_like(slope), torch.empty_like(slope)
     for step in reversed(range(slope.shape[1])):
         if step == slope.shape[1] - 1:

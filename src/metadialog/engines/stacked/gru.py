@@ -11,15 +11,15 @@ from metadialog.engines.stacked.cell import Cell, Cotangent, States, Trace, shif
 
 @dataclass(slots=True)
 class GRUTrace(Trace):
-    """What is kept of a forward pass; `[tasks, time, batch, hidden]` unless said.
+    """The values kept of a forward pass, `[tasks, time, batch, hidden]` unless stated otherwise.
 
     Attributes:
         reset: gate r.
         update: gate z.
         candidate: the new state c.
         recurrent: the candidate's `gh`, before the reset gate.
-        by_gi: derivative of the state by the candidate's `gi`.
-        by_gh: derivative of the state by the `gh` of r, z and c, `[tasks, time, batch, 3, hidden]`.
+        by_gi: derivative of the state with respect to the candidate's `gi`.
+        by_gh: derivative of the state with respect to the `gh` of r, z and c, `[tasks, time, batch, 3, hidden]`.
     """
 
     reset: Tensor
@@ -149,7 +149,7 @@ def _trace_tangent(
     """Differentiate the coefficients, for all time steps at once.
 
     Args:
-        trace: of the forward pass.
+        trace: trace of the forward pass.
         states: tangent of the outputs.
         pre: tangent of the pre-activations of r and z, and of c's `gh`, `[tasks, time, batch, 3, hidden]`.
         candidate: tangent of c's `gi`; None for zero.
@@ -178,7 +178,7 @@ def _trace_tangent(
 
 
 def _back(trace: GRUTrace, weight: Tensor, sources: Tensor, gates: Tensor | None) -> Cotangent:
-    """Go back through time: `dgh = by_gh dh + gates`, `dh_before = source + z dh + dgh @ W`; `gi` is left to do."""
+    """Backpropagate through time: `dgh = by_gh dh + gates`, `dh_before = source + z dh + dgh @ W`; without `gi`."""
     tasks, time, batch, hidden = trace.update.shape
     states = torch.empty_like(trace.update)
     result = torch.empty_like(trace.by_gh)

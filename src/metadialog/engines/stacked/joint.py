@@ -1,4 +1,4 @@
-"""The gradient of ordinary training over the sets of several tasks, with the kernels of the meta-gradient."""
+"""The gradient of joint training over several tasks, with the kernels of the meta-gradient."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,17 +29,17 @@ def joint_gradient(
     numbers: Sequence[int],
     graphs: Graphs | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the weighted sum of the tasks' mean token losses, nats, and its gradient by the trainable parameters.
+    """Return the weighted sum of the tasks' mean token losses, nats, and its gradient by parameter name.
 
-    All tasks go through one pass, each with the dropout that it would have alone, and tokens that do not count get no
-    logits.
+    All tasks are computed in one pass, each with the dropout masks that it would have alone, and logits are computed
+    only for counted tokens.
 
     Args:
-        model: of whose kind all derivatives are written out.
-        batches: the set of each task.
-        weights: of each task's loss.
-        numbers: of the tasks, by which each has its random numbers.
-        graphs: record the pass, where it takes place on a device whose operations they take.
+        model: a model with hand-written derivatives.
+        batches: batch of each task.
+        weights: weight of each task's loss.
+        numbers: numbers of the tasks, which determine their random numbers.
+        graphs: records the pass as a graph, on the devices that it records on.
     """
     weight = model.linear.weight.detach()
     by_graph = graphs is not None and graphs.take(weight.device)

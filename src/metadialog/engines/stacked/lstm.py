@@ -14,14 +14,15 @@ INTO_CELL = 3
 
 @dataclass(slots=True)
 class LSTMTrace(Trace):
-    """What is kept of a forward pass.
+    """The values kept of a forward pass.
 
     Attributes:
         cells: the cell states with the zero state before the first, `[tasks, time + 1, batch, hidden]`.
         gates: i, f, g and o, `[tasks, time, batch, 4, hidden]`.
         squashed: `tanh(c')`, `[tasks, time, batch, hidden]`.
-        by_gates: derivative of c' by the pre-activations of i, f, g, and of h' by that of o; as `gates`.
-        by_cell: derivative of h' by c', `[tasks, time, batch, hidden]`.
+        by_gates: derivative of c' with respect to the pre-activations of i, f, g, and of h' with respect to that of o;
+            shape of `gates`.
+        by_cell: derivative of h' with respect to c', `[tasks, time, batch, hidden]`.
     """
 
     cells: Tensor
@@ -43,7 +44,7 @@ class LSTMTangent:
 
 @dataclass(slots=True)
 class LSTMCotangent(Cotangent):
-    """A cotangent with the derivative by each cell state, `[tasks, time, batch, hidden]`."""
+    """A cotangent with the derivative of each cell state, `[tasks, time, batch, hidden]`."""
 
     cells: Tensor
 
@@ -140,14 +141,14 @@ class LSTMCell(Cell[LSTMTrace, LSTMTangent, LSTMCotangent]):
 
 
 def _slopes(gates: Tensor) -> Tensor:
-    """Derivative of each gate by its pre-activation."""
+    """Return the derivative of each gate with respect to its pre-activation."""
     slopes = gates * (1 - gates)
     slopes[..., 2, :] = 1 - gates[..., 2, :].square()
     return slopes
 
 
 def _partners(gates: Tensor, cells: Tensor, squashed: Tensor) -> Tensor:
-    """What each gate is multiplied by: g, c, i and tanh(c')."""
+    """Return the factor of each gate: g, c, i and tanh(c')."""
     return torch.stack([gates[..., 2, :], cells, gates[..., 0, :], squashed], -2)
 
 
@@ -155,7 +156,7 @@ def _trace_tangent(trace: LSTMTrace, cells: Tensor, pre: Tensor) -> LSTMTangent:
     """Differentiate the coefficients, for all time steps at once.
 
     Args:
-        trace: of the forward pass.
+        trace: trace of the forward pass.
         cells: tangent of the cell states, `[tasks, time + 1, batch, hidden]`.
         pre: tangent of the pre-activations, `[tasks, time, batch, 4, hidden]`.
     """
@@ -175,7 +176,7 @@ def _trace_tangent(trace: LSTMTrace, cells: Tensor, pre: Tensor) -> LSTMTangent:
 def _back(
     trace: LSTMTrace, weight: Tensor, sources: Tensor, cell_sources: Tensor | None, gate_sources: Tensor | None
 ) -> LSTMCotangent:
-    """Go back through time, from the derivatives by the outputs and what else adds to cells and gates."""
+    """Backpropagate through time, from the derivatives of the outputs and additional terms of cells and gates."""
     tasks, time, batch, hidden = trace.squashed.shape
     states, cells = torch.empty_like(trace.squashed), torch.empty_like(trace.squashed)
     result = torch.empty_like(trace.gates)

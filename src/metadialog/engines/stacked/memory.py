@@ -1,4 +1,4 @@
-"""How much memory a sweep over some tasks takes, estimated from the shapes."""
+"""Estimates of the memory of a sweep over tasks, from the shapes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,35 +8,35 @@ from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
 
 MIB = 2**20
-# Features that a recurrent layer keeps of a token, as multiples of its width: trace and cotangent.
+# Number of features that a recurrent layer keeps of a token, as multiples of its width: trace and cotangent.
 _KEPT_STATES = {"RNN_TANH": 4, "GRU": 17, "LSTM": 19}
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes that one task takes: the largest of some tasks.
+    """The memory of the largest task, in bytes.
 
     Attributes:
-        tape: of one pass: its activations and their derivatives.
-        weights: of one copy of what the inner loop changes.
+        tape: memory of one pass: activations and their derivatives.
+        weights: memory of one copy of the adapted parameters.
     """
 
     tape: int
     weights: int
 
     def vectorized(self, inner: InnerLoop) -> int:
-        """Return the bytes of a task whose every step is kept: tapes and weights, the query's, and three at work."""
+        """Return the bytes of a task if every step is kept: tapes, weights, and working memory."""
         goes_up = not inner.first_order or inner.rates is not None or inner.query_weights is not None
         kept = inner.steps if goes_up else 1
         return (kept + 1) * (self.tape + self.weights) + 3 * self.weights
 
     def lean(self, steps: int, slots: int) -> int:
-        """Return the bytes of a task of which one tape, and weights in some `slots`, are kept."""
+        """Return the bytes of a task if one tape and weights in `slots` are kept."""
         return 2 * self.tape + (slots + (3 if steps <= 1 else 4)) * self.weights
 
 
 def footprint(model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop) -> Footprint:
-    """Estimate what the largest of some tasks takes."""
+    """Estimate the memory of the largest task."""
     size = model.linear.weight.element_size()
     sets = [batch for episode in episodes for batch in (support_of(episode), episode.query)]
     tape = max(_tape(model, batch) for batch in sets)
@@ -50,7 +50,7 @@ def footprint(model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop)
 
 
 def _tape(model: DialogModel, batch: Batch) -> int:
-    """Count the numbers that a pass over one set keeps."""
+    """Count the elements that a pass over one batch keeps."""
     tokens, counted = batch.inputs.numel(), int(batch.mask.sum())
     widths = [model.rnn.input_size, *[model.rnn.hidden_size] * model.rnn.num_layers]
     states = sum(width + _KEPT_STATES[model.rnn.mode] * model.rnn.hidden_size for width in widths[:-1])

@@ -1,4 +1,4 @@
-"""What the engines that run several tasks at once have in common."""
+"""Common parts of the engines that run several tasks at once."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ Rates = tuple[Mapping[str, Tensor], ...] | None
 
 
 def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | None:
-    """Say what it is whose derivatives are not written out; None where all are."""
+    """Name the part without hand-written derivatives; None if all have them."""
     unknown = obstacle_of(model)
     if unknown is not None:
         return unknown
@@ -35,23 +35,23 @@ def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | 
 
 
 def rule_obstacle(rule: InnerRule) -> str:
-    """Say which of an inner rule's ways are not those of plain gradient descent."""
+    """Describe how an inner rule differs from plain gradient descent."""
     ways = [f"inner.{option}" for option in ("clip_norm", "weight_decay", "chunk") if getattr(rule, option)]
     kind = type(rule).__name__
     return f"an inner loop of {kind}{' with ' + ', '.join(ways) if ways else ''}"
 
 
 def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: InnerLoop) -> DialogModel:
-    """Return the model, as one whose derivatives are written out.
+    """Return the model after checking that it has hand-written derivatives.
 
     Raises:
-        ConfigError: they are not.
+        ConfigError: it has not.
     """
     unknown = obstacle(model, objective, inner)
     if unknown is not None:
         raise ConfigError(
-            f"engine={engine}: knows the derivatives of DialogModel with cross-entropy and plain gradient descent "
-            f"alone, not those of {unknown}; engine=functional, engine=learn2learn and engine=auto know all"
+            f"engine={engine}: supports only DialogModel with cross-entropy and plain gradient descent, "
+            f"not {unknown}; engine=functional, engine=learn2learn and engine=auto support everything"
         )
     return cast("DialogModel", model)
 
@@ -65,7 +65,7 @@ def swept_meta_gradient(
     keeping: Keeping,
     graphs: Graphs | None = None,
 ) -> MetaGradient:
-    """Sweep over the tasks, `size` at a time, and put the parts together."""
+    """Sweep over the tasks, `size` at a time, and combine the results."""
     outer_losses, support_losses, query_losses = [], [], []
     totals: dict[str, Tensor] = {}
     rate_totals: dict[RateKey, Tensor] = {}

@@ -20,14 +20,14 @@ from metadialog.models.rnn import DialogModel
 
 Weights = Mapping[str, Tensor]
 Wanted = Mapping[str, bool]
-"""The parameters to differentiate by: True for the sum over tasks, False for each task's own."""
+"""Parameters whose derivatives are wanted: True for the sum over tasks, False for each task's."""
 
 _CELLS: dict[str, Cell[Any, Any, Any]] = {"RNN_TANH": ElmanCell(), "GRU": GRUCell(), "LSTM": LSTMCell()}
 
 
 @dataclass(slots=True)
 class LayerTape:
-    """One recurrent layer's part of a tape."""
+    """The part of a tape that belongs to one recurrent layer."""
 
     inputs: Tensor
     trace: Trace
@@ -36,16 +36,16 @@ class LayerTape:
 
 @dataclass(slots=True)
 class Tape:
-    """What a gradient leaves behind for the Hessian-vector product.
+    """The values kept of a gradient for the Hessian-vector product.
 
     Attributes:
-        batch: the sets.
-        masks: the dropout.
+        batch: stacked batches.
+        masks: dropout masks.
         layers: the recurrent layers.
-        features: the counted tokens' features after the last layer, `[tasks, rows, hidden]`.
-        projected: the same after the projection, the output layer's input.
-        by_projected: derivative of the loss by `projected`.
-        slope: derivative of the loss by the logits, `[tasks, rows, vocab]`.
+        features: features of the counted tokens after the last layer, `[tasks, rows, hidden]`.
+        projected: the same after the projection, which are the inputs of the output layer.
+        by_projected: derivative of the loss with respect to `projected`.
+        slope: derivative of the loss with respect to the logits, `[tasks, rows, vocab]`.
     """
 
     batch: StackedBatch
@@ -62,9 +62,9 @@ class Pass:
     """One forward and backward pass.
 
     Attributes:
-        losses: of each task, `[tasks]`, nats.
-        gradients: by the wanted parameters.
-        tape: for `hessian_product`.
+        losses: loss of each task, `[tasks]`, nats.
+        gradients: gradients of the wanted parameters.
+        tape: the tape for `hessian_product`.
     """
 
     losses: Tensor
@@ -73,9 +73,9 @@ class Pass:
 
 
 class StackedDialogModel:
-    """The functions of a `DialogModel`, for weights that are shared by all tasks or stacked.
+    """The functions of a `DialogModel` for weights that are shared by all tasks or stacked.
 
-    The embedding of an untied model is always stacked, and holds the rows alone that `StackedBatch.tokens` counts.
+    The embedding of an untied model is always stacked, and holds only the rows that `StackedBatch.tokens` refers to.
     """
 
     def __init__(self, model: DialogModel) -> None:
@@ -86,7 +86,7 @@ class StackedDialogModel:
         self.output_weight = "embed.weight" if self.tied else "linear.weight"
 
     def names(self) -> Iterator[str]:
-        """Name the parameters, as the model does."""
+        """Yield the parameter names of the model."""
         yield "embed.weight"
         for layer in range(self.layers):
             yield from _of_layer(layer)
@@ -100,10 +100,10 @@ class StackedDialogModel:
         """Run forward and backward.
 
         Args:
-            weights: of every parameter, shared or stacked.
-            batch: the sets.
-            masks: the dropout.
-            wanted: the parameters to differentiate by.
+            weights: weights of every parameter, shared or stacked.
+            batch: stacked batches.
+            masks: dropout masks.
+            wanted: parameters whose gradients are wanted.
         """
         x = self._embed(weights, batch)
         traced: list[tuple[Tensor, Trace]] = []
@@ -139,7 +139,7 @@ class StackedDialogModel:
     def _backward(
         self, weights: Weights, tape: Tape, traced: list[tuple[Tensor, Trace]], wanted: Wanted
     ) -> dict[str, Tensor]:
-        """Fill in the tape's cotangents, and return the gradients."""
+        """Compute the cotangents of the tape, and return the gradients."""
         results: dict[str, Tensor] = {}
         output = cross_entropy.backward(
             tape.slope, tape.projected, weights[self.output_weight], self._wanted_output(wanted)
@@ -166,12 +166,12 @@ class StackedDialogModel:
         """Return the Hessian of each task's loss times a direction: the tangent of `gradient` (Pearlmutter 1994).
 
         Args:
-            weights: where the tape was taken.
-            tape: of `gradient`.
-            direction: of each task, stacked; parameters that are not in it have a tangent of zero.
-            wanted: the parameters whose part of the product is needed.
-            spare: an earlier product that is no longer needed; its largest tensor, the output layer's, is reused,
-                as fresh memory costs as much as a pass over it.
+            weights: weights at which the tape was computed.
+            tape: tape of `gradient`.
+            direction: stacked direction; zero for parameters that are not in it.
+            wanted: parameters whose part of the product is needed.
+            spare: an earlier product that is no longer needed; its largest tensor is reused, as allocating memory takes
+                as long as a pass over it.
         """
         batch, masks = tape.batch, tape.masks
         x = _times(self._embed(direction, batch), masks.inputs[0]) if "embed.weight" in direction else None
@@ -249,7 +249,7 @@ class StackedDialogModel:
         wanted: Wanted,
         gradients: dict[str, Tensor],
     ) -> Tensor:
-        """Differentiate a layer's backward pass; return the tangent of the derivative by what it was fed with."""
+        """Differentiate a layer's backward pass; return the tangent of the derivative of its input."""
         w_ih, w_hh, *_ = _of_layer(layer)
         at = tape.layers[layer]
         inputs, outputs, state = tangents
@@ -290,7 +290,7 @@ class StackedDialogModel:
     def _put_embedding(
         self, gradients: dict[str, Tensor], weights: Weights, batch: StackedBatch, by_rows: Tensor, wanted: Wanted
     ) -> None:
-        """Add up the derivatives by the rows that were looked up; a tied embedding has those of the output too."""
+        """Add the derivatives of the looked-up rows; a tied embedding also has those of the output."""
         if "embed.weight" not in wanted:
             return
         summed = wanted["embed.weight"]
@@ -304,7 +304,7 @@ class StackedDialogModel:
 
 
 def _of_layer(layer: int) -> tuple[str, str, str, str]:
-    """Name a recurrent layer's weights: input, recurrent, and their biases."""
+    """Return the names of a recurrent layer's weights: input, recurrent, and their biases."""
     return (
         f"rnn.weight_ih_l{layer}",
         f"rnn.weight_hh_l{layer}",

@@ -1,11 +1,12 @@
-"""The meta-gradient as a sweep: down the inner loop with gradients, back up with Hessian-vector products.
+"""The meta-gradient as a sweep: forward through the inner loop, backward with Hessian-vector products.
 
 With `theta_{k+1} = theta_k - rate * g(theta_k)` and `v_K = grad L(theta_K; query)`, the meta-gradient is `v_0` of
 `v_k = v_{k+1} - H(theta_k) (rate * v_{k+1})`, where `H` is the Hessian of the support loss: reverse mode over the
-inner loop, written out (Maclaurin et al. 2015; Kemaev et al. 2025, MixFlow-MG, for the product forward over reverse).
-Parameters that the inner loop leaves alone collect `-H(theta_k) (rate * v_{k+1})` on the way, beside their part of
-the query's gradient; a rate collects `-v_{k+1} * g(theta_k)`. Where the query loss after step k counts as well, its
-gradient at `theta_k` is added to `v_k`.
+inner loop (Maclaurin et al. 2015; Kemaev et al. 2025, MixFlow-MG, for the product forward over reverse).
+
+The gradient of a parameter that is not adapted accumulates `-H(theta_k) (rate * v_{k+1})` in addition to its part of
+the query's gradient; that of a rate accumulates `-v_{k+1} * g(theta_k)`. If the query loss after step k also counts,
+its gradient at `theta_k` is added to `v_k`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,16 +23,16 @@ from metadialog.models.rnn import DialogModel
 
 EMBEDDING = "embed.weight"
 RateKey = tuple[int, str]
-"""Which of the inner loop's rates (those of one step, or of several), and the name of the parameter."""
+"""Index in the inner loop's rates, and name of the parameter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What of the way down is kept for the way up.
+    """What the forward sweep keeps for the backward sweep.
 
     Attributes:
-        tapes: of every step, rather than of the last one alone.
-        weights: how many of the weights between the first and the last step.
+        tapes: whether to keep the tape of every step, rather than only of the last.
+        weights: number of weights kept between the first and the last step.
     """
 
     tapes: bool
@@ -40,14 +41,14 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep over some tasks yields.
+    """The results of a sweep over tasks.
 
     Attributes:
-        support_losses: before the first step, `[tasks]`, nats.
+        support_losses: support losses before the first step, `[tasks]`, nats.
         outer_losses: the weighted query losses, `[tasks]`, nats.
-        query_losses: after the last step, `[tasks]`, nats.
-        gradients: by each trainable parameter, summed over the tasks.
-        rate_gradients: by each rate of each step, summed over the tasks.
+        query_losses: query losses after the last step, `[tasks]`, nats.
+        gradients: gradients of the trainable parameters, summed over the tasks.
+        rate_gradients: gradients of each rate of each step, summed over the tasks.
     """
 
     support_losses: Tensor
@@ -61,14 +62,14 @@ register_dataclass(Swept)
 
 
 class Sweep:
-    """The two levels of some tasks at once.
+    """The two levels of several tasks at once.
 
     Args:
         model: which kind of model it is, and which of its parameters are trained.
         inner: the inner loop.
-        keeping: what is kept.
-        sets: of the tasks.
-        start: the initialisation, by name of parameter; None for the model's.
+        keeping: what to keep.
+        sets: the tasks.
+        start: parameters of the initialisation by name; None for those of the model.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Sweep:
             self._cut_down(self.rows)
 
     def _cut_down(self, rows: Tensor) -> None:
-        """Reduce the embedding, and its rates, to the rows that each task uses: the others' gradient is zero."""
+        """Reduce the embedding and its rates to the rows that each task uses, as the others have no gradient."""
         self.size = self.start[EMBEDDING].shape
         self.start[EMBEDDING] = self.start[EMBEDDING][rows]  # [tasks, ids, embedding]
         for (step, name), rate in self.rates.items():
@@ -106,11 +107,11 @@ class Sweep:
     def run(self) -> Swept:
         """Compute the losses, and the gradients of the sum of the query losses."""
         weights, first, kept = self._down()
-        # What the way up does not need of each task comes summed over the tasks.
+        # Gradients that the backward sweep does not need per task are summed over the tasks.
         steps = self.inner.steps
         query = self._query_pass(steps, weights, summed=not self._goes_up)
         query_losses, gradients = query.losses, query.gradients
-        del weights, query  # large, and not needed any more
+        del weights, query  # large and no longer needed
         outer = self.inner.query_weight(steps) * query_losses
         if (last := self.inner.query_weight(steps)) != 1:
             for gradient in gradients.values():
@@ -127,7 +128,7 @@ class Sweep:
         return self.inner.steps > 0 and (several or not self.inner.first_order)
 
     def _wanted(self, *, summed: bool) -> Wanted:
-        """Want the gradient by every parameter; by those that the inner loop adapts of each task, if not summed."""
+        """Request the gradients of all parameters; per task for adapted ones, unless `summed`."""
         local = {EMBEDDING} if self.rows is not None else set()  # rows of different tasks do not add up
         return {
             **{name: summed and name not in local for name in self.adapted},
@@ -138,12 +139,12 @@ class Sweep:
         return self.network.gradient(weights, self.query, self.masks["query", after], self._wanted(summed=summed))
 
     def _support_pass(self, step: int, weights: Weights, differentiated: Sequence[str]) -> Pass:
-        """Run over the support set, and differentiate by some parameters of each task."""
+        """Run over the support sets, and differentiate with respect to some parameters of each task."""
         wanted = dict.fromkeys(differentiated, False)
         return self.network.gradient(weights, self.support, self.masks["support", step], wanted)
 
     def _descend(self, step: int, weights: Weights, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take an inner step; the gradients are used up, unless the rates' own gradients need them."""
+        """Take an inner step; the gradients are overwritten, unless the rates' gradients need them."""
         after = dict(weights)
         for name, gradient in gradients.items():
             if self.inner.rates is None:
@@ -155,10 +156,10 @@ class Sweep:
         return after
 
     def _down(self) -> tuple[Weights, Tensor, "Kept"]:
-        """Go through the inner loop.
+        """Run the inner loop forward.
 
         Returns:
-            The weights after it, the support losses before it, and what the way up needs.
+            The weights after it, the support losses before it, and the values for the backward sweep.
         """
         steps = self.inner.steps
         kept = Kept(Trajectory(self.start, self.advance, self.keeping.weights))
@@ -181,10 +182,10 @@ class Sweep:
         return self._descend(step, weights, self._support_pass(step, weights, self.adapted).gradients)
 
     def _up(self, outer: Tensor, gradients: dict[str, Tensor], kept: "Kept") -> tuple[Tensor, dict[RateKey, Tensor]]:
-        """Take the query's gradients back to the start, in place.
+        """Backpropagate the query's gradients to the initialisation, in place.
 
         Returns:
-            The outer losses with those of the steps on the way, and the gradients by the rates.
+            The outer losses including those of earlier steps, and the gradients of the rates.
         """
         by_rates: dict[RateKey, Tensor] = {}
         spare: Weights | None = None
@@ -203,7 +204,7 @@ class Sweep:
         return outer, by_rates
 
     def _add_query(self, after: int, weight: float, weights: Weights, gradients: dict[str, Tensor]) -> Tensor:
-        """Add the gradient of the query loss after some steps, and return the loss."""
+        """Add the gradient of the query loss after a number of steps, and return the loss."""
         query = self._query_pass(after, weights, summed=after == 0)
         for name, part in query.gradients.items():
             _add(gradients, name, part, weight)
@@ -214,7 +215,7 @@ class Sweep:
     ) -> dict[str, Tensor]:
         """Subtract the Hessian times the direction, and return the product.
 
-        Before the first step the sum over the tasks is enough.
+        Before the first step, only the sum over the tasks is computed.
         """
         direction = {name: gradients[name] for name in self.adapted}
         scale = self.inner.lr
@@ -235,7 +236,7 @@ class Sweep:
         cotangents: dict[str, Tensor],
         gradients: dict[str, Tensor],
     ) -> None:
-        """Add a step's part of the derivatives by the rates."""
+        """Add a step's part of the derivatives of the rates."""
         at = self.inner.rates_at(step)
         for name, gradient in gradients.items():
             rate = rates[at][name]
@@ -253,7 +254,7 @@ class Sweep:
 
 
 def _add(gradients: dict[str, Tensor], name: str, part: Tensor, weight: float) -> None:
-    """Add to a gradient, in place; what comes summed over the tasks is added to the sum."""
+    """Add to a gradient, in place; a part that is summed over the tasks is added to the sum."""
     if gradients[name].dim() > part.dim():
         gradients[name] = gradients[name].sum(0)
     gradients[name].add_(part, alpha=weight)
@@ -261,11 +262,11 @@ def _add(gradients: dict[str, Tensor], name: str, part: Tensor, weight: float) -
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the way up needs of the way down.
+    """What the forward sweep has kept for the backward sweep.
 
     Attributes:
-        trajectory: gives the weights before those steps that are not in `passes`.
-        passes: the weights before a step and its pass, by step.
+        trajectory: supplies the weights before the steps that are not in `passes`.
+        passes: weights before a step and its pass, by step.
     """
 
     trajectory: Trajectory[Weights]

@@ -1,4 +1,4 @@
-"""A meta-batch as stacked tensors: padded to one size, reduced to the tokens that count and the rows they touch."""
+"""A meta-batch as stacked tensors: padded to one size, reduced to the counted tokens and the rows that are used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class StackedBatch:
 
     Attributes:
         tokens: rows of the tasks' embeddings, int64, `[tasks, time, batch]`.
-        counted: where the counted tokens are among `time * batch` of all tasks, int64, `[tasks * rows]`; a task
-            with fewer than `rows` is filled up with tokens of weight 0. None if every token counts.
-        positions: the inverse: the position of each token among the counted, `tasks * rows` for those that do not
+        counted: positions of the counted tokens in `time * batch` of all tasks, int64, `[tasks * rows]`; a task with
+            fewer than `rows` is padded with tokens of weight 0. None if every token counts.
+        positions: the inverse, the position of each token among the counted ones, `tasks * rows` for tokens that do not
             count, int64, `[tasks * time * batch]`. None if every token counts.
-        targets: of the counted tokens, `[tasks, rows]`.
+        targets: targets of the counted tokens, `[tasks, rows]`.
     """
 
     tokens: Tensor
@@ -30,14 +30,14 @@ class StackedBatch:
     targets: Targets
 
     def reduce(self, x: Tensor) -> Tensor:
-        """Take the counted tokens' features: `[tasks, time, batch, width]` to `[tasks, rows, width]`."""
+        """Select the features of the counted tokens: `[tasks, time, batch, width]` to `[tasks, rows, width]`."""
         tasks, _, _, width = x.shape
         if self.counted is None:
             return x.flatten(1, 2)
         return x.reshape(-1, width).index_select(0, self.counted).view(tasks, -1, width)
 
     def expand(self, x: Tensor) -> Tensor:
-        """Put the counted tokens' features back, zero elsewhere: the transpose of `reduce`."""
+        """Put the features of the counted tokens back, with zeros elsewhere: the transpose of `reduce`."""
         if self.positions is None:
             return x.view(*self.tokens.shape, x.shape[-1])
         rows = torch.nn.functional.pad(x.flatten(0, 1), (0, 0, 0, 1))
@@ -65,13 +65,13 @@ def touched_rows(
     """Number the token ids that each task uses.
 
     Args:
-        batches: of each task, all of its sets.
+        batches: all batches of each task.
         vocab_size: number of token ids.
         rounded: whether to fill up to a size of few kinds.
 
     Returns:
-        The token ids of each task, filled up with 0, `[tasks, ids]`, and of each task, of each set, the position of
-        every token among the task's ids, `[batch, time]`.
+        The token ids of each task, padded with 0, `[tasks, ids]`, and for each batch of each task the position of every
+        token among the task's ids, `[batch, time]`.
     """
     used = torch.zeros(len(batches), vocab_size, dtype=torch.bool, device=batches[0][0].inputs.device)
     for task, sets in enumerate(batches):
@@ -88,13 +88,13 @@ def touched_rows(
 def stack(
     batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype, *, rounded: bool = False
 ) -> StackedBatch:
-    """Stack one set of every task.
+    """Stack one batch of every task.
 
     Args:
-        batches: the set of each task, `[batch, time]` of any size.
-        tokens: of each task, what to look up for each input, same shape as `inputs`.
-        dtype: of the weights of the losses.
-        rounded: whether to pad to sizes of few kinds.
+        batches: batch of each task, `[batch, time]` of any size.
+        tokens: rows to look up for each input of each task, in the shape of `inputs`.
+        dtype: data type of the weights of the losses.
+        rounded: whether to pad to rounded sizes.
     """
     count, time = sizes_of(batches, rounded=rounded)
 
@@ -115,7 +115,7 @@ def stack(
         return StackedBatch(inputs, None, None, Targets(targets, weights))
     most = int(counts.max())
     rows = min(rounded_up(most), mask.shape[1]) if rounded else most
-    # The counted tokens first, in their order; stable, so that the same batch gives the same sums.
+    # Counted tokens first, in a stable order, so that the same batch gives the same sums.
     order = torch.argsort(mask.to(torch.uint8), dim=1, descending=True, stable=True)[:, :rows]
     offsets = torch.arange(len(batches), device=mask.device)[:, None]
     positions = torch.full_like(mask, len(batches) * rows, dtype=torch.int64)

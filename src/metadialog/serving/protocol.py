@@ -1,0 +1,60 @@
+"""HTTP with a limit of time for requests to arrive, so that a client that sends byte by byte keeps no connection."""
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class PromptProtocol(H11Protocol):
+    """uvicorn's HTTP, with a time within which a request has to come, from its first byte to its last.
+
+    uvicorn limits how long a connection may be idle between requests, and not how long a request takes to arrive; a few
+    hundred clients that send theirs slowly would take all connections (slow loris).
+    """
+
+    headers_within = 20.0
+    """Seconds from the connection, or the first byte of a later request, to the end of its headers."""
+    body_within = 120.0
+    """Seconds from there to the end of the body."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.deadline: asyncio.TimerHandle | None = None
+        self._waits_for: object = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, and wait for the rest of it, if there is one."""
+        super().data_received(data)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        state = self.conn.their_state
+        if state is self._waits_for and self.deadline is not None:
+            return  # more bytes do not put it off
+        self._stop()
+        seconds = {h11.IDLE: self.headers_within, h11.SEND_BODY: self.body_within}.get(state)
+        if seconds is not None and not self.transport.is_closing():
+            self._waits_for = state
+            self.deadline = self.loop.call_later(seconds, self._give_up)
+
+    def _stop(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def _give_up(self) -> None:
+        self.deadline = None
+        if not self.transport.is_closing():
+            self.transport.close()

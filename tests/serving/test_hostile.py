@@ -1,0 +1,102 @@
+"""Requests that are meant to harm: sent byte by byte, nested deeply, or never whole."""
+
+import asyncio
+import json
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+from tests.serving.conftest import Serve, Server
+
+from metadialog.serving.protocol import PromptProtocol
+
+DEPTH = 100_000
+
+
+class Hurried(PromptProtocol):
+    headers_within = body_within = 0.2
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve) -> Server:
+    return serve()
+
+
+@pytest.fixture(scope="module")
+def hurried(serve: Serve) -> Server:
+    return serve(protocol=Hurried)
+
+
+def connected(server: Server) -> socket.socket:
+    address = urlsplit(server.url)
+    return socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=60)
+
+
+def begun(body: bytes) -> bytes:
+    head = f"POST /v1/replies HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {9**5}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-", begun(b""), begun(b'{"context": ')])
+def test_a_request_that_does_not_come_loses_its_connection(hurried: Server, sent: bytes) -> None:
+    clients = [connected(hurried) for _ in range(20)]
+    for client in clients:
+        client.sendall(sent)
+    for client in clients:
+        assert b"200" not in client.recv(1000)  # the end, or a refusal, and not the timeout
+        client.close()
+
+
+def test_more_bytes_do_not_put_the_end_off(hurried: Server) -> None:
+    with connected(hurried) as client:
+        client.sendall(begun(b""))
+        client.settimeout(0.02)
+        for _ in range(2000):
+            try:
+                client.sendall(b" ")
+                if client.recv(1000) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:  # closed while this was sending
+                break
+        else:
+            pytest.fail("the connection is still open")
+
+
+def test_nothing_is_waited_for_once_a_request_is_whole(serve: Serve) -> None:
+    made: list[PromptProtocol] = []
+
+    class Kept(PromptProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            made.append(self)
+
+    with serve(protocol=Kept).client() as client:
+        assert client.post("/v1/replies", json={"context": "hi"}).status_code == 200
+        assert [one.deadline for one in made] == [None]  # the client keeps the connection
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * DEPTH,
+        "[" * DEPTH + "]" * DEPTH,
+        '{"context": ' + "[" * DEPTH + "]" * DEPTH + "}",
+        '{"a":' * DEPTH + "1" + "}" * DEPTH,
+        '{"context": "hi", "seed": ' + "9" * DEPTH + "}",
+        '{"context": "hi", "seed": 1e' + "9" * 400 + "}",
+        '{"context": "\\ud800"}',
+        '{"context": "hi", "context": ["a", "b"]}',
+        json.dumps({"text": "[" * DEPTH + "]" * DEPTH}),
+    ],
+    ids=["open", "list", "in a field", "objects", "digits", "exponent", "surrogate", "twice", "in a text"],
+)
+@pytest.mark.parametrize("path", ["/v1/replies", "/v1/adaptations", "/v1/scores"])
+def test_hostile_json_is_answered(server: Server, path: str, body: str) -> None:
+    with server.client() as client:
+        answer = client.post(path, content=body.encode(), headers={"Content-Type": "application/json"})
+        assert answer.status_code in (200, 400, 413, 422), answer.text
+        assert answer.status_code == 200 or "error" in answer.json()
+        assert len(answer.text) < 2000
+        assert client.get("/healthz").status_code == 200
