@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test test-all test-cuda test-faults test-hard coverage mutate fuzz audit docs lint format clean
+.PHONY: help setup run bench bench-cuda test test-all test-cuda test-faults test-hard coverage mutate reproduce soak fuzz audit docs lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ run: $(READY)  ## meta-train on the embedded dialogues, adapt to those of a shop
 
 bench: $(READY)  ## measure the engines beside other libraries: small and medium, under 20 minutes on 2 cores
 	$(BIN)/metadialog bench
+
+bench-cuda: $(READY)  ## measure all that asks for a GPU, in under 8 minutes (it says so where there is none)
+	$(BIN)/python experiments/cost_of_maml/on_cuda.py
 
 test: $(READY)  ## run the tests, but for the slow ones
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not faults and not hard"
@@ -53,12 +56,19 @@ coverage: $(READY)  ## run the tests as `test` does, and show which lines and br
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-audit: $(READY)  ## look for known holes, and write licences and a bill of materials (CycloneDX) to dist/
+reproduce: $(READY)  ## make the tables of studies that keep their records once more, and compare them byte by byte
+	$(BIN)/python experiments/reproduce.py
+
+soak: export SECONDS ?= 1800
+soak: $(READY)  ## train, validate, log and evaluate in one process for half an hour, and see that its memory stays flat
+	$(BIN)/python tests/soak/soak_program.py --seconds $(SECONDS)
+
+audit: $(READY)  ## look for known holes (all that cannot be looked up is told), and write licences and a bill of materials (CycloneDX) to dist/
 	mkdir -p dist
 	$(UV) export --locked --no-emit-project --format requirements-txt --quiet --output-file dist/requirements.txt
 	$(UV) tool run pip-licenses --python=$(BIN)/python --format=markdown --output-file=dist/licences.md
 	$(UV) tool run --from cyclonedx-bom cyclonedx-py environment $(BIN)/python --output-file dist/sbom.json
-	$(UV) tool run pip-audit --requirement dist/requirements.txt --disable-pip --no-deps
+	$(UV) tool run pip-audit --strict --requirement dist/requirements.txt --disable-pip --no-deps
 
 lint: $(READY)  ## check style, types and imports
 	$(BIN)/ruff check

@@ -1,5 +1,8 @@
 """Runs with a pretrained model, from the command line: trained, evaluated again, and small on the disk."""
 
+import json
+import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,3 +54,39 @@ def test_a_tokenizer_that_is_not_the_models_is_refused(run: Run, tiny_pretrained
     assert outcome.code == 2
     assert "tokenizer=pretrained with tokenizer.path as model.path" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("lost", ["whole", "part"])
+def test_lost_weights_are_told_before_there_is_a_run(
+    run: Run, tiny_pretrained: Path, tmp_path: Path, lost: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_pretrained, tmp_path / "damaged"))
+    (folder / "model.safetensors").unlink()
+    if lost == "part":
+        index = {"metadata": {}, "weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    outcome = run("train", *arguments(folder))
+    assert outcome.code == 2
+    [line] = outcome.err.splitlines()
+    told = "holds no model.safetensors" if lost == "whole" else "lacks model-00001-of-00002.safetensors"
+    assert told in line
+    assert [*Path.cwd().iterdir()] == []
+
+
+def test_a_name_of_the_hub_without_a_network_is_told_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]  # nothing listens there any more
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://me:s3cr3t@127.0.0.1:{port}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    outcome = run("train", *arguments(Path("nobody/nothing")))
+    assert outcome.code == 2
+    [line] = outcome.err.splitlines()
+    assert "model.path=nobody/nothing: is no folder here" in line
+    assert "does not answer (127.0.0.1: Connection refused)" in line
+    assert "s3cr3t" not in line
+    assert [*Path.cwd().iterdir()] == []

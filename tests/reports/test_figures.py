@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from metadialog.reports.comparison import Comparison, compare_runs
 from metadialog.reports.compute import compute_figure, costs
@@ -44,6 +46,27 @@ def test_curves_have_a_panel_for_each_number_of_shots_and_names(comparison: Comp
     for algorithm in comparison.algorithms:
         assert tuple(score(comparison, algorithm, 5)) in drawn
         assert algorithm in [text.get_text() for text in figure.axes[1].texts]
+
+
+@pytest.fixture(scope="module")
+def long(write_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A comparison with long names."""
+    place, name, topic = tmp_path_factory.mktemp("long"), "maml_" * 30, "a topic of many words " * 10
+    write_run(place, "maml", 0, options={"algorithm.name": name}, topics=(topic, "travel"))
+    write_run(place, "finetune", 0, topics=(topic, "travel"))
+    runs, _ = read_runs([place], "refuse")
+    return compare_runs(runs, Settings(100, 0.95, "bootstrap", 0.05, 0, baseline="finetune"))
+
+
+@pytest.mark.parametrize("draw", [curves_figure, shots_figure, topics_figure, forest_figure, difference_curves_figure])
+def test_long_names_leave_the_room_to_what_is_drawn(long: Comparison, draw: Callable[[Comparison], Figure]) -> None:
+    figure = draw(long)
+    figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    drawn = sum(axes.get_window_extent().width for axes in figure.axes if axes.get_label() != "<colorbar>")
+    assert drawn > 0.25 * width
+    assert figure.axes[0].get_window_extent().height > 0.3 * height
+    assert max(len(text.get_text()) for text in figure.findobj(Text)) < 80
 
 
 def test_without_shots_there_is_no_panel_of_points(make_run: MakeRun, tmp_path: Path) -> None:

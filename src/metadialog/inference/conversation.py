@@ -19,7 +19,7 @@ from metadialog.text import counted
 USER, BOT = SPEAKERS
 
 HELP = """\
-/adapt FILE        adapt to the dialogues of a file: JSON, JSON Lines, or a turn a line
+/adapt FILE        adapt to the dialogues of a file: JSON, CSV, a chat's export, a turn a line, ...
 /before            answer the last turn without adaptation
 /why               the nearest exchanges that the model was adapted to
 /temperature 0.7   draw words, the more freely the higher; 0: the most probable ones

@@ -16,7 +16,7 @@ from metadialog.models.protocol import BaseModel, at_positions
 from metadialog.models.recurrence import State
 from metadialog.options import FROM_YAML, with_defaults
 from metadialog.pretrained.chat import ChatFormat, chat_format
-from metadialog.pretrained.files import SAFE, loading, locate
+from metadialog.pretrained.files import SAFE, check_weights, loading, locate
 from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_size
 from metadialog.token_ids import BEGIN_ID, END_ID, OTHER_ID, PAD_ID, SELF_ID
 
@@ -286,6 +286,7 @@ def _load(source: str, attention: str, *, sketched: bool) -> Any:  # noqa: ANN40
 
     with loading(_OPTION, source):
         if sketched:
+            check_weights(source, _OPTION)
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             return AutoModelForCausalLM.from_config(config, attn_implementation=attention)
         return AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation=attention, **SAFE)

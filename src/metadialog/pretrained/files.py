@@ -18,6 +18,7 @@ from metadialog.cache.entries import entry
 from metadialog.cache.keys import digest_files, key
 from metadialog.errors import ConfigError, MetadialogError
 from metadialog.extras import need
+from metadialog.pretrained.hub import on_hub
 from metadialog.runs.layout import MODEL_CONFIG, WEIGHTS
 
 EXTRA = "pretrained"
@@ -36,7 +37,7 @@ def locate(path: str | None, option: str) -> str:
         option: name of the option, for messages.
 
     Raises:
-        ConfigError: a library is not installed, or there is no such file.
+        ConfigError: a library is not installed, there is no such file, or the hub cannot be reached.
     """
     for library in ("transformers", "accelerate"):
         need(library, EXTRA, option)
@@ -56,7 +57,26 @@ def locate(path: str | None, option: str) -> str:
         return str(folder)
     if folder.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
         raise ConfigError(f"{option}={path}: there is no such folder, and it is no name of a model on the hub")
-    return path
+    return on_hub(path, option)
+
+
+def check_weights(source: str, option: str) -> None:
+    """Check that a folder of a pretrained model holds its weights, as safetensors; a name on the hub passes.
+
+    Raises:
+        ConfigError: it does not, or lacks a part of them.
+    """
+    folder = Path(source)
+    if not folder.is_dir() or (folder / WEIGHTS).is_file():
+        return
+    index = folder / f"{WEIGHTS}.index.json"
+    if not index.is_file():
+        raise ConfigError(f"{option}={source}: holds no {WEIGHTS}; it should have the weights of the model")
+    with loading(option, source):
+        parts = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
+    lost = [name for name in parts if not (folder / Path(name).name).is_file()]
+    if lost:
+        raise ConfigError(f"{option}={source}: lacks {lost[0]}, which {index.name} names a part of the weights")
 
 
 def _smollm2(option: str) -> Path:

@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from metadialog.escapes import shortened
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.grid import metric_label
 from metadialog.reports.grid import number as written
@@ -37,6 +38,7 @@ _MORE_FONTS = (
 _PANELS = 4  # maximum number of panels of curves
 _GAP = 0.19  # between names, inches
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+_LONGEST = 28  # characters of a name
 _KEY = 0.3  # length of the line before a name, inches
 FEW = 6  # maximum number of curves with bands
 _FENCE = 3.0  # interquartile ranges beyond which a value is an outlier
@@ -65,6 +67,11 @@ def beyond(values: Mapping[Any, float]) -> dict[Any, float]:
     low, high = np.quantile(finite, [0.25, 0.75])
     reach = _FENCE * max(float(high - low), 0.05)
     return {name: value for name, value in values.items() if not low - reach <= value <= high + reach}
+
+
+def in_figure(name: Hashable) -> str:
+    """Return a name as figures show it: a long one, cut in its middle, leaves the room to what is drawn."""
+    return shortened(str(name), _LONGEST)
 
 
 def curves_figure(comparison: Comparison) -> Figure:
@@ -128,12 +135,14 @@ def topics_figure(comparison: Comparison) -> Figure:
     finite = np.abs(values[np.isfinite(values)])
     limit = max(float(finite.max()) if finite.size else 0.0, 1e-6)
     with style():
-        figure = Figure(figsize=(2.2 + 0.78 * values.shape[1], 1.6 + 0.34 * values.shape[0]))
+        names, topics = (list(map(in_figure, labels)) for labels in (gains.columns, gains.index))
+        below = 0.04 * max(0, *(len(name) - 16 for name in names))  # inches that long names take when they are turned
+        figure = Figure(figsize=(2.2 + 0.78 * values.shape[1], 1.6 + 0.34 * values.shape[0] + below))
         axes = figure.subplots()
         image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
         axes.grid(visible=False)
-        axes.set_xticks(range(values.shape[1]), list(gains.columns), rotation=35, ha="right", parse_math=False)
-        axes.set_yticks(range(values.shape[0]), [str(topic) for topic in gains.index], parse_math=False)
+        axes.set_xticks(range(values.shape[1]), names, rotation=35, ha="right", parse_math=False)
+        axes.set_yticks(range(values.shape[0]), topics, parse_math=False)
         for row, column in product(range(values.shape[0]), range(values.shape[1])):
             value = values[row, column]
             dark = math.isfinite(value) and abs(value) > 0.5 * limit
@@ -170,7 +179,7 @@ def cut_rows(axes: Axes, part: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     last = part.sort_values(list(by)).groupby("algorithm").tail(1).set_index("algorithm")["mean"]
     outside = beyond(np.log(last[last > 0]).to_dict())
     if outside:
-        lines = "\n".join(f"{name} {written(math.exp(value), None)}" for name, value in outside.items())
+        lines = "\n".join(f"{in_figure(name)} {written(math.exp(value), None)}" for name, value in outside.items())
         words = f"beyond the axis:\n{lines}"
         axes.text(
             0.98, 0.98, words, transform=axes.transAxes, ha="right", va="top", fontsize=7, color="0.3", parse_math=False
@@ -214,7 +223,7 @@ def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequen
         beside_axes: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "scalex": False, "scaley": False}
         axes.plot([1.04, 1.04 + key / 2, 1.04 + key], [height] * 3, **drawn, markevery=[1], **beside_axes)
         beside = (1.06 + key, height)
-        axes.annotate(name, beside, beside, fontsize=8, color=drawn["color"], parse_math=False, **ends)
+        axes.annotate(in_figure(name), beside, beside, fontsize=8, color=drawn["color"], parse_math=False, **ends)
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.differences import at_main_step
-from metadialog.reports.figures import FEW, beyond, name_values, panel_height, some, style
+from metadialog.reports.figures import FEW, beyond, in_figure, name_values, panel_height, some, style
 from metadialog.reports.grid import metric_label
 from metadialog.reports.looks import looks
 from metadialog.statistics.metrics import METRICS
@@ -51,7 +51,7 @@ def forest_figure(comparison: Comparison) -> Figure:
             axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
             for name, value in outside.items():
                 _name_outside(axes, order.index(str(name)), value)
-        panels[0].set_yticks(range(len(order)), order, parse_math=False)
+        panels[0].set_yticks(range(len(order)), list(map(in_figure, order)), parse_math=False)
         panels[0].set_ylim(-0.7, len(order) - 0.3)
         figure.supxlabel(f"{_label(comparison)}; left is better", fontsize=9)
     return figure
@@ -94,7 +94,7 @@ def difference_curves_figure(comparison: Comparison) -> Figure:
 def note_outside(axes: Axes, outside: dict[str, float]) -> None:
     """Name outliers beyond the axis in a corner."""
     if outside:
-        text = "beyond the axis:\n" + "\n".join(f"{name} {value:+.2f}" for name, value in outside.items())
+        text = "beyond the axis:\n" + "\n".join(f"{in_figure(name)} {value:+.2f}" for name, value in outside.items())
         corner: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "top", "parse_math": False}
         axes.text(0.98, 0.98, text, fontsize=7, color="0.3", **corner)
 
@@ -122,4 +122,4 @@ def _differences(comparison: Comparison) -> pd.DataFrame:
 
 def _label(comparison: Comparison) -> str:
     label = metric_label(METRICS["word_perplexity"], comparison.runs[0].language)
-    return f"log {label} minus that of {comparison.settings.baseline}"
+    return f"log {label} minus that of {in_figure(comparison.settings.baseline)}"

@@ -75,6 +75,7 @@ class TrainingCost(BaseModel):
         dialogues: number of distinct dialogues that were drawn.
         counted_flops: operations of the counted steps since the algorithm last changed its passes.
         counted_expected: `expected_flops` of the same steps.
+        engines: the engine that `engine=auto` has chosen for each kind of inner loop; a run that goes on keeps to it.
     """
 
     model_config = Finite
@@ -86,6 +87,7 @@ class TrainingCost(BaseModel):
     dialogues: Count = 0
     counted_flops: Amount = 0.0
     counted_expected: Amount = 0.0
+    engines: dict[str, str] = Field(default_factory=dict)
 
 
 class EvaluationCost(BaseModel):
