@@ -31,6 +31,7 @@ from metadialog.inner.sgd import PLAIN
 from metadialog.models.hred import HRED
 from metadialog.models.rnn import DialogModel
 from metadialog.models.seq2seq import Seq2Seq
+from metadialog.models.transformer import Transformer
 from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
 from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.byte_pair import BytePairTokenizer
@@ -107,6 +108,7 @@ def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what has been found not to work at once, and let the CPU do what a GPU does."""
     together._alone.clear()
     monkeypatch.setitem(together.AT_ONCE, "cpu", 16)
+    monkeypatch.setattr(together, "TOGETHER", {"cpu"})
 
 
 def test_a_records_perplexity_is_by_word(episodes: list[Episode], tokenizer: Tokenizer) -> None:
@@ -142,6 +144,16 @@ def test_records_and_replies_are_those_of_one_by_one(
             assert same or mine[name] == pytest.approx(value, rel=1e-10, abs=1e-12), name
     assert model.training
     assert not together._alone  # nothing has fallen back
+
+
+def test_a_cpu_adapts_in_one_pass_and_scores_one_by_one(
+    episodes: list[Episode], tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "TOGETHER", set())
+    assert max(map(len, together.groups(model_of("gru", tokenizer), episodes))) > 1
+    attention = Transformer(tokenizer.vocab_size, 8, heads=2, layers=1, dropout=0.0, tied_embedding=False)
+    assert max(map(len, together.groups(attention, episodes))) == 1
+    test_records_and_replies_are_those_of_one_by_one("gru", Greedy(max_tokens=6), episodes, tokenizer)
 
 
 @pytest.mark.parametrize(
