@@ -7,7 +7,7 @@ from pathlib import Path
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.errors import ConfigError, DataError, MetadialogError
-from metadialog.inference.adapting import AdaptingAside, curve_line, divide
+from metadialog.inference.adapting import AdaptingAside, advice, curve_line, divide
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import to_jsonl
 from metadialog.inference.generations import GenerationLike, as_generation
@@ -107,6 +107,8 @@ class Conversation:
             f"adapted to {counted(len(division.support), 'dialogue')}, {len(division.held_out)} held out, "
             f"in {counted(self.model.step, 'step')}"
         )
+        if (better := advice(self.model)) is not None:
+            yield f"\n{better} (metadialog adapt takes a rate)"
 
     def _reset(self, _: str) -> Iterator[str]:
         self.turns = []
