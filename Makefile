@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test test-all test-cuda test-faults test-hard coverage mutate reproduce soak fuzz audit docs lint format clean
+.PHONY: help setup run bench bench-cuda test test-all test-cuda test-faults test-hard coverage mutate reproduce soak fuzz audit docs lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ run: $(READY)  ## meta-train on the embedded dialogues, adapt to those of a shop
 
 bench: $(READY)  ## measure the engines beside other libraries: small and medium, under 20 minutes on 2 cores
 	$(BIN)/metadialog bench
+
+bench-cuda: $(READY)  ## measure all that asks for a GPU, in under 8 minutes (it says so where there is none)
+	$(BIN)/python experiments/cost_of_maml/on_cuda.py
 
 test: $(READY)  ## run the tests, but for the slow ones
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not faults and not hard"

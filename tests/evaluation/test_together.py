@@ -107,6 +107,7 @@ def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what has been found not to work at once, and let the CPU do what a GPU does."""
     together._alone.clear()
     monkeypatch.setitem(together.AT_ONCE, "cpu", 16)
+    monkeypatch.setattr(together, "TOGETHER", {"cpu"})
 
 
 def test_a_records_perplexity_is_by_word(episodes: list[Episode], tokenizer: Tokenizer) -> None:
@@ -142,6 +143,15 @@ def test_records_and_replies_are_those_of_one_by_one(
             assert same or mine[name] == pytest.approx(value, rel=1e-10, abs=1e-12), name
     assert model.training
     assert not together._alone  # nothing has fallen back
+
+
+def test_a_cpu_adapts_in_one_pass_and_scores_one_by_one(
+    episodes: list[Episode], tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "TOGETHER", set())
+    assert max(map(len, together.groups(model_of("gru", tokenizer), episodes))) > 1
+    assert max(map(len, together.groups(model_of("hred", tokenizer), episodes))) == 1
+    test_records_and_replies_are_those_of_one_by_one("gru", Greedy(max_tokens=6), episodes, tokenizer)
 
 
 @pytest.mark.parametrize(

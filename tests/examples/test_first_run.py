@@ -8,7 +8,7 @@ import pytest
 import metadialog
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "first_run" / "first_run.py"
-SHORT = ("training.steps=1", "evaluation.steps=1", "evaluation.report_steps=[0,1]", "model.hidden_size=16")
+SHORT = ("evaluation.steps=1", "evaluation.report_steps=[0,1]", "model.hidden_size=16")
 
 
 def test_it_trains_compares_adapts_and_asks(
@@ -19,9 +19,8 @@ def test_it_trains_compares_adapts_and_asks(
     assert spec.loader is not None
     program = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(program)
-    monkeypatch.setattr(program, "RUNS", {name: [*own[:1]] for name, own in program.RUNS.items()})
+    monkeypatch.setitem(program.STEPS, "zh", (1, 1))
     monkeypatch.setattr(program, "SHARED", [*program.SHARED, *SHORT])
-    monkeypatch.setitem(program.RUNS, "maml", ["start=joint", "start.steps=1"])
     monkeypatch.setattr(program, "ADAPTATION_STEPS", 2)
     monkeypatch.chdir(tmp_path)
     program.main(["--language", "zh", "--output", str(tmp_path / "out")])

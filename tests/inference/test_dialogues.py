@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -184,15 +185,23 @@ def test_a_text_is_one_topic(text: str, speakers: tuple[str, str], tmp_path: Pat
     assert {dialogue.topic for dialogue in found} == {"hire"}
 
 
-@pytest.mark.parametrize("kind", ["csv", "xlsx", "plain text", "WhatsApp", "openai"])
+@pytest.mark.parametrize(
+    "kind", ["csv", "semicolons of Excel", "xlsx", "zip", "plain text", "WhatsApp", "openai", "array"]
+)
 def test_formats_of_the_standard_input(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if kind == "xlsx":
         sheet(WITHOUT_TOPICS, tmp_path / "mine.xlsx")
         content = (tmp_path / "mine.xlsx").read_bytes()
+    elif kind == "zip":
+        with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+            archive.writestr("_chat.txt", WHATSAPP.replace("Ann", "user").replace("Ben", "bot"))
+        content = (tmp_path / "mine.zip").read_bytes()
     else:
         chats = [{"messages": [{"role": speaker, "content": text} for speaker, text in one]} for one in TWO]
         texts = {
             "csv": "\n".join(WITHOUT_TOPICS),
+            "semicolons of Excel": "\n".join(["sep=;", *(line.replace(",", ";") for line in WITHOUT_TOPICS)]),
+            "array": json.dumps(chats, indent=1),
             "plain text": "user: hi\nbot: hello\n\nuser: bye\nbot: see you\nuser: yes",
             "WhatsApp": WHATSAPP.replace("Ann", "user").replace("Ben", "bot"),
             "openai": "\n".join(json.dumps(chat) for chat in chats),
@@ -200,6 +209,26 @@ def test_formats_of_the_standard_input(kind: str, tmp_path: Path, monkeypatch: p
         content = texts[kind].encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert spoken(as_dialogues("-")) == TWO
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[{"question": "hi", "answer": "hello"}]', 'has no "turns"'),
+        ('[{"turns": ["a", "b"]}', "not valid JSON"),
+        ("Frage;Antwort\nWas?;Das.\nWer?;Ich.\n", "has no column 'dialogue_id'"),
+        ("[]", "holds no dialogue"),
+    ],
+)
+def test_what_is_no_talk_is_not_taken_for_one(text: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    with pytest.raises(DataError, match=f"^standard input.*{problem}"):
+        as_dialogues("-")
+
+
+def test_commas_in_plain_text_make_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello, Ann\nHi, Ben\nWell, good\n")))
+    assert len(as_dialogues("-")[0].turns) == 3
 
 
 def test_a_table_that_cannot_be_read_names_what_helps(tmp_path: Path) -> None:

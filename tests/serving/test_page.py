@@ -165,7 +165,12 @@ def test_compare_several_models_on_one_context(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("dialogues", "sentence"),
-    [("", "Paste dialogues"), ("alone", "two turns or more"), ('[["a", 3]]', "is a number"), ("[{]", "not valid JSON")],
+    [
+        ("", "Paste dialogues"),
+        ("alone", "two turns or more"),
+        ('[["a", 3]]', "is 3; it"),
+        ("[{]", "not valid JSON"),
+    ],
 )
 def test_wrong_input_is_told_beside_it(page: Page, dialogues: str, sentence: str) -> None:
     page.get_by_label("Dialogues of your topic").fill(dialogues)

@@ -141,8 +141,10 @@ def test_an_adaptation_is_followed_step_by_step(server: Server) -> None:
 def test_a_text_is_read_as_a_file_is(server: Server) -> None:
     with server.client() as client:
         text = "\n\n".join("\n".join(turns) for turns in FOOD)
-        a, b = (client.post("/v1/scores", json=request).json() for request in ({"text": text}, {"dialogues": FOOD}))
-        assert a == b
+        rows = [f"{number};{'AB'[i % 2]};{text}" for number, turns in enumerate(FOOD) for i, text in enumerate(turns)]
+        requests: list[Any] = [{"text": text}, {"text": "\n".join(["id;speaker;text", *rows])}, {"dialogues": FOOD}]
+        a, b, c = (client.post("/v1/scores", json=request).json() for request in requests)
+        assert a == b == c
 
 
 def test_deleting_breaks_an_adaptation_off(serve: Serve) -> None:
@@ -183,7 +185,11 @@ def test_deleting_breaks_an_adaptation_off(serve: Serve) -> None:
         ("/v1/adaptations", {"dialogues": [["a", "b"]] * 51}, 422, "dialogues: 51 is over"),
         ("/v1/adaptations", {"dialogues": [["a"] * 401]}, 422, "turns: 401 is over"),
         ("/v1/adaptations", {"text": "x" * 300_000}, 413, "larger than 0.25 MiB"),
-        ("/v1/scores", {"text": '[["a", 3]]'}, 422, "is a number"),
+        ("/v1/scores", {"text": '[["a", 3]]'}, 422, "turns[1] is 3; it should be a text"),
+        ("/v1/scores", {"text": "PK\x03\x04 and so on"}, 422, "text: looks like a file ending in .zip"),
+        ("/v1/scores", {"text": "stories:\n- story: one\n"}, 422, "text: looks like a file ending in .yml"),
+        ("/v1/scores", {"text": "who,what\na,b\nc,d\n"}, 422, "text:1: has no column 'dialogue_id'"),
+        ("/v1/scores", {"text": "a\ud83d\nb"}, 422, ""),
     ],
 )
 def test_what_is_refused_costs_one_sentence(

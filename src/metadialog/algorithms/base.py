@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from metadialog.engines.auto import AutoEngine
 from metadialog.engines.base import Engine, InnerLoop
 from metadialog.engines.functional.adaptation import SideBySide, adapt_together, side_by_side
+from metadialog.engines.graphs import Graphs
 from metadialog.episodes import Batch, Episode, Exchange
 from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
@@ -75,6 +76,11 @@ class Tools:
     engine: Engine = field(default_factory=AutoEngine)
     rule: InnerRule = PLAIN
     objectives: Objectives = LIKELIHOOD
+
+    @property
+    def graphs(self) -> Graphs | None:
+        """What records steps on a GPU, if the engine does."""
+        return getattr(self.engine, "graphs", None)
 
 
 class Algorithm(Options, ABC):
@@ -275,7 +281,8 @@ class GradientAlgorithm(Algorithm):
             return None
         if not known:
             return iter([side_by_side(model, len(supports))])
-        return adapt_together(model, self.tools.objectives.inner, known, self.inner_loop(model, steps, scale))
+        inner = self.inner_loop(model, steps, scale)
+        return adapt_together(model, self.tools.objectives.inner, known, inner, self.tools.graphs)
 
 
 def _within_memory(rule: InnerRule, model: nn.Module) -> InnerRule:

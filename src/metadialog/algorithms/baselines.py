@@ -39,7 +39,10 @@ class JointTraining(Algorithm):
         # Each task has its own random numbers, independent of the rest of the meta-batch; without dropout, one batch is
         # faster.
         by_task = drops(model) or self.tools.objectives.draws or self.average == "tasks"
-        if by_task and obstacle(model, self.tools.objectives.outer, InnerLoop(0.0, 0)) is None:
+        # A recorded pass is sent to a GPU at once.
+        graphs = self.tools.graphs
+        recorded = graphs is not None and graphs.take(next(model.parameters()).device)
+        if (by_task or recorded) and obstacle(model, self.tools.objectives.outer, InnerLoop(0.0, 0)) is None:
             value = self._in_one_pass(model, episodes, tokens)
         else:
             parts = [[episode] for episode in episodes] if by_task else [episodes]
@@ -55,7 +58,7 @@ class JointTraining(Algorithm):
         batches = [merge(_sets(episode)) for episode in episodes]
         weights = [self._weight(len(batches), int(batch.mask.sum()) / tokens) for batch in batches]
         numbers = [episode.index for episode in episodes]
-        loss, gradients = joint_gradient(cast("DialogModel", model), batches, weights, numbers)
+        loss, gradients = joint_gradient(cast("DialogModel", model), batches, weights, numbers, self.tools.graphs)
         for name, parameter in model.named_parameters():
             parameter.grad = gradients.get(name)
         return loss.item()

@@ -2,19 +2,26 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, cast
+from pathlib import Path
+from typing import Annotated, Literal, cast
 
+import torch
 from annotated_types import Gt, Le
 from torch import nn
 
+from metadialog import memory as machine_memory
 from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Objective, Reduction
 from metadialog.engines.descent import descend
 from metadialog.engines.estimate import ONE_TASK, STACKED, work_of
 from metadialog.engines.functional.engine import FunctionalEngine
+from metadialog.engines.graphs import Graphs
 from metadialog.engines.lean import LeanEngine, plan
 from metadialog.engines.learn2learn import Learn2LearnEngine
+from metadialog.engines.measuring import Measured, measure
+from metadialog.engines.remembered import key_of, remembered
 from metadialog.engines.stacked.memory import MIB, footprint
 from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
@@ -24,39 +31,84 @@ from metadialog.options import FROM_YAML, with_defaults
 
 log = logging.getLogger(__name__)
 
+Measure = Literal["once", "anew", "never"]
+
 # Memory of learn2learn's loop for one task, relative to `vectorized`, as measured (`experiments/cost_of_maml`).
 _AUTOGRAD = 4
 # Typical error of the expected times.
 _ACCURACY = 1.33
+_STACKED = ("vectorized", "lean")
+_CERTAIN = _ACCURACY**2
+"""From which ratio on what is expected is right, were one time too short by as much and the other too long."""
 
 
 class AutoEngine:
-    """Picks an engine for each meta-batch, and logs when the choice changes.
+    """Picks the fastest engine, and logs which and why.
 
-    All engines give the same meta-gradient. Among those that support the model and the objective and fit into memory,
-    it picks the one that is expected to be fastest by measured speeds (`metadialog.engines.estimate`); `lean` always
-    fits. `functional` is picked for models and objectives that no other fast engine supports.
+    All engines give the same meta-gradient, up to rounding. For the recurrent language model, measured speeds
+    (`metadialog.engines.estimate`) tell which engine should be fastest. Where they leave a doubt, and for all other
+    models, the engines that may be fastest are timed on the first meta-batch. The assumed one (`vectorized`, or
+    `functional` for what `vectorized` does not support) is kept unless another is faster by a margin, so that the
+    choice does not depend on noise. `lean` does the work of `vectorized` and more, and is used for a meta-batch if
+    `memory` is too small.
+
+    As engines differ by rounding, the choice belongs to the run. It is made before the first gradient is used and does
+    not change later; `cost.json` and the checkpoints contain it, and a resumed run keeps it. If several processes share
+    a run, the first one chooses. The result is stored on this machine, so that a second run with the same seed gives
+    the same bytes. Another machine may choose another engine: name one as `engine=` for the same bytes on several
+    machines.
 
     Args:
-        memory: memory that an engine may use in addition to the model, MiB.
+        memory: memory that an engine may use in addition to the model, MiB; not used on a GPU.
+        share: fraction of a GPU's memory, free at the first step, that an engine may use.
+        measure: `once`: use an earlier measurement of this machine if there is one; `anew`: discard it and measure
+            again; `never`: use the assumed engine.
+        cuda_graphs: whether to record steps as CUDA graphs on a GPU; see `VectorizedEngine`.
+
+    Attributes:
+        chosen: the engine for each kind of inner loop so far; entries that are set beforehand are kept.
     """
 
     name = "auto"
     takes_any_loop = True
 
     @with_defaults
-    def __init__(self, *, memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML) -> None:
+    def __init__(
+        self,
+        *,
+        memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML,
+        share: Annotated[float, Gt(0), Le(1)] = 0.5,
+        measure: Measure = "once",
+        cuda_graphs: bool = True,
+    ) -> None:
         self.memory = memory
-        self._engines: dict[str, Engine] = {
-            engine.name: engine
-            for engine in (
-                Learn2LearnEngine(),
-                VectorizedEngine(),
-                LeanEngine(memory=memory),
-                FunctionalEngine(memory=memory),
-            )
-        }
-        self._picked: str | None = None
+        self.share = share
+        self.measure = measure
+        self.cuda_graphs = cuda_graphs
+        self.graphs = Graphs() if cuda_graphs else None
+        self.chosen: dict[str, str] = {}
+        self._functional = FunctionalEngine(memory=memory)
+        self._engines = self._made()
+        self._cache: Path | None = None
+        self._agree: Callable[[Callable[[], str]], str] = lambda make: make()
+        self._sized = False
+        self._clock = time.perf_counter
+
+    def _made(self) -> dict[str, Engine]:
+        graphs = self.cuda_graphs
+        stacked = VectorizedEngine(cuda_graphs=graphs), LeanEngine(memory=self.memory, cuda_graphs=graphs)
+        some: tuple[Engine, ...] = (Learn2LearnEngine(), *stacked, self._functional)
+        return {engine.name: engine for engine in some}
+
+    def settle(self, cache: Path, agree: Callable[[Callable[[], str]], str]) -> None:
+        """Say where outcomes are remembered, and how the processes of a run come to one choice.
+
+        Args:
+            cache: the cache folder.
+            agree: returns, in each process, what the function returns in the first one.
+        """
+        self._cache = cache
+        self._agree = agree
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
         """Accept every inner loop; see `Engine.check`."""
@@ -70,16 +122,89 @@ class AutoEngine:
         reduction: Reduction,
     ) -> MetaGradient:
         """Compute the meta-gradient with the picked engine; see `Engine.meta_gradient`."""
-        name, why = self.pick(model, objective, episodes, inner)
-        if name != self._picked:
-            log.info("engine auto picks %s: %s", name, why)
-            self._picked = name
+        self._size_for(next(model.parameters()).device)
+        kind = _kind(inner)
+        if kind not in self.chosen:
+            self.chosen[kind] = self._agree(lambda: self._choose(model, objective, episodes, inner, reduction))
+        name = self.chosen[kind]
+        if name in _STACKED:
+            name = "vectorized" if self._fits(cast("DialogModel", model), episodes, inner) else "lean"
         return self._engines[name].meta_gradient(model, objective, episodes, inner, reduction)
+
+    def _size_for(self, device: torch.device) -> None:
+        """Take the memory of a GPU as it is at the first step: a power of two, so that it is the same the next time."""
+        free = machine_memory.free(device) if device.type == "cuda" and not self._sized else None
+        if free is not None:
+            self.memory = float(2 ** math.floor(math.log2(max(1, self.share * free / MIB))))
+            self._functional = FunctionalEngine(memory=self.memory)
+            self._engines = self._made()
+            log.info("engine auto may take %g MiB of the GPU", self.memory)
+        self._sized = True
+
+    def _fits(self, model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop) -> bool:
+        """Tell whether `vectorized` has the memory for a meta-batch."""
+        of_task = footprint(model, episodes, inner)
+        return tasks_at_once(model, len(episodes)) * of_task.vectorized(inner) <= self.memory * MIB
+
+    def _choose(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        episodes: Sequence[Episode],
+        inner: InnerLoop,
+        reduction: Reduction,
+    ) -> str:
+        """Choose the engine for a kind of inner loop, on its first meta-batch, and say so."""
+        assumed, why = self.pick(model, objective, episodes, inner)
+        others = [] if self.measure == "never" else self._rivals(assumed, model, objective, episodes, inner)
+        if not others:
+            log.info("engine auto picks %s: %s", assumed, why)
+            return assumed
+
+        def timed() -> Measured:
+            contenders = {
+                name: lambda name=name: self._engines[name].meta_gradient(model, objective, episodes, inner, reduction)
+                for name in (assumed, *others)
+            }
+            return measure(contenders, assumed, next(model.parameters()).device, self._clock)
+
+        losses = [_name(objective), _name(inner.support_objective or objective)]
+        where = key_of(model, losses, episodes, inner, self.memory)
+        anew = self.measure == "anew"
+        result, now = remembered(self._cache, where, timed, [assumed, *others], anew=anew)
+        when = "now" if now else "before, on this machine"
+        log.info("engine auto picks %s: %s; measured %s: %s", result.fastest, why, when, result)
+        return result.fastest
+
+    def _rivals(
+        self,
+        assumed: str,
+        model: nn.Module,
+        objective: Objective,
+        episodes: Sequence[Episode],
+        inner: InnerLoop,
+    ) -> list[str]:
+        """Name the engines that may be faster than the one that is assumed to be."""
+        if assumed == "functional":
+            loop = self._functional.loop_bytes(model, objective, episodes, inner)
+            return ["learn2learn"] if loop is not None and loop <= self.memory * MIB else []
+        known = cast("DialogModel", model)
+        expected = {one.engine: one for one in candidates(known, episodes, inner, self.memory)}
+        on_cpu = next(model.parameters()).device.type == "cpu"  # of which the expectations are
+        return [
+            name
+            for name, one in expected.items()
+            if name != assumed
+            and not (name in _STACKED and assumed in _STACKED)
+            and not (name == "lean" and self._fits(known, episodes, inner))
+            and (name == "lean" or one.mebibytes <= self.memory)
+            and (not on_cpu or one.seconds <= _CERTAIN * expected[assumed].seconds)
+        ]
 
     def pick(
         self, model: nn.Module, objective: Objective, episodes: Sequence[Episode], inner: InnerLoop
     ) -> tuple[str, str]:
-        """Return the name of the picked engine, and the reason."""
+        """Return the name of the engine that should be fastest, without measuring, and the reason."""
         unknown = obstacle(model, objective, inner)
         if unknown is not None:
             return "functional", f"it knows {unknown}"
@@ -100,6 +225,16 @@ class AutoEngine:
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""
         return descend(model, objective, support, inner)
+
+
+def _kind(inner: InnerLoop) -> str:
+    """Say which kind of inner loop this is, in words."""
+    order = ", first order" if inner.first_order else ""
+    return f"{inner.steps} inner step{'' if inner.steps == 1 else 's'}{order}"
+
+
+def _name(objective: Objective) -> str:
+    return getattr(objective, "__qualname__", None) or type(objective).__qualname__
 
 
 @dataclass(frozen=True, slots=True)

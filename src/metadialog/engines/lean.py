@@ -9,6 +9,7 @@ from torch import nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
 from metadialog.engines.descent import descend
+from metadialog.engines.graphs import Graphs
 from metadialog.engines.stacked.memory import MIB, Footprint, footprint
 from metadialog.engines.stacked.meta_gradient import check_stackable, swept_meta_gradient
 from metadialog.engines.stacked.sweep import Keeping
@@ -24,14 +25,16 @@ class LeanEngine:
     tasks with one inner step. If not even the weights of one task fit, some of them are recomputed too (Griewank 1992).
 
     Args:
-        memory: memory budget, MiB; one task with one set of weights is run even if it takes more.
+            memory: memory budget, MiB; one task with one set of weights is run even if it takes more.
+        cuda_graphs: whether to record steps as CUDA graphs on a GPU; see `VectorizedEngine`.
     """
 
     name = "lean"
 
     @with_defaults
-    def __init__(self, *, memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML) -> None:
+    def __init__(self, *, memory: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML, cuda_graphs: bool = True) -> None:
         self.memory = memory
+        self.graphs = Graphs() if cuda_graphs else None
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
         """Check that the engine has all derivatives; see `Engine.check`."""
@@ -55,7 +58,9 @@ class LeanEngine:
         # Even with a large budget, more steps take no more memory than one.
         one_step = len(episodes) * of_task.lean(1, 0)
         tasks, slots = plan(of_task, inner, min(self.memory * MIB, one_step))
-        return swept_meta_gradient(known, episodes, inner, reduction, tasks, Keeping(tapes=False, weights=slots))
+        return swept_meta_gradient(
+            known, episodes, inner, reduction, tasks, Keeping(tapes=False, weights=slots), self.graphs
+        )
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""

@@ -7,10 +7,12 @@ from torch import nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
 from metadialog.engines.descent import descend
+from metadialog.engines.graphs import Graphs
 from metadialog.engines.stacked.meta_gradient import check_stackable, swept_meta_gradient
 from metadialog.engines.stacked.sweep import Keeping
 from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
+from metadialog.options import with_defaults
 
 LARGEST_TENSOR = 24 * 2**20
 """Maximum size in bytes of a stacked weight on the CPU.
@@ -23,11 +25,21 @@ a matrix product saves.
 class VectorizedEngine:
     """The exact meta-gradient of all tasks at once, with stacked weights.
 
-    The activations of every inner step are kept for the backward pass, which is fast but takes memory. For a large
+        The activations of every inner step are kept for the backward pass, which is fast but takes memory. For a large
     model, the number of tasks at once is limited, as large allocations are slow.
+
+    Args:
+        cuda_graphs: whether to record steps as CUDA graphs on a GPU, one for each rounded size of a meta-batch.
+
+    Attributes:
+        graphs: records steps, including those of joint training and of adaptation in evaluation; None for no recording.
     """
 
     name = "vectorized"
+
+    @with_defaults
+    def __init__(self, *, cuda_graphs: bool = True) -> None:
+        self.graphs = Graphs() if cuda_graphs else None
 
     def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
         """Check that the engine has all derivatives; see `Engine.check`."""
@@ -48,7 +60,7 @@ class VectorizedEngine:
         """
         known = check_stackable(self.name, model, objective, inner)
         size = tasks_at_once(known, len(episodes))
-        return swept_meta_gradient(known, episodes, inner, reduction, size, Keeping(tapes=True, weights=0))
+        return swept_meta_gradient(known, episodes, inner, reduction, size, Keeping(tapes=True, weights=0), self.graphs)
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""

@@ -11,18 +11,22 @@ from torch import Tensor, nn
 from metadialog.algorithms.base import Algorithm
 from metadialog.engines.functional.adaptation import SideBySide
 from metadialog.episodes import Episode, Exchange
-from metadialog.evaluation.scoring import Score
+from metadialog.evaluation.scoring import Score, score
 from metadialog.generation.base import Generation
 from metadialog.generation.stepwise import Choose, Stepwise
-from metadialog.models.protocol import BaseModel
+from metadialog.models.protocol import BaseModel, obstacle_of
 from metadialog.tokenizers.tokenizer import Tokenizer
 
-AT_ONCE = {"cpu": 1, "cuda": 16}
+AT_ONCE = {"cpu": 5, "cuda": 16}
 """Maximum number of episodes in a group, by device type.
 
-It is independent of the number of processes, so that results are too.
+It is independent of the number of processes, so that results are too. On a CPU only models with hand-written
+derivatives are adapted in groups, as others gain little or become slower (see `experiments/cost_of_maml`).
+"""
+TOGETHER = {"cuda"}
+"""Device types on which a group is also scored and answered in one pass.
 
-A CPU is not faster with several: the weights of one task stay in its cache, those of many do not.
+A CPU is faster one by one: without a graph there are few operations, and the weights of one task stay in its cache.
 """
 BYTES = 2**29
 """Maximum memory of the parameters of a group, including intermediate results."""
@@ -48,6 +52,8 @@ def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
     size = sum(parameter.nbytes for parameter in model.parameters())
     kind = next(model.parameters()).device.type
     most = max(1, min(AT_ONCE.get(kind, 1), BYTES // max(1, _COPIES * size)))
+    if kind not in TOGETHER and obstacle_of(model) is not None:
+        most = 1
     by_shots: dict[int, list[int]] = {}
     for index, episode in enumerate(episodes):
         by_shots.setdefault(episode.shots, []).append(index)
@@ -126,9 +132,16 @@ def adapted_together(
     return result
 
 
+def in_one_pass(models: SideBySide) -> bool:
+    """Tell whether several models are scored, and speak, faster together."""
+    return next(models.model.parameters()).device.type in TOGETHER
+
+
 def scores(models: SideBySide, episodes: Sequence[Episode]) -> list[Score]:
     """Score each model on its episode's query set."""
     queries = [episode.query for episode in episodes]
+    if not in_one_pass(models):
+        return [score(models.one(task), query) for task, query in enumerate(queries)]
     losses, hits = models.scores(queries)
     counts = [int(query.mask.sum()) for query in queries]
     return [
@@ -144,9 +157,9 @@ def replies_together(
 
     Returns:
         The replies to each model's exchanges; None if that is not possible, as with beam search or a model with custom
-        states.
+        states, or if it is slower.
     """
-    if not isinstance(generation, Stepwise) or not _has_plain_states(models.model):
+    if not in_one_pass(models) or not isinstance(generation, Stepwise) or not _has_plain_states(models.model):
         return None
     prompts = [[exchange.prompt for exchange in of_task] for of_task in exchanges]
     counts = [len(of_task) for of_task in prompts]

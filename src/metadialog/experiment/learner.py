@@ -1,6 +1,8 @@
 """The parts that learn, each built once: the algorithm with its tools, the tokenizer, and the start of training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from metadialog.algorithms.base import Algorithm, Tools
 from metadialog.algorithms.warm import WarmStarted
@@ -33,6 +35,17 @@ class Learner:
     def engine(self) -> str:
         """The name of the engine in records."""
         return self.algorithm.tools.engine.name
+
+    def settle_engine(self, cache: Path, agree: Callable[[Callable[[], str]], str]) -> None:
+        """Tell an engine that chooses among others where it may remember that, and how the processes agree on it.
+
+        Args:
+            cache: the cache folder.
+            agree: returns, in each process of the run, what the function returns in the first one.
+        """
+        settle = getattr(self.algorithm.tools.engine, "settle", None)
+        if settle is not None:
+            settle(cache, agree)
 
 
 def make_learner(config: LearningConfig, tokenizer: Tokenizer) -> Learner:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from metadialog.algorithms.prepare import prepared_model
+from metadialog.cache.directory import cache_directory
 from metadialog.config import build
 from metadialog.experiment.config import TrainConfig
 from metadialog.experiment.final_evaluation import draw_evaluation
@@ -61,6 +62,7 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
         if team.size > 1:
             console.print(f"{team.size} processes share each meta-batch", highlight=False)
         learner = make_learner(config, tokenizer)
+        learner.settle_engine(cache_directory(config.cache), team.share)
         evaluation = draw_evaluation(config, workspace, learner, topics)
         name = f"{learner.name}-{topics.corpus.name}-seed{config.seed}"
         with workspace.logged(name, checkpoint["logger_run_id"] if checkpoint else None) as logger:

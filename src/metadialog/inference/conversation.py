@@ -7,7 +7,7 @@ from pathlib import Path
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.errors import ConfigError, DataError, MetadialogError
-from metadialog.inference.adapting import AdaptingAside, curve_line, divide
+from metadialog.inference.adapting import AdaptingAside, advice, curve_line, divide
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import to_jsonl
 from metadialog.inference.generations import GenerationLike, as_generation
@@ -19,7 +19,7 @@ from metadialog.text import counted
 USER, BOT = SPEAKERS
 
 HELP = """\
-/adapt FILE        adapt to the dialogues of a file: JSON, JSON Lines, or a turn a line
+/adapt FILE        adapt to the dialogues of a file: JSON, CSV, a chat's export, a turn a line, ...
 /before            answer the last turn without adaptation
 /why               the nearest exchanges that the model was adapted to
 /temperature 0.7   draw words, the more freely the higher; 0: the most probable ones
@@ -107,6 +107,8 @@ class Conversation:
             f"adapted to {counted(len(division.support), 'dialogue')}, {len(division.held_out)} held out, "
             f"in {counted(self.model.step, 'step')}"
         )
+        if (better := advice(self.model)) is not None:
+            yield f"\n{better} (metadialog adapt takes a rate)"
 
     def _reset(self, _: str) -> Iterator[str]:
         self.turns = []

@@ -1,6 +1,5 @@
 """Dialogues and contexts as a program, a file or a request gives them."""
 
-import csv
 import json
 import os
 import re
@@ -13,11 +12,10 @@ from typing import Any
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.formats.base import Options, nonempty
 from metadialog.datasets.formats.detection import FORMATS, UnreadError, detect
+from metadialog.datasets.formats.ending import ending_of
 from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.datasets.local import refuse_special
-from metadialog.datasets.rows import delimiter_of
-from metadialog.datasets.table import find_columns
 from metadialog.errors import ConfigError, DataError
 
 DialogueLike = Dialogue | Sequence[Turn] | Sequence[str] | Mapping[str, Any]
@@ -32,7 +30,6 @@ Context = str | Dialogue | Sequence[Turn] | Sequence[str] | Sequence[Mapping[str
 LAYOUT = '["a turn", "its answer", ...]'
 STANDARD_INPUT = "standard input"
 _PARSED = ("json", "logs")
-_STARTS = {b"PK\x03\x04": ".xlsx", b"PAR1": ".parquet"}
 _REMEDY = "`metadialog data dataset=auto output=FOLDER` takes these options, and writes dialogues that can be read here"
 _NAMED = re.compile("^([^\\s:\uff1a][^:\uff1a]{0,39})[:\uff1a]\\s*(\\S.*)$")  # \uff1a is the colon of Chinese texts
 
@@ -74,27 +71,27 @@ def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
         refuse_special(Path(path).expanduser(), "dialogues")
         with unzipped(Path(path).expanduser()) as opened:
             return _read(opened)
-    content = sys.stdin.buffer.read()
+    return read_content(sys.stdin.buffer.read(), STANDARD_INPUT)
+
+
+def read_content(content: bytes, name: str) -> list[Dialogue]:
+    """Read the dialogues of what a file holds, as `read_dialogues` does.
+
+    Args:
+        content: of the file.
+        name: what messages call it, and the topic of the dialogues.
+
+    Raises:
+        DataError: it cannot be read, or holds no dialogues.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{STANDARD_INPUT}{_ending(content)}"
+        file = Path(folder) / f"{name}{ending_of(content)}"
         file.write_bytes(content)
         try:
-            return _read(file)
+            with unzipped(file) as opened:
+                return _read(opened)
         except DataError as error:
-            raise DataError(str(error).replace(str(file), STANDARD_INPUT)) from error
-
-
-def _ending(content: bytes) -> str:
-    """Return the ending that a file of some content would have, by which formats are told apart."""
-    for start, ending in _STARTS.items():
-        if content.startswith(start):
-            return ending
-    first = content.lstrip().partition(b"\n")[0].decode("utf-8", errors="replace").lstrip("\ufeff")
-    try:
-        find_columns(next(csv.reader([first], delimiter=delimiter_of(first, ".csv")), []), {}, "", "", one_topic=True)
-    except (DataError, csv.Error):
-        return ".jsonl" if first.startswith("{") else ".txt"
-    return ".csv"
+            raise DataError(str(error).replace(str(file), name)) from error
 
 
 def _read(path: Path) -> list[Dialogue]:

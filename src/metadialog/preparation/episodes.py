@@ -45,8 +45,7 @@ def selection_episodes(
     if not topics.split.validation:
         raise ConfigError(
             "evaluation.rates: is chosen from on the meta-validation topics, and this split has none; choose "
-            "evaluation.rates=null (the inner rate as it was trained, every inner step in the table), or a split with "
-            "meta-validation topics"
+            "evaluation.rates=null, which takes the inner rate of training, or a split with meta-validation topics"
         )
     return held_out_episodes(
         topics.of(topics.split.validation),

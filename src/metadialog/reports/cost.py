@@ -19,7 +19,9 @@ MIB = 2**20
 _BLACK, _GREY = "#000000", "#777777"
 _STYLES = {
     "ordinary gradient descent": (_BLACK, "s"),
+    "gradient descent": (_BLACK, "s"),
     "vectorized": ("#D55E00", "o"),
+    "functional": ("#E69F00", "<"),
     "lean": ("#0072B2", "D"),
     "auto": ("#CC79A7", "x"),
     "learn2learn": ("#009E73", "^"),
@@ -102,7 +104,7 @@ def _panels(costs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 def _draw_time(axes: Axes, costs: pd.DataFrame, by: str) -> None:
     for who, part in costs.groupby("who", sort=False):
         spread = [part["ms_median"] - part["ms_q1"], part["ms_q3"] - part["ms_median"]]
-        axes.errorbar(part[by], part["ms_median"], yerr=spread, label=str(who), **_style(str(who)))
+        axes.errorbar(part[by], part["ms_median"], yerr=spread, label=str(who), **contender_style(str(who)))
     bound = costs[costs["kind"] != "yardstick"].drop_duplicates(by)
     label = "arithmetic bound of an exact step"
     axes.plot(bound[by], bound["bound_ms"], color=_GREY, linestyle=":", marker="_", label=label)
@@ -111,11 +113,12 @@ def _draw_time(axes: Axes, costs: pd.DataFrame, by: str) -> None:
 
 def _draw_memory(axes: Axes, costs: pd.DataFrame, by: str) -> None:
     for who, part in costs.groupby("who", sort=False):
-        axes.plot(part[by], part["peak_bytes"] / MIB, **_style(str(who)))
+        axes.plot(part[by], part["peak_bytes"] / MIB, **contender_style(str(who)))
     _finish(axes, costs, by)
 
 
-def _style(who: str) -> dict[str, Any]:
+def contender_style(who: str) -> dict[str, Any]:
+    """Return how a contender is drawn: a colour and a marker of its own, and dashed if it is a peer."""
     color, marker = _STYLES.get(who, (_GREY, "."))
     return {"color": color, "marker": marker, "linestyle": "--" if who.endswith("(peer)") else "-"}
 

@@ -76,6 +76,7 @@ class TrainingCost(BaseModel):
         dialogues: distinct dialogues that were drawn.
         counted_flops: of the steps that were counted since the algorithm last changed what it goes over.
         counted_expected: `expected_flops` of the same steps.
+        engines: the engine that `engine=auto` has chosen for each kind of inner loop; a run that goes on keeps to it.
     """
 
     model_config = Finite
@@ -87,6 +88,7 @@ class TrainingCost(BaseModel):
     dialogues: Count = 0
     counted_flops: Amount = 0.0
     counted_expected: Amount = 0.0
+    engines: dict[str, str] = Field(default_factory=dict)
 
 
 class EvaluationCost(BaseModel):

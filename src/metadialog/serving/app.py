@@ -19,8 +19,9 @@ from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
+from metadialog.datasets.formats.ending import ending_of
 from metadialog.errors import MetadialogError
-from metadialog.inference.dialogues import Context, as_dialogues, parse_dialogues
+from metadialog.inference.dialogues import Context, as_dialogues, read_content
 from metadialog.inference.generations import as_generation
 from metadialog.inference.model import AdaptableModel
 from metadialog.serving.adaptations import Adaptation, Adaptations
@@ -56,6 +57,8 @@ _COUNTED = (
     *("/static", "/healthz", "/metrics", "/docs", "/openapi.json", "/"),
 )
 """Paths that responses are counted by, so that what clients make up takes no memory."""
+_READ = (".txt", ".json", ".jsonl", ".csv")
+"""Endings of the files that may be sent as text: an archive, or YAML with its references, could unpack to far more."""
 _SECURITY = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -135,7 +138,7 @@ class Service:
         if (dialogues is None) == (text is None):
             raise RefusedError(422, "send either dialogues or text")
         if text is not None:
-            parsed = parse_dialogues(text, "text")
+            parsed = read_content(_content(text), "text")
         else:
             parsed = as_dialogues([_plain(turns) for turns in dialogues or []])
         if len(parsed) > self.limits.dialogues:
@@ -253,7 +256,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     async def score(request: ScoreRequest) -> ScoreBody:
         """Return how well a model predicts the responses of dialogues."""
         model = service.asked(request.model, request.adaptation)
-        dialogues = service.dialogues(request.dialogues, request.text)
+        dialogues = await asyncio.to_thread(service.dialogues, request.dialogues, request.text)
         with service.room():
             return ScoreBody.of(await asyncio.to_thread(model.score, dialogues))
 
@@ -265,7 +268,7 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         name, model = service.model(request.model)
         if request.steps is not None and request.steps > service.limits.steps:
             raise over(400, "steps", request.steps, service.limits.steps)
-        dialogues = service.dialogues(request.dialogues, request.text)
+        dialogues = await asyncio.to_thread(service.dialogues, request.dialogues, request.text)
         adaptation = Adaptation(name, model, dialogues, request.steps, request.held_out)
         service.adaptations.submit(adaptation)
         response.headers["Location"] = f"/v1/adaptations/{adaptation.id}"
@@ -372,6 +375,19 @@ def _model_body(name: str, model: AdaptableModel) -> ModelBody:
         language=about.languages[0],
         parent=parent,
     )
+
+
+def _content(text: str) -> bytes:
+    """Return what is in a file that was sent as text, if it is of a kind whose size is that of its dialogues."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:  # JSON can escape it
+        raise RefusedError(422, "text: holds half of a character; write both halves") from error
+    if (ending := ending_of(content)) not in _READ:
+        raise RefusedError(
+            422, f"text: looks like a file ending in {ending}; send JSON, JSON Lines, CSV, or a turn a line"
+        )
+    return content
 
 
 def _plain(turns: Turns) -> Sequence[Any]:

@@ -51,7 +51,7 @@ class AdaptationRequest(BaseModel):
     model_config = _STRICT
     model: Name | None = Field(default=None, description="which model; the first one if it is left out")
     dialogues: DialoguesBody | None = None
-    text: str | None = Field(default=None, description="JSON, JSON Lines, or a turn a line")
+    text: str | None = Field(default=None, description="JSON, JSON Lines, CSV, the export of a chat, or a turn a line")
     steps: Annotated[int, Field(ge=0)] | None = Field(default=None, description="inner steps; chosen if left out")
     held_out: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
         default="auto", description="dialogues that are scored and not adapted to; auto: a quarter of 3 or more"

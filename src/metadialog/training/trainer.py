@@ -239,6 +239,7 @@ class Trainer:
         """Add the last outer step to the cost of training."""
         step = self.standing.step - 1
         passes = self.algorithm.passes(step)
+        self.cost.engines = dict(self._chosen)
         self.cost.add(tokens, passes, seconds, self.memory.bytes() if self.memory else 0)
         self.cost.add_flops(
             expected_flops(self.weights, tokens, passes),
@@ -246,6 +247,12 @@ class Trainer:
             executed.operations,
             restart=goes_elsewhere(self.algorithm, step),
         )
+
+    @property
+    def _chosen(self) -> dict[str, str]:
+        """What the engine has chosen so far, if it chooses."""
+        chosen: dict[str, str] = getattr(self.algorithm.tools.engine, "chosen", {})
+        return chosen
 
     def _gradient(self) -> tuple[OuterStep, float, tuple[int, int], "_Executed"]:
         """Put the gradient of the whole meta-batch, clipped, into the parameters' `.grad`.
@@ -354,6 +361,7 @@ class Trainer:
             standing = {_RENAMED.get(name, name): value for name, value in state["standing"].items()}
             self.standing = Standing(**standing)
             self.cost = TrainingMeter(**state["cost"])
+            self._chosen.update(self.cost.engines)
             self.model.load_state_dict(state["model"])
             self.algorithm.learned.load_state_dict(state["learned"])
             load_optimizer(self.outer.optimizer, state["optimizer"])

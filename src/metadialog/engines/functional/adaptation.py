@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -13,8 +15,11 @@ from metadialog.engines.functional.batches import counted_logits, level_of, stac
 from metadialog.engines.functional.derivatives import Derivatives
 from metadialog.engines.functional.levels import Level, call_with, twice_differentiable
 from metadialog.engines.functional.sweep import Sweep
+from metadialog.engines.graphs import Graphs
 from metadialog.engines.stacked import sweep as stacked
-from metadialog.engines.stacked.meta_gradient import obstacle
+from metadialog.engines.stacked.meta_gradient import Rates, obstacle, recipe, start_of
+from metadialog.engines.stacked.network import Weights
+from metadialog.engines.stacked.prepared import Sets, prepare
 from metadialog.episodes import Batch, Episode
 from metadialog.models.cells import plain_layers, reading
 from metadialog.models.protocol import BaseModel, map_state, reads_at_once
@@ -38,7 +43,9 @@ class SideBySide:
         self.tasks = tasks
 
     def one(self, task: int) -> nn.Module:
-        """Return the model of one task, as a copy."""
+        """Return the model of one task, as a copy; the model itself, where it has been adapted to none."""
+        if not self.parameters:
+            return self.model
         alone = copy.deepcopy(self.model)
         with torch.no_grad():
             for name, value in self.parameters.items():
@@ -149,7 +156,11 @@ def _apart(part: Tensor, positions: Tensor) -> Tensor:
 
 
 def adapt_together(
-    model: nn.Module, objective: Objective, supports: Sequence[Batch], inner: InnerLoop
+    model: nn.Module,
+    objective: Objective,
+    supports: Sequence[Batch],
+    inner: InnerLoop,
+    graphs: Graphs | None = None,
 ) -> Iterator[SideBySide]:
     """Yield the models after 0, 1, ..., `inner.steps` inner steps, each on its own support set.
 
@@ -160,7 +171,7 @@ def adapt_together(
     """
     yield side_by_side(model, len(supports))  # the model's weights, without a copy for each task
     if obstacle(model, objective, inner) is None and not drops(model):
-        yield from _by_kernels(cast("DialogModel", model), supports, inner)
+        yield from _by_kernels(cast("DialogModel", model), supports, inner, graphs)
         return
     level: Level = level_of(model, objective, supports, inner)
     if level.stacked is None:
@@ -173,22 +184,40 @@ def adapt_together(
         yield SideBySide(model, state.parameters, len(supports))
 
 
-def _by_kernels(model: DialogModel, supports: Sequence[Batch], inner: InnerLoop) -> Iterator[SideBySide]:
+def _by_kernels(
+    model: DialogModel, supports: Sequence[Batch], inner: InnerLoop, graphs: Graphs | None
+) -> Iterator[SideBySide]:
     """Yield the models after 1, ..., `inner.steps` steps, with hand-written gradients."""
     episodes = [Episode("", task, support, support, (), (), ()) for task, support in enumerate(supports)]
-    sweep = stacked.Sweep(model, episodes, inner, stacked.Keeping(tapes=False, weights=0), TaskSeeds())
+    by_graph = graphs is not None and graphs.take(model.linear.weight.device)
+    keeping = stacked.Keeping(tapes=False, weights=0)
+    with torch.no_grad():
+        sets = prepare(model, episodes, inner, TaskSeeds(), rounded=by_graph)
+    start, rows = start_of(model), sets.rows
+    sweep = stacked.Sweep(model, inner, keeping, sets)
     weights: Mapping[str, Tensor] = sweep.start
+
+    def advanced(step: int, argument: tuple[Sets, Weights, Weights, Rates]) -> Weights:
+        sets, start, weights, rates = argument
+        return stacked.Sweep(model, replace(inner, rates=rates), keeping, sets, start).advance(step, weights)
+
     for step in range(inner.steps):
         with torch.no_grad():
-            weights = sweep.advance(step, weights)
+            if graphs is None or not by_graph:
+                weights = sweep.advance(step, weights)
+            else:
+                key = "adaptation", *recipe(model, inner), inner.rates_at(step)
+                weights = graphs.call(key, partial(advanced, step), (sets, start, weights, inner.rates))
             parameters = {name: weights[name] for name in sweep.adapted}
-            if sweep.rows is not None and stacked.EMBEDDING in parameters:
-                parameters[stacked.EMBEDDING] = _whole_embedding(model, parameters[stacked.EMBEDDING], sweep.rows)
+            if rows is not None and stacked.EMBEDDING in parameters:
+                parameters[stacked.EMBEDDING] = _whole_embedding(model, parameters[stacked.EMBEDDING], rows)
         yield SideBySide(model, parameters, len(supports))
 
 
 def _whole_embedding(model: DialogModel, touched: Tensor, rows: Tensor) -> Tensor:
     """Return each task's embedding, `[tasks, ids, width]`, given the rows that have changed.
+
+    Where `rows` is filled up, an id comes again, with a row that has not changed.
 
     Args:
         model: supplies the other rows.
@@ -197,10 +226,8 @@ def _whole_embedding(model: DialogModel, touched: Tensor, rows: Tensor) -> Tenso
     """
     embedding = model.get_parameter(stacked.EMBEDDING).detach()
     whole = embedding.expand(len(rows), *embedding.shape).clone()
-    for task, (values, ids) in enumerate(zip(touched, rows, strict=True)):
-        used = int(ids.argmax()) + 1
-        whole[task, ids[:used]] = values[:used]
-    return whole
+    changes = touched - embedding[rows]
+    return whole.scatter_add_(1, rows[..., None].expand_as(changes), changes)
 
 
 def side_by_side(model: nn.Module, tasks: int) -> SideBySide:

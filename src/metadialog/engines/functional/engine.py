@@ -14,7 +14,7 @@ from metadialog.engines.functional.batches import levels_of
 from metadialog.engines.functional.derivatives import Derivatives
 from metadialog.engines.functional.dropout import Draws, draws_of
 from metadialog.engines.functional.levels import Level, twice_differentiable
-from metadialog.engines.functional.memory import Plan, plan
+from metadialog.engines.functional.memory import Plan, loop_bytes, plan
 from metadialog.engines.functional.sweep import Sweep, Swept
 from metadialog.episodes import Batch, Episode
 from metadialog.options import FROM_YAML, with_defaults
@@ -62,8 +62,24 @@ class FunctionalEngine:
     ) -> MetaGradient:
         """Compute the meta-gradient; see `Engine.meta_gradient`."""
         support, query = levels_of(model, objective, episodes, inner)
-        kind = type(model), _kind(inner.support_objective or objective), _kind(objective), type(inner.rule)
+        kind = _kind_of(model, objective, inner)
         return self.differentiate(model, support, query, inner, reduction, [e.index for e in episodes], kind)
+
+    def loop_bytes(
+        self, model: nn.Module, objective: Objective, episodes: Sequence[Episode], inner: InnerLoop
+    ) -> int | None:
+        """Return about what learn2learn's loop, which keeps the graph of one task, would take of a meta-batch.
+
+        None where that is not known: the tasks cannot be stacked, or go through in parts as memory is short.
+        """
+        support, query = levels_of(model, objective, episodes, inner)
+        derivatives = self._derivatives.setdefault(_kind_of(model, objective, inner), Derivatives())
+        key = _kind_of(model, objective, inner), model.training
+        try:
+            with twice_differentiable():
+                return loop_bytes(model, support, query, inner, derivatives, key)
+        except (RuntimeError, NotImplementedError):  # an operation that `vmap` cannot take
+            return None
 
     def differentiate(
         self,
@@ -142,6 +158,10 @@ class FunctionalEngine:
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""
         return descend(model, objective, support, inner)
+
+
+def _kind_of(model: nn.Module, objective: Objective, inner: InnerLoop) -> object:
+    return type(model), _kind(inner.support_objective or objective), _kind(objective), type(inner.rule)
 
 
 def _kind(objective: Any) -> object:  # noqa: ANN401 - a function, or an object of some class

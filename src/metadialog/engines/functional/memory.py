@@ -17,7 +17,7 @@ from metadialog.engines.functional.sweep import Sweep
 MIB = 2**20
 # Working memory in addition to the kept states: parameters, gradients, cotangents and their tangents; before the first
 # step all tasks have the same parameters.
-_AT_WORK, _AT_WORK_FIRST = 6, 4
+_AT_WORK, _AT_WORK_FIRST = 6, 6
 # A dual pass keeps activations and their tangents, and computes the derivatives of both; the graph of a gradient keeps
 # the activations of two passes, and of a third when it is differentiated.
 _DUAL, _GRAPH = 2.5, 4.0
@@ -68,9 +68,7 @@ def plan(
     sizes = [_size(level.stacked) for level in (support, query)]
     if support.stacked is None or query.stacked is None:
         return Plan(tasks, inner.steps)  # nothing can be run at once
-    if kind not in _measured:
-        _measured[kind] = _saved_bytes(model, query, inner, derivatives) // max(1, sizes[1])
-    activations = max(sizes) * _measured[kind]
+    activations = max(sizes) * _bytes_of_token(model, query, inner, derivatives, kind)
     at_work = _AT_WORK * weights
     short = tasks * (int(_GRAPH * activations) + at_work) > memory * MIB and not inner.first_order
     tape = int((_DUAL if short else _GRAPH) * activations)
@@ -85,6 +83,27 @@ def plan(
         return Plan(math.ceil(tasks / parts), between, short)
     left = budget - tape - at_work
     return Plan(1, min(between, max(0, int(left / max(1, of_state)))), short)
+
+
+def loop_bytes(
+    model: nn.Module, support: Level, query: Level, inner: InnerLoop, derivatives: Derivatives, kind: object
+) -> int | None:
+    """Return about what a loop over the tasks keeps that holds the graphs of all inner steps of one; see `plan`.
+
+    None where the data cannot be stacked, of which the activations of a token are measured.
+    """
+    if support.stacked is None or query.stacked is None:
+        return None
+    weights = sum(p.nbytes for name, p in model.named_parameters() if p.requires_grad and inner.adapts(name))
+    activations = max(_size(level.stacked) for level in (support, query))
+    activations *= _bytes_of_token(model, query, inner, derivatives, kind)
+    return int((inner.steps + 1) * (_GRAPH * activations + 3 * weights))
+
+
+def _bytes_of_token(model: nn.Module, query: Level, inner: InnerLoop, derivatives: Derivatives, kind: object) -> int:
+    if kind not in _measured:
+        _measured[kind] = _saved_bytes(model, query, inner, derivatives) // max(1, _size(query.stacked))
+    return _measured[kind]
 
 
 def _size(stacked: object) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import register_dataclass
 
 from metadialog.engines.stacked.affine import add_product, affine, outer, total, transposed
 
@@ -31,6 +32,9 @@ class Targets:
     def block(self, tasks: slice) -> "Targets":
         """Return the targets of some tasks."""
         return Targets(self.tokens[tasks], self.weights[tasks])
+
+
+register_dataclass(Targets)
 
 
 @dataclass(frozen=True, slots=True)

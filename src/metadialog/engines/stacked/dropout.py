@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout
+from torch.utils._pytree import register_dataclass
 
+from metadialog.engines.stacked.tasks import sizes_of
 from metadialog.episodes import Batch
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
@@ -28,8 +30,16 @@ class Masks:
     output: Tensor | None
 
 
+register_dataclass(Masks)
+
+
 def draw(
-    model: DialogModel, passes: Sequence[Sequence[Batch]], seeds: TaskSeeds, numbers: Sequence[int]
+    model: DialogModel,
+    passes: Sequence[Sequence[Batch]],
+    seeds: TaskSeeds,
+    numbers: Sequence[int],
+    *,
+    rounded: bool = False,
 ) -> list[Masks]:
     """Draw the masks of some passes over all tasks, task by task.
 
@@ -38,6 +48,7 @@ def draw(
         passes: batch of each task in each pass.
         seeds: seeds of the meta-batch.
         numbers: numbers of the tasks, which determine their seeds.
+        rounded: whether the batches are padded to rounded sizes.
 
     Returns:
         The masks of each pass, padded to its largest batch.
@@ -49,7 +60,7 @@ def draw(
     like = model.linear.weight
     results = []
     for batches in passes:
-        exchanges, tokens = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
+        exchanges, tokens = sizes_of(batches, rounded=rounded)
         size = (len(batches), tokens, exchanges)
         results.append({site: like.new_zeros(*size, width) for site, width, _ in sites})
     for task, name in enumerate(numbers):

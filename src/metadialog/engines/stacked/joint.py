@@ -6,16 +6,28 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from metadialog.engines.base import InnerLoop
+from metadialog.engines.graphs import Graphs
 from metadialog.engines.stacked import dropout
-from metadialog.engines.stacked.network import StackedDialogModel
-from metadialog.engines.stacked.tasks import stack
+from metadialog.engines.stacked.dropout import Masks
+from metadialog.engines.stacked.meta_gradient import recipe, start_of
+from metadialog.engines.stacked.network import StackedDialogModel, Weights
+from metadialog.engines.stacked.prepared import moved, on_host
+from metadialog.engines.stacked.tasks import StackedBatch, stack
 from metadialog.episodes import Batch
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
 
+NONE = InnerLoop(0.0, 0)
+"""Joint training has no inner loop."""
+
 
 def joint_gradient(
-    model: DialogModel, batches: Sequence[Batch], weights: Sequence[float], numbers: Sequence[int]
+    model: DialogModel,
+    batches: Sequence[Batch],
+    weights: Sequence[float],
+    numbers: Sequence[int],
+    graphs: Graphs | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the tasks' mean token losses, nats, and its gradient by parameter name.
 
@@ -27,14 +39,25 @@ def joint_gradient(
         batches: batch of each task.
         weights: weight of each task's loss.
         numbers: numbers of the tasks, which determine their random numbers.
+        graphs: records the pass as a graph, on the devices that it records on.
     """
-    like = model.linear.weight.detach()
-    with torch.no_grad():
-        sets = stack(batches, [batch.inputs for batch in batches], like.dtype)
-        of_tasks = like.new_tensor(weights)[:, None]
-        weighted = replace(sets, targets=replace(sets.targets, weights=sets.targets.weights * of_tasks))
-        (masks,) = dropout.draw(model, [batches], TaskSeeds(), numbers)
-        parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        wanted = {name: True for name, parameter in model.named_parameters() if parameter.requires_grad}
-        result = StackedDialogModel(model).gradient(parameters, weighted, masks, wanted)
+    weight = model.linear.weight.detach()
+    by_graph = graphs is not None and graphs.take(weight.device)
+    wanted = {name: True for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def passed(argument: tuple[StackedBatch, Masks, Weights]) -> tuple[Tensor, dict[str, Tensor]]:
+        sets, masks, parameters = argument
+        result = StackedDialogModel(model).gradient(parameters, sets, masks, wanted)
         return result.losses.sum(), result.gradients
+
+    with torch.no_grad():
+        here = on_host(batches)
+        sets = stack(here, [batch.inputs for batch in here], weight.dtype, rounded=by_graph)
+        of_tasks = torch.tensor(weights, dtype=weight.dtype)[:, None]
+        weighted = replace(sets, targets=replace(sets.targets, weights=sets.targets.weights * of_tasks))
+        (masks,) = dropout.draw(model, [batches], TaskSeeds(), numbers, rounded=by_graph)
+        argument = moved(weighted, weight.device), masks, start_of(model)
+        if graphs is None or not by_graph:
+            return passed(argument)
+        results: tuple[Tensor, dict[str, Tensor]] = graphs.call(("joint", *recipe(model, NONE)), passed, argument)
+        return results

@@ -1,13 +1,17 @@
 """Common parts of the engines that run several tasks at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
-from metadialog.engines.stacked.sweep import Keeping, RateKey, Sweep
+from metadialog.engines.graphs import Graphs
+from metadialog.engines.stacked.network import Weights
+from metadialog.engines.stacked.prepared import Sets, prepare
+from metadialog.engines.stacked.sweep import Keeping, RateKey, Sweep, Swept
 from metadialog.episodes import Episode
 from metadialog.errors import ConfigError
 from metadialog.inner.base import InnerRule
@@ -15,6 +19,8 @@ from metadialog.models.loss import mean_token_loss
 from metadialog.models.protocol import obstacle_of
 from metadialog.models.rnn import DialogModel
 from metadialog.randomness import TaskSeeds
+
+Rates = tuple[Mapping[str, Tensor], ...] | None
 
 
 def obstacle(model: nn.Module, objective: Objective, inner: InnerLoop) -> str | None:
@@ -51,7 +57,13 @@ def check_stackable(engine: str, model: nn.Module, objective: Objective, inner: 
 
 
 def swept_meta_gradient(
-    model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop, reduction: Reduction, size: int, keeping: Keeping
+    model: DialogModel,
+    episodes: Sequence[Episode],
+    inner: InnerLoop,
+    reduction: Reduction,
+    size: int,
+    keeping: Keeping,
+    graphs: Graphs | None = None,
 ) -> MetaGradient:
     """Sweep over the tasks, `size` at a time, and combine the results."""
     outer_losses, support_losses, query_losses = [], [], []
@@ -60,7 +72,7 @@ def swept_meta_gradient(
     seeds = TaskSeeds()
     with torch.no_grad():
         for start in range(0, len(episodes), size):
-            swept = Sweep(model, episodes[start : start + size], inner, keeping, seeds).run()
+            swept = _swept(model, episodes[start : start + size], inner, keeping, seeds, graphs)
             outer_losses.append(swept.outer_losses)
             support_losses.append(swept.support_losses)
             query_losses.append(swept.query_losses)
@@ -85,6 +97,39 @@ def swept_meta_gradient(
             gradients,
             rate_gradients,
         )
+
+
+def _swept(
+    model: DialogModel,
+    episodes: Sequence[Episode],
+    inner: InnerLoop,
+    keeping: Keeping,
+    seeds: TaskSeeds,
+    graphs: Graphs | None,
+) -> Swept:
+    """Sweep over some tasks; by a graph, if they are given and take it."""
+    if graphs is None or not graphs.take(model.linear.weight.device):
+        return Sweep(model, inner, keeping, prepare(model, episodes, inner, seeds)).run()
+    sets = prepare(model, episodes, inner, seeds, rounded=True)
+
+    def sweep(argument: tuple[Sets, Weights, Rates]) -> Swept:
+        sets, start, rates = argument
+        return Sweep(model, replace(inner, rates=rates), keeping, sets, start).run()
+
+    swept: Swept = graphs.call(("sweep", *recipe(model, inner), keeping), sweep, (sets, start_of(model), inner.rates))
+    return swept
+
+
+def recipe(model: DialogModel, inner: InnerLoop) -> tuple[Hashable, ...]:
+    """Return what decides, beside the shapes of its arguments, what a sweep does."""
+    trained = tuple(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+    kind = model.rnn.mode, model.rnn.num_layers, model.embed.weight is model.linear.weight
+    return kind, trained, inner.lr, inner.steps, inner.first_order, inner.adapted, inner.query_weights
+
+
+def start_of(model: DialogModel) -> dict[str, Tensor]:
+    """Return the parameters as values."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 def _add_up(totals: dict[Any, Tensor], parts: Mapping[Any, Tensor]) -> None:

@@ -13,15 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
+from torch.utils._pytree import register_dataclass
 
-from metadialog.engines.base import InnerLoop, support_of
-from metadialog.engines.stacked import dropout
+from metadialog.engines.base import InnerLoop
 from metadialog.engines.stacked.network import Pass, StackedDialogModel, Wanted, Weights
-from metadialog.engines.stacked.tasks import stack, touched_rows
+from metadialog.engines.stacked.prepared import Sets
 from metadialog.engines.stacked.trajectory import Trajectory
-from metadialog.episodes import Batch, Episode
 from metadialog.models.rnn import DialogModel
-from metadialog.randomness import TaskSeeds
 
 EMBEDDING = "embed.weight"
 RateKey = tuple[int, str]
@@ -60,74 +58,51 @@ class Swept:
     rate_gradients: dict[RateKey, Tensor]
 
 
+register_dataclass(Swept)
+
+
 class Sweep:
     """The two levels of several tasks at once.
 
     Args:
-        model: the initialisation.
-        episodes: the tasks.
+        model: which kind of model it is, and which of its parameters are trained.
         inner: the inner loop.
         keeping: what to keep.
-        seeds: seeds of the meta-batch.
+        sets: the tasks.
+        start: parameters of the initialisation by name; None for those of the model.
     """
 
     def __init__(
         self,
         model: DialogModel,
-        episodes: Sequence[Episode],
         inner: InnerLoop,
         keeping: Keeping,
-        seeds: TaskSeeds,
+        sets: Sets,
+        start: Weights | None = None,
     ) -> None:
         self.inner = inner
         self.keeping = keeping
         self.network = StackedDialogModel(model)
         known = dict.fromkeys(self.network.names())
-        self.start = {name: p.detach() for name, p in model.named_parameters() if name in known}
-        trainable = [name for name, p in model.named_parameters() if p.requires_grad and name in known]
-        self.adapted = [name for name in trainable if inner.adapts(name)]
-        self.others = [name for name in trainable if not inner.adapts(name)]
+        parameters = {name: p for name, p in model.named_parameters() if name in known}
+        self.start = {name: p.detach() for name, p in parameters.items()} if start is None else dict(start)
+        self.adapted = [name for name, p in parameters.items() if p.requires_grad and inner.adapts(name)]
+        self.others = [name for name, p in parameters.items() if p.requires_grad and not inner.adapts(name)]
         self.rates = {
             (step, name): rates[name] for step, rates in enumerate(inner.rates or ()) for name in self.adapted
         }
-        supports, queries = [support_of(episode) for episode in episodes], [episode.query for episode in episodes]
-        self.rows: Tensor | None = None
-        tokens = [[batch.inputs for batch in supports], [batch.inputs for batch in queries]]
-        if not self.network.tied:
-            self.rows, tokens = self._touched(supports, queries)
-        dtype = model.linear.weight.dtype
-        self.support, self.query = stack(supports, tokens[0], dtype), stack(queries, tokens[1], dtype)
-        self.masks = self._masks(model, supports, queries, seeds, [episode.index for episode in episodes])
+        self.support, self.query, self.rows, self.masks = sets.support, sets.query, sets.rows, sets.masks
+        if self.rows is not None:
+            self._cut_down(self.rows)
 
-    def _masks(
-        self,
-        model: DialogModel,
-        supports: Sequence[Batch],
-        queries: Sequence[Batch],
-        seeds: TaskSeeds,
-        numbers: Sequence[int],
-    ) -> dict[tuple[str, int], dropout.Masks]:
-        """Draw the dropout of each pass, in the order in which the reference engine makes them."""
-        passes = []
-        for step in range(self.inner.steps + 1):
-            if self.inner.query_weight(step):
-                passes.append(("query", step))
-            if step < max(1, self.inner.steps):
-                passes.append(("support", step))
-        sets = {"support": supports, "query": queries}
-        masks = dropout.draw(model, [sets[of_set] for of_set, _ in passes], seeds, numbers)
-        return dict(zip(passes, masks, strict=True))
-
-    def _touched(self, supports: Sequence[Batch], queries: Sequence[Batch]) -> tuple[Tensor, list[list[Tensor]]]:
+    def _cut_down(self, rows: Tensor) -> None:
         """Reduce the embedding and its rates to the rows that each task uses, as the others have no gradient."""
-        rows, tokens = touched_rows(list(zip(supports, queries, strict=True)), len(self.start[EMBEDDING]))
         self.size = self.start[EMBEDDING].shape
         self.start[EMBEDDING] = self.start[EMBEDDING][rows]  # [tasks, ids, embedding]
         for (step, name), rate in self.rates.items():
             by_row = rate.dim() == len(self.size) and rate.shape[0] == self.size[0]
             if name == EMBEDDING and by_row:
                 self.rates[step, name] = rate[rows]
-        return rows, [list(of_set) for of_set in zip(*tokens, strict=True)]
 
     def run(self) -> Swept:
         """Compute the losses, and the gradients of the sum of the query losses."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import register_dataclass
 
 from metadialog.engines.stacked.cross_entropy import Targets
 from metadialog.episodes import Batch
@@ -43,12 +44,30 @@ class StackedBatch:
         return rows.index_select(0, self.positions).view(*self.tokens.shape, x.shape[-1])
 
 
-def touched_rows(batches: Sequence[Sequence[Batch]], vocab_size: int) -> tuple[Tensor, list[list[Tensor]]]:
+register_dataclass(StackedBatch)
+
+
+def rounded_up(count: int) -> int:
+    """Return the least of 1, 2, 3, 4, 6, 8, 12, 16, ... that is not less: sizes of few kinds, and little padding."""
+    step = 1 << max(0, count.bit_length() - 2)
+    return -(-count // step) * step
+
+
+def sizes_of(batches: Sequence[Batch], *, rounded: bool) -> tuple[int, int]:
+    """Return the rows, and the tokens of a row, that the sets of all tasks are padded to."""
+    rows, time = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
+    return (rounded_up(rows), rounded_up(time)) if rounded else (rows, time)
+
+
+def touched_rows(
+    batches: Sequence[Sequence[Batch]], vocab_size: int, *, rounded: bool = False
+) -> tuple[Tensor, list[list[Tensor]]]:
     """Number the token ids that each task uses.
 
     Args:
         batches: all batches of each task.
         vocab_size: number of token ids.
+        rounded: whether to fill up to a size of few kinds.
 
     Returns:
         The token ids of each task, padded with 0, `[tasks, ids]`, and for each batch of each task the position of every
@@ -60,21 +79,24 @@ def touched_rows(batches: Sequence[Sequence[Batch]], vocab_size: int) -> tuple[T
             used[task, batch.inputs.flatten()] = True
     positions = used.cumsum(1) - 1
     tasks, ids = used.nonzero(as_tuple=True)
-    rows = ids.new_zeros(len(batches), int(positions.max()) + 1)
+    most = int(positions.max()) + 1
+    rows = ids.new_zeros(len(batches), rounded_up(most) if rounded else most)
     rows[tasks, positions[tasks, ids]] = ids
     return rows, [[position[batch.inputs] for batch in sets] for position, sets in zip(positions, batches, strict=True)]
 
 
-def stack(batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype) -> StackedBatch:
+def stack(
+    batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype, *, rounded: bool = False
+) -> StackedBatch:
     """Stack one batch of every task.
 
     Args:
         batches: batch of each task, `[batch, time]` of any size.
         tokens: rows to look up for each input of each task, in the shape of `inputs`.
         dtype: data type of the weights of the losses.
+        rounded: whether to pad to rounded sizes.
     """
-    count = max(batch.inputs.shape[0] for batch in batches)
-    time = max(batch.inputs.shape[1] for batch in batches)
+    count, time = sizes_of(batches, rounded=rounded)
 
     def together(parts: Sequence[Tensor]) -> Tensor:  # of [batch, time] -> [tasks, time, batch]
         if all(part.shape == (count, time) for part in parts):
@@ -89,9 +111,10 @@ def stack(batches: Sequence[Batch], tokens: Sequence[Tensor], dtype: torch.dtype
     counts = mask.sum(1)
     weights = mask.to(dtype) / counts[:, None]
     inputs = together(tokens)
-    if bool(mask.all()):
+    if bool(mask.all()) and not rounded:
         return StackedBatch(inputs, None, None, Targets(targets, weights))
-    rows = int(counts.max())
+    most = int(counts.max())
+    rows = min(rounded_up(most), mask.shape[1]) if rounded else most
     # Counted tokens first, in a stable order, so that the same batch gives the same sums.
     order = torch.argsort(mask.to(torch.uint8), dim=1, descending=True, stable=True)[:, :rows]
     offsets = torch.arange(len(batches), device=mask.device)[:, None]

@@ -1,0 +1,70 @@
+"""What is in memory at the moment when most is, by what it is of."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+WEIGHTS, LOGITS, FEATURES = "weights, gradients and their tangents", "logits and their slopes", "features of tokens"
+
+
+class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows the tensors that operations make while it is entered, until they are freed.
+
+    Args:
+        model: what has the shape of one of its parameters, once or for each task, is of the weights.
+        tasks: in the meta-batch.
+        vocabulary: what has as many columns is of the logits.
+
+    Attributes:
+        peak: bytes of each kind at the moment when they were most in all.
+    """
+
+    def __init__(self, model: nn.Module, tasks: int, vocabulary: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = dict.fromkeys((WEIGHTS, LOGITS, FEATURES), 0)
+        self._vocabulary = vocabulary
+        self._widths = {tuple(p.shape) for p in model.parameters()}
+        self._of_tasks = {(count, *shape) for shape in self._widths for count in range(1, tasks + 1)}
+        self._there = {p.untyped_storage()._cdata for p in model.parameters()}  # noqa: SLF001 - its identity
+        self._live: dict[int, tuple[StorageWeakRef, int, str]] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Execute an operation, and take note of what it has made."""
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._note(tensor)
+        self._live = {key: entry for key, entry in self._live.items() if not _is_gone(entry[0])}
+        now = dict.fromkeys(self.peak, 0)
+        for _, size, kind in self._live.values():
+            now[kind] += size
+        if sum(now.values()) > sum(self.peak.values()):
+            self.peak = now
+        return result
+
+    def _note(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata  # noqa: SLF001
+        if key not in self._there and (key not in self._live or _is_gone(self._live[key][0])):
+            reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+            self._live[key] = (reference, storage.nbytes(), self._kind(tensor))
+
+    def _kind(self, tensor: Tensor) -> str:
+        shape = tuple(tensor.shape)
+        if shape in self._widths or shape in self._of_tasks:
+            return WEIGHTS
+        return LOGITS if shape[-1:] == (self._vocabulary,) else FEATURES
+
+
+def _is_gone(reference: StorageWeakRef) -> bool:
+    return bool(reference.expired())  # type: ignore[no-untyped-call]
