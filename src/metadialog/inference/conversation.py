@@ -1,5 +1,6 @@
 """A conversation with a model, and the commands that may be given in it."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,7 +142,9 @@ class Conversation:
         try:
             temperature = float(argument)
         except ValueError:
-            raise ConfigError(f"/temperature {argument}: should be a number, such as 0.7; 0 is greedy") from None
+            temperature = math.nan
+        if not 0 <= temperature < math.inf:
+            raise ConfigError(f"/temperature {argument}: should be a number, 0 or more, such as 0.7; 0 is greedy")
         options = {"name": "greedy"} if temperature == 0 else {"name": "sampling", "temperature": temperature}
         as_generation(options, self.model.equipment.generation)  # refuses what is out of range
         self.generation = options
