@@ -69,6 +69,7 @@ def test_rates_and_steps_are_chosen_on_the_meta_validation_topics_alone(run: Run
         outcome = run("evaluate", f"run={trained}", *parts, *grid, "generation.max_tokens=2")
         assert outcome.code == 0, outcome.err
         assert set(pd.read_parquet(outcome.run_directory / "adaptation.parquet")["topic"]) == {test}
+        assert "choosing rates 1/1" in outcome.out  # takes as long as the evaluation, and shows it
         return Path(outcome.run_directory, "selection.json").read_text()
 
     first = selection("food", "humor")

@@ -63,7 +63,7 @@ def test_engines_that_do_not_know_it_say_so_before_anything_starts(run: Run, eng
     outcome = run("train", "model=seq2seq", f"engine={engine}", "logger=local")
     assert outcome.code == 2
     assert outcome.out == ""
-    assert "not those of the model Seq2Seq; engine=functional, engine=learn2learn and" in outcome.err
+    assert "not the model Seq2Seq; engine=functional, engine=learn2learn and" in outcome.err
     assert not Path("outputs").exists()
 
 

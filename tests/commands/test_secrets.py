@@ -1,5 +1,6 @@
 """Passwords and keys of the environment and of URLs stand in no byte that a run, a sweep or a report writes."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ def test_no_secret_is_written(run: Run, monkeypatch: pytest.MonkeyPatch, cache: 
     monkeypatch.setenv("WANDB_API_KEY", SECRETS[0])
     monkeypatch.setenv("MY_SECRET", SECRETS[1])
     monkeypatch.setenv("HF_TOKEN", SECRETS[4])
+    monkeypatch.setenv("https_proxy", f"http://me:{SECRETS[2]}@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRETS[2])
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Bearer {SECRETS[4]}")
+    monkeypatch.setenv("WANDB__EXTRA_HTTP_HEADERS", json.dumps({"Authorization": f"Bearer {SECRETS[4]}"}))
     trained = run("train", "debug=smoke", "logger.mode=offline", "hydra.run.dir=outputs/one")
     assert trained.code == 0, trained.err
     url = f"redis://me:{SECRETS[2]}@127.0.0.1:1/0?password={SECRETS[3]}"

@@ -294,7 +294,7 @@ def doubled(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def test_an_unknown_model_is_refused_by_name(episodes: list[Episode], fast: Engine) -> None:
-    with pytest.raises(ConfigError, match=rf"engine={fast.name}.*not those of the model OtherModel.*engine=functional"):
+    with pytest.raises(ConfigError, match=rf"engine={fast.name}.*not the model OtherModel.*engine=functional"):
         with_seed(fast, other_model(), episodes, InnerLoop(0.5, 1))
 
 

@@ -155,7 +155,7 @@ def test_a_rule_is_refused_before_anything_starts(make_model: MakeModel, engine:
         engine.check(make_model().to("meta"), mean_token_loss, InnerLoop(RATE, 2, rule=rule))
 
     check(sgd())
-    with pytest.raises(ConfigError, match=rf"engine={engine.name}: .* not those of an inner loop of Momentum; "):
+    with pytest.raises(ConfigError, match=rf"engine={engine.name}: .* not an inner loop of Momentum; "):
         check(momentum())
     with pytest.raises(ConfigError, match=r"of GradientDescent with inner\.weight_decay, inner\.chunk; engine="):
         check(sgd(weight_decay=0.1, chunk=2))

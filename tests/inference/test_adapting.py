@@ -4,7 +4,7 @@ import pytest
 from tests.conftest import Export
 
 from metadialog.errors import DataError
-from metadialog.inference.adapting import AdaptingAside, Division, curve_line, divide
+from metadialog.inference.adapting import AdaptingAside, Division, advice, curve_line, divide
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import load_model
 from metadialog.inference.model import AdaptableModel
@@ -50,3 +50,14 @@ def test_a_bar_is_as_long_as_the_loss_is_large_whatever_it_is() -> None:
     assert lengths == [32, 16, 0, 64]
     for loss in (float("nan"), float("inf")):
         assert curve_line(CurvePoint(1, loss), first).count("█") == 64
+
+
+def test_advice_is_given_where_the_loss_rises_or_still_falls(model: AdaptableModel) -> None:
+    talk = [["are you hungry", "no"]] * 4
+    assert advice(model.adapt(talk, 50, rate=0.001)) == (
+        "the loss still falls after 50 steps: a larger rate, such as rate=0.003, may do better"
+    )
+    worse = advice(model.adapt(talk, 2, held_out=[["what", "quite cold and wet, I am afraid"]], rate=300))
+    assert worse is not None
+    assert worse.startswith("the loss is higher than before: a smaller rate, such as rate=1e+02,")
+    assert advice(model.adapt(talk, 3)) is None

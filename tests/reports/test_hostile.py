@@ -5,8 +5,10 @@ import json
 import os
 import resource
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -55,12 +57,13 @@ def test_no_cell_is_a_formula(report: Report, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 @pytest.mark.xdist_group("browser")
-def test_no_script_of_theirs_runs(report: Report, tmp_path: Path) -> None:
+def test_no_script_of_theirs_runs(report: Report, run: Callable[..., Any], tmp_path: Path) -> None:
     report.write(tmp_path)
+    _write_data(run, tmp_path)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
-        for name in ("report.html", "table.html"):
+        for name in ("report.html", "table.html", "read/index.html"):
             page.goto((tmp_path / name).as_uri())
             assert page.evaluate("window.ran") is None
             assert page.locator("body").inner_text().count("ran=1")  # it is shown, as text
@@ -68,6 +71,29 @@ def test_no_script_of_theirs_runs(report: Report, tmp_path: Path) -> None:
         page.set_content(SCRIPT)
         page.wait_for_function("window.ran === 1")  # so that the test can fail
         browser.close()
+
+
+def _write_data(run: Callable[..., Any], folder: Path) -> None:
+    """Have `metadialog data` describe dialogues whose topics, speakers, ids and texts are hostile, in `read/`."""
+    names = (
+        *TOPICS[:3],
+        f"</script>{SCRIPT}",
+        "\x1b[2J\x1b]0;title\x07",
+        "\u202egnp.exe",
+        "[bold]ran=1[/bold]",
+        "\x9b31m",
+    )
+    lines = [
+        {"topic": name, "id": f"{name}{n}", "turns": [{"speaker": who + name, "text": f"{name} {n}"} for who in "ab"]}
+        for name in names
+        for n in range(10)
+    ]
+    (folder / "my.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    told = run("data", "dataset=jsonl", f"dataset.path={folder / 'my.jsonl'}", f"output={folder / 'read'}")
+    assert told.code == 0, told.err
+    assert "[bold]ran=1[/bold]" in told.out
+    control = [sign for sign in told.out if sign != "\n" and unicodedata.category(sign) in ("Cc", "Cf")]
+    assert control == []
 
 
 def test_a_report_that_does_not_fit_on_the_disk_names_its_file(report: Report, tmp_path: Path) -> None:

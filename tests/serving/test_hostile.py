@@ -100,3 +100,29 @@ def test_hostile_json_is_answered(server: Server, path: str, body: str) -> None:
         assert answer.status_code == 200 or "error" in answer.json()
         assert len(answer.text) < 2000
         assert client.get("/healthz").status_code == 200
+
+
+def test_no_secret_of_a_request_is_said_or_kept(
+    serve: Serve, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Headers and queries of requests that are refused, or that break something; with the token and without it."""
+    caplog.set_level("DEBUG")
+    token, secret = "t0ken" * 5, "s3cr3t" * 4
+    server = serve(token=token)
+    headers = {"X-Api-Key": secret, "Cookie": f"session={secret}", "Proxy-Authorization": f"Basic {secret}"}
+    with server.client(headers=headers) as client:
+        answers = [
+            client.post(f"/v1/replies?token={secret}", content=b"{" + secret.encode(), headers={"Authorization": sent})
+            for sent in (f"Bearer {secret}", f"Bearer {token}", secret, f"Basic {secret}")
+        ]
+        answers += [client.get(f"/{secret}"), client.get("/healthz", headers={"Origin": f"http://{secret}"})]
+        assert [answer.status_code for answer in answers] == [401, 422, 401, 401, 401, 403]
+        answers.append(client.get("/metrics", headers={"Authorization": f"Bearer {token}"}))
+        answers.append(client.get("/v1/models", headers={"Authorization": f"Bearer {token}"}))
+    assert answers[-1].status_code == answers[-2].status_code == 200
+    logged = [
+        record.getMessage() for record in caplog.records if not record.name.startswith("http")
+    ]  # the client's own
+    said = "".join([*capfd.readouterr(), *logged, *(f"{answer.headers}{answer.text}" for answer in answers)])
+    assert token not in said
+    assert secret not in said

@@ -109,6 +109,16 @@ def test_the_reply_of_the_page_is_that_of_the_model(page: Page, server: Server) 
     expect(page.locator("#before li.bot span:last-child")).to_have_text(expected)
 
 
+def test_markup_in_dialogues_stays_text(page: Page) -> None:
+    markup = "<img src=x onerror=window.ran=1></script><script>window.ran=1</script>"
+    adapt(page, "\n\n".join(f"{markup}: {markup} {number}\n\u202eyou: {markup}" for number in range(3)), steps=1)
+    say(page, markup)
+    expect(page.locator("#after li.bot")).to_have_count(1)
+    expect(page.locator("#after")).to_contain_text(markup)
+    assert page.evaluate("window.ran") is None
+    assert page.locator("img[src=x]").count() == 0
+
+
 def test_steps_are_chosen_and_the_curve_is_drawn_step_by_step(page: Page) -> None:
     page.evaluate(
         """() => {

@@ -10,7 +10,7 @@ from metadialog.datasets.local import expand
 from metadialog.errors import RunError
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import AdaptConfig
-from metadialog.inference.adapting import compare, curve_line, divide, report
+from metadialog.inference.adapting import advice, compare, curve_line, divide, report
 from metadialog.inference.dialogues import STANDARD_INPUT, as_dialogues
 from metadialog.inference.folder import load_model
 from metadialog.inference.results import CurvePoint
@@ -66,11 +66,8 @@ def main(job: Job) -> float:
         f"{about.loss_after:.3f} after",
         highlight=False,
     )
-    if about.loss_after > about.loss_before:
-        console.print(
-            "the loss is higher than before: a smaller rate, such as rate=0.1, or fewer steps may do better",
-            highlight=False,
-        )
+    if (better := advice(adapted)) is not None:
+        console.print(better, highlight=False)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -14,14 +14,14 @@ from metadialog.episodes import Episode, Exchange
 from metadialog.evaluation.scoring import Score, score
 from metadialog.generation.base import Generation
 from metadialog.generation.stepwise import Choose, Stepwise
-from metadialog.models.protocol import BaseModel
+from metadialog.models.protocol import BaseModel, obstacle_of
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 AT_ONCE = {"cpu": 5, "cuda": 16}
 """Maximum number of episodes in a group, by device type.
 
-It is independent of the number of processes, so that results are too. On a CPU only recurrent models are adapted in
-groups, as others are slower that way (see `experiments/cost_of_maml`).
+It is independent of the number of processes, so that results are too. On a CPU only models with hand-written
+derivatives are adapted in groups, as others gain little or become slower (see `experiments/cost_of_maml`).
 """
 TOGETHER = {"cuda"}
 """Device types on which a group is also scored and answered in one pass.
@@ -52,7 +52,7 @@ def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
     size = sum(parameter.nbytes for parameter in model.parameters())
     kind = next(model.parameters()).device.type
     most = max(1, min(AT_ONCE.get(kind, 1), BYTES // max(1, _COPIES * size)))
-    if kind not in TOGETHER and not any(isinstance(part, nn.RNNBase) for part in model.modules()):
+    if kind not in TOGETHER and obstacle_of(model) is not None:
         most = 1
     by_shots: dict[int, list[int]] = {}
     for index, episode in enumerate(episodes):

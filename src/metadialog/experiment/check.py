@@ -89,6 +89,7 @@ def computes(config: Mapping[str, Any]) -> bool:
 def _check_resume(config: Mapping[str, Any]) -> None:
     """Check that the run to resume is the one that the config describes."""
     from metadialog.runs.config_file import read_working_directory
+    from metadialog.runs.metrics_file import check_reaches
     from metadialog.runs.run_directory import RunDirectory
     from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
@@ -101,6 +102,8 @@ def _check_resume(config: Mapping[str, Any]) -> None:
         check_same_run(_located(complete(run.read_config()), began_in), _located(config, Path.cwd()), checkpoint)
     if checkpoint is not None:
         check_steps(checkpoint, config)
+        length = run.metrics.stat().st_size if run.metrics.exists() else 0
+        check_reaches(run.metrics, length, checkpoint["metrics_position"])
 
 
 def _located(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,22 +1,23 @@
 """The evaluation on held-out topics at the end of a run, with its records, samples and printed summary."""
 
-import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 from torch import nn
 
 from metadialog.config import build
 from metadialog.episodes import Episode
-from metadialog.evaluation.adaptation import Evaluated, Evaluator, Labels, Sample
+from metadialog.evaluation.adaptation import Evaluator, Labels, Sample
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.evaluation.records import record_metadata, to_frame
 from metadialog.evaluation.selection import NOTHING, Selection, select
 from metadialog.evaluation.summary import summarize
-from metadialog.evaluation.together import in_groups
+from metadialog.evaluation.together import Each, in_groups
 from metadialog.experiment.config import EvaluationConfig
 from metadialog.experiment.learner import Learner
 from metadialog.experiment.workspace import Workspace
@@ -92,9 +93,8 @@ class FinalEvaluation:
             return NOTHING
         device = next(model.parameters()).device
         episodes = [episode.to(device) for episode in self.selection_episodes]
-        selection = select(
-            model, algorithm, episodes, protocol.rates, protocol.steps, workspace.team.map, protocol.average
-        )
+        with self._progress("choosing rates", episodes) as each:
+            selection = select(model, algorithm, episodes, protocol.rates, protocol.steps, each, protocol.average)
         if not workspace.team.is_first:
             return selection
         write_atomically(workspace.run.selection, selection.to_json(algorithm.name))
@@ -108,7 +108,7 @@ class FinalEvaluation:
 
     def _evaluate(self, model: nn.Module, selection: Selection) -> tuple[pd.DataFrame, list[Sample]]:
         """Evaluate the episodes, which are shared among the processes of the run."""
-        device, team, learner = next(model.parameters()).device, self.workspace.team, self.learner
+        device, learner = next(model.parameters()).device, self.learner
         episodes = [episode.to(device) for episode in self.episodes]
         evaluator = Evaluator(
             learner.algorithm,
@@ -118,18 +118,29 @@ class FinalEvaluation:
             self.labels,
             selection,
         )
-        with progress(self.workspace.console, "evaluation", len(episodes)) as report:
-            done = itertools.count()
-
-            def of_group(some: Sequence[Episode]) -> list[Evaluated]:
-                result = evaluator.of_group(model, some)
-                ready = [next(done) for _ in some][-1] + 1
-                report(min(ready * team.size, len(episodes)))  # the other processes have done about as many
-                return result
-
-            parts = in_groups(model, episodes, of_group, team.map)
+        with self._progress("evaluation", episodes) as each:
+            parts = in_groups(model, episodes, lambda some: evaluator.of_group(model, some), each)
         samples = [sample for _, part in parts for sample in part]
         return to_frame([record for part, _ in parts for record in part]), samples
+
+    @contextmanager
+    def _progress(self, title: str, episodes: Sequence[Episode]) -> Iterator[Each[Any]]:
+        """Yield what maps a function over groups of episodes: the processes share them, and progress is shown."""
+        team = self.workspace.team
+        with progress(self.workspace.console, title, len(episodes)) as report:
+            done = 0
+
+            def each(function: Callable[[list[int]], list[Any]], groups: Sequence[list[int]]) -> list[list[Any]]:
+                def of_group(indices: list[int]) -> list[Any]:
+                    nonlocal done
+                    result = function(indices)
+                    done += len(indices)
+                    report(min(done * team.size, len(episodes)))  # the other processes have done about as many
+                    return result
+
+                return team.map(of_group, groups)
+
+            yield each
 
     def _write_cost(
         self, selection: Selection, records: pd.DataFrame, trained: TrainingCost | None, seconds: float

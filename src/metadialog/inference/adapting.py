@@ -11,7 +11,7 @@ from typing import Literal
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
 from metadialog.errors import ConfigError, DataError
 from metadialog.inference.dialogues import Context
-from metadialog.inference.model import AdaptableModel
+from metadialog.inference.model import MAX_STEPS, AdaptableModel
 from metadialog.inference.results import CurvePoint
 from metadialog.text import counted
 
@@ -186,6 +186,22 @@ def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) ->
     held = "" if point.held_out_loss is None else f"  held out {point.held_out_loss:6.3f}"
     mark = "  chosen" if chosen else ""
     return f"step {point.step:3d}  adapted to {point.support_loss:6.3f}{held}  {'█' * length}{mark}"
+
+
+def advice(model: AdaptableModel) -> str | None:
+    """Return what may do better than an adaptation did; None if it came to a good end.
+
+    Args:
+        model: the adapted model.
+    """
+    losses = [_loss(point) for point in model.curve]
+    if losses[model.step] > losses[0]:
+        rate = f"{model.rate / 3:.2g}"
+        return f"the loss is higher than before: a smaller rate, such as rate={rate}, or fewer steps may do better"
+    if model.step == len(losses) - 1 >= MAX_STEPS:
+        rate = f"{3 * model.rate:.2g}"
+        return f"the loss still falls after {model.step} steps: a larger rate, such as rate={rate}, may do better"
+    return None
 
 
 def report(

@@ -1,5 +1,6 @@
 """A conversation with a model, and its commands."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.errors import ConfigError, DataError, MetadialogError
-from metadialog.inference.adapting import AdaptingAside, curve_line, divide
+from metadialog.inference.adapting import AdaptingAside, advice, curve_line, divide
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import to_jsonl
 from metadialog.inference.generations import GenerationLike, as_generation
@@ -107,6 +108,8 @@ class Conversation:
             f"adapted to {counted(len(division.support), 'dialogue')}, {len(division.held_out)} held out, "
             f"in {counted(self.model.step, 'step')}"
         )
+        if (better := advice(self.model)) is not None:
+            yield f"\n{better} (metadialog adapt takes a rate)"
 
     def _reset(self, _: str) -> Iterator[str]:
         self.turns = []
@@ -139,7 +142,9 @@ class Conversation:
         try:
             temperature = float(argument)
         except ValueError:
-            raise ConfigError(f"/temperature {argument}: should be a number, such as 0.7; 0 is greedy") from None
+            temperature = math.nan
+        if not 0 <= temperature < math.inf:
+            raise ConfigError(f"/temperature {argument}: should be a number, 0 or more, such as 0.7; 0 is greedy")
         options = {"name": "greedy"} if temperature == 0 else {"name": "sampling", "temperature": temperature}
         as_generation(options, self.model.equipment.generation)  # refuses what is out of range
         self.generation = options

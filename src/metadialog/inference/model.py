@@ -331,8 +331,10 @@ class AdaptableModel:
         Raises:
             DataError: the context is empty.
         """
-        exchanges = self._equipment.encoder.exchanges(self.support)
         asked = _as_text(as_turns(context))
+        if not self.support:
+            return []
+        exchanges = self._equipment.encoder.exchanges(self.support)
         near = similarities(asked, [exchange.context for exchange in exchanges])
         ordered = sorted(range(len(near)), key=lambda index: -near[index])[:n]
         return [NearExchange(near[index], exchanges[index].context, exchanges[index].response) for index in ordered]
@@ -403,7 +405,7 @@ class AdaptableModel:
         return whole_characters(self.tokenizer.decode(tokens))
 
     def _retrieved(self, retriever: Retriever, turns: Sequence[Turn], n: int) -> list[Reply]:
-        exchanges = self._equipment.encoder.exchanges(self.support)
+        exchanges = self._equipment.encoder.exchanges(self.support) if self.support else []
         return [Reply(text) for text in retriever(_as_text(turns), exchanges)[:n]] or [Reply("")]
 
 

@@ -54,6 +54,19 @@ def _parse(line: str) -> tuple[int, str, float, str, float] | None:
         return None
 
 
+def check_reaches(path: Path, length: int, position: int) -> None:
+    """Check that a file of metrics goes as far as it did when a checkpoint was written.
+
+    Raises:
+        RunError: it is shorter than that, so it is not the file of that checkpoint.
+    """
+    if length < position:
+        raise RunError(
+            f"{path}: {length} bytes long, but the checkpoint was written at {position} bytes; "
+            f"resume needs the metrics file that belongs to the checkpoint"
+        )
+
+
 class MetricsFile:
     """Appends scalars to a file of JSON lines, each with exactly `step`, `split`, `name`, `value` and `time`.
 
@@ -121,12 +134,7 @@ class MetricsFile:
         Raises:
             RunError: the file is shorter, so it does not belong to the checkpoint.
         """
-        length = self.position()
-        if length < position:
-            raise RunError(
-                f"{self._path}: {length} bytes long, but the checkpoint was written at {position} bytes; "
-                f"resume needs the metrics file that belongs to the checkpoint"
-            )
+        check_reaches(self._path, self.position(), position)
         self._file.truncate(position)
 
     def close(self) -> None:

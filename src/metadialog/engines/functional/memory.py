@@ -17,7 +17,7 @@ from metadialog.engines.functional.sweep import Sweep
 MIB = 2**20
 # Working memory in addition to the kept states: parameters, gradients, cotangents and their tangents; before the first
 # step all tasks have the same parameters.
-_AT_WORK, _AT_WORK_FIRST = 6, 4
+_AT_WORK, _AT_WORK_FIRST = 6, 6
 # A dual pass keeps activations and their tangents, and computes the derivatives of both; the graph of a gradient keeps
 # the activations of two passes, and of a third when it is differentiated.
 _DUAL, _GRAPH = 2.5, 4.0
