@@ -32,6 +32,9 @@ class Learner:
 def command(*, engine: dict[str, Any], learner: dict[str, Any], seed: Annotated[int, Ge(0)]) -> None: ...
 
 
+def several(*, engines: dict[str, dict[str, Any]], others: list[dict[str, Any]]) -> None: ...
+
+
 HERE = __name__
 NODE: dict[str, Any] = {
     "_target_": f"{HERE}.command",
@@ -45,6 +48,17 @@ def changed(path: str, value: object) -> dict[str, Any]:
     node = OmegaConf.create(NODE)
     OmegaConf.update(node, path, value, force_add=True)
     return config.plain(node)
+
+
+def test_nodes_inside_plain_mappings_and_lists_are_checked() -> None:
+    good, bad, unlucky = ({"_target_": f"{HERE}.Engine", "chunk": chunk} for chunk in (1, 0, 13))
+    node = {"_target_": f"{HERE}.several", "engines": {"one": good, "two": bad}, "others": [{"inner": unlucky}]}
+    with pytest.raises(ConfigError) as caught:
+        config.check(node)
+    assert str(caught.value).splitlines() == [
+        "engines.two.chunk=0: should be greater than or equal to 1",
+        "engine.chunk=13: unlucky; any other number will do",
+    ]
 
 
 @pytest.mark.parametrize(("path", "value"), [("learner.parts", ["a", "b"]), ("learner.lr", 1), ("seed", 7)])

@@ -102,12 +102,14 @@ def _problems(node: Mapping[str, Any], path: str, leaves: list[str]) -> Iterator
         if name != "_target_" and name not in options:
             yield unknown_option(_join(path, name), options, leaves)
     needed = required(target)
-    for name, annotation in options.items():
-        if name in node or name in needed:
-            yield from _value_problems(node, name, annotation, _join(path, name), leaves)
-    if not path:
-        return
-    if _is_complete(node, options, needed) and not supplied(target):
+    found = [
+        problem
+        for name, annotation in options.items()
+        if name in node or name in needed
+        for problem in _value_problems(node, name, annotation, _join(path, name), leaves)
+    ]
+    yield from found
+    if path and not found and _is_complete(node, options, needed) and not supplied(target):
         yield from _construction_problem(target, node)
 
 
@@ -133,7 +135,20 @@ def _value_problems(node: Mapping[str, Any], name: str, annotation: Any, path: s
     elif isinstance(value, Mapping) and "_target_" in value:
         yield from _problems(value, path, leaves)
     else:
-        yield from _type_problems(annotation, value, path)
+        found = list(_type_problems(annotation, value, path))
+        yield from found or _nested_problems(value, path, leaves)
+
+
+def _nested_problems(value: object, path: str, leaves: list[str]) -> Iterator[str]:
+    """Check the nodes inside a plain mapping or list."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        yield from _problems(value, path, leaves)
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _nested_problems(inner, _join(path, str(name)), leaves)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _nested_problems(inner, f"{path}.{index}", leaves)
 
 
 def _type_problems(annotation: Any, value: object, path: str) -> Iterator[str]:

@@ -1,15 +1,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.datasets.dialogue import Dialogue
+from metadialog.engines.functional import joint
 from metadialog.episodes import merge
+from metadialog.models.hred import HRED
 from metadialog.models.loss import mean_token_loss, token_losses
 from metadialog.models.recurrence import Cell
 from metadialog.models.rnn import DialogModel
+from metadialog.models.seq2seq import Seq2Seq
 from metadialog.operations import OperationCounter
 from metadialog.randomness import TaskSeeds
 from metadialog.samplers.episodes import EpisodeSampler
@@ -18,6 +22,9 @@ from metadialog.samplers.held_out import held_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Make = Callable[..., Algorithm]
+SIZES: Mapping[str, Any] = {
+    "cell": "gru", "embedding_size": 4, "hidden_size": 5, "dropout": 0.3, "tied_embedding": False,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("choice", ["finetune", "zero_shot"])
@@ -91,6 +98,40 @@ def test_joint_training_is_one_pass_with_the_dropout_of_each_task(
     recurrent = sum(w.numel() for name, w in model.rnn.named_parameters() if name.startswith("weight"))
     output = sum(w.weight.numel() for w in (model.project, model.linear) if isinstance(w, torch.nn.Linear))
     assert counter.total <= 3 * 2 * (padded * recurrent + counted * output)
+
+
+@pytest.mark.parametrize(
+    ("make_model", "in_one_pass"),
+    [
+        (lambda size: Seq2Seq(size, attention="luong", layers=1, **SIZES), True),
+        (lambda size: HRED(size, layers=1, **SIZES), True),
+        (lambda size: Seq2Seq(size, attention="luong", layers=2, **SIZES), False),  # drops between its layers
+    ],
+    ids=["seq2seq", "hred", "two layers"],
+)
+def test_joint_training_of_other_recurrent_models_is_one_pass_too(
+    make_algorithm: Make,
+    model: DialogModel,
+    sampler: EpisodeSampler,
+    make_model: Callable[[int], torch.nn.Module],
+    *,
+    in_one_pass: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(joint, "_one_by_one", set())
+    model_of = make_model(model.embed.num_embeddings).double()
+    episodes, algorithm = sampler.batch(3), make_algorithm("finetune")
+    results = []
+    for apart in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if apart:
+                patch.setattr(joint, "_one_by_one", {type(model_of)})
+            torch.manual_seed(5)
+            outer = algorithm.outer_step(model_of, episodes, 0)
+            drawn = torch.rand(())
+        results.append([torch.tensor(outer.loss), drawn, *(parameter.grad for parameter in model_of.parameters())])
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-13)
+    assert (type(model_of) not in joint._one_by_one) == in_one_pass
 
 
 def test_two_outer_steps_do_not_add_up(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:

@@ -184,7 +184,7 @@ def test_layers_that_are_not_there_are_named(make_algorithm: Make, model: Dialog
 
 def test_what_has_factors_is_unknown_to_the_fast_engines(make_algorithm: Make, model: DialogModel) -> None:
     algorithm = make_algorithm("low_rank_maml", engine="vectorized")
-    with pytest.raises(ConfigError, match="not those of a model with LowRankLinear"):
+    with pytest.raises(ConfigError, match="not a model with LowRankLinear"):
         algorithm.check(algorithm.prepare(model))
 
 

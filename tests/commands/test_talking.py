@@ -179,7 +179,8 @@ def test_a_conversation_does_not_adapt_to_its_own_input(
 def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callable[[str], None]) -> None:
     type_in(
         f"hello\n/before\n/why\n/adapt {HIRE_IN_CHINESE}\n你好，租一辆自行车多少钱？\n/why\n/temperature 0.7\nhi\n"
-        "/temperature -1\n/temperature x\n/dance\n/save .\n/save talk.jsonl\n/reset\n/before\n/help\n/quit\n"
+        "/temperature -1\n/temperature nan\n/temperature x\n/temperature\n/dance\n/save .\n/save talk.jsonl\n/reset\n"
+        "/before\n/help\n/quit\n"
         "never said\n"
     )
     outcome = run("chat", f"run={export()}", "generation=greedy")
@@ -192,8 +193,10 @@ def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callab
     assert any(line.startswith("1.00  ") or "一天六十元" in line for line in lines)
     for said in (
         "sampling with temperature 0.7",
-        "generation.temperature=-1.0: should be greater than 0",
-        "/temperature x: should be a number, such as 0.7; 0 is greedy",
+        "/temperature -1: should be a number, 0 or more, such as 0.7; 0 is greedy",
+        "/temperature nan: should be a number, 0 or more, such as 0.7; 0 is greedy",
+        "/temperature x: should be a number, 0 or more, such as 0.7; 0 is greedy",
+        "/temperature: name one, as in /temperature 0.7; 0 is greedy",
         "/save .: is a folder; name a file, as in /save talk.jsonl",
         "saved 6 turns to talk.jsonl",
         "the conversation starts again, without adaptation",

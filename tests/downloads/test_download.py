@@ -231,4 +231,4 @@ def test_the_command_downloads_and_then_root_is_the_copy(
     elsewhere = run(*dataset[:-1], f"+dataset.root={tmp_path}", "download=true")
     assert "leave one of them out" in elsewhere.err
     nothing = run("data", "download=true")
-    assert "this data set is not one that is downloaded" in nothing.err
+    assert "this data set cannot be downloaded" in nothing.err

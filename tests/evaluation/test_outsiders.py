@@ -156,7 +156,7 @@ def test_written_out_derivatives_are_for_whoever_says_that_they_hold(episodes: l
     engine = AutoEngine(memory=1024)
     assert engine.pick(model, mean_token_loss, episodes, inner)[0] != "functional"
     assert engine.pick(OwnLayers(), mean_token_loss, episodes, inner)[0] == "functional"
-    with pytest.raises(ConfigError, match="not those of the model OwnLayers"):
+    with pytest.raises(ConfigError, match="not the model OwnLayers"):
         VectorizedEngine().meta_gradient(OwnLayers(), mean_token_loss, episodes, inner, "mean")
 
 

@@ -59,7 +59,8 @@ def test_a_run_that_broke_off_goes_on_to_the_same_digits(run: Run, tmp_path: Pat
         pd.read_parquet(directory / layout.RECORDS)[columns], pd.read_parquet(expected / layout.RECORDS)
     )
     assert (directory / layout.SAMPLES).read_text() == (expected / layout.SAMPLES).read_text()
-    assert _losses(directory) == pytest.approx(_losses(expected), rel=1e-6)
+    # A gain is a difference of two losses near 4, each of which is rounded to about 2e-7 in single precision.
+    assert _losses(directory) == pytest.approx(_losses(expected), rel=1e-6, abs=5e-7)
 
 
 def _losses(run: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Hydra's own sweeper, which goes through all combinations, with a word on each job, and on all failures at the end."""
+"""Hydra's basic sweeper with progress messages, and a summary of failures at the end."""
 
 import logging
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 
 
 def replace_basic_sweeper() -> None:
-    """Let `hydra/sweeper=basic`, which is Hydra's default, mean the sweeper below.
+    """Replace `hydra/sweeper=basic`, Hydra's default, by the sweeper below.
 
-    Hydra registers its own when it looks for plugins, so that has to have happened before.
+    Must be called after Hydra has discovered plugins, when it registers its own.
     """
     target = f"{ReportingBasicSweeper.__module__}.{ReportingBasicSweeper.__name__}"
     node = {"_target_": target, "max_batch_size": None, "params": None}
@@ -37,11 +37,11 @@ def replace_basic_sweeper() -> None:
 
 
 class ReportingBasicSweeper(BasicSweeper):
-    """Runs every combination; a job that fails stops no other, and all failures are named at the end.
+    """Runs every combination; a failed job does not stop others, and all failures are reported at the end.
 
     Args:
-        max_batch_size: jobs that are launched together; None for all.
-        params: sweeps that the config names, option -> values.
+        max_batch_size: number of jobs to launch together; None for all.
+        params: sweeps in the config, option -> values.
     """
 
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
@@ -50,17 +50,17 @@ class ReportingBasicSweeper(BasicSweeper):
         self._unexpected: Exception | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra supplies."""
+        """Store the arguments of Hydra."""
         keep_submitit_files_together(config)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         if self.launcher is not None:
             self.launcher = _Reporting(self.launcher, self)
 
-    def sweep(self, arguments: list[str]) -> Any:  # noqa: ANN401 - what Hydra's returns, which is not used
+    def sweep(self, arguments: list[str]) -> Any:  # noqa: ANN401 - same as Hydra's
         """Run all combinations.
 
         Raises:
-            RunError: some failed, a line for each; what is no mistake of the user's is raised as it is.
+            RunError: some failed, with a line for each. Other exceptions are not changed.
         """
         try:
             result = super().sweep(arguments)
@@ -74,7 +74,7 @@ class ReportingBasicSweeper(BasicSweeper):
         return result
 
     def launch(self, launcher: Launcher, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        """Run a batch; what failed is remembered, so that Hydra goes on with the next batch."""
+        """Run a batch; failures are recorded, so that Hydra continues with the next batch."""
         jobs = self._jobs(batch, first)
         if self._progress is None:
             self._progress = Progress(sum(map(len, self.overrides or [])))
@@ -111,10 +111,10 @@ class ReportingBasicSweeper(BasicSweeper):
         ]
 
     def _raise(self, progress: Progress) -> None:
-        """Raise what all failures come to, if there are any.
+        """Raise an error for all failures, if any.
 
         Raises:
-            RunError: naming all.
+            RunError: it names all of them.
         """
         failures = progress.failures()
         if self._unexpected is not None:
@@ -126,14 +126,14 @@ class ReportingBasicSweeper(BasicSweeper):
 
 
 class _Reporting(Launcher):
-    """A launcher whose jobs are reported."""
+    """A launcher that reports its jobs."""
 
     def __init__(self, launcher: Launcher, sweeper: ReportingBasicSweeper) -> None:
         self._launcher = launcher
         self._sweeper = sweeper
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Pass on what Hydra supplies."""
+        """Pass on the arguments of Hydra."""
         self._launcher.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

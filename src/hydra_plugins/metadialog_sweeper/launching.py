@@ -1,4 +1,4 @@
-"""How the jobs of a sweep are launched: through any of Hydra's launchers, with a word on each job as it ends."""
+"""Launching of the jobs of a sweep with any Hydra launcher, with progress messages."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,20 +20,20 @@ _SUBMITIT_FOLDER = "${hydra.sweep.dir}/.submitit"
 
 
 def launch(launcher: Launcher, jobs: Sequence[Job], progress: Progress) -> list[Exception]:
-    """Run jobs, and tell the progress of each as it ends.
+    """Run jobs, and report each as it ends.
 
     Args:
-        launcher: runs them; Hydra's own runs them in this process, one after another.
-        jobs: at least one.
-        progress: is told.
+        launcher: runs the jobs; Hydra's basic one runs them in this process, one after another.
+        jobs: one or more jobs.
+        progress: receives the outcomes.
 
     Returns:
-        What the failed jobs raised, in their order.
+        The exceptions of failed jobs, in order.
 
     Raises:
-        Exception: what the launcher raises, as where a process was killed.
+        Exception: the launcher failed, for example because a process was killed.
     """
-    from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # made again when Hydra looks for plugins
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # recreated when Hydra discovers plugins
 
     if not isinstance(launcher, BasicLauncher):
         with progress.watching(jobs):
@@ -61,10 +61,10 @@ def subdirectory(context: HydraContext, config: DictConfig, overrides: Sequence[
 
 
 def keep_submitit_files_together(config: DictConfig) -> None:
-    """Put submitit's files into one folder, instead of one that is called `%j`.
+    """Put submitit's files into one folder, instead of one named `%j`.
 
-    The plugin's default leaves it to submitit to put the number of a job for `%j`, which happens for some of the files
-    alone; each file has the number in its name anyhow.
+    The plugin's default relies on submitit to replace `%j` by the job number, which it does only for some files; all
+    file names contain the number anyway.
     """
     launcher = OmegaConf.to_container(config.hydra.launcher, resolve=False)
     if isinstance(launcher, dict) and launcher.get("submitit_folder") == _SUBMITIT_DEFAULT:
@@ -73,7 +73,7 @@ def keep_submitit_files_together(config: DictConfig) -> None:
 
 
 def _end(job: Job, result: JobReturn, progress: Progress) -> Exception | None:
-    """Tell what came of a job; return what it raised."""
+    """Report the outcome of a job; return its exception."""
     error = result._return_value if result.status == JobStatus.FAILED else None  # noqa: SLF001 - the property raises it
     outcome = read_outcome(job.directory)
     if isinstance(error, Exception) and outcome.state not in ("failed", "pruned"):
@@ -102,7 +102,7 @@ def _plain(job: DictConfig, key: str) -> Any:  # noqa: ANN401 - whatever is ther
 
 @contextmanager
 def _current(job: DictConfig) -> Iterator[None]:
-    """Let `${hydra:...}` mean what it will mean in the job."""
+    """Resolve `${hydra:...}` as in the job, within the context."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(job)
     try:
@@ -113,7 +113,7 @@ def _current(job: DictConfig) -> Iterator[None]:
 
 @contextmanager
 def _without_counts() -> Iterator[None]:
-    """Keep back the line `Launching 1 jobs locally`: it is one job each time, and the progress says of how many."""
+    """Suppress the line `Launching 1 jobs locally`, as progress messages replace it."""
 
     def keep(record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith("Launching")

@@ -1,4 +1,4 @@
-"""Hydra's side of a sweep: from Hydra's config to a search, and from a search to Hydra's launcher."""
+"""The Hydra sweeper plugin, which connects Hydra's config and launcher with a search."""
 
 import logging
 import os
@@ -40,9 +40,9 @@ _log = logging.getLogger(__name__)
 
 
 def register() -> None:
-    """Make the sweepers known to Hydra, which does not find plugins in editable installs."""
+    """Register the sweepers with Hydra, which does not find plugins in editable installs."""
     Plugins.instance().register(MetadialogSweeper)
-    # When Hydra looks for plugins, it makes another class of the one that this inherits from.
+    # When Hydra discovers plugins, it recreates the base class of this one.
     from hydra_plugins.metadialog_sweeper.basic import ReportingBasicSweeper, replace_basic_sweeper
 
     Plugins.instance().register(ReportingBasicSweeper)
@@ -50,7 +50,7 @@ def register() -> None:
 
 
 class MetadialogSweeper(Sweeper):
-    """Runs the search that the config node `sweep` describes, through whatever launcher is chosen."""
+    """Runs the search of the config node `sweep` with the chosen launcher."""
 
     def __init__(self) -> None:
         self.hydra_context: HydraContext | None = None
@@ -58,7 +58,7 @@ class MetadialogSweeper(Sweeper):
         self.launcher: Launcher | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra supplies."""
+        """Store the arguments of Hydra."""
         self.hydra_context = hydra_context
         self.config = config
         keep_submitit_files_together(config)
@@ -67,13 +67,13 @@ class MetadialogSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> float | None:
-        """Run what is missing of the sweep.
+        """Run the missing trials of the sweep.
 
         Args:
-            arguments: the overrides that the user typed, but for Hydra's own.
+            arguments: overrides of the user, except Hydra's own.
 
         Returns:
-            The best validation loss, nats.
+            The best validation loss, nats per token.
 
         Raises:
             ConfigError: the config has no sweep, or its storage cannot be reached.
@@ -126,14 +126,14 @@ class MetadialogSweeper(Sweeper):
 
 
 def _threads(config: DictConfig, choice: str, jobs: int) -> int | None:
-    """Return the threads that each run is told to have; None if it is told already, or has to see for itself."""
+    """Return the number of threads to set for each run; None if it is set already or left to the run."""
     if config.threads is not None:
         return None
     return launchers.threads(choice, _plain(config.hydra.launcher), jobs)
 
 
 def _names(config: DictConfig, sweep: str, number: int) -> list[str]:
-    """Return the overrides that show a sweep's runs in Weights & Biases together, each by a name of its own."""
+    """Return the overrides that group a sweep's runs in Weights & Biases, each with its own name."""
     logger, path = _plain(config.logger), "logger"
     if isinstance(logger.get("wandb"), dict):  # logger=several
         logger, path = logger["wandb"], "logger.wandb"

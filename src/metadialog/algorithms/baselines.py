@@ -9,10 +9,13 @@ from torch import nn
 
 from metadialog.algorithms.base import Algorithm, GradientAlgorithm, OuterStep, Passes
 from metadialog.engines.base import InnerLoop
+from metadialog.engines.functional import joint as functional
 from metadialog.engines.functional.adaptation import SideBySide, side_by_side
+from metadialog.engines.functional.joint import is_faster
 from metadialog.engines.stacked.joint import joint_gradient
 from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.episodes import Batch, Episode, merge
+from metadialog.models.loss import mean_token_loss
 from metadialog.models.parts import select
 from metadialog.models.rnn import DialogModel
 from metadialog.options import FROM_YAML
@@ -44,9 +47,11 @@ class JointTraining(Algorithm):
         recorded = graphs is not None and graphs.take(next(model.parameters()).device)
         if (by_task or recorded) and obstacle(model, self.tools.objectives.outer, InnerLoop(0.0, 0)) is None:
             value = self._in_one_pass(model, episodes, tokens)
+        elif by_task and len(episodes) > 1 and self.tools.objectives.outer is mean_token_loss and is_faster(model):
+            value = self._vectorized(model, episodes, tokens)
         else:
             parts = [[episode] for episode in episodes] if by_task else [episodes]
-            value = self._by_autograd(model, parts, tokens)
+            value = self._by_autograd(model, parts, tokens, TaskSeeds())
         return OuterStep(value, value, value, size=None if self.average == "tasks" else tokens)
 
     def _weight(self, tasks: int, share: float) -> float:
@@ -63,10 +68,23 @@ class JointTraining(Algorithm):
             parameter.grad = gradients.get(name)
         return loss.item()
 
-    def _by_autograd(self, model: nn.Module, parts: Sequence[Sequence[Episode]], tokens: int) -> float:
+    def _vectorized(self, model: nn.Module, episodes: Sequence[Episode], tokens: int) -> float:
+        """Compute the gradient of any model by `vmap`, or part by part if that is not possible; return the loss."""
+        batches, seeds = [merge(_sets(episode)) for episode in episodes], TaskSeeds()
+        weights = [self._weight(len(batches), int(batch.mask.sum()) / tokens) for batch in batches]
+        result = functional.joint_gradient(model, batches, weights, [episode.index for episode in episodes], seeds)
+        if result is None:
+            return self._by_autograd(model, [[episode] for episode in episodes], tokens, seeds)
+        loss, gradients = result
+        for name, parameter in model.named_parameters():
+            parameter.grad = gradients.get(name)
+        return loss.item()
+
+    def _by_autograd(
+        self, model: nn.Module, parts: Sequence[Sequence[Episode]], tokens: int, seeds: TaskSeeds
+    ) -> float:
         """Compute the gradient of any model by autograd, part by part, and return the loss."""
         batches = [merge([batch for episode in part for batch in _sets(episode)]) for part in parts]
-        seeds = TaskSeeds()
         value = 0.0
         model.zero_grad()
         # Off for every algorithm of a comparison, since meta-learners cannot use cuDNN.

@@ -1,1 +1,1 @@
-"""What the meta-gradient costs: every engine and its peers on the same work, in turns."""
+"""Benchmarks of the meta-gradient: all engines and other libraries on the same work."""

@@ -1,4 +1,4 @@
-"""What `conf/bench/*.yaml` names: something that measures, line by line, and sums up what it has found."""
+"""The interface of the benchmarks that `conf/bench/*.yaml` names."""
 
 import json
 from abc import ABC, abstractmethod
@@ -14,30 +14,30 @@ TABLE = "table.md"
 
 
 class Measured(Protocol):
-    """One thing that was measured: a dataclass."""
+    """A measurement, as a dataclass."""
 
     @property
     def line(self) -> str:
-        """What was measured, in words."""
+        """A description of the measurement."""
         ...
 
 
 class BaseBenchmark(ABC):
-    """Measures; built with the device to compute on."""
+    """Base class of benchmarks, constructed with the device."""
 
     @abstractmethod
     def missing(self) -> Sequence[str]:
-        """Name what is left out, as its library is not installed."""
+        """Return the names of parts that are left out because their library is not installed."""
 
     @abstractmethod
     def results(self) -> Iterator[Measured]:
-        """Measure, one thing after the other."""
+        """Yield the measurements."""
 
     @abstractmethod
     def summarise(self, directory: Path) -> str:
-        """Make a table and whatever else of the `bench.json` of a directory, write it there, and return the table."""
+        """Write a table and figures from the `bench.json` of a directory, and return the table."""
 
 
 def write(results: Sequence[Measured], path: Path) -> None:
-    """Write `bench.json`, a list of objects: the whole of it, or what was there stays."""
+    """Write `bench.json`, a list of objects, atomically."""
     write_atomically(path, json.dumps([asdict(result) for result in results], indent=1) + "\n")  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""The least time that the arithmetic of a meta-step allows on this machine."""
+"""A lower bound of the time of a meta-step from its arithmetic."""
 
 import time
 from collections.abc import Sequence
@@ -12,32 +12,31 @@ from metadialog.benchmark.workload import Workload
 PASS = 3
 """A forward pass costs one unit, a backward pass two."""
 HESSIAN_PRODUCT = 6
-"""The tangent of a forward and of a backward pass, each twice the pass, with the pass's activations at hand."""
+"""The tangents of a forward and a backward pass, each twice the pass, given its activations."""
 
 
 def operations(work: Workload) -> tuple[float, float]:
     """Count the floating-point operations of the matrix products.
 
     Returns:
-        Of an exact meta-step, which takes a pass and a Hessian-vector product for each inner step over the support
-        sets and a pass over the query sets; and of ordinary gradient descent, a pass over both.
+        Those of an exact meta-step, with a pass and a Hessian-vector product over the support sets for each inner step
+        and a pass over the query sets; and those of gradient descent, with a pass over both.
     """
-    # Inside cuDNN's recurrent layers nothing is counted.
+    # Operations inside cuDNN's recurrent layers are not counted.
     with torch.backends.cudnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
         gradient_descent(work)
     descent = float(counter.get_total_flops())
-    unit = descent / (2 * PASS)  # of one set; support and query are of one size
+    unit = descent / (2 * PASS)  # for one set; support and query have the same size
     return unit * (work.inner.steps * (PASS + HESSIAN_PRODUCT) + PASS), descent
 
 
 def product_rate(device: torch.device, sizes: Sequence[int] | None = None, seconds: float = 1.0) -> float:
-    """Measure the rate of large matrix products in single precision: the best of many, operations a second.
+    """Measure the best rate of large single-precision matrix products, in operations per second.
 
     Args:
-        device: where to compute.
-        sizes: of square matrices, in turns; None for some that are large, but on a CPU soon done: a product that takes
-            longer than a turn on a busy processor is always disturbed.
-        seconds: how long to measure.
+        device: device to compute on.
+        sizes: sizes of square matrices; None for large ones that take less than a time slice of a busy CPU.
+        seconds: duration of the measurement.
     """
     if sizes is None:
         sizes = (512, 1024, 1536) if device.type == "cpu" else (8192,)

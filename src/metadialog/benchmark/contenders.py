@@ -1,7 +1,7 @@
-"""What is measured against each other: our engines, other libraries' ways, and ordinary gradient descent.
+"""The contenders of the benchmark: engines, other libraries, and ordinary gradient descent.
 
-A contender maps a workload to the gradient of the mean query loss. The peers are written as their own documentation
-shows, and run on the CPU and without cuDNN on the GPU, as second derivatives need.
+A contender maps a workload to the gradient of the mean query loss. Peers are written as in their documentation, and run
+on the CPU or on the GPU without cuDNN, as second derivatives require.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,13 +42,13 @@ LEAN_MEMORY = 128
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Something that is measured.
+    """A contender.
 
     Attributes:
-        kind: one of our engines, a peer, or the yardstick.
-        name: how results call it.
-        gradient: one meta-step, but for the optimizer.
-        needs: the distribution that has to be installed for it; None if it always is.
+        kind: engine, peer, or yardstick.
+        name: name in results.
+        gradient: a meta-step without the optimizer.
+        needs: required distribution; None if it is always installed.
     """
 
     kind: Kind
@@ -58,12 +58,12 @@ class Contender:
 
     @property
     def available(self) -> bool:
-        """Whether what it needs is installed."""
+        """Whether its distribution is installed."""
         return self.needs is None or find_spec(self.needs) is not None
 
 
 def engine(of: Engine) -> Contender:
-    """Measure one of our engines."""
+    """Return the contender of an engine."""
 
     def gradient(work: Workload) -> Gradients:
         return of.meta_gradient(work.model, mean_token_loss, work.episodes, work.inner, "mean").gradients
@@ -106,7 +106,7 @@ def higher_loop(work: Workload) -> Gradients:
 
 
 def torchopt_loop(work: Workload) -> Gradients:
-    """Torchopt's functional optimizer: a recurrent layer's weights escape its module-based one."""
+    """Torchopt's functional optimizer, as its module-based one does not support recurrent layers."""
     import torchopt
 
     names, start = zip(*work.model.named_parameters(), strict=True)
@@ -144,7 +144,7 @@ def torch_func_vmap(work: Workload) -> Gradients:
 
 
 def _functional_loss(weights: Mapping[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of a GRU language model of one layer, as a function of its weights; `[batch, time]`."""
+    """Return the mean cross-entropy of a one-layer GRU language model as a function of its weights; `[batch, time]`."""
     x = nn.functional.embedding(inputs, weights["embed.weight"])
     gi = nn.functional.linear(x, weights["rnn.weight_ih_l0"], weights["rnn.bias_ih_l0"])
     state = torch.zeros_like(gi[:, 0, : gi.shape[-1] // 3])
@@ -161,11 +161,11 @@ def _functional_loss(weights: Mapping[str, Tensor], inputs: Tensor, targets: Ten
 
 
 class _Functional(nn.Module):
-    """A model with other parameters than its own, as `mean_token_loss` calls it."""
+    """A model with replaced parameters, for `mean_token_loss`."""
 
     def __init__(self, model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self._of = (model,)  # in a tuple, so that it is no part of this module
+        self._of = (model,)  # in a tuple, so that it is not a submodule
         self._with = dict(parameters)
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -185,7 +185,7 @@ def _stacked(batches: list[Batch]) -> tuple[Tensor, Tensor]:
 
 
 def _taken_gradients(model: nn.Module) -> Gradients:
-    """Take the gradients from the parameters."""
+    """Return the gradients of the parameters, and clear them."""
     results = tuple(torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters())
     for parameter in model.parameters():
         parameter.grad = None

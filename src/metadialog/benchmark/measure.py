@@ -1,4 +1,4 @@
-"""Runs the contenders in turns, each in a process of its own, and writes down what they took."""
+"""Measurement of the contenders in turns, each in a separate process."""
 
 import itertools
 import logging
@@ -35,25 +35,25 @@ QUARTILES = [25, 50, 75]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one contender took: a line of `bench.json`.
+    """The result of one contender, an object of `bench.json`.
 
     Attributes:
-        config: small, medium or large; or one of them with another number, as small-tasks-64 or small-hidden-256.
+        config: small, medium or large, or a variation such as small-tasks-64 or small-hidden-256.
         kind: engine, peer or yardstick.
-        engine: its name; learn2learn is both an engine here and a peer, its documented loop.
-        inner_steps: of the inner loop.
-        tasks: in the meta-batch.
-        hidden_size: of the model.
+        engine: name; learn2learn is both an engine and a peer, its documented loop.
+        inner_steps: number of inner steps.
+        tasks: number of tasks in the meta-batch.
+        hidden_size: width of the model.
         device: cpu or cuda.
-        ms_median: milliseconds of a meta-step without the optimizer, with `ms_q1` and `ms_q3` the quartiles.
-        tasks_per_second: at the median.
-        peak_bytes: memory above that of the model and the data, in the first step.
+        ms_median: median time of a meta-step without the optimizer, milliseconds; `ms_q1` and `ms_q3` are quartiles.
+        tasks_per_second: rate at the median time.
+        peak_bytes: peak memory of the first step in addition to model and data.
         ratio_to_learn2learn: time over that of the peer learn2learn in the same round, the median; as quartiles
             `ratio_to_learn2learn_q1` and `_q3`.
-        ratio_to_gd: time over that of ordinary gradient descent on the same tokens, likewise.
-        bound_ms: what the matrix products alone would take at the rate of large ones.
-        error: of the meta-gradient against the peer learn2learn's, relative, by random probes; None for gd.
-        rounds: steps that were measured.
+        ratio_to_gd: the same relative to gradient descent on the same tokens.
+        bound_ms: time of the matrix products at the rate of large ones.
+        error: relative error of the meta-gradient against the peer learn2learn, by random probes; None for gd.
+        rounds: number of measured steps.
     """
 
     config: str
@@ -80,7 +80,7 @@ class Result:
 
     @property
     def line(self) -> str:
-        """The result in words."""
+        """A description of the result."""
         return (
             f"{self.config}, {self.inner_steps} inner steps: {self.kind} {self.engine} "
             f"{self.ms_median:.1f} ms ({self.ms_q1:.1f} to {self.ms_q3:.1f}), "
@@ -90,22 +90,22 @@ class Result:
 
 
 class ContenderError(MetadialogError):
-    """A contender cannot do what is measured."""
+    """A contender does not support the workload."""
 
 
 @dataclass(slots=True)
 class Lane:
-    """A contender's process and what it has answered."""
+    """A contender's process and its results."""
 
     contender: Contender
     pipe: Connection
     seconds: list[float] = field(default_factory=list)
 
-    def ask(self, request: Prepare | Step) -> Any:  # noqa: ANN401 - what it answers depends on the request
+    def ask(self, request: Prepare | Step) -> Any:  # noqa: ANN401 - the answer depends on the request
         """Send a request and wait for the answer.
 
         Raises:
-            ContenderError: the process could not do it, or is gone.
+            ContenderError: the process failed or has ended.
         """
         try:
             self.pipe.send(request)
@@ -122,7 +122,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured at a time."""
+    """A case to measure."""
 
     name: str
     configuration: Configuration
@@ -141,18 +141,18 @@ def _cases(configs: list[Size], inner_steps: list[int], tasks: list[int], hidden
 
 
 class Benchmark(BaseBenchmark):
-    """Measures contenders on configurations, and in how many inner steps.
+    """Measures contenders on configurations with different numbers of inner steps.
 
     Args:
-        device: where to compute.
+        device: device to compute on.
         configs: sizes of model and meta-batch.
         inner_steps: numbers of inner steps.
         tasks: other numbers of tasks for the first of `configs`, with the first of `inner_steps`.
         hidden_sizes: other widths of the model, likewise.
-        contenders: who is measured; the peer learn2learn and gd always are.
-        rounds: steps of each, in turns.
-        seconds: no new round is begun after this time, from the third on.
-        threads: CPU threads of each; None for one a core.
+        contenders: contenders to measure, in addition to the peer learn2learn and gd.
+        rounds: number of steps of each, in turns.
+        seconds: time after which no new round is started, from the third on.
+        threads: number of CPU threads of each; None for one per core.
     """
 
     def __init__(
@@ -176,11 +176,11 @@ class Benchmark(BaseBenchmark):
         self.threads = threads
 
     def missing(self) -> list[Name]:
-        """Name the contenders whose library is not installed."""
+        """Return the contenders whose library is not installed."""
         return [name for name in self.names if not CONTENDERS[name].available]
 
     def results(self) -> Iterator[Result]:
-        """Measure, one configuration and number of inner steps after the other."""
+        """Yield the results of all configurations and numbers of inner steps."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         rate = 0.0
@@ -188,7 +188,7 @@ class Benchmark(BaseBenchmark):
             names = [name for name in self.names if name not in self.missing()]
             lanes = {name: stack.enter_context(self.lane(name)) for name in names}
             for case in self.cases:
-                # The best that was ever seen: what disturbs one measurement may not disturb the next.
+                # The best of all measurements, as disturbances only slow it down.
                 rate = max(rate, product_rate(self.device))
                 yield from self._measure(lanes, case, rate)
 
@@ -203,7 +203,7 @@ class Benchmark(BaseBenchmark):
 
     @contextmanager
     def lane(self, name: Name) -> Iterator[Lane]:
-        """Start a contender's process, and end it."""
+        """Start a contender's process, and end it on exit."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, name, self.threads, self.device.type), daemon=True)
@@ -213,7 +213,7 @@ class Benchmark(BaseBenchmark):
         try:
             yield Lane(CONTENDERS[name], ours)
         except BaseException:
-            process.kill()  # whatever it is at
+            process.kill()  # even if it is busy
             raise
         finally:
             ours.close()
@@ -263,7 +263,7 @@ class Benchmark(BaseBenchmark):
             )
 
     def _take_turns(self, lanes: dict[Name, Lane], case: Case, prepared: dict[Name, Prepared]) -> None:
-        """Let everybody take a step in every round, so that a slow minute of the machine is everybody's."""
+        """Let all contenders take a step in every round, so that slow periods of the machine affect all of them."""
         began = time.perf_counter()
         for done in range(self.rounds):
             if done >= 3 and time.perf_counter() - began > self.seconds:
@@ -274,7 +274,7 @@ class Benchmark(BaseBenchmark):
 
     @contextmanager
     def _or_leave_out(self, name: Name, case: Case, prepared: dict[Name, Prepared]) -> Iterator[None]:
-        """Go on without a contender that cannot do it, if the others need not be compared with it."""
+        """Continue without a contender that fails, unless the others are compared with it."""
         try:
             yield
         except ContenderError as reason:
@@ -286,8 +286,8 @@ class Benchmark(BaseBenchmark):
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that are started here: it is for the one that ends them."""
-    resource_tracker.ensure_running()  # started on the way, it would lift the block
+    """Block Ctrl-C in child processes, which are ended by this process."""
+    resource_tracker.ensure_running()  # if it were started later, it would lift the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a script for one model would do: plain PyTorch loops to measure adaptation, replies and training beside."""
+"""Plain PyTorch loops, as references for adaptation, replies and training."""
 
 import copy
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from metadialog.episodes import Batch
 
 
 def plain_adaptation(module: nn.Module, batch: Batch, steps: int, rate: float) -> nn.Module:
-    """Return a copy of a model after gradient steps on a batch; the batch has been encoded before."""
+    """Return a copy of a model after gradient steps on a batch; the batch is encoded already."""
     adapted = copy.deepcopy(module)
     parameters = list(adapted.parameters())
     for _ in range(steps):
@@ -24,7 +24,7 @@ def plain_adaptation(module: nn.Module, batch: Batch, steps: int, rate: float) -
 
 @torch.no_grad()
 def plain_reply(module: nn.Module, prompt: Sequence[int], count: int) -> list[int]:
-    """Return so many most probable tokens, one after another."""
+    """Return `count` greedily generated tokens."""
     logits, state = module(torch.tensor([list(prompt)]))
     said = []
     for _ in range(count):
@@ -45,6 +45,6 @@ def plain_step(module: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer
 
 
 def plain_loss(module: nn.Module, batch: Batch) -> torch.Tensor:
-    """Return the mean negative log-likelihood of the tokens that count."""
+    """Return the mean negative log-likelihood of the counted tokens."""
     logits, _ = module(batch.inputs)
     return cross_entropy(logits[batch.mask], batch.targets[batch.mask])

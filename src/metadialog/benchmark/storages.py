@@ -10,6 +10,9 @@ from torch.utils._pytree import tree_leaves
 
 WEIGHTS, LOGITS, FEATURES = "weights, gradients and their tangents", "logits and their slopes", "features of tokens"
 
+_EXACT = 1.01
+"""What is freed is looked for when there may be so many times as much as at the peak so far: each look takes time."""
+
 
 class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the tensors that operations make while it is entered, until they are freed.
@@ -20,7 +23,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         vocabulary: what has as many columns is of the logits.
 
     Attributes:
-        peak: bytes of each kind at the moment when they were most in all.
+        peak: bytes of each kind at the moment when they were most in all, to a hundredth.
     """
 
     def __init__(self, model: nn.Module, tasks: int, vocabulary: int) -> None:
@@ -30,6 +33,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._widths = {tuple(p.shape) for p in model.parameters()}
         self._of_tasks = {(count, *shape) for shape in self._widths for count in range(1, tasks + 1)}
         self._there = {p.untyped_storage()._cdata for p in model.parameters()}  # noqa: SLF001 - its identity
+        self._now = dict(self.peak)
         self._live: dict[int, tuple[StorageWeakRef, int, str]] = {}
 
     def __torch_dispatch__(
@@ -44,19 +48,27 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 self._note(tensor)
-        self._live = {key: entry for key, entry in self._live.items() if not _is_gone(entry[0])}
-        now = dict.fromkeys(self.peak, 0)
-        for _, size, kind in self._live.values():
-            now[kind] += size
-        if sum(now.values()) > sum(self.peak.values()):
-            self.peak = now
+        if sum(self._now.values()) > _EXACT * sum(self.peak.values()):
+            self._forget_freed()
+            if sum(self._now.values()) > sum(self.peak.values()):
+                self.peak = dict(self._now)
         return result
+
+    def _forget_freed(self) -> None:
+        self._live = {key: entry for key, entry in self._live.items() if not _is_gone(entry[0])}
+        self._now = dict.fromkeys(self.peak, 0)
+        for _, size, kind in self._live.values():
+            self._now[kind] += size
 
     def _note(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001
         if key not in self._there and (key not in self._live or _is_gone(self._live[key][0])):
             reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+            if key in self._live:  # another was there
+                _, size, kind = self._live[key]
+                self._now[kind] -= size
+            self._now[self._kind(tensor)] += storage.nbytes()
             self._live[key] = (reference, storage.nbytes(), self._kind(tensor))
 
     def _kind(self, tensor: Tensor) -> str:

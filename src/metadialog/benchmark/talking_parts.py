@@ -1,4 +1,4 @@
-"""The parts of the benchmark of talking; each is measured in a process of its own."""
+"""The parts of the benchmark of adaptation and replies, each measured in a separate process."""
 
 import resource
 import tempfile
@@ -47,20 +47,20 @@ SMOLLM2_OPTIONS = [
     'algorithm.layers=["*.q_proj.*","*.v_proj.*","*.down_proj.*"]',
     "algorithm.inner_lr=0.003",
     "inner=adam",
-    "model.system=Continue the dialogue.",  # shorter than the own one of its template
+    "model.system=Continue the dialogue.",  # shorter than that of its template
     f"sampler.max_tokens={CONTEXT_TOKENS}",
 ]
 
 
 def recurrent(sizes: Sizes) -> list[Row]:
-    """Measure the model of `metadialog train`, with random weights: speed does not depend on them."""
+    """Measure the model of `metadialog train` with random weights, which do not affect speed."""
     torch.set_num_threads(sizes.threads)
     model = untrained([], texts()).with_threads(sizes.threads)
     return [adaptation(model, sizes), *replies(model, sizes), *at_once(model, sizes)]
 
 
 def adaptation(model: AdaptableModel, sizes: Sizes) -> Row:
-    """Measure an adaptation with its curve, beside a loop that takes the steps alone."""
+    """Measure an adaptation with its curve, compared with a loop of only the steps."""
     dialogues = conversations(SHOTS)
     batch = model.equipment.encoder.batch(dialogues)
     rate = float(model.equipment.algorithm.inner_lr)  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ def adaptation(model: AdaptableModel, sizes: Sizes) -> Row:
 
 
 def replies(model: AdaptableModel, sizes: Sizes) -> list[Row]:
-    """Measure a conversation: the first token, and a whole reply."""
+    """Measure a conversation: the first token, and a complete reply."""
     prompt = list(model.equipment.encoder.prompt(as_turns(CONTEXT), "bot"))
     greedy: dict[str, Any] = {"name": "greedy", "max_tokens": sizes.tokens, "min_tokens": sizes.tokens}
     first, plain_first, whole, plain_whole = in_turns(
@@ -94,7 +94,7 @@ def replies(model: AdaptableModel, sizes: Sizes) -> list[Row]:
 
 
 def at_once(model: AdaptableModel, sizes: Sizes) -> list[Row]:
-    """Measure clients who ask at the same time: one model, and each an adaptation of its own."""
+    """Measure concurrent clients with one model, and with an adaptation for each."""
     batcher, clock = Batcher(sizes.clients), CLOCKS[sizes.clock]
     adapted = [model.adapt(conversations(1), 1) for _ in range(sizes.clients)]
     try:
@@ -121,7 +121,7 @@ def at_once(model: AdaptableModel, sizes: Sizes) -> list[Row]:
 
 
 def _ask(batcher: Batcher, models: Sequence[AdaptableModel], tokens: int) -> None:
-    """Ask each model for a reply of so many tokens, all at the same time, and wait for all."""
+    """Request replies of `tokens` tokens from all models at the same time, and wait for them."""
     left = threading.Semaphore(0)
     options = {"name": "sampling", "temperature": 3.0, "max_tokens": tokens, "min_tokens": tokens}
     pending = []
@@ -135,7 +135,7 @@ def _ask(batcher: Batcher, models: Sequence[AdaptableModel], tokens: int) -> Non
 
 
 def transformer(sizes: Sizes) -> list[Row]:
-    """Measure a step of joint training of a Transformer, beside a loop that does the same."""
+    """Measure a step of joint training of a Transformer, compared with a plain loop."""
     torch.set_num_threads(sizes.threads)
     tokenizer = BytePairTokenizer(vocab_size=400).train(texts())
     batch = ExchangeEncoder(tokenizer, 3, 64, "response").batch(conversations(12))
@@ -164,7 +164,7 @@ def transformer(sizes: Sizes) -> list[Row]:
 
 
 def pretrained(sizes: Sizes) -> list[Row]:
-    """Measure SmolLM2: low-rank steps, replies, and the memory of it all, its libraries and weights included."""
+    """Measure SmolLM2: low-rank steps, replies, and memory including libraries and weights."""
     torch.set_num_threads(sizes.threads)
     model = untrained(SMOLLM2_OPTIONS, []).with_threads(sizes.threads)
     dialogues = conversations(PRETRAINED_SHOTS)
@@ -197,7 +197,7 @@ PARTS: Mapping[Part, Callable[[Sizes], list[Row]]] = {
 
 
 def untrained(overrides: Sequence[str], train_on: Sequence[str]) -> AdaptableModel:
-    """Return the model of a run before its training; its tokenizer is trained on some texts."""
+    """Return an untrained model with a tokenizer trained on the given texts."""
     config = compose("train", overrides).config
     tokenizer = build(config["tokenizer"]).train(train_on)
     learner = make_learner(LearningConfig.of(config), tokenizer)
@@ -210,12 +210,12 @@ def untrained(overrides: Sequence[str], train_on: Sequence[str]) -> AdaptableMod
 
 
 def texts() -> list[str]:
-    """Return the turns of the embedded English dialogues."""
+    """Return the turns of the packaged English dialogues."""
     return [turn.text for dialogue in ChatterbotDataset(language="english").dialogues() for turn in dialogue.turns]
 
 
 def conversations(count: int) -> list[Dialogue]:
-    """Return so many dialogues of four turns each, made of the embedded ones."""
+    """Return `count` dialogues of four turns, made from the packaged ones."""
     said = texts()
     speakers = ("user", "bot")
     return [
@@ -225,7 +225,7 @@ def conversations(count: int) -> list[Dialogue]:
 
 
 def _context(model: AdaptableModel) -> str:
-    """Return one turn of about as many tokens as a context is to have, what the encoder adds to it included."""
+    """Return a turn with about the token length of a context, including special tokens."""
     said = " ".join(texts()[:40])
     tokens = model.tokenizer.encode(said)[: CONTEXT_TOKENS - 3]
     return model.tokenizer.decode(tokens)

@@ -1,4 +1,4 @@
-"""One contender in a process of its own: it prepares a workload, and takes steps when it is told to."""
+"""The process of one contender, which prepares a workload and takes steps on request."""
 
 import time
 import warnings
@@ -19,7 +19,7 @@ WARM_UP = Configuration(vocab_size=50, hidden_size=8, tasks=2, batch=2, time=4)
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Asks for a workload to be made ready; answered by `Prepared`."""
+    """Request to prepare a workload; answered by `Prepared`."""
 
     configuration: Configuration
     inner_steps: int
@@ -27,16 +27,16 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Asks for a meta-step; answered by its seconds, a float."""
+    """Request of a meta-step; answered by its time in seconds, a float."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the first step has shown.
+    """Results of the first step.
 
     Attributes:
-        peak_bytes: its memory above the model's and the data's.
-        probes: the gradient's products with fixed random vectors, to compare contenders by.
+        peak_bytes: peak memory in addition to model and data.
+        probes: products of the gradient with fixed random vectors, for comparing contenders.
     """
 
     peak_bytes: int
@@ -45,7 +45,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Answers any request that could not be met: why, in a line."""
+    """Answer to a failed request, with the reason."""
 
     why: str
 
@@ -54,15 +54,15 @@ def work(pipe: Connection, name: Name, threads: int | None, device_name: str) ->
     """Serve requests until the pipe is closed.
 
     Args:
-        pipe: brings requests, takes answers.
+        pipe: connection for requests and answers.
         name: the contender.
-        threads: CPU threads; None for torch's choice.
-        device_name: where to compute.
+        threads: number of CPU threads; None for torch's default.
+        device_name: device to compute on.
     """
-    warnings.simplefilter("ignore")  # the peers warn of what they do inside
+    warnings.simplefilter("ignore")  # peers emit warnings
     try:
         _serve(pipe, name, threads, torch.device(device_name))
-    except (RuntimeError, OSError, ImportError) as error:  # of torch, the system, or a peer's library
+    except (RuntimeError, OSError, ImportError) as error:  # from torch, the system, or a peer's library
         with suppress(EOFError, OSError):  # until the other end is closed
             pipe.send(_failed(error))
             while True:
@@ -79,9 +79,9 @@ def _serve(pipe: Connection, name: Name, threads: int | None, device: torch.devi
         torch.set_num_threads(threads)
     gradient = CONTENDERS[name].gradient
     workload: Workload | None = None
-    # The inner loop's second derivatives need it off, so it is off for everybody.
+    # Off for all contenders, as second derivatives require it.
     with torch.backends.cudnn.flags(enabled=False):
-        gradient(make_workload(WARM_UP, 2, device))  # what the first call alone sets up is not the step's
+        gradient(make_workload(WARM_UP, 2, device))  # so that one-time setup is not measured
         while True:
             try:
                 request = pipe.recv()
@@ -97,13 +97,13 @@ def _serve(pipe: Connection, name: Name, threads: int | None, device: torch.devi
                     gradient(workload)
                     _finish(device)
                     pipe.send(time.perf_counter() - began)
-            except RuntimeError as error:  # too little memory for this one; the next may be smaller
+            except RuntimeError as error:  # not enough memory; the next workload may be smaller
                 workload = None
                 pipe.send(_failed(error))
 
 
 def _prepared(gradient: Callable[[Workload], Gradients], workload: Workload, device: torch.device) -> Prepared:
-    """Take the first step, and watch it."""
+    """Take and measure the first step."""
     peak = PeakMemory(device)
     gradients = gradient(workload)
     _finish(device)

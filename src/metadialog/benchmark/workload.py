@@ -1,4 +1,4 @@
-"""The work that is measured: models and meta-batches of fixed sizes."""
+"""The workloads: models and meta-batches of fixed sizes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,14 +14,14 @@ Size = Literal["small", "medium", "large"]
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Sizes of a GRU model and of a meta-batch; every token counts, none is padding.
+    """Sizes of a GRU model and a meta-batch without padding, in which every token counts.
 
     Attributes:
         vocab_size: number of token ids.
         hidden_size: width of the recurrent layer and of the embedding.
-        tasks: in a meta-batch.
-        batch: exchanges of a support set, and of a query set.
-        time: tokens of an exchange.
+        tasks: number of tasks in a meta-batch.
+        batch: number of exchanges of a support set, and of a query set.
+        time: number of tokens of an exchange.
     """
 
     vocab_size: int
@@ -41,7 +41,7 @@ INNER_LR = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One meta-step to measure."""
+    """A meta-step to measure."""
 
     model: DialogModel
     episodes: list[Episode]
@@ -49,7 +49,7 @@ class Workload:
 
 
 def make_workload(configuration: Configuration, inner_steps: int, device: torch.device) -> Workload:
-    """Make a model and a meta-batch of random tokens, the same ones every time."""
+    """Create a model and a meta-batch of random tokens from a fixed seed."""
     generator = torch.Generator().manual_seed(0)
 
     def batch() -> Batch:

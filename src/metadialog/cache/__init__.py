@@ -1,1 +1,1 @@
-"""What is kept between runs: the cache folder, and entries in it that are keyed by all they depend on."""
+"""The cache of downloads and prepared data, whose entries are keyed by everything they depend on."""

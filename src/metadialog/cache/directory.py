@@ -8,14 +8,14 @@ import platformdirs
 from metadialog.errors import ConfigError
 
 ENVIRONMENT = "METADIALOG_CACHE"
-"""The environment variable that names the cache folder where no option does."""
+"""Environment variable with the cache folder, used if no option sets it."""
 
 
 def cache_directory(option: str | None = None) -> Path:
     """Return the cache folder, which need not exist yet.
 
-    It is the one that the option names, else the one that the environment variable METADIALOG_CACHE names, else
-    `metadialog` in the user's cache folder (on Linux $XDG_CACHE_HOME, or ~/.cache).
+    It is the folder in the option, else that in the environment variable METADIALOG_CACHE, else `metadialog` in the
+    user's cache folder (on Linux $XDG_CACHE_HOME, or ~/.cache).
 
     Raises:
         ConfigError: the path begins with `~user`, and there is no such home folder.

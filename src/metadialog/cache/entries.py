@@ -1,4 +1,4 @@
-"""Folders in the cache: whole or not there at all, whoever else is at work on them."""
+"""Cache entries: folders that are created atomically, also with concurrent processes."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from uuid import uuid4
 from metadialog.errors import DataError
 
 SEAL = "sealed.json"
-"""In each entry: the length and the CRC-32 of each of its files."""
+"""File in each entry with the length and the CRC-32 of its files."""
 
 _UNFINISHED = ".unfinished"
 _STALE_SECONDS = 24 * 3600
@@ -29,18 +29,18 @@ Build = Callable[[Path], None]
 
 
 def entry(folder: Path, build: Build) -> Path:
-    """Return a folder of the cache; build it if it is not there, or is damaged.
+    """Return a folder of the cache; build it if it is missing or damaged.
 
-    It is built elsewhere and renamed when it is whole, so that others see all of it or nothing. Of two processes
-    that build the same entry at once, one comes first, and both use what that one has built. Where the cache
-    cannot be written, the entry is built in a temporary folder that lives as long as the process.
+    It is built elsewhere and renamed when complete, so that others never see a partial entry. If two processes build
+    the same entry, both use the first one. If the cache is not writable, the entry is built in a temporary folder that
+    lives as long as the process.
 
     Args:
-        folder: where the entry is or will be; its name holds the key of all that the entry depends on.
-        build: what makes it.
+        folder: path of the entry; its name contains the key.
+        build: builds the entry.
 
     Raises:
-        DataError: there is no room for it anywhere; also whatever building raises.
+        DataError: there is no space for it, or building fails.
     """
     if folder.is_dir():
         damage = find_damage(folder)
@@ -63,10 +63,10 @@ def entry(folder: Path, build: Build) -> Path:
 
 
 def temporary(build: Build) -> Path:
-    """Build an entry for this process alone; it goes when the process ends.
+    """Build an entry for this process, which is removed when the process ends.
 
     Raises:
-        DataError: there is no room for it; also whatever building raises.
+        DataError: there is no space for it, or building fails.
     """
     try:
         made = Path(tempfile.mkdtemp(prefix="metadialog-"))
@@ -79,7 +79,7 @@ def temporary(build: Build) -> Path:
 
 
 def find_damage(folder: Path) -> str | None:
-    """Say what is wrong with an entry; None if its files are as they were written."""
+    """Return the damage of an entry; None if its files are unchanged."""
     try:
         sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         paths = [folder / name for name in sealed]
@@ -98,7 +98,7 @@ def _seal(folder: Path) -> None:
 
 
 def _checksum(path: Path) -> list[int]:
-    """Return the length and the CRC-32 of a file, read piece by piece."""
+    """Return the length and the CRC-32 of a file."""
     crc = length = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -111,7 +111,7 @@ def _publish(made: Path, folder: Path) -> None:
     try:
         made.rename(folder)
     except OSError:
-        if find_damage(folder) is not None:  # not another process that was faster
+        if find_damage(folder) is not None:  # not replaced by another process
             raise
 
 
@@ -126,20 +126,20 @@ def _unfinished(folder: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Take an entry out of the way at once; who has it open keeps it."""
+    """Remove an entry; processes that have it open can still read it."""
     aside = folder.with_name(f"{folder.name}.{uuid4().hex}{_UNFINISHED}")
     try:
         folder.rename(aside)
-    except OSError:  # another process was faster, or it is not allowed: building will tell
+    except OSError:  # removed by another process, or not permitted, which building will report
         return
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def _remove_leftovers(parent: Path) -> None:
-    """Remove what processes left that were killed while they built."""
+    """Remove partial entries of killed processes."""
     for path in parent.glob(f"*{_UNFINISHED}"):
         try:
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
-        except OSError:  # gone by itself
+        except OSError:  # removed already
             continue

@@ -1,4 +1,4 @@
-"""Keys of cache entries: a digest of all that an entry depends on."""
+"""Keys of cache entries: digests of everything that an entry depends on."""
 
 import hashlib
 import inspect
@@ -16,13 +16,13 @@ from metadialog.errors import DataError
 
 
 def key(**parts: object) -> str:
-    """Return the digest of some values that JSON can hold, each under its name."""
+    """Return the digest of named, JSON-compatible values."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def digest_files(paths: Iterable[Path]) -> dict[str, str]:
-    """Return the digest of the content of each file; a folder counts as all files in it but hidden ones.
+    """Return the digest of the content of each file; a folder stands for all files in it except hidden ones.
 
     Raises:
         DataError: one of them cannot be read.
@@ -36,7 +36,7 @@ def digest_files(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def digest_code(modules: Iterable[str | ModuleType]) -> dict[str, str]:
-    """Return the digest of the source of modules, and of what Python itself contributes.
+    """Return the digest of the source of modules, and of the Python version.
 
     Args:
         modules: modules or their names; a package stands for all modules in it.
@@ -53,7 +53,7 @@ def digest_code(modules: Iterable[str | ModuleType]) -> dict[str, str]:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return a file, or all files in a folder and in those that it links to, as they are read."""
+    """Return a file, or all files in a folder, following links."""
     if not path.is_dir():
         return [path] if path.exists() else []
     results = []

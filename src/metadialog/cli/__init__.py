@@ -1,4 +1,4 @@
-"""The command line: which command is meant, its Hydra application, and what is checked before it runs."""
+"""The command line: dispatch of commands, their Hydra application, and checks before they run."""
 
 from metadialog.cli.dispatch import COMMANDS, main
 

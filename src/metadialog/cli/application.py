@@ -1,4 +1,4 @@
-"""What every command has in common: a Hydra application whose mistakes cost one line and exit code 2."""
+"""The Hydra application of all commands, which reports user errors in one line with exit code 2."""
 
 import logging
 import os
@@ -25,17 +25,17 @@ from metadialog.training.launch import RankInfo, rank_info
 from metadialog.trust import take_trust
 
 EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143  # as a shell reports a program that SIGTERM ended
+EXIT_TERMINATED = 143  # exit code of a program ended by SIGTERM, as in shells
 
 
 def run(command: str, arguments: list[str]) -> int:
     """Run a command as a Hydra application; return the exit code.
 
-    Nothing of the command itself is imported before its config is composed: not for its help, nor for the tab key.
+    The command itself is not imported before its config is composed, so that help and completion are fast.
 
     Args:
-        command: its name, which is also that of its primary config.
-        arguments: what followed the command on the command line.
+        command: name of the command, and of its primary config.
+        arguments: arguments after the command.
     """
     here: RankInfo | None = None
     try:
@@ -43,7 +43,7 @@ def run(command: str, arguments: list[str]) -> int:
         register()
         os.environ[COMMAND_LINE] = hide_password(shlex.join(["metadialog", command, *arguments]))
         provide_home()
-        logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else it tells of its fonts
+        logging.getLogger("matplotlib").setLevel(logging.WARNING)  # otherwise it logs messages about fonts
         with interruptible():
             here = rank_info()
             line = CommandLine.parse(spelled_out(take_trust(arguments)))
@@ -51,7 +51,7 @@ def run(command: str, arguments: list[str]) -> int:
                 raise ConfigError("--cfg and --info show one job; leave out -m, and give each option one value")
             processes.check(command, line, here)
             prepared = processes.agree(here, lambda: _prepare(command, line))
-            # Where the log is closed, the next line that is printed ends the run without a traceback.
+            # If the log is closed, the next printed line ends the run without a traceback.
             logging.raiseExceptions = False
             _start(command, prepared)
     except BrokenPipeError:
@@ -70,7 +70,7 @@ def run(command: str, arguments: list[str]) -> int:
 
 
 def _prepare(command: str, line: CommandLine) -> Prepared:
-    """Take over the config of the run that is named, and check everything."""
+    """Apply the config of the named run, and check everything."""
     inherited = inherit(command, line.overrides)
     folder = line.options.config_dir or inherited.remembered_config_dir()
     prepared = line.with_overrides(inherited.overrides).with_config_dir(folder)
@@ -78,7 +78,7 @@ def _prepare(command: str, line: CommandLine) -> Prepared:
 
 
 def _start(command: str, prepared: Prepared) -> None:
-    """Run a single job, or leave a sweep, and what only shows something, to Hydra."""
+    """Run a single job, or let Hydra run a sweep or show something."""
     line, options = prepared.line, prepared.line.options
     if not (line.only_shows or options.multirun):
         with initialised(command, options.config_dir):
@@ -94,9 +94,9 @@ def _start(command: str, prepared: Prepared) -> None:
 
 
 def _take_over_errors() -> None:
-    """Let Hydra pass errors on as they are: the user's become one line here.
+    """Make Hydra pass on errors, so that user errors can be reported in one line here.
 
-    What the user asked of Hydra is kept in a variable of our own, which child processes see as well.
+    The user's setting of HYDRA_FULL_ERROR is kept in a separate variable, which child processes inherit.
     """
     if TRACEBACK not in os.environ:
         os.environ[TRACEBACK] = os.environ.get("HYDRA_FULL_ERROR", "0")

@@ -1,4 +1,4 @@
-"""The command line of a Hydra application, taken apart."""
+"""Parsing of the command line of a Hydra application."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from metadialog.hydra_internals import get_args_parser
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """Flags and overrides, in whatever order they were typed.
+    """Flags and overrides of a command line, in any order.
 
     Attributes:
-        flags: Hydra's own, with their values.
-        overrides: the others.
+        flags: Hydra's flags with their values.
+        overrides: other arguments.
     """
 
     flags: tuple[str, ...]
@@ -24,7 +24,7 @@ class CommandLine:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """Take the arguments of a command apart.
+        """Parse the arguments of a command.
 
         Raises:
             ConfigError: there is no such flag, or a flag lacks its value.
@@ -43,19 +43,21 @@ class CommandLine:
             if action is None or action.nargs == 0 or not waiting:
                 continue
             if action.nargs == "?" and waiting[0] not in (action.choices or ()):
-                flags[-1] = f"{action.option_strings[0]}={action.const}"  # else what comes behind it would be its value
+                flags[-1] = (
+                    f"{action.option_strings[0]}={action.const}"  # otherwise the next argument would be its value
+                )
             elif not waiting[0].startswith("-"):
                 flags.append(waiting.pop(0))
         line = cls(tuple(flags), tuple(overrides))
-        _ = line.options  # which says what is wrong with the flags
+        _ = line.options  # raises an error for wrong flags
         return line
 
     @property
     def options(self) -> argparse.Namespace:
-        """The flags as Hydra reads them.
+        """The parsed flags.
 
         Raises:
-            ConfigError: they are wrong; argparse would print its whole usage.
+            ConfigError: they are wrong, for which argparse would print its usage.
         """
         parser = get_args_parser()
 
@@ -67,32 +69,32 @@ class CommandLine:
         return parser.parse_args(list(self.arguments))
 
     def _wrong_flag(self, message: str) -> str:
-        """Return the flag that a message of argparse is about."""
+        """Return the flag in an error message of argparse."""
         return next((flag for flag in self.flags if flag in message), "")
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The arguments in an order that Hydra can read: a flag between overrides is one that it cannot."""
+        """The arguments in an order that Hydra supports, which excludes flags between overrides."""
         return (*self.flags, *self.overrides)
 
     @property
     def only_shows(self) -> bool:
-        """Whether nothing is to be run: help, a config, or a completion is asked for."""
+        """Whether only help, a config, or a completion is requested."""
         options = self.options
         return bool(options.help or options.hydra_help or options.shell_completion or options.info or options.cfg)
 
     def with_overrides(self, overrides: Sequence[str]) -> Self:
-        """Return the same with other overrides."""
+        """Return a copy with other overrides."""
         return replace(self, overrides=tuple(overrides))
 
     def with_config_dir(self, folder: str | None) -> Self:
-        """Return the same with a folder of further configs, unless one is named or there is none."""
+        """Return a copy with an additional config folder, unless one is set already or `folder` is None."""
         if folder is None or self.options.config_dir:
             return self
         return replace(self, flags=(*self.flags, "--config-dir", folder))
 
 
 def _abbreviated(argument: str, known: Mapping[str, argparse.Action]) -> argparse.Action | None:
-    """Return the only flag that begins like this, as argparse understands it."""
+    """Return the unique flag with this prefix, as in argparse."""
     matching = {id(action): action for name, action in known.items() if name.startswith(argument)}
     return next(iter(matching.values())) if argument.startswith("--") and len(matching) == 1 else None

@@ -1,4 +1,4 @@
-"""Running what Hydra has composed: the command that a config is of, and a user's mistake as one line."""
+"""Running of composed jobs: the command of a config, and user errors in one line."""
 
 import gc
 import os
@@ -31,12 +31,12 @@ from metadialog.trust import resolve
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a command: what the modules of `metadialog.commands` take.
+    """A job of a command, the argument of the modules in `metadialog.commands`.
 
     Attributes:
-        composed: its config, as Hydra has composed it.
-        directory: where it writes.
-        multirun: whether it is one of several that were started together.
+        composed: composed config.
+        directory: output directory.
+        multirun: whether it is one of several jobs.
     """
 
     composed: Composed
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def writes(self) -> bool:
-        """Whether this is the process that writes and talks, and not another one of the same run."""
+        """Whether this is the process of the run that writes and prints."""
         if "torch" not in sys.modules:
             return True
         from metadialog.training.distributed import ranks
@@ -65,24 +65,24 @@ class Job:
 
     @cached_property
     def console(self) -> Console:
-        """What the command prints to."""
+        """The console of the command."""
         return make_console(quiet=not self.writes)
 
     @property
     def command_line(self) -> str:
-        """What the user typed."""
+        """The command line of the user."""
         return command_line()
 
 
 def run_single(composed: Composed, loader: ConfigLoader) -> None:
-    """Run a composed job in this process, as `hydra.main` does, without composing it once more.
+    """Run a composed job in this process like `hydra.main`, without composing it again.
 
     Args:
         composed: the job.
-        loader: what it was composed with.
+        loader: the loader that composed it.
 
     Raises:
-        SystemExit: with exit code 2 after a line for each mistake of the user's.
+        SystemExit: with exit code 2 after a line for each user error.
     """
     config = composed.config
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
@@ -90,7 +90,7 @@ def run_single(composed: Composed, loader: ConfigLoader) -> None:
     callbacks.on_run_start(config=config, config_name=config.hydra.job.config_name)
     context = HydraContext(config_loader=loader, callbacks=callbacks)
     with as_job(config):
-        directory = Path(str(config.hydra.run.dir)).absolute()  # its time is kept: Hydra takes the same
+        directory = Path(str(config.hydra.run.dir)).absolute()  # its time is cached, so Hydra uses the same
     with _leaving_nothing_empty(directory):
         result = run_job(
             hydra_context=context,
@@ -100,23 +100,23 @@ def run_single(composed: Composed, loader: ConfigLoader) -> None:
             job_subdir_key=None,
         )
     callbacks.on_run_end(config=config, config_name=config.hydra.job.config_name, job_return=result)
-    _ = result.return_value  # which raises what the job raised
+    _ = result.return_value  # raises the exception of the job
 
 
-def run_composed(config: DictConfig) -> Any:  # noqa: ANN401 - each command returns what it returns
-    """Run the job that Hydra has just set up: the task function of the application.
+def run_composed(config: DictConfig) -> Any:  # noqa: ANN401 - depends on the command
+    """Run the job that Hydra has set up; the task function of the application.
 
-    In a single run a user's mistake ends the process here, as Hydra would add lines of its own to it. In a sweep
-    it goes up to Hydra, which goes on with the other jobs. Where the output is closed, neither goes on.
+    In a single run a user error ends the process here, as Hydra would add its own lines. In a sweep it is passed on to
+    Hydra, which continues with the other jobs. If the output is closed, both end.
     """
     composed, directory = running_job(config)
     job = Job(composed, directory, multirun=composed.config.hydra.mode != RunMode.RUN)
     try:
         command = import_module(f"metadialog.commands.{job.command}")
-        gc.enable()  # it was off while all of this was imported
+        gc.enable()  # disabled during imports
         return command.main(job)
     except BrokenPipeError as error:
-        # Python would complain once more when it flushes at its end.
+        # Python would report it again when it flushes on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_BROKEN_PIPE) from error
     except (MetadialogError, OSError) as error:
@@ -129,8 +129,8 @@ def run_composed(config: DictConfig) -> Any:  # noqa: ANN401 - each command retu
 
 
 def _remove_empty(directory: Path, sweep: Path) -> None:
-    """Take away the folder that Hydra made for a job of a sweep which was refused before it wrote anything."""
-    with suppress(OSError):  # it is not empty: the run has begun, and its status says how it ended
+    """Remove the folder that Hydra created for a job of a sweep that was refused before it wrote anything."""
+    with suppress(OSError):  # not empty: the run has started, and its status says how it ended
         for folder in (directory, *directory.parents):
             if folder == sweep:
                 break
@@ -139,12 +139,12 @@ def _remove_empty(directory: Path, sweep: Path) -> None:
 
 @contextmanager
 def _leaving_nothing_empty(directory: Path) -> Iterator[None]:
-    """Take away the folders that Hydra makes for a job which is then refused before it writes anything."""
+    """Remove the folders that Hydra creates for a job that is refused before it writes anything."""
     made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # it is not empty: the run has begun, and its status says how it ended
+        with suppress(OSError):  # not empty: the run has started, and its status says how it ended
             for folder in made:
                 folder.rmdir()
         raise

@@ -1,6 +1,7 @@
-"""`metadialog <command> [hydra overrides]`: finds the command, and imports nothing heavy before it has.
+"""Dispatch of `metadialog <command> [hydra overrides]`.
 
-Each command is a Hydra application; this module only picks one, so that `metadialog --help` is instant.
+Each command is a Hydra application; this module only selects one without heavy imports, so that `metadialog --help` is
+fast.
 """
 
 import difflib
@@ -15,20 +16,20 @@ from metadialog.entry import INTERRUPTED
 COMMANDS = {
     "train": "meta-train a dialogue model over topics, and evaluate it on held-out topics",
     "evaluate": "evaluate a finished run again, on the same or on other data and options",
-    "sweeps": "list the runs of a sweep, give its best configuration, or go on with what is missing",
+    "sweeps": "list the runs of a sweep, print its best configuration, or run what is missing",
     "sweep-config": "write a sweep file of Weights & Biases, for `wandb sweep` and `wandb agent`",
     "table": "compare runs: tables with intervals and tests, figures, and a report as one web page",
-    "adapt": "adapt a trained model to dialogues of your own, and keep what comes of it",
+    "adapt": "adapt a trained model to dialogues of your own, and save it",
     "chat": "talk to a trained or an adapted model in the terminal",
-    "generate": "reply to contexts with a trained or an adapted model, JSON Lines in and out",
+    "generate": "reply to contexts with a trained or an adapted model, with JSON Lines as input and output",
     "serve": "serve trained and adapted models over HTTP, with a page to talk to them",
     "predict": "answer a test specification of DSTC8's fast adaptation task with a finished run",
     "data": "check a data set, and describe its topics, their split, and what was dropped",
-    "bench": "measure what the meta-gradient costs, by engine, beside other libraries",
+    "bench": "measure the cost of the meta-gradient by engine, compared with other libraries",
 }
 
 _COMPLETION_FLAGS = ("-sc", "--shell-completion")
-_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
+_BROKEN_PIPE = 141  # exit code of a program ended by SIGPIPE, as in shells
 
 
 def _help() -> str:
@@ -53,7 +54,7 @@ def _fail(message: str, code: int = 2) -> int:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    if command == "sweeps":  # has a directory and words of its own, no config
+    if command == "sweeps":  # has its own arguments and no config
         from metadialog.commands.sweeps import run as run_sweeps
 
         return run_sweeps(arguments)
@@ -67,10 +68,10 @@ def _run(command: str, arguments: list[str]) -> int:
 
 
 def _complete(arguments: list[str]) -> int:
-    """Answer Hydra's completion script, which knows programs but not their commands.
+    """Answer Hydra's completion script, which does not support commands.
 
-    The shell passes the line in COMP_LINE: the command's name is completed here; what follows it is completed
-    by that command's Hydra application.
+    The shell passes the line in COMP_LINE. The name of the command is completed here, and the rest by the command's
+    Hydra application.
     """
     if not any(argument.startswith("query=") for argument in arguments):
         return _run("train", [_COMPLETION_FLAGS[0], *arguments])
@@ -87,21 +88,22 @@ def _complete(arguments: list[str]) -> int:
         print("\n".join(complete(overrides)))  # noqa: T201
         return 0
     os.environ["COMP_LINE"] = f"{program} {overrides}"
-    # A sweep file is made of the overrides that `train` has.
+    # A sweep file uses the overrides of `train`.
     return _run("train" if command == "sweep-config" else command, [_COMPLETION_FLAGS[0], *arguments])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return the exit code (2 where the user has to change something)."""
+    """Run one command; return the exit code (2 for user errors)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show is no reason to end a run
-    # Nearly all that is made until a command runs stays: to look through it for garbage takes a tenth of the start.
+        sys.stdout.reconfigure(errors="replace")  # characters that a terminal cannot show must not end a run
+    # Nearly all objects created until a command runs are kept; collecting garbage would take a tenth of the startup
+    # time.
     collects = gc.isenabled()
     gc.disable()
     try:
         return _dispatch(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:
-        # The reader has gone, as in `metadialog train --help | head`. Python would complain once more at its end.
+        # The reader has closed the pipe, as in `metadialog train --help | head`. Python would report it again on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Where jobs will write: checked before anything is there."""
+"""Checks of the output directories of jobs before they are created."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ _BY_NUMBER = "${hydra.job.num}"
 
 
 def check_output(composed: Composed) -> None:
-    """Check that a job writes over no run.
+    """Check that a job does not overwrite a run.
 
     Raises:
-        ConfigError: a directory is named that cannot be the run's.
-        RunError: the directory that was asked for holds a run.
+        ConfigError: the directory is unsuitable.
+        RunError: the directory holds a run.
     """
     option, config = "hydra.run.dir", composed.config
     with as_job(config):
@@ -25,13 +25,11 @@ def check_output(composed: Composed) -> None:
 
 
 def check_sweep_output(config_name: str, overrides: list[str]) -> None:
-    """Check that no job of a sweep writes over a run, or over another job.
-
-    Needs an initialised Hydra.
+    """Check that no job of a sweep overwrites a run or another job. Requires an initialised Hydra.
 
     Raises:
-        ConfigError: a directory is named that cannot be the run's.
-        RunError: a directory that was asked for holds a run.
+        ConfigError: a directory is unsuitable.
+        RunError: a directory holds a run.
     """
     sweep, template = sweep_template(config_name, overrides)
     if template == _BY_NUMBER and not sweep.exists():
@@ -56,10 +54,10 @@ def _named(directory: str, option: str) -> str:
 
 
 def output_directory(named: str, option: str = "output") -> Path:
-    """Return the directory that an option names, which need not exist yet.
+    """Return the directory in an option, which need not exist yet.
 
     Raises:
-        ConfigError: a file stands in its way.
+        ConfigError: a file is in the way.
     """
     path = Path(_named(named, option)).expanduser()
     file = next((one for one in (path, *path.parents) if one.exists() and not one.is_dir()), None)

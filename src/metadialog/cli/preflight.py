@@ -1,7 +1,7 @@
-"""What is checked before Hydra makes a directory or starts anything.
+"""Checks before Hydra creates directories or starts anything.
 
-The config that Hydra is about to run is composed and checked here first (every job's, in a sweep), and so are
-the directories that it names: a wrong name or value is found while nothing has happened yet.
+The config that Hydra is about to run is composed and checked first (that of every job, in a sweep), and so are the
+directories in it, so that wrong names and values are found before anything has happened.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from metadialog.experiment.check import check_composed, computes
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A command line that has been checked.
+    """A checked command line.
 
     Attributes:
-        line: what Hydra is to run; that of a sweep with the sweep's name.
-        composed: the config of the only job, so that it is composed once; None where there are several, or none.
+        line: command line for Hydra, in a sweep with the sweep's name.
+        composed: config of a single job, so that it is composed only once; None otherwise.
     """
 
     line: CommandLine
@@ -30,12 +30,12 @@ class Prepared:
 
 
 def preflight(command: str, line: CommandLine) -> Prepared:
-    """Compose and check what Hydra is about to run, and run nothing.
+    """Compose and check the jobs that Hydra is about to run, without running them.
 
     Raises:
-        ConfigError: with one line for each mistake.
-        DataError: a data file that is named is not there.
-        RunError: a directory that is named is not what it has to be.
+        ConfigError: with one line for each error.
+        DataError: a data file does not exist.
+        RunError: a run directory does not exist or is unsuitable.
     """
     options, overrides = line.options, list(line.overrides)
     if options.help or options.hydra_help or options.shell_completion or options.info:
@@ -53,7 +53,7 @@ def preflight(command: str, line: CommandLine) -> Prepared:
                 check_composed(composed, multirun=options.multirun)
         if plan:
             overrides = name_sweep(config_name, overrides, plan, lambda job: configs[tuple(job)])
-        if not options.cfg and config.get("output") is not None and "input" not in config:  # else it is a file
+        if not options.cfg and config.get("output") is not None and "input" not in config:  # otherwise it is a file
             output_directory(config["output"])
         elif not options.cfg and computes(config):
             if options.multirun:

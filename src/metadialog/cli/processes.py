@@ -1,4 +1,4 @@
-"""Several processes that are started with one command line: they agree on what it means before Hydra runs it."""
+"""Agreement of several processes that are started with one command line."""
 
 import json
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from metadialog.overrides import quote
 from metadialog.training.launch import RankInfo
 
 PARALLEL = ("train",)
-"""The commands that several processes can share."""
+"""Commands that support several processes."""
 
 
 def check(command: str, line: CommandLine, here: RankInfo | None) -> None:
-    """Check that several processes were not started for what one does.
+    """Check that the command supports the number of processes.
 
     Raises:
-        ConfigError: they were.
+        ConfigError: it does not.
     """
     if here is None:
         return
@@ -28,14 +28,14 @@ def check(command: str, line: CommandLine, here: RankInfo | None) -> None:
 
 
 def agree(here: RankInfo | None, prepare: Callable[[], Prepared]) -> Prepared:
-    """Return what all processes run: the command line that the first has prepared, with one run directory.
+    """Return the command line of all processes, as prepared by the first one, with one run directory.
 
     Args:
-        here: which process this is; None if it is the only one.
-        prepare: checks what the user typed, and returns what that comes to; the first process does it for all.
+        here: this process; None if it is the only one.
+        prepare: checks and prepares the command line; called in the first process.
 
     Raises:
-        LostError: the processes do not find each other, or the first one has failed.
+        LostError: the processes cannot connect, or the first one has failed.
     """
     if here is None:
         return prepare()
@@ -46,10 +46,10 @@ def agree(here: RankInfo | None, prepare: Callable[[], Prepared]) -> Prepared:
         prepared = prepare()
         line = prepared.line
         if prepared.composed is not None:
-            # The directory's name has the time in it: one process says what that is.
+            # The directory's name contains the time, so one process determines it.
             line = line.with_overrides([*line.overrides, f"hydra.run.dir={quote(str(prepared.composed.directory()))}"])
         team.tell("arguments", json.dumps(line.arguments))
         return Prepared(line)
     heard = CommandLine.parse(json.loads(team.hear("arguments")))
-    # The first process keeps the log.
+    # Only the first process writes the log.
     return Prepared(heard.with_overrides([*heard.overrides, "hydra/job_logging=disabled"]))

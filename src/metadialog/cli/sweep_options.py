@@ -1,4 +1,4 @@
-"""What is checked and settled about a sweep before Hydra starts it."""
+"""Checks and defaults of a sweep before Hydra starts it."""
 
 import hashlib
 
@@ -18,16 +18,16 @@ _NAME = f"{GROUP}.name"
 
 
 def name_sweep(config_name: str, overrides: list[str], plan: Plan, configs: Compose) -> list[str]:
-    """Return the overrides with a name of the sweep that they ask for, unless they give it one.
+    """Add a name of the sweep to the overrides, unless they have one.
 
-    The same sweep gets the same name, and so the same directory: what is started twice is not done twice. It is the
-    same if its runs have the same configs, whatever was typed for them. Needs an initialised Hydra.
+    The same sweep always has the same name and directory, so that it is resumed when started again. Sweeps are the same
+    if their runs have the same configs. Requires an initialised Hydra.
 
     Args:
-        config_name: of the primary config.
-        overrides: what the user typed.
-        plan: what the sweep does.
-        configs: gives the configs of the plan's corners, which have been composed already.
+        config_name: name of the primary config.
+        overrides: overrides of the user.
+        plan: plan of the sweep.
+        configs: returns the composed configs of the plan's corners.
     """
     given = parse(overrides, config_name)
     if any(override.key_or_group == _NAME for override in given):
@@ -37,7 +37,7 @@ def name_sweep(config_name: str, overrides: list[str], plan: Plan, configs: Comp
     lines = sorted(override.input_line or "" for override in given if not is_free(override))
     identity = identify(plan, configs)
     name = f"{choice}-{identity.digest(plain(compose_job(config_name, fixed)[GROUP]))[:_DIGITS]}"
-    for one in (name, f"{choice}-{_hashed(lines)}"):  # the second is what version 0.1.0 called it
+    for one in (name, f"{choice}-{_hashed(lines)}"):  # the second is the name in version 0.1.0
         sweep, _ = sweep_template(config_name, [*fixed, f"{_NAME}={one}"])
         directory = SweepDirectory(sweep)
         if directory.exists():
@@ -50,7 +50,7 @@ def _hashed(lines: list[str]) -> str:
 
 
 def readable(arguments: list[str]) -> list[Override]:
-    """Return the overrides among the arguments; what cannot be read is reported when the config is composed."""
+    """Return the parsable overrides among the arguments; others are reported when the config is composed."""
     parser = OverridesParser.create()
     results = []
     for argument in arguments:
@@ -62,10 +62,10 @@ def readable(arguments: list[str]) -> list[Override]:
 
 
 def check_launchers(overrides: list[str]) -> None:
-    """Check that the launcher that is named is installed.
+    """Check that the chosen launcher is installed.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: it is not installed.
     """
     for override in readable(overrides):
         if override.key_or_group == "hydra/launcher" and not override.is_sweep_override():
@@ -73,12 +73,10 @@ def check_launchers(overrides: list[str]) -> None:
 
 
 def plan_sweep(config_name: str, overrides: list[str], *, multirun: bool) -> Plan | None:
-    """Check the options of the sweep that is asked for, and return what it does; None if there is none.
-
-    Needs an initialised Hydra.
+    """Check the options of a sweep, and return its plan; None if there is no sweep. Requires an initialised Hydra.
 
     Raises:
-        ConfigError: an option is wrong, or a sweep is asked for without `-m`.
+        ConfigError: an option is wrong, or `-m` is missing.
     """
     given = parse(overrides, config_name)
     chosen = _chosen(given)
@@ -102,7 +100,7 @@ def check_storage(config_name: str, overrides: list[str]) -> None:
     """Check that the storage of a sweep can be reached.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it cannot be reached.
     """
     fixed = [o.input_line or "" for o in parse(overrides, config_name) if not o.is_sweep_override()]
     storage = compose_job(config_name, fixed)[GROUP]["storage"]

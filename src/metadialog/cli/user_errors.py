@@ -1,4 +1,4 @@
-"""What a user sees of a mistake: one line on stderr and exit code 2, without a traceback."""
+"""Reporting of user errors: one line on stderr and exit code 2, without a traceback."""
 
 import os
 import shlex
@@ -13,25 +13,25 @@ from metadialog.hydra_internals import HydraException
 from metadialog.interrupts import interruptible
 
 EXIT_USER_ERROR = 2
-EXIT_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
+EXIT_BROKEN_PIPE = 141  # exit code of a program ended by SIGPIPE, as in shells
 TRACEBACK = "METADIALOG_TRACEBACK"
-"""The environment variable that holds what the user asked of Hydra in HYDRA_FULL_ERROR."""
+"""Environment variable with the user's setting of HYDRA_FULL_ERROR."""
 COMMAND_LINE = "METADIALOG_COMMAND_LINE"
-"""The environment variable that holds what the user typed, which child processes see as well."""
+"""Environment variable with the user's command line, inherited by child processes."""
 
 
 def wants_traceback() -> bool:
-    """Say whether the user asked for full errors."""
+    """Tell whether the user requested full errors."""
     return os.environ.get(TRACEBACK) == "1"
 
 
 def command_line() -> str:
-    """Return what the user typed, as a shell reads it."""
+    """Return the user's command line, quoted for a shell."""
     return os.environ.get(COMMAND_LINE, shlex.join(sys.argv))
 
 
 def complain(command: str, error: BaseException) -> None:
-    """Tell the user what is wrong: a line for each mistake, from one process alone where there are several."""
+    """Print a line for each error, from only one of several processes."""
     if "torch" not in sys.modules:
         _say(command, error)
         return
@@ -48,7 +48,7 @@ def _say(command: str, error: BaseException) -> None:
 
 
 def guarded(command: str, action: Callable[[], int]) -> int:
-    """Do what a command that is no Hydra application does; return the exit code, after a line for each mistake."""
+    """Run a command that is not a Hydra application; report errors and return the exit code."""
     try:
         with interruptible():
             return action()

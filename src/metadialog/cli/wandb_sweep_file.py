@@ -18,7 +18,7 @@ from metadialog.loggers.wandb_session import DEFAULT_PROJECT
 from metadialog.sweeps.plan import GROUP, Plan
 
 METRIC = "meta_validation/loss_after"
-"""As the logger names it: the loss of the meta-validation topics after adaptation, nats."""
+"""Name of the validation loss after adaptation in the logger, nats per token."""
 
 _METHODS = {"tpe": "bayes", "random": "random", "grid": "grid"}
 _HELP = """\
@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
     """Print the sweep file; return the exit code.
 
     Args:
-        arguments: what followed `metadialog sweep-config` on the command line.
+        arguments: arguments after `metadialog sweep-config`.
     """
     if {"-h", "--help"} & {*arguments}:
         print(_HELP)  # noqa: T201
@@ -65,15 +65,15 @@ def _write(arguments: list[str]) -> int:
 
 
 def sweep_file(plan: Plan, config: dict[str, Any], folder: list[str]) -> dict[str, Any]:
-    """Return a sweep as Weights & Biases describes it.
+    """Return a sweep in the format of Weights & Biases.
 
     Args:
-        plan: what the sweep varies.
+        plan: plan of the sweep.
         config: the composed config of `train`, with its node `sweep`.
-        folder: the flag that names a folder of further configs, if any.
+        folder: flag of the additional config folder, if any.
 
     Raises:
-        ConfigError: the logger would not tell Weights & Biases anything.
+        ConfigError: the logger does not log to Weights & Biases.
     """
     logger, sweep = config["logger"], config[GROUP]
     if "project" not in logger:

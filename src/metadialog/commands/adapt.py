@@ -1,4 +1,4 @@
-"""`metadialog adapt run=DIR dialogues=FILE output=DIR`: adapt a trained model to dialogues, and keep it."""
+"""`metadialog adapt run=DIR dialogues=FILE output=DIR`: adapt a trained model to dialogues and save it."""
 
 import shutil
 import tempfile
@@ -21,14 +21,14 @@ REPORT = "report.md"
 
 
 def main(job: Job) -> float:
-    """Adapt a model to dialogues and score it on those that are held out; write it with a report.
+    """Adapt a model to dialogues, score it on held-out ones, and write it with a report.
 
     Returns:
-        The loss after adaptation, nats a token: of the held-out dialogues, if there are any.
+        The loss after adaptation, nats per token, on the held-out dialogues if there are any.
 
     Raises:
         DataError: the dialogues cannot be read.
-        RunError: the model cannot be read, or the output is there already.
+        RunError: the model cannot be read, or the output exists already.
     """
     config: AdaptConfig = build(job.config)
     console = job.console
@@ -75,7 +75,7 @@ def main(job: Job) -> float:
         replies = compare(adapted, division.held_out or division.support)
         write_atomically(partial / REPORT, report(adapted, division, name, replies, config.steps))
         if target.exists():
-            target.rmdir()  # it is empty
+            target.rmdir()  # an empty folder
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -84,7 +84,7 @@ def main(job: Job) -> float:
 
 
 def _check_writable(folder: Path) -> None:
-    """Make a folder's parents, and a file among them for a moment, before work is done that would be lost.
+    """Create a folder's parents and a temporary file, to check early that the results can be written.
 
     Raises:
         RunError: nothing can be written there.

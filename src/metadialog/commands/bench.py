@@ -1,4 +1,4 @@
-"""`metadialog bench`: measure what the meta-gradient costs."""
+"""`metadialog bench`: measure the cost of the meta-gradient."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class BenchConfig:
     Attributes:
         bench: the benchmark.
         device: to compute on.
-        output: the directory to write to.
+        output: directory to write to.
     """
 
     command: ClassVar[str] = "bench"
@@ -30,13 +30,13 @@ class BenchConfig:
 
 
 def main(job: Job) -> None:
-    """Measure, show each result as it comes and the table at the end, and write them."""
+    """Run a benchmark, print each result and the final table, and write them."""
     config: BenchConfig = build(job.config)
     directory, console = Path(config.output).expanduser(), make_console(soft_wrap=True)
     benchmark: BaseBenchmark = build(config.bench, find_device(config.device))
     directory.mkdir(parents=True, exist_ok=True)
     for name in benchmark.missing():
-        console.print(f"{name} is not installed, and left out: uv sync --group bench", markup=False)
+        console.print(f"{name} is not installed and is left out: uv sync --group bench", markup=False)
     results: list[Measured] = []
     for result in benchmark.results():
         results.append(result)

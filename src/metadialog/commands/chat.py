@@ -20,7 +20,7 @@ PROMPT = "you> "
 
 
 def main(job: Job) -> None:
-    """Answer what the user types, line by line, until the input ends or `/quit`.
+    """Reply to the user's input line by line, until it ends or `/quit`.
 
     Raises:
         DataError: the dialogues cannot be read.
@@ -76,7 +76,7 @@ def _write(text: str) -> None:
 
 
 def _typed() -> Iterator[str]:
-    """Yield what the user types, with line editing and history; the interrupt key empties the line."""
+    """Yield the user's input, with line editing and history; Ctrl-C clears the line."""
     session: PromptSession[str] = PromptSession(PROMPT)
     while True:
         try:

@@ -36,10 +36,10 @@ class DataConfig:
     Attributes:
         dataset: the data set.
         split: the split of its topics.
-        tokenizer: whose tokens the page of figures counts.
-        download: whether to bring the data set from its publisher first.
-        cache: the folder that downloads and prepared data are kept in; None for the usual one.
-        output: the folder to write the dialogues and a page of their figures to; None for none.
+        tokenizer: tokenizer for the token counts of the page.
+        download: whether to download the data set first.
+        cache: folder of downloads and prepared data; None for the default.
+        output: folder to write the dialogues and a page with their statistics to; None to write nothing.
     """
 
     command: ClassVar[str] = "data"
@@ -53,10 +53,10 @@ class DataConfig:
 
 
 def main(job: Job) -> None:
-    """Read a whole data set and print what is in it.
+    """Read a data set and describe it.
 
     Raises:
-        ConfigError: a data set that cannot be downloaded is to be, or the split does not fit the topics.
+        ConfigError: the data set cannot be downloaded, or the split does not fit the topics.
         DataError: the data cannot be read, or are too few for the split.
     """
     config: DataConfig = build(job.config)
@@ -70,7 +70,7 @@ def main(job: Job) -> None:
     topics = _topics(config, job.console)
     description = describe(topics.corpus, topics.split)
     job.console.print(render(description))
-    if not isinstance(source, AutoDataset):  # whose first dialogue has been shown
+    if not isinstance(source, AutoDataset):  # its first dialogue has been shown already
         show_dialogue(next(iter(topics.corpus.topics.values()))[0], job.console)
     if config.output is not None:
         folder = _new_folder(config.output)
@@ -80,10 +80,10 @@ def main(job: Job) -> None:
 
 
 def show_format(source: AutoDataset, console: Console) -> None:
-    """Say what files have been taken for, and show their first dialogue as it was read, names replaced if asked to.
+    """Print the detected format and the first dialogue, anonymised if set.
 
     Raises:
-        DataError: they are of no known format, or malformed.
+        DataError: the format is unknown, or the files are malformed.
     """
     detected = source.format
     others = ", ".join(name for name in FORMATS if name != detected.name)
@@ -96,7 +96,7 @@ def show_format(source: AutoDataset, console: Console) -> None:
 
 
 def show_dialogue(dialogue: Dialogue, console: Console) -> None:
-    """Show the beginning of a dialogue as it was read."""
+    """Print the beginning of a dialogue."""
     console.print()
     console.print(f"a dialogue of topic {dialogue.topic!r}, id {dialogue.id!r}", highlight=False, markup=False)
     for turn in dialogue.turns[:SHOWN_TURNS]:
@@ -107,7 +107,7 @@ def show_dialogue(dialogue: Dialogue, console: Console) -> None:
 
 
 def _topics(config: DataConfig, console: Console) -> Topics:
-    """Return the split topics; where they cannot be split, show what was read all the same.
+    """Return the split topics; if they cannot be split, describe the data anyway.
 
     Raises:
         ConfigError: the split does not fit the topics.
@@ -123,9 +123,9 @@ def _topics(config: DataConfig, console: Console) -> Topics:
 
 
 def _tokens(node: Node, topics: Topics) -> Tokens:
-    """Return the lengths in tokens of a tokenizer that has been trained as `metadialog train` does.
+    """Return the lengths in tokens, with a tokenizer trained like in `metadialog train`.
 
-    Where there is nothing to train on (`split=all_held_out`), it is trained on all topics.
+    Without topics to train on (`split=all_held_out`), it is trained on all topics.
     """
     from metadialog.preparation.tokens import token_lengths, train_tokenizer
 
@@ -139,10 +139,10 @@ def _tokens(node: Node, topics: Topics) -> Tokens:
 
 
 def _new_folder(output: str) -> Path:
-    """Make the folder that is written to.
+    """Create the output folder.
 
     Raises:
-        ConfigError: it holds something else, or cannot be made.
+        ConfigError: it is not empty, or cannot be created.
     """
     folder = expand(output, "output")
     try:
@@ -158,7 +158,7 @@ def _source(dataset: Node) -> str:
     """Return the name of the source that a data set is downloaded from."""
     source = getattr(build(dataset), "source", None)
     if source is None:
-        raise ConfigError("download=true: this data set is not one that is downloaded; leave download out")
+        raise ConfigError("download=true: this data set cannot be downloaded; leave out download")
     if dataset.get("root") is not None:
         raise ConfigError(f"download=true: dataset.root={dataset['root']} names a local copy; leave one of them out")
     return str(source)

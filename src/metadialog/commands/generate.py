@@ -1,4 +1,4 @@
-"""`metadialog generate run=DIR`: replies to contexts, JSON Lines in and out."""
+"""`metadialog generate run=DIR`: replies to contexts, with JSON Lines as input and output."""
 
 import json
 import queue
@@ -23,14 +23,14 @@ from metadialog.runs.atomic import replacing
 from metadialog.text import counted
 
 LAYOUT = '{"context": ["...", "..."]}'
-_AHEAD = 64  # lines that are read before they are wanted
+_AHEAD = 64  # lines that are read in advance
 _MOST_BYTES = 2**20  # of a line
 
 Write = Callable[[str], object]
 
 
 def main(job: Job) -> None:
-    """Reply to each context, in their order; a line that cannot be read gets an error object in its place.
+    """Reply to each context, in order; an invalid line gives an error object.
 
     Raises:
         DataError: the input or the dialogues cannot be read.
@@ -55,7 +55,7 @@ def main(job: Job) -> None:
 
 
 class _Answers:
-    """Answers lines, a few together."""
+    """Answers lines in batches."""
 
     def __init__(self, model: AdaptableModel, config: GenerateConfig) -> None:
         self._model = model
@@ -65,7 +65,7 @@ class _Answers:
         self._scores = config.scores
 
     def __call__(self, lines: list[tuple[int, bytes]]) -> list[dict[str, Any]]:
-        """Return what is to be written for each of some numbered lines."""
+        """Return the output for each of the numbered lines."""
         results: list[dict[str, Any]] = [{} for _ in lines]
         contexts = []
         for index, (number, line) in enumerate(lines):
@@ -124,7 +124,7 @@ def _source(path: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _target(path: str) -> Iterator[Write]:
-    """Yield what writes a line: to the standard output at once, or to a file that is there once it is whole."""
+    """Yield a function that writes a line, to the standard output or to a file that is created atomically."""
     if path == "-":
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
@@ -138,7 +138,7 @@ def _target(path: str) -> Iterator[Write]:
 
 
 def _batches(source: BinaryIO, size: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield the lines that are not blank with their numbers, as many at once as have come, up to `size`."""
+    """Yield batches of non-blank lines with their numbers, of up to `size` available lines."""
     read: queue.Queue[tuple[int, bytes] | Exception | None] = queue.Queue(_AHEAD)
 
     def fill() -> None:
@@ -146,7 +146,7 @@ def _batches(source: BinaryIO, size: int) -> Iterator[list[tuple[int, bytes]]]:
             for number in count(1):
                 line = source.readline(_MOST_BYTES + 1)
                 rest = line
-                while len(rest) > _MOST_BYTES and not rest.endswith(b"\n"):  # what is too long is not kept
+                while len(rest) > _MOST_BYTES and not rest.endswith(b"\n"):  # the rest of a too long line is dropped
                     rest = source.readline(_MOST_BYTES + 1)
                 if not line:
                     break

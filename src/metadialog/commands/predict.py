@@ -6,7 +6,7 @@ from metadialog.experiment.predict import predict
 
 
 def main(job: Job) -> None:
-    """Write the predictions, and say where they are."""
+    """Write the predictions, and print their path."""
     path = predict(build(job.config), job.directory, job.console)
     job.composed.write(job.directory)
     job.console.print(f"predictions: {path}", soft_wrap=True, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""`metadialog serve run=DIR`: models behind HTTP, with a page to talk to them."""
+"""`metadialog serve run=DIR`: serve models over HTTP, with a chat page."""
 
 import ipaddress
 import logging
@@ -19,10 +19,10 @@ from metadialog.training.model_card import slug
 
 
 def main(job: Job) -> None:
-    """Serve until the process is asked to end.
+    """Serve until the process is stopped.
 
     Raises:
-        ConfigError: another address than this machine's own without a token, or one that is taken.
+        ConfigError: the address is not local and there is no token, or it is in use.
         RunError: a model cannot be read.
     """
     need("fastapi", "serve", "metadialog serve")
@@ -56,7 +56,7 @@ def _models(config: ServeConfig) -> dict[str, AdaptableModel]:
     for folder in [config.run] if isinstance(config.run, str) else config.run:
         model = load_model(folder, device=device, threads=config.threads)
         name = model.name
-        if name in models:  # two runs of one config
+        if name in models:  # two runs with the same config
             name = slug(f"{name}-{Path(folder).expanduser().resolve().name}")
         number = 2
         while name in models:
@@ -69,7 +69,7 @@ def _token(config: ServeConfig) -> str | None:
     if config.token_file is None:
         if not _is_loopback(config.host):
             raise ConfigError(
-                f"host={config.host}: other machines could reach it, so clients have to know a token; name a file that "
+                f"host={config.host}: other machines could reach it, so clients must know a token; name a file that "
                 "holds one with token_file=FILE, or leave host as it is"
             )
         return None
@@ -101,5 +101,5 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen(128)
     except OSError as error:
-        raise ConfigError(f"host={host} port={port}: cannot be listened at: {error.strerror or error}") from error
+        raise ConfigError(f"host={host} port={port}: cannot be listened on: {error.strerror or error}") from error
     return listening

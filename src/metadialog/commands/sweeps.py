@@ -1,4 +1,4 @@
-"""`metadialog sweeps list|best|resume DIR`: what ran, which run is best, and going on with what is missing."""
+"""`metadialog sweeps list|best|resume DIR`: list the runs, show the best one, and run missing ones."""
 
 import argparse
 import os
@@ -19,14 +19,14 @@ from metadialog.sweeps.listing import COLUMNS, ORDERS, rows
 from metadialog.sweeps.search import best_record, summary
 from metadialog.sweeps.tree import config_dir, read_records, read_start, replaced
 
-_MOST_WIDE = 48  # of a column, in characters
+_MOST_WIDE = 48  # characters of a column
 
 
 def run(arguments: list[str]) -> int:
-    """Do what is asked for; return the exit code.
+    """Run the command; return the exit code.
 
     Args:
-        arguments: what followed `metadialog sweeps` on the command line.
+        arguments: arguments after `metadialog sweeps`.
     """
     options, overrides = _parser().parse_known_args(arguments)
     if options.what is None:
@@ -39,19 +39,19 @@ def run(arguments: list[str]) -> int:
 
 
 def complete(line: str) -> list[str]:
-    """Return what may follow `metadialog sweeps` where so much of the line is there; directories the shell knows."""
+    """Return the completions of a command line after `metadialog sweeps`, except directories."""
     return [what for what in _MEANINGS if what.startswith(line)]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("metadialog sweeps", description="What came of a sweep, and going on with it.")
+    parser = argparse.ArgumentParser("metadialog sweeps", description="Results of a sweep, and resuming it.")
     what = parser.add_subparsers(dest="what", metavar="list|best|resume")
     for name, meaning in _MEANINGS.items():
         one = what.add_parser(name, help=meaning, description=meaning)
-        one.add_argument("directory", metavar="DIR", help="directory of the sweep: the one that its runs lie in")
+        one.add_argument("directory", metavar="DIR", help="directory of the sweep, which contains its runs")
         if name == "list":
-            one.add_argument("--sort", choices=ORDERS, default="run", help="what to sort by (%(default)s)")
-            one.add_argument("--reverse", action="store_true", help="the greatest first")
+            one.add_argument("--sort", choices=ORDERS, default="run", help="column to sort by (%(default)s)")
+            one.add_argument("--reverse", action="store_true", help="sort in descending order")
     return parser
 
 
@@ -63,7 +63,7 @@ def _list(directory: Path, options: argparse.Namespace, _: Sequence[str]) -> int
     if console.is_terminal:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
         for column, cells in zip(COLUMNS, zip(COLUMNS, *lines, strict=True), strict=True):
-            # A reason is what is cut: the rest tells runs apart.
+            # Reasons are shortened, as the other columns identify runs.
             width = None if column == "reason" else min(max(map(len, cells)), _MOST_WIDE)
             ratio = 1 if column == "reason" else None
             table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=width, max_width=width, ratio=ratio)
@@ -77,7 +77,7 @@ def _list(directory: Path, options: argparse.Namespace, _: Sequence[str]) -> int
 
 
 def _best(directory: Path, _: argparse.Namespace, __: Sequence[str]) -> int:
-    """Print the best run's overrides, and nothing else on stdout, to be pasted behind `metadialog train`."""
+    """Print only the best run's overrides to stdout, for use after `metadialog train`."""
     records = read_records(directory)
     best = best_record(records)
     if best is None:
@@ -89,7 +89,7 @@ def _best(directory: Path, _: argparse.Namespace, __: Sequence[str]) -> int:
 
 
 def _resume(directory: Path, _: argparse.Namespace, overrides: Sequence[str]) -> int:
-    """Start the sweep once more, where and as it was started; what is done is not done again."""
+    """Start the sweep again in the same way; finished runs are not repeated."""
     from metadialog.cli.application import run as run_application
     from metadialog.composing.remembered import check_start
 
@@ -108,7 +108,7 @@ _WHAT: dict[str, Callable[[Path, argparse.Namespace, Sequence[str]], int]] = {
     "resume": _resume,
 }
 _MEANINGS = {
-    "list": "what ran, with which values, what came of it, and what failed and why",
-    "best": "the best finished run's overrides, to paste behind `metadialog train`",
-    "resume": "run what is missing, and nothing twice; overrides may follow, such as sweep.trials=40",
+    "list": "list the runs with their values and results, and why runs failed",
+    "best": "print the best finished run's overrides, for use after `metadialog train`",
+    "resume": "run what is missing; overrides may follow, such as sweep.trials=40",
 }

@@ -1,4 +1,4 @@
-"""`metadialog table`: from run directories to tables, figures and a report."""
+"""`metadialog table`: make tables, figures and a report from run directories."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ def main(job: Job) -> None:
     """Compare runs, and write tables, figures and a report.
 
     Raises:
-        ConfigError: an option asks for what the records do not hold.
+        ConfigError: an option names something that the records do not hold.
         RunError: the runs cannot be read, or cannot be compared.
     """
     config: TableConfig = build(job.config)
@@ -36,7 +36,7 @@ def main(job: Job) -> None:
 
 
 def _log(node: Mapping[str, Any], config: Mapping[str, Any], report: Report, directory: Path) -> None:
-    """Show the tables and figures in the logger as a run of their own."""
+    """Log the tables and figures as a separate run."""
     run_logger: Logger = build(node, directory, config, f"table-{report.comparison.dataset}", None)
     outcome: Status = "failed"
     try:

@@ -1,4 +1,4 @@
-"""`metadialog train`: from dialogues to a meta-trained model, evaluated on held-out topics."""
+"""`metadialog train`: meta-train a model, and evaluate it on held-out topics."""
 
 import math
 
@@ -8,10 +8,10 @@ from metadialog.experiment.rerun import started_again
 
 
 def main(job: Job) -> float:
-    """Run the experiment, and say where it is.
+    """Run the experiment, and print its directory.
 
     Returns:
-        The best validation loss after adaptation, in nats: what sweeps minimise.
+        The best validation loss after adaptation, in nats per token, which sweeps minimise.
     """
     existing: Existing = "continue" if job.multirun and started_again() else "refuse"
     run = Experiment(job.composed).run(

@@ -1,1 +1,1 @@
-"""Composing a config with Hydra, from overrides as one types them; mistakes cost one line."""
+"""Composition of configs with Hydra, with one-line error messages."""

@@ -1,4 +1,4 @@
-"""Composing one config as Hydra does, without Hydra's application, and without leaving anything in its globals."""
+"""Composition of configs without Hydra's application, and without changing its global state."""
 
 import copy
 import threading
@@ -33,19 +33,19 @@ from metadialog.runs.atomic import write_atomically
 PACKAGE = "metadialog.conf"
 VERSION_BASE = "1.3"
 
-_lock = threading.RLock()  # Hydra keeps what it composes with in globals
+_lock = threading.RLock()  # Hydra composes with global state
 
 
 @contextmanager
 def initialised(command: str, config_dir: str | None = None) -> Iterator[None]:
-    """Let Hydra find our configs, and those in a folder, for as long as this lasts; one thread at a time.
+    """Initialise Hydra with the packaged configs and an additional folder, within a context; one thread at a time.
 
     Args:
-        command: what is composed for.
-        config_dir: a folder of further configs, which come after ours.
+        command: the command.
+        config_dir: folder of additional configs, which come after the packaged ones.
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: the folder does not exist.
     """
     with _lock:
         before = GlobalHydra.instance().hydra
@@ -60,27 +60,27 @@ def initialised(command: str, config_dir: str | None = None) -> Iterator[None]:
 
 
 def add_config_dir(folder: str) -> None:
-    """Let an initialised Hydra find configs in a folder too, after its own.
+    """Add a config folder to an initialised Hydra, after the packaged configs.
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: the folder does not exist.
     """
     if not Path(folder).is_dir():
         raise ConfigError(f"--config-dir {folder}: there is no such directory")
     loader = cast("ConfigLoaderImpl", GlobalHydra.instance().config_loader())
     search_path = loader.get_search_path()
-    # As Hydra's application does it: our own configs come first, where both have one of the same name.
+    # As in Hydra's application: packaged configs take precedence over those of the same name.
     path, anchor = f"file://{Path(folder).resolve()}", SearchPathQuery(provider="schema")
     search_path.prepend(provider="command-line", path=path, anchor=anchor)
-    loader.repository.initialize_sources(search_path)  # it looked for them once, before this one was named
+    loader.repository.initialize_sources(search_path)  # they were initialised before this one was added
 
 
 @contextmanager
 def as_job(config: DictConfig) -> Iterator[None]:
-    """Let `${hydra:...}` mean what it means in the job that a config is of, for as long as this lasts.
+    """Resolve `${hydra:...}` as in the job of a config, within the context.
 
     Args:
-        config: composed with `hydra`.
+        config: config composed with `hydra`.
     """
     with _lock:
         before = HydraConfig.instance().cfg
@@ -92,10 +92,10 @@ def as_job(config: DictConfig) -> Iterator[None]:
 
 
 def parse(overrides: Sequence[str], config_name: str) -> list[Override]:
-    """Parse overrides; needs an initialised Hydra.
+    """Parse overrides. Requires an initialised Hydra.
 
     Raises:
-        ConfigError: one of them cannot be read.
+        ConfigError: one of them cannot be parsed.
     """
     loader = GlobalHydra.instance().config_loader()
     try:
@@ -105,10 +105,10 @@ def parse(overrides: Sequence[str], config_name: str) -> list[Override]:
 
 
 def compose_job(config_name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
-    """Compose a job as Hydra will; needs an initialised Hydra.
+    """Compose the config of a job. Requires an initialised Hydra.
 
     Raises:
-        ConfigError: it does not compose; the message names the override at fault.
+        ConfigError: it cannot be composed; the message names the wrong override.
     """
     check_choices(list(overrides))
     try:
@@ -119,16 +119,16 @@ def compose_job(config_name: str, overrides: Sequence[str], *, with_hydra: bool 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What Hydra has composed of one job.
+    """The composed config of a job.
 
     Attributes:
-        config: the whole of it, with the node `hydra`.
+        config: the config, with the node `hydra`.
     """
 
     config: DictConfig
 
     def is_single(self) -> bool:
-        """Say whether the config is that of one job, and mark it as such; else it is that of a sweep."""
+        """Tell whether the config is of a single job, and mark it as such; otherwise it is of a sweep."""
         if self.config.hydra.mode == RunMode.MULTIRUN:
             return False
         with read_write(self.config.hydra), open_dict(self.config.hydra):
@@ -137,7 +137,7 @@ class Composed:
 
     @property
     def task(self) -> DictConfig:
-        """The config without `hydra`, with its interpolations as they stand."""
+        """The config without `hydra`, with unresolved interpolations."""
         task = copy.deepcopy(self.config)
         with read_write(task), open_dict(task):
             task.pop("hydra", None)
@@ -145,17 +145,17 @@ class Composed:
 
     @property
     def overrides(self) -> list[str]:
-        """What was asked for beyond the defaults, without what was asked of Hydra."""
+        """The overrides, except those of Hydra's options."""
         return [str(line) for line in self.config.hydra.overrides.task]
 
     def resolve(self, directory: Path | None = None) -> dict[str, Any]:
         """Return the config without `hydra` as plain values.
 
         Args:
-            directory: where the job writes, which `${hydra:runtime.output_dir}` stands for; None for where it would.
+            directory: output directory of the job, for `${hydra:runtime.output_dir}`; None for the default.
 
         Raises:
-            ConfigError: an interpolation points nowhere, or to a secret.
+            ConfigError: an interpolation cannot be resolved, or refers to a secret.
         """
         refuse_secrets(self.config)
         config = copy.deepcopy(self.config)
@@ -165,14 +165,14 @@ class Composed:
             return plain(Composed(config).task)
 
     def directory(self) -> Path:
-        """Return where the job writes, with the time in it as it is now, where it is asked for."""
+        """Return the output directory of the job, with the current time if it contains the time."""
         config = copy.deepcopy(self.config)
-        OmegaConf.clear_cache(config)  # of the time
+        OmegaConf.clear_cache(config)  # the cached time
         with as_job(config):
             return Path(str(config.hydra.run.dir)).absolute()
 
     def write(self, run: Path) -> None:
-        """Write beside a run how it was composed, in the files that Hydra's own jobs have."""
+        """Write how the run was composed to its directory, in the files of Hydra's jobs."""
         hydra = OmegaConf.masked_copy(self.config, "hydra")
         _set_output(hydra, run)
         write_atomically(layout.hydra_config(run), OmegaConf.to_yaml(self.task))
@@ -186,10 +186,10 @@ def _set_output(config: DictConfig, directory: Path) -> None:
 
 
 def running_job(task: DictConfig) -> tuple[Composed, Path]:
-    """Return what was composed of the job that Hydra is running, and the job's directory.
+    """Return the composed config and the directory of the job that Hydra is running.
 
     Args:
-        task: the config that Hydra gives to the job.
+        task: config that Hydra passes to the job.
     """
     hydra = copy.deepcopy(HydraConfig.get())
     config = copy.deepcopy(task)

@@ -1,9 +1,8 @@
-"""Taking over the config of a finished or broken-off run, as overrides that Hydra composes.
+"""Reuse of the config of a finished or interrupted run, as overrides.
 
-`metadialog train resume=DIR` goes on with the run in DIR, and `metadialog evaluate run=DIR` evaluates it: both
-start from the config that the run was made with. Its resolved `config.yaml` is turned into overrides that stand
-before the user's own, so that Hydra still composes everything, `--cfg job` shows it, and the last word is the
-user's.
+`metadialog train resume=DIR` resumes the run in DIR, and `metadialog evaluate run=DIR` evaluates it: both start from
+the run's config. Its resolved `config.yaml` is converted to overrides before the user's own, so that Hydra still
+composes everything, `--cfg job` shows it, and the user's overrides take precedence.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,15 +27,15 @@ from metadialog.runs.reading import is_there
 from metadialog.trust import check_strangers
 
 AUTO = "auto"
-"""As `resume=auto`: go on with what is in the run's directory, and begin where there is nothing."""
+"""`resume=auto`: resume the run in the directory, or start a new one."""
 
 PATHS = ("dataset.path", "dataset.root", "embedding.path", "start.run", "cache")
-"""The options that name files and folders."""
+"""Options with paths of files and folders."""
 
-# How a topic is adapted to.
+# The groups that define adaptation.
 _LEARNING = ("algorithm", "start", "inner", "objective", "engine")
 
-# command -> the option that names the run, and the config groups that are taken over from it (None: all)
+# command -> option with the run, and the config groups reused from it (None: all)
 SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "train": ("resume", None),
     "evaluate": (
@@ -57,14 +56,14 @@ SOURCES: dict[str, tuple[str, tuple[str, ...] | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What is composed where an earlier run is named.
+    """The overrides of a command that names an earlier run.
 
     Attributes:
-        overrides: those that give the run's config, and then those that were given.
-        config_dir: the folder of further configs that the run was made with; None if there was none.
-        choices: the choice in each config group that the run was made with.
-        taken: those of them that are taken over.
-        run: the run's directory.
+        overrides: overrides for the run's config, followed by the given ones.
+        config_dir: additional config folder of the run; None if there was none.
+        choices: choice of the run in each config group.
+        taken: choices that are reused.
+        run: directory of the run.
     """
 
     overrides: list[str]
@@ -74,10 +73,10 @@ class Inherited:
     run: Path = Path()
 
     def remembered_config_dir(self) -> str | None:
-        """Return the folder of further configs that the run was made with, for where the user names no other.
+        """Return the additional config folder of the run, for use if the user sets none.
 
         Raises:
-            RunError: the folder may do more than give options; or it is no longer there, and its configs are needed.
+            RunError: the folder contains more than options, or it is missing but needed.
         """
         if self.config_dir is None:
             return None
@@ -90,11 +89,11 @@ class Inherited:
 
 
 def inherit(command: str, overrides: Sequence[str]) -> Inherited:
-    """Return the overrides with those of the run that they name put before them.
+    """Prepend the overrides of the run that the given overrides name.
 
     Raises:
-        RunError: the run directory does not exist, or holds no readable config.
-        ConfigError: several runs are named, none is, or another algorithm than the run's.
+        RunError: the run directory does not exist, or has no readable config.
+        ConfigError: several runs or none are named, or an algorithm other than the run's.
     """
     if command not in SOURCES:
         return Inherited([*overrides])
@@ -119,7 +118,7 @@ def inherit(command: str, overrides: Sequence[str]) -> Inherited:
 
 
 def _check_algorithm(trained: str | None, values: Mapping[str, Any], given: list[Override]) -> None:
-    """Refuse results in the name of an algorithm that the model was not trained by."""
+    """Refuse an algorithm other than that of the training."""
     target = current_name(str(values["algorithm"]["_target_"]))
     for override in given:
         if override.key_or_group == "algorithm._target_" and override.value() != target:
@@ -137,13 +136,13 @@ def _given(arguments: Sequence[str]) -> list[Override]:
     for argument in arguments:
         try:
             results.append(parser.parse_override(argument))
-        except HydraException:  # a flag, or a mistake that is reported when the config is composed
+        except HydraException:  # a flag, or an error that is reported when the config is composed
             continue
     return results
 
 
 def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made", dict[str, Any]]:
-    """Return which choices the run made in each group, and its resolved config, which holds all of `groups`."""
+    """Return how the run was composed, and its resolved config, which contains all of `groups`."""
     if not directory.is_dir():
         raise RunError(f"{option}={directory}: there is no such directory; give the directory of a run")
     config = directory / layout.CONFIG
@@ -154,7 +153,7 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made
         check_strangers(values, composed)
         return _chosen(directory, option), values
     made, values = _chosen(directory, option), read_run_config(config)
-    # What is missing here would be a default there, and the results would be those of something else.
+    # A missing group would silently be replaced by a default.
     there = read_config(composed)
     lost = [path for group in groups for path in _paths(group, there.get(group)) - _paths(group, values.get(group))]
     if lost:
@@ -164,7 +163,7 @@ def _read(directory: Path, option: str, groups: tuple[str, ...]) -> tuple["_Made
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """How a run was composed: the choices in each group, the folder of further configs, and the working directory."""
+    """How a run was composed: choices of groups, additional config folder, and working directory."""
 
     choices: dict[str, str]
     config_dir: str | None
@@ -180,12 +179,12 @@ def _chosen(directory: Path, option: str) -> _Made:
 
 
 def _check_composed(directory: Path) -> None:
-    """Check that a run that has not written its config broke off after Hydra had written all of what it composed.
+    """Check that a run without a config was interrupted after Hydra had written its files.
 
     Raises:
-        RunError: there is no run, or it broke off before.
+        RunError: there is no run, or it was interrupted before.
     """
-    if not is_there(layout.hydra_overrides(directory)):  # which Hydra writes last
+    if not is_there(layout.hydra_overrides(directory)):  # written last by Hydra
         raise RunError(
             f"resume={directory}: not the directory of a run, or of one that broke off before it wrote its config; "
             f"start it again: it may have the same directory, {typed('hydra.run.dir', str(directory))}"
@@ -210,7 +209,7 @@ def _inherited(
         if group in values and group not in rechosen and (groups is None or group in groups):
             yield f"{group}={choice}"
     for key, value in values.items():
-        # A group that the user chooses differently brings its own options: the old choice's values have no place there.
+        # A group with another choice has its own options, so the old values are dropped.
         if key in rechosen and isinstance(value, dict):
             continue
         if groups is None or key in groups:
@@ -228,7 +227,7 @@ def _overrides(path: str, value: object, folder: Path | None) -> Iterator[str]:
 
 
 def _from(folder: Path | None, value: object) -> object:
-    """Return a path as it is named here: a relative one started in the folder that the run was started in."""
+    """Return a path relative to the folder in which the run was started."""
     if folder is None or not isinstance(value, str) or folder == Path.cwd():
         return value
     path = folder / Path(value).expanduser()

@@ -1,4 +1,4 @@
-"""Hydra's composition errors, in one line that names the nearest valid names."""
+"""One-line messages for Hydra's composition errors, with suggestions."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,12 +20,10 @@ from metadialog.overrides import typed
 
 
 def check_choices(overrides: list[str]) -> None:
-    """Check every `group=choice`: of an optional group, Hydra passes over a choice that is not there.
-
-    Needs an initialised Hydra.
+    """Check every `group=choice`, as Hydra ignores unknown choices of optional groups. Requires an initialised Hydra.
 
     Raises:
-        ConfigError: there is no such choice.
+        ConfigError: the choice does not exist.
     """
     for override in _parsed(overrides):
         problem = _choice_problem(override)
@@ -34,10 +32,7 @@ def check_choices(overrides: list[str]) -> None:
 
 
 def explain(error: Exception, config_name: str, overrides: list[str]) -> ConfigError:
-    """Turn an error of composition into one line for the user, by looking for the override that caused it.
-
-    Needs an initialised Hydra.
-    """
+    """Convert a composition error to a message that names the wrong override. Requires an initialised Hydra."""
     for line in overrides:
         try:
             override = OverridesParser.create().parse_override(line)
@@ -64,7 +59,7 @@ def _grammar_problem(line: str, cause: HydraException) -> str:
 
 
 def _parsed(overrides: list[str]) -> list[Override]:
-    """Return the overrides that can be read."""
+    """Return the parsable overrides."""
     results = []
     for line in overrides:
         with suppress(HydraException):
@@ -73,15 +68,15 @@ def _parsed(overrides: list[str]) -> list[Override]:
 
 
 def _choices(group: str) -> list[str]:
-    """Return the choices of a group; none if it is the path of an option."""
-    if "." in group:  # of which a resumed run has a hundred, and Hydra copies all that it knows to look each of them up
+    """Return the choices of a group; empty for the path of an option."""
+    if "." in group:  # a resumed run has about a hundred of these, and each lookup in Hydra is slow
         return []
     results: list[str] = GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
     return results
 
 
 def _choice_problem(override: Override) -> str | None:
-    """Name what is wrong with `group=choice`, if that is what the override is."""
+    """Return the problem of an override `group=choice`; None if there is none."""
     group = override.key_or_group
     choices = _choices(group)
     if not choices or override.is_delete() or override.is_sweep_override():
@@ -91,14 +86,14 @@ def _choice_problem(override: Override) -> str | None:
     wrong = [v for v in values if v not in choices]
     if wrong:
         return f"{group}={show(wrong[0])}: no such choice; {nearest(str(wrong[0]), choices)}"
-    if isinstance(value, list) and not override.is_add():  # with `+`, configs of one's own are laid over each other
+    if isinstance(value, list) and not override.is_add():  # with `+`, several configs can be combined
         each = ",".join(map(str, values))
         return f"{group}=[{each}]: should be one choice; for a run of each write -m {group}={each}"
     return None
 
 
 def _option_problem(override: Override, config_name: str, overrides: list[str]) -> str | None:
-    """Name what is wrong with `path.to.option=value`, if the option does not exist."""
+    """Return the problem of `path.to.option=value` if the option does not exist."""
     key = override.key_or_group
     is_group = bool(_choices(key))
     if override.is_sweep_override():
@@ -108,7 +103,7 @@ def _option_problem(override: Override, config_name: str, overrides: list[str]) 
         return None
     known = _parsed(overrides)
     groups = _groups_of(config_name)
-    # Where a group is not this command's, there is nothing to compose with it.
+    # A group of another command cannot be composed.
     added = [o for o in known if o.is_add() and _choices(o.key_or_group)]
     of_group = [o for o in known if o.key_or_group in groups and not o.is_sweep_override()]
     chosen = [o.input_line or "" for o in (*of_group, *added)]
@@ -125,7 +120,7 @@ def _option_problem(override: Override, config_name: str, overrides: list[str]) 
 
 
 def _groups_of(config_name: str) -> set[str]:
-    """Return the groups that a command chooses from, those that it can do without too."""
+    """Return the groups of a command, including optional ones."""
     config = compose(config_name, return_hydra_config=True)
     return {str(group) for group in config.hydra.runtime.choices if not str(group).startswith("hydra/")}
 

@@ -1,4 +1,4 @@
-"""The jobs of a command line, composed before Hydra runs them."""
+"""Composition of the jobs of a command line before Hydra runs them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +11,10 @@ from metadialog.hydra_internals import BasicSweeper, Override, OverridesParser
 
 
 def jobs_to_check(overrides: list[str], config_name: str, *, multirun: bool) -> Iterator[list[str]]:
-    """Yield the overrides of the jobs that have to be checked.
+    """Yield the overrides of the jobs to check.
 
-    In a sweep each value of each swept option is composed once, beside the first values of the others: what
-    is wrong with a value shows then, and the number of checks is the sum of the choices, not their product.
+    In a sweep each value of each option is composed once, with the first values of the others, so that the number of
+    checks is the sum of the choices rather than their product.
     """
     parsed = parse(overrides, config_name)
     swept = (_sweeper_parameters(config_name, parsed) if multirun else None) or {}
@@ -41,9 +41,9 @@ def _values(override: Override) -> list[str]:
 
 
 def product(config_name: str, overrides: list[str]) -> Iterator[DictConfig]:
-    """Compose every job of a sweep, with `hydra` and the job's number: slower than `jobs_to_check`, but complete.
+    """Compose every job of a sweep with `hydra` and the job's number; slower than `jobs_to_check`, but complete.
 
-    What another sweeper than Hydra's own will try is not known beforehand: then there are none.
+    For sweepers other than Hydra's the jobs are not known in advance, so there are none.
     """
     parsed = parse(overrides, config_name)
     parameters = _sweeper_parameters(config_name, parsed)
@@ -59,14 +59,14 @@ def product(config_name: str, overrides: list[str]) -> Iterator[DictConfig]:
 
 
 def sweep_template(config_name: str, overrides: list[str]) -> tuple[Path, str]:
-    """Return the directory of a sweep, and how its subdirectories are named, as it is written."""
+    """Return the directory of a sweep, and the unresolved pattern of its subdirectories."""
     fixed = [o.input_line or "" for o in parse(overrides, config_name) if not o.is_sweep_override()]
     sweep = compose_job(config_name, fixed, with_hydra=True).hydra.sweep
     return Path(sweep.dir), str(OmegaConf.to_container(sweep, resolve=False)["subdir"])  # type: ignore[index, call-overload]
 
 
 def _sweeper_parameters(config_name: str, parsed: list[Override]) -> dict[str, list[str]] | None:
-    """Return the sweep that the config itself names in `hydra.sweeper.params`; None if the sweeper is not Hydra's."""
+    """Return the sweep in `hydra.sweeper.params` of the config; None if the sweeper is not Hydra's."""
     fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
     config = compose_job(config_name, fixed, with_hydra=True)
     if not str(config.hydra.sweeper._target_).endswith(BasicSweeper.__name__):

@@ -1,7 +1,7 @@
-"""The folder of further configs that an earlier run was made with: used again only if it can do no more than a config.
+"""Checks of the additional config folder of an earlier run before it is reused.
 
-Whoever wrote the run directory chose the folder. A folder on Hydra's search path may replace the packaged configs,
-Hydra's own among them, which set environment variables, log files and what is executed.
+A run directory of unknown origin may name any folder. A folder on Hydra's search path may replace packaged configs,
+including Hydra's own, which set environment variables, log files and executed code.
 """
 
 import re
@@ -20,20 +20,20 @@ _PLAIN = re.compile(r"[\w-]+")
 _RESOLVER = re.compile(r"\$\{[^}]*:")
 _PACKAGE = "metadialog.conf"
 _HYDRA_KEYS = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.mode")
-# How many jobs run where, in numbers and names; not what a launcher executes before them.
+# Options of launchers that are only numbers and names, not commands to execute.
 _LAUNCHER = re.compile(r"hydra/launcher=\w+|hydra\.launcher\.(?!setup|python|\w*args|\w*parameters)\w+=[\w.:-]*")
 
 
 def check_remembered(folder: Path, choices: Mapping[str, str], run: Path) -> None:
-    """Check a folder that a run directory names, before Hydra reads it.
+    """Check a config folder that a run directory names, before Hydra reads it.
 
     Args:
-        folder: of further configs.
-        choices: the choice in each config group that the run was made with.
-        run: the run's directory.
+        folder: the additional config folder.
+        choices: choice of the run in each config group.
+        run: directory of the run.
 
     Raises:
-        RunError: the folder holds what may do more than give options of the classes that are trusted.
+        RunError: the folder contains more than options of trusted classes.
     """
     problem = next(_problems(folder, choices), None)
     if problem is not None:
@@ -44,15 +44,15 @@ def check_remembered(folder: Path, choices: Mapping[str, str], run: Path) -> Non
 
 
 def check_dispensable(folder: Path, choices: Mapping[str, str], run: Path) -> None:
-    """Check that a run can do without the folder of further configs that it was made with, which is not there.
+    """Check that the missing additional config folder of a run is not needed.
 
     Args:
-        folder: of further configs.
-        choices: the choices of the run that are needed again.
-        run: the run's directory.
+        folder: the additional config folder.
+        choices: choices of the run that are reused.
+        run: directory of the run.
 
     Raises:
-        RunError: a choice is none of the packaged configs.
+        RunError: a choice is not a packaged config.
     """
     packaged = files(_PACKAGE)
     lost = [f"{key}={choice}" for key, choice in choices.items() if not (packaged / key / f"{choice}.yaml").is_file()]
@@ -98,15 +98,15 @@ def _problems_of_choice(folder: Path, group: str, choice: str, seen: set[str]) -
 
 
 def check_start(arguments: Sequence[str], given: Sequence[str], directory: Path) -> None:
-    """Check how a sweep was started, as its directory says, before it is started so once more.
+    """Check the recorded command line of a sweep before it is started again.
 
     Args:
-        arguments: what was typed then.
-        given: what the user types now, which needs no check.
-        directory: of the sweep.
+        arguments: recorded arguments.
+        given: arguments that the user gives now, which need no check.
+        directory: directory of the sweep.
 
     Raises:
-        RunError: an argument may do more than choose options of the classes that are trusted.
+        RunError: an argument does more than set options of trusted classes.
     """
     keys = {_key(argument) for argument in given}
     taken = [argument for argument in arguments if _key(argument) not in keys]

@@ -1,4 +1,4 @@
-"""Secrets of the environment that a config would take in: it is written to files, to logs and to Weights & Biases."""
+"""Protection of secrets in environment variables, as configs are written to files, logs and Weights & Biases."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,14 +10,14 @@ from metadialog.errors import ConfigError
 _VARIABLE = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?(\w+)")
 _SECRET = re.compile(r"(?i)pass|pwd|secret|token|key|credential|auth")
 _HIDDEN = ("sweep.storage",)
-"""What no file holds as it is; see `metadialog.sweeps.storage`."""
+"""Options whose passwords are never written; see `metadialog.sweeps.storage`."""
 
 
 def refuse_secrets(config: DictConfig) -> None:
-    """Check that no option is filled in from an environment variable that is named like a secret.
+    """Check that no option is set from an environment variable whose name looks like a secret.
 
     Raises:
-        ConfigError: one is; the message names the option and the variable, and not what it holds.
+        ConfigError: one is; the message names the option and the variable, but not its value.
     """
     for path, text in _texts(OmegaConf.to_container(config, resolve=False)):
         for name in _VARIABLE.findall(text):

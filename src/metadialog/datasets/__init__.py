@@ -1,1 +1,1 @@
-"""Files in, dialogues out: data sets, their cleaning and their description."""
+"""Data sets: reading, cleaning and describing dialogues."""

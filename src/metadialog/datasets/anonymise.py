@@ -1,4 +1,4 @@
-"""Names of speakers, mentions, mail addresses and phone numbers, replaced by what they are."""
+"""Anonymisation: replaces names of speakers, mentions, mail addresses and phone numbers."""
 
 import hashlib
 import re
@@ -15,11 +15,11 @@ ROLES = frozenset(
         *("human", "gpt", "wizard", "apprentice", "speaker", "listener", "unknown", "a", "b"),
     )
 )
-"""Names of speakers that are not the name of a person."""
+"""Names of speakers that are roles rather than persons."""
 
 _MAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
-# Digits in groups, with a country code or not; a separator may be followed by an opening bracket. A library
-# (phonenumbers) asks for the country, and told it, finds 522 of the 529 numbers that this finds in SGD and MultiWOZ,
+# Groups of digits with an optional country code; a separator may be followed by an opening bracket. The library
+# phonenumbers needs the country, and given it finds 522 of the 529 numbers that this pattern finds in SGD and MultiWOZ,
 # and no other valid one.
 _PHONE = re.compile(r"(?<![\w.,:/-])(?:\+|00)?\(?\d{1,4}\)?(?:[ ./-]?\(?\d{2,5}\)?){1,5}(?![\w/:])")
 # @carl, and @\u2068Carl Maier\u2069 as WhatsApp writes it
@@ -32,7 +32,7 @@ _PHONE_DIGITS = range(7, 16)  # ITU-T E.164: at most 15
 def anonymise_dialogue(dialogue: Dialogue) -> Dialogue:
     """Return a dialogue with `anonymise`d turns, and without its speakers' names in its topic and its id.
 
-    A chat is called after who is in it: there a name becomes `person` with a digest of it, the same in each dialogue.
+    Chats are named after their members, so a name in a topic becomes `person` with a digest, the same in each dialogue.
     """
     topic, identifier = (_entitled(text, _names(dialogue)) for text in (dialogue.topic, dialogue.id))
     return Dialogue(topic, tuple(anonymise(dialogue.turns)), identifier)
@@ -41,12 +41,12 @@ def anonymise_dialogue(dialogue: Dialogue) -> Dialogue:
 def anonymise_chats(dialogues: Sequence[Dialogue], members: Collection[str]) -> list[Dialogue]:
     """Return dialogues of chats without the names of members who do not speak in them.
 
-    A group's chat is called after people, and speaks of people, who do not speak in each of its dialogues; it stays one
-    topic. The names of those who do are left to `anonymise_dialogue`.
+    A group chat may be named after, or mention, people who do not speak in each of its dialogues; it stays one topic.
+    The names of the speakers are replaced by `anonymise_dialogue`.
 
     Args:
         dialogues: a chat is a topic.
-        members: names of others than those who speak.
+        members: names of members who do not speak.
     """
     names: dict[str, set[str]] = {}
     for dialogue in dialogues:
@@ -63,7 +63,7 @@ def anonymise_chats(dialogues: Sequence[Dialogue], members: Collection[str]) -> 
 
 
 def _without(turns: Sequence[Turn], names: Collection[str], speakers: Collection[str]) -> tuple[Turn, ...]:
-    """Return turns whose texts do not name those who do not speak."""
+    """Return turns without the names of people who do not speak."""
     spoken = {part for speaker in speakers for part in _parts(speaker)}
     labels = {
         part: _label(name)
@@ -83,7 +83,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _any_of(names: Collection[str]) -> re.Pattern[str] | None:
-    """Return a pattern of any of some names, the longest first."""
+    """Return a pattern that matches any of the names, longest first."""
     ordered = sorted(names, key=lambda name: (-len(name), name))
     return re.compile("|".join(map(_whole, ordered))) if ordered else None
 
@@ -106,7 +106,7 @@ def anonymise(turns: Sequence[Turn]) -> list[Turn]:
     """Return turns in which speakers are `speaker 1`, `speaker 2`, ..., by their first turn, also where named.
 
     Roles, such as `user`, are kept. A name of several parts is also replaced part by part ("Anna" for "Anna Meier"),
-    with regard to case and as a whole word. Names of others than the speakers are recognised where an @ mentions them.
+    case-sensitively and as a whole word. Names of other people are recognised in mentions with @.
     """
     labels: dict[str, str] = {}
     for turn in turns:
@@ -134,6 +134,6 @@ def _is_phone(text: str) -> bool:
 
 
 def _whole(name: str) -> str:
-    """Return a pattern of a name that is not part of a longer word; scripts without spaces have no such bounds."""
+    """Return a pattern of a name as a whole word; scripts without spaces have no word boundaries."""
     spaced = name.isascii() or (name[0].isalpha() and name.upper() != name.lower())
     return rf"(?<!\w){re.escape(name)}(?!\w)" if spaced else re.escape(name)

@@ -1,4 +1,4 @@
-"""Your own dialogues, in whatever format: it is found out from the files, and said."""
+"""The user's own dialogues in any format, which is detected from the files."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,13 +27,13 @@ Name = Literal[
     "table", "whatsapp", "logs",
 ]  # fmt: skip
 
-_CHATS = ("slack", "telegram", "whatsapp")  # whose topics are people or groups of them
+_CHATS = ("slack", "telegram", "whatsapp")  # their topics are people or groups
 
 
 class AutoDataset(BaseDataset):
-    """Dialogues of a file or folder, after which the data set is called, in any format of `FORMATS`."""
+    """Dialogues of a file or folder in any format of `FORMATS`; the data set is named after it."""
 
-    local_options = ()  # the path may be a file or a folder, which is seen when it is read
+    local_options = ()  # the path may be a file or a folder, which is checked when it is read
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class AutoDataset(BaseDataset):
         max_ratio: MaxRatio = MAX_RATIO,
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
-        """Name the file or folder; it is looked into when the dialogues are read.
+        """Set the file or folder, which is read later.
 
         Raises:
             ConfigError: the path begins with `~user`, and there is no such home folder; or the language or
@@ -64,16 +64,16 @@ class AutoDataset(BaseDataset):
 
     @property
     def format(self) -> Format:
-        """The format that is named, or that is found.
+        """The format that was set, or the detected one.
 
         Raises:
-            DataError: there is nothing at the path, or it is of none of the formats.
+            DataError: the path does not exist, or has none of the formats.
         """
         with unzipped(self._path, self._options.max_ratio) as path:
             return self._format_of(path)
 
     def published_as(self) -> str | None:
-        """Return which published data set the files look like, and what reads its own topics; None if like none."""
+        """Return a message with the published data set that the files look like; None if there is none."""
         with unzipped(self._path, self._options.max_ratio) as path:
             return published_as(path)
 
@@ -84,7 +84,7 @@ class AutoDataset(BaseDataset):
         return result
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Read the dialogues file after file, by name.
+        """Read the dialogues of all files, sorted by name.
 
         Raises:
             DataError: the files are malformed, or of another format; the message names the file and the line or field.
@@ -102,7 +102,7 @@ class AutoDataset(BaseDataset):
 
 
 def _encodable(dialogue: Dialogue, path: Path) -> Dialogue:
-    """Refuse halves of surrogate pairs, which JSON can escape and no UTF-8 can hold.
+    """Refuse lone surrogates, which can be escaped in JSON but not encoded in UTF-8.
 
     Raises:
         DataError: there is one.

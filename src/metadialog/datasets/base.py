@@ -1,4 +1,4 @@
-"""What the data sets of this package have in common."""
+"""The base class of the data sets of this package."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ from metadialog.datasets.dialogue import Dialogue, LeftOut
 
 
 class BaseDataset:
-    """A data set whose dialogues are cleaned by the options that all of them share; see `Cleaning`.
+    """A data set with the common options of cleaning; see `Cleaning`.
 
-    A subclass takes them as `**cleaning` and hands them on. It overrides `dialogues`, or, if its own options leave
-    dialogues out, `read`.
+    A subclass takes them as `**cleaning` and passes them on. It overrides `dialogues`, or `read` if its own options
+    leave out dialogues.
     """
 
     paper_split: str | None = None
@@ -24,11 +24,11 @@ class BaseDataset:
         anonymise: bool = False,
         near_duplicates: Similarity | None = None,
     ) -> None:
-        """Set how dialogues are cleaned; see `conf/dataset/cleaning/standard.yaml`."""
+        """Set the options of cleaning; see `conf/dataset/cleaning/standard.yaml`."""
         self.cleaning = Cleaning(responses, merge_turns, one_speaker, anonymise, near_duplicates)
 
     def read(self) -> Iterator[Dialogue | LeftOut]:
-        """Read the dialogues in a fixed order, and say which ones the options leave out."""
+        """Read the dialogues in a fixed order, including markers for those that the options leave out."""
         return self.dialogues()
 
     def dialogues(self) -> Iterator[Dialogue]:

@@ -1,4 +1,4 @@
-"""The dialogues of the chatterbot-corpus package: one folder a language, one YAML file a topic."""
+"""The dialogues of the chatterbot-corpus package, with a folder per language and a YAML file per topic."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -47,7 +47,7 @@ _CODES = {
     "yoruba": "yo",
 }
 
-# The base loaders keep every scalar as the text in the file: `Yes` and `1984` are replies here, not values.
+# The base loaders keep every scalar as text: `Yes` and `1984` are replies here, not values.
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
@@ -55,12 +55,12 @@ class ChatterbotDataset(BaseDataset):
     """Conversations of one language of chatterbot-corpus.
 
     The topic is the file's stem (`ai`, `coding`, ...). An entry's texts are its turns, spoken by "user" and
-    "bot" in alternation. A few entries lack a dash in the file, so that YAML reads question and answer as one
-    text: where one ends and the other begins is not certain, and they come as dialogues of one turn.
+    "bot" in alternation. In a few entries a dash is missing, so that YAML reads question and answer as one text. As the
+    boundary is not certain, they become dialogues of one turn.
     """
 
     def __init__(self, *, language: str, **cleaning: Unpack[CleaningOptions]) -> None:
-        """Choose the language.
+        """Set the language.
 
         Raises:
             ConfigError: the corpus has no such language.
@@ -81,10 +81,10 @@ class ChatterbotDataset(BaseDataset):
         return [self._folder]
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Read topic after topic, by file name.
+        """Read all topics, sorted by file name.
 
         Raises:
-            DataError: a file is not laid out as the corpus is; the message names the file and the line.
+            DataError: a file is malformed; the message names the file and the line.
         """
         for path in sorted(self._folder.glob("*.yml")):
             yield from read_topic(path)

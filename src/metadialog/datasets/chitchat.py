@@ -30,7 +30,7 @@ OWN, OTHER = "self", "partner"
 EMPTY = "conversations without a message"
 GREETINGS = "conversations of greetings alone"
 
-# Who says nothing but these looks for somebody, or has found nobody.
+# A conversation with only these has no second participant.
 _GREETING = frozenset(
     (
         *("hi", "hello", "hey", "hiya", "howdy", "yo", "sup", "hola", "greetings", "bye", "goodbye", "thanks", "ok"),
@@ -56,15 +56,15 @@ class _Conversation:
 class ChitChatDataset(BaseDataset):
     """Conversations of two people about one of 34 prompts, the topic; a few have none.
 
-    With `topic="speaker"` the topic is a person, the one of the two who has fewer conversations: that one is called
-    "self" then, and the other one "partner".
+    With `topic="speaker"` the topic is a person, the one of the two who has fewer conversations: that person is called
+    "self", and the other "partner".
     """
 
     name = "chitchat"
     language = "en"
 
     def __init__(self, *, topic: Literal["prompt", "speaker"], **cleaning: Unpack[CleaningOptions]) -> None:
-        """Choose what a topic is."""
+        """Set what a topic is."""
         super().__init__(**cleaning)
         self._topic = topic
 
@@ -74,7 +74,7 @@ class ChitChatDataset(BaseDataset):
         Raises:
             DataError: the package is not installed.
         """
-        result = find_spec("chitchat_dataset")  # it would read the whole file in importing its classes' defaults
+        result = find_spec("chitchat_dataset")  # importing it would read the whole file
         if result is None or result.origin is None:
             raise DataError("dataset=chitchat: its package is not installed; pip install chitchat-dataset")
         return [Path(result.origin).with_name("dataset.json")]
@@ -83,7 +83,7 @@ class ChitChatDataset(BaseDataset):
         """Read the conversations in the order of the file; the ids are the package's.
 
         Raises:
-            DataError: the file is not as the package has it.
+            DataError: the file is malformed.
         """
         conversations = _records().read(self.files()[0])
         counts = Counter(sender for conversation in conversations.values() for sender in _senders(conversation))
@@ -115,7 +115,7 @@ def _records() -> Records[dict[str, _Conversation]]:
 
 
 def _senders(conversation: _Conversation) -> list[str]:
-    """Return who writes, in the order of their first messages."""
+    """Return the senders, in the order of their first messages."""
     return list(dict.fromkeys(message.sender for turn in conversation.messages for message in turn))
 
 

@@ -1,4 +1,4 @@
-"""Dialogues by the hundred: cleaned, counted and laid out in columns, on all cores where that pays."""
+"""Cleaning of dialogues in chunks, in parallel if there are many."""
 
 import hashlib
 import os
@@ -29,18 +29,18 @@ from metadialog.text import fold
 from metadialog.threads import cores
 
 CHUNK = 512
-"""Dialogues in a chunk."""
+"""Number of dialogues in a chunk."""
 
 _ALONE = 4
-"""Chunks that are done in this process before it is worth while to start others."""
+"""Number of chunks that are processed here before other processes are started."""
 
 _AHEAD = 6
-"""Most inputs that wait for each of the other processes."""
+"""Maximum number of inputs that wait for each of the other processes."""
 
 _MAX_WORKERS = 8
 
 SHOWN = 3
-"""Ids that are named of what is taken out."""
+"""Maximum number of ids of removed dialogues in a message."""
 
 Item = Dialogue | LeftOut
 Keys = npt.NDArray[np.uint64]
@@ -53,14 +53,14 @@ class Chunk:
     """Clean dialogues.
 
     Attributes:
-        dialogues: in columns, as in `dialogues.SCHEMA`.
-        keys: what duplicates share, of each dialogue.
-        starts: 64 bits of what the first 2, 3, ... turns of each dialogue would have for a key, but for the last,
-            int, `[turns - 2 * dialogues]`: by these the beginning of another dialogue is recognised.
-        topics: the topics of all dialogues that were read, those that were taken out included.
-        counts: what was taken out, by reason.
-        left_out: what the options of the data set leave out, by reason.
-        one_sided: ids of some dialogues in which one speaker alone has a turn.
+        dialogues: the dialogues in columns, as in `dialogues.SCHEMA`.
+        keys: key of each dialogue, equal for duplicates.
+        starts: 64 bits of the keys of the first 2, 3, ... turns of each dialogue, except all of them, int, `[turns - 2
+            * dialogues]`, by which dialogues that begin others are recognised.
+        topics: topics of all dialogues that were read, including removed ones.
+        counts: number of removed dialogues by reason.
+        left_out: number of dialogues that the options of the data set leave out, by reason.
+        one_sided: ids of some dialogues with only one speaker.
     """
 
     dialogues: pa.RecordBatch
@@ -73,10 +73,10 @@ class Chunk:
 
 
 def read_chunks(source: Dataset) -> Iterator[Chunk]:
-    """Read a data set, clean its dialogues and lay them out, in their order.
+    """Read a data set and clean its dialogues, in their order.
 
-    What goes beyond the first chunks is done on the other cores: whole shards of a data set that has them, else
-    all but the reading.
+    After the first chunks, the work is done by other processes: whole shards of a data set that has them, otherwise
+    everything except reading.
     """
     cleaning = cleaning_of(source)
     others = cores() - 1
@@ -92,17 +92,17 @@ def read_chunks(source: Dataset) -> Iterator[Chunk]:
 
 
 def cleaning_of(source: Dataset) -> Cleaning:
-    """Return how the dialogues of a data set are cleaned: as its options say, or by default where it has none."""
+    """Return the cleaning of a data set, which is the default if it has no options for it."""
     return source.cleaning if isinstance(source, BaseDataset) else Cleaning()
 
 
 def prepare_all(dialogues: Iterable[Item], cleaning: Cleaning) -> Iterator[Chunk]:
-    """Clean dialogues and lay them out, in their order and in this process."""
+    """Clean dialogues in their order, in this process."""
     return (prepare(items, cleaning) for items in _gather(dialogues))
 
 
 def prepare(items: Sequence[Item], cleaning: Cleaning) -> Chunk:
-    """Clean some dialogues and lay them out in columns."""
+    """Clean dialogues, and convert them to columns."""
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter(item.reason for item in items if isinstance(item, LeftOut))
     kept: list[Dialogue] = []
@@ -118,7 +118,7 @@ def prepare(items: Sequence[Item], cleaning: Cleaning) -> Chunk:
             kept.append(dialogue)
         elif counts["one_speaker"] > one_sided_before and len(one_sided) < SHOWN:
             one_sided.append(item.id)
-        if dialogue is None and not cleaning.anonymise:  # else a name that is nowhere replaced would be shown
+        if dialogue is None and not cleaning.anonymise:  # otherwise a name that is not replaced would be shown
             topics.add(normalize("NFC", item.topic))
     keys: list[bytes] = []
     starts: list[int] = []
@@ -130,7 +130,7 @@ def prepare(items: Sequence[Item], cleaning: Cleaning) -> Chunk:
 
 
 def _composed(dialogue: Dialogue) -> Dialogue:
-    """Return a dialogue whose topic is in Unicode's composed form: two forms of a word are one topic."""
+    """Return a dialogue with its topic in Unicode's composed form, so that equal topics are one."""
     topic = normalize("NFC", dialogue.topic)
     return dialogue if topic == dialogue.topic else replace(dialogue, topic=topic)
 
@@ -142,7 +142,7 @@ def _gather(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 
 def _digests(texts: Sequence[str]) -> Iterator[bytes]:
-    """Yield for the first 2, 3, ... of some texts 128 bits that they share with what is equal after folding alone."""
+    """Yield a digest of 128 bits of the first 2, 3, ... texts, equal only for texts that are equal after folding."""
     digest = hashlib.blake2b(digest_size=16)
     for number, text in enumerate(texts, start=1):
         folded = fold(text).encode()
@@ -161,9 +161,9 @@ def _prepare_shard(cleaning: Cleaning, shard: Shard) -> list[Chunk]:
 
 
 def _ahead(work: Callable[[T], list[Chunk]], inputs: Iterable[T], workers: int) -> Iterator[Chunk]:
-    """Work through inputs in other processes, a few ahead of what has been asked for.
+    """Process inputs in other processes, a few in advance.
 
-    Where a process dies, or none can be started, the work is done here.
+    If a process dies or cannot be started, the work is done here.
     """
     workers = min(workers, _MAX_WORKERS)
     with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
@@ -180,7 +180,7 @@ def _ahead(work: Callable[[T], list[Chunk]], inputs: Iterable[T], workers: int) 
 
 
 def _end_with_parent() -> None:
-    """Let this process end when the one that started it is gone, even if that was killed and could not say so."""
+    """End this process when its parent process ends, even if that is killed."""
     parent = parent_process()
     if parent is not None:
         Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
@@ -194,7 +194,7 @@ def _end_after(sentinel: int) -> None:
 def _submit(pool: ProcessPoolExecutor, work: Callable[[T], list[Chunk]], given: T) -> Future[list[Chunk]] | None:
     try:
         with warnings.catch_warnings():
-            # Python warns of forking a process with threads; what is done here takes none of their locks.
+            # Python warns about forking a process with threads, but the work here uses none of their locks.
             warnings.simplefilter("ignore", DeprecationWarning)
             return pool.submit(work, given)
     except BrokenProcessPool:
@@ -209,7 +209,7 @@ def _result(work: Callable[[T], list[Chunk]], given: T, future: Future[list[Chun
 
 
 def _can_travel(shards: Sequence[Shard]) -> bool:
-    """Say whether shards can go to other processes: those within an open archive cannot."""
+    """Tell whether shards can be sent to other processes, unlike those within an open archive."""
     try:
         pickle.dumps(shards)
     except (TypeError, AttributeError, pickle.PicklingError):

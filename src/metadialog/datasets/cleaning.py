@@ -1,4 +1,4 @@
-"""How one dialogue is cleaned: blank turns, turns in a row, one-sided dialogues, and whose turns are replies."""
+"""Cleaning of a single dialogue: blank turns, consecutive turns, one-sided dialogues, and the choice of replies."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Similarity = Annotated[float, Gt(0), Le(1)]
 
 
 class CleaningOptions(TypedDict, total=False):
-    """The options of `Cleaning`, which every data set of this package has."""
+    """The options of `Cleaning`, common to all data sets of this package."""
 
     responses: Responses
     merge_turns: bool
@@ -30,16 +30,16 @@ class CleaningOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """How dialogues are cleaned, one by one.
+    """The cleaning of single dialogues.
 
     Attributes:
-        responses: whose turns are learned and scored as replies: `all`, `second` (who speaks second), or the name of
-            a speaker. The first turn of a dialogue never is a reply.
-        merge_turns: make one turn of those that a speaker has in a row, with a line break between them.
-        one_speaker: what becomes of dialogues in which one speaker alone has a turn.
+        responses: whose turns are replies: `all`, `second` (the second speaker), or the name of a speaker. The first
+            turn of a dialogue is never a reply.
+        merge_turns: merge consecutive turns of a speaker, with a line break between them.
+        one_speaker: whether to drop or keep dialogues with only one speaker.
         anonymise: replace names of speakers, mail addresses and phone numbers.
-        near_duplicates: the Jaccard similarity of word pairs from which dialogues are kept on one side of the split;
-            None for no such limit.
+        near_duplicates: Jaccard similarity of word pairs from which dialogues are kept in one part of the split; None
+            for no limit.
     """
 
     responses: str = ALL
@@ -49,10 +49,10 @@ class Cleaning:
     near_duplicates: float | None = None
 
     def clean(self, dialogue: Dialogue, counts: Counter[str]) -> Dialogue | None:
-        """Return what is left of a dialogue; None if it is left out. What is taken out is counted, by reason."""
+        """Return the cleaned dialogue; None if it is dropped. Removals are counted by reason."""
         turns = [turn for turn in dialogue.turns if turn.text.strip()]
         counts["blank_turns"] += len(dialogue.turns) - len(turns)
-        # Before turns are merged: many turns of one speaker are not a short dialogue, but a one-sided one.
+        # Before turns are merged, as many turns of one speaker are a one-sided dialogue, not a short one.
         if len(turns) < MIN_TURNS:
             counts["short"] += 1
             return None
@@ -71,7 +71,7 @@ class Cleaning:
         return anonymise_dialogue(marked) if self.anonymise else marked
 
     def mark(self, dialogue: Dialogue) -> Dialogue:
-        """Return a dialogue whose turns say whether they may be replies."""
+        """Return a dialogue whose turns are marked as replies or not."""
         if self.responses == ALL:
             return dialogue
         replies = self.replies([turn.speaker for turn in dialogue.turns])
@@ -79,7 +79,7 @@ class Cleaning:
         return replace(dialogue, turns=tuple(turns))
 
     def replies(self, speakers: Sequence[str]) -> list[bool]:
-        """Return for each turn whether it may be a reply, given who speaks it."""
+        """Return for each turn whether it may be a reply, given its speaker."""
         if self.responses == ALL:
             return [True] * len(speakers)
         wanted: str | None = self.responses
@@ -89,7 +89,7 @@ class Cleaning:
 
 
 def merged(turns: Sequence[Turn]) -> list[Turn]:
-    """Return turns of which no two in a row are of one speaker."""
+    """Merge consecutive turns of one speaker."""
     result: list[Turn] = []
     for turn in turns:
         if result and result[-1].speaker == turn.speaker:

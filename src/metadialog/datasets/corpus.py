@@ -1,4 +1,4 @@
-"""From a stream of dialogues to a clean corpus: topics with their dialogues, and what was dropped and why.
+"""Clean corpora: topics with their dialogues, and what was dropped and why.
 
 A corpus is built in memory, or written to a folder and read through a memory map, so that its size does not matter.
 The folder holds
@@ -37,20 +37,20 @@ CORPUS = "corpus.json"
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What cleaning took out of a corpus.
+    """What cleaning removed from a corpus.
 
     Attributes:
-        blank_turns: turns that held nothing but white space; their dialogues went on without them.
+        blank_turns: turns of only white space, which were removed from their dialogues.
         short: dialogues of fewer than two turns, which have no reply to learn.
-        duplicates_within: dialogues that an earlier one of the same topic equals.
-        duplicates_across: dialogues that an earlier one of another topic equals.
-        topics: topics of which no dialogue was left, sorted.
-        one_speaker: dialogues in which one speaker alone has a turn.
+        duplicates_within: dialogues that equal an earlier one of the same topic.
+        duplicates_across: dialogues that equal an earlier one of another topic.
+        topics: topics without a dialogue left, sorted.
+        one_speaker: dialogues with only one speaker.
         one_sided: ids of some of these.
         no_reply: dialogues without a reply of the speaker that `dataset.responses` names.
         left_out: dialogues that the options of the data set leave out, by reason.
         twins: dialogues that begin, or are begun by, one in another part of the split.
-        near_duplicates: the similarity from which a dialogue counts as a twin too; None if none does.
+        near_duplicates: similarity from which a dialogue also counts as a twin; None for no such limit.
     """
 
     blank_turns: int
@@ -67,20 +67,20 @@ class Dropped:
 
     @property
     def dialogues(self) -> int:
-        """Number of dialogues that were taken out."""
+        """Number of removed dialogues."""
         cleaned = self.short + self.one_speaker + self.no_reply + self.duplicates_within + self.duplicates_across
         return cleaned + self.twins + sum(self.left_out.values())
 
     @property
     def twin(self) -> str:
-        """What makes a dialogue a twin of another one, in words."""
+        """Description of what makes a dialogue a twin of another one."""
         begins = "beginning, or begun by, one"
         if self.near_duplicates is None:
             return begins
         return f"{begins} (or sharing {self.near_duplicates:.0%} of their word pairs with one)"
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
-        """Return each reason that applied, in words, with its count."""
+        """Return a description and the count of each reason that applied."""
         named = f" ({', '.join(self.one_sided)}{', ...' if self.one_speaker > len(self.one_sided) else ''})"
         counts = (
             *self.left_out.items(),
@@ -102,11 +102,10 @@ class Corpus:
 
     Attributes:
         name: name of the data set.
-        topics: the dialogues of each topic, in reading order; the topics sorted.
-        dropped: what cleaning took out.
-        twins: rows of the store whose dialogue begins another one or is begun by one, or is nearly the same where
-            `dataset.near_duplicates` is set, int, `[twins, 2]`: the row, and the first row of those that belong
-            together.
+        topics: dialogues of each topic, in reading order; the topics are sorted.
+        dropped: what cleaning removed.
+        twins: rows of the store whose dialogue begins another one or is begun by one, or is a near duplicate if
+            `dataset.near_duplicates` is set, int, `[twins, 2]`: the row, and the first row of its group.
     """
 
     name: str
@@ -116,7 +115,7 @@ class Corpus:
 
     @property
     def store(self) -> DialogueStore:
-        """The store that all dialogues are rows of."""
+        """The store of all dialogues."""
         return next(iter(self.topics.values())).store
 
     @property
@@ -126,19 +125,19 @@ class Corpus:
 
 
 class Cleaner:
-    """Takes the duplicates out of chunks of dialogues, and remembers what the rest is.
+    """Removes duplicates from chunks of dialogues, and collects the statistics of the rest.
 
     Two dialogues are duplicates if their texts are the same in the same order, whoever speaks them, after Unicode
-    NFKC, case folding and folding of white space. Of duplicates the first in reading order is kept, in its topic:
-    left in two topics, a test dialogue could have been trained on.
+    NFKC, case folding and folding of white space. Of duplicates only the first in reading order is kept, as a test
+    dialogue that is also in another topic could have been trained on.
     """
 
     def __init__(self, name: str, near_duplicates: float | None = None) -> None:
-        """Begin with nothing.
+        """Initialise the cleaner.
 
         Args:
             name: name of the data set, for messages.
-            near_duplicates: the similarity from which dialogues are twins; None if none are for that.
+            near_duplicates: similarity from which dialogues are twins; None for no such limit.
         """
         self._name = name
         self._near_duplicates = near_duplicates
@@ -151,7 +150,7 @@ class Cleaner:
         self.twins: Integers = np.empty((0, 2), np.int64)
 
     def clean(self, chunks: Iterable[Chunk]) -> Iterator[pa.RecordBatch]:
-        """Yield what is left of each chunk, if anything is."""
+        """Yield the remaining dialogues of each chunk."""
         with Seen() as seen, Twins() as twins:
             for chunk in chunks:
                 kept = self._places(chunk, seen)
@@ -166,7 +165,7 @@ class Cleaner:
             self.twins = twins.groups()
 
     def _places(self, chunk: Chunk, seen: Seen) -> list[int]:
-        """Return the positions of the dialogues of a chunk that no earlier one equals."""
+        """Return the positions of the dialogues of a chunk that do not equal an earlier one."""
         self._counts.update(chunk.counts)
         self._left_out.update(chunk.left_out)
         self._one_sided = [*self._one_sided, *chunk.one_sided][:SHOWN]
@@ -184,14 +183,14 @@ class Cleaner:
         return kept
 
     def twins_in(self, store: DialogueStore) -> Integers:
-        """Return which dialogues of a store, those that `clean` has yielded, belong together: see `Corpus.twins`."""
+        """Return the twins in a store of the dialogues that `clean` has yielded; see `Corpus.twins`."""
         if self._near_duplicates is None:
             return self.twins
         near = near_duplicates(Dialogues(store, np.arange(len(store))), self._near_duplicates)
         return joined(chain(self.twins.tolist(), ((pair.one, pair.other) for pair in near)))
 
     def result(self) -> tuple[Integers, dict[str, tuple[int, int]], Dropped]:
-        """Return the rows of the dialogues topic after topic, where each topic lies in them, and what was dropped.
+        """Return the rows of the dialogues by topic, the span of each topic, and what was dropped.
 
         Raises:
             DataError: no dialogue is left.
@@ -226,17 +225,17 @@ class Cleaner:
 
 
 def build_corpus(dialogues: Iterable[Dialogue], name: str, cleaning: Cleaning | None = None) -> Corpus:
-    """Clean dialogues and gather them by topic, in memory.
+    """Clean dialogues and group them by topic, in memory.
 
-    Each is cleaned by itself (see `Cleaning`), then duplicates go (see `Cleaner`).
+    Each is cleaned by itself (see `Cleaning`), then duplicates are removed (see `Cleaner`).
 
     Args:
-        dialogues: read once, in order.
+        dialogues: dialogues, which are read once.
         name: name of the data set, for the corpus and its messages.
-        cleaning: how each is cleaned; None for the defaults.
+        cleaning: options of cleaning; None for the defaults.
 
     Raises:
-        DataError: no dialogue is left; also whatever reading the dialogues raises.
+        DataError: no dialogue is left, or reading fails.
     """
     cleaning = cleaning or Cleaning()
     cleaner = Cleaner(name, cleaning.near_duplicates)
@@ -247,17 +246,17 @@ def build_corpus(dialogues: Iterable[Dialogue], name: str, cleaning: Cleaning | 
 
 
 def write_store(source: Dataset, folder: Path) -> None:
-    """Read a data set, clean its dialogues as `build_corpus` does, and write them.
+    """Read a data set, clean its dialogues like `build_corpus`, and write them.
 
-    Memory does not grow with their number, but for 20 bytes a dialogue at the end, where they are put in order;
-    to look for near duplicates takes all word pairs of the dialogues.
+    Memory is constant except for 20 bytes per dialogue for sorting; the search for near duplicates needs all word
+    pairs.
 
     Args:
-        source: read once.
+        source: data set, which is read once.
         folder: an existing, empty folder.
 
     Raises:
-        DataError: no dialogue is left; also whatever reading the dialogues raises.
+        DataError: no dialogue is left, or reading fails.
     """
     cleaner = Cleaner(source.name, cleaning_of(source).near_duplicates)
     with pa.OSFile(str(folder / DIALOGUES), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as out:
@@ -271,7 +270,7 @@ def write_store(source: Dataset, folder: Path) -> None:
 
 
 def open_store(folder: Path) -> Corpus:
-    """Return the corpus that `write_store` has written."""
+    """Open a corpus written by `write_store`."""
     corpus = json.loads((folder / CORPUS).read_text(encoding="utf-8"))
     store = DialogueStore(folder / DIALOGUES, corpus["starts"])
     rows = np.load(folder / ROWS, mmap_mode="r")  # [dialogues]
@@ -281,6 +280,6 @@ def open_store(folder: Path) -> Corpus:
 
 
 def agreeing(reason: str, count: int) -> str:
-    """Return a reason of `Dropped` in the singular where it applies to one: its first word is a plural."""
+    """Return a reason of `Dropped`, whose first word is a plural, in the singular if the count is 1."""
     first, space, rest = reason.partition(" ")
     return f"{first.removesuffix('s')}{space}{rest}" if count == 1 else reason

@@ -37,7 +37,7 @@ class _Record:
 class CrossWozDataset(DomainsDataset):
     """Dialogues of a user ("user") and a system ("system"), under the domain of their goal, such as 酒店.
 
-    With `multi_domain` those of several domains are taken as well, with all of them for a topic, such as `景点+酒店`.
+    With `multi_domain`, dialogues of several domains are included, with all domains as the topic, such as `景点+酒店`.
     """
 
     name = "crosswoz"
@@ -46,7 +46,7 @@ class CrossWozDataset(DomainsDataset):
     language = "zh"
 
     def read(self) -> Iterator[Dialogue | LeftOut]:
-        """Read the files in the order train, val, test, of those that are there; the ids are `part:key`.
+        """Read the files in the order train, val, test, as far as they exist; the ids are `part:key`.
 
         Raises:
             DataError: a file is missing or malformed; the message names it and the line or field.

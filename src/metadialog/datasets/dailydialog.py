@@ -54,7 +54,7 @@ class DailyDialogDataset(BaseDataset):
         part: Literal["all", "train", "validation", "test"],
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
-        """Name the local copy, the language of the texts, and the part of the data set.
+        """Set the local copy, the language of the texts, and the part of the data set.
 
         Raises:
             ConfigError: the language is no code; a part is asked for in another language than English; the root

@@ -1,4 +1,4 @@
-"""What a corpus holds: numbers and lengths by topic, the split, and what was dropped and why."""
+"""Description of a corpus: numbers and lengths by topic, the split, and what was dropped and why."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,13 +17,13 @@ from metadialog.text import counted
 
 PARTS = ("meta-train", "meta-validation", "meta-test", "dropped", "unused")
 NAMED = 10
-"""Topics without a dialogue that are named."""
+"""Maximum number of empty topics that are named."""
 
 LEVELS = (0.05, 0.50, 0.95)
 
 
 class Parts(Protocol):
-    """What a description asks of a split of the topics (`metadialog.splits` stands above this package)."""
+    """The part of the interface of splits that a description needs."""
 
     def part(self, topic: str) -> str:
         """Return the part that a topic belongs to, one of `PARTS`."""
@@ -32,7 +32,7 @@ class Parts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """The values that 5, 50 and 95 % of the values reach at most; each of them occurs."""
+    """The 5, 50 and 95 % quantiles, which are observed values."""
 
     low: int
     median: int
@@ -75,8 +75,8 @@ class Description:
     Attributes:
         name: name of the data set.
         parts: the parts of the split that have topics, in the order of `PARTS`.
-        total: statistics of all parts together, dropped and unused topics included.
-        dropped: what cleaning took out before.
+        total: statistics of all parts together, including dropped and unused topics.
+        dropped: what cleaning removed before.
         twins: dialogues that begin others, or are nearly the same (`Corpus.twins`).
     """
 
@@ -94,7 +94,7 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class _Histograms:
-    """How often each length occurs: all that the statistics need, however many dialogues there are."""
+    """Frequencies of lengths, from which the statistics are computed in constant memory."""
 
     words_per_turn: Counter[int]
     turns_per_dialogue: Counter[int]
@@ -108,7 +108,7 @@ def describe(corpus: Corpus, split: Parts) -> Description:
         split: a split of exactly its topics.
 
     Raises:
-        KeyError: the split does not know a topic of the corpus.
+        KeyError: a topic of the corpus is not in the split.
     """
     topics_of: dict[str, list[str]] = {part: [] for part in PARTS}
     for topic in corpus.topics:
@@ -155,7 +155,7 @@ def _statistics(measured: Iterable[_Histograms]) -> Statistics:
 
 
 def quantiles(histogram: Counter[int]) -> Quantiles:
-    """Return for each level the least length that so many lengths reach at most."""
+    """Return the quantiles of a histogram."""
     lengths = np.array(sorted(histogram))
     reached = np.cumsum([histogram[length] for length in lengths.tolist()])
     indices = np.searchsorted(reached, np.array(LEVELS) * reached[-1])

@@ -1,4 +1,4 @@
-"""The small typed objects that every data set is read into."""
+"""The types that every data set is read into."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from metadialog.text import fold
 
 MIN_TURNS = 2
-"""A dialogue of fewer turns has no response to learn."""
+"""Minimum number of turns of a dialogue; with fewer there is no response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class Turn:
     """One utterance.
 
     Attributes:
-        speaker: who speaks it.
-        text: what is said.
-        reply: whether it is learned and scored as a reply; the first turn of a dialogue never is.
+        speaker: the speaker.
+        text: the text.
+        reply: whether it is trained and scored as a reply; never for the first turn of a dialogue.
     """
 
     speaker: str
@@ -31,9 +31,9 @@ class Dialogue:
     """A list of turns about one topic.
 
     Attributes:
-        topic: the label that makes it part of a task.
-        turns: the utterances in order.
-        id: unique within its data set, and the same on every reading (for example `file:line`).
+        topic: topic, which defines the task.
+        turns: turns in order.
+        id: identifier, unique within the data set and stable between readings (for example `file:line`).
     """
 
     topic: str
@@ -43,10 +43,10 @@ class Dialogue:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A dialogue that the options of a data set leave out, so that it can be counted.
+    """A dialogue that the options of a data set leave out, yielded to be counted.
 
     Attributes:
-        reason: why, in the plural, with the option that keeps it, such as "dialogues of several domains
+        reason: the reason in the plural, with the option that keeps it, such as "dialogues of several domains
             (dataset.multi_domain=true keeps them)".
     """
 
@@ -54,20 +54,19 @@ class LeftOut:
 
 
 class Dataset(Protocol):
-    """What `conf/dataset/*.yaml` names: files in, dialogues out.
+    """Interface of the classes that `conf/dataset/*.yaml` names, which read dialogues.
 
-    One that `metadialog data download=true` can bring has the option `root`, the folder of a local copy or None,
-    and an attribute `source`, its name in `metadialog/downloads/sources.yaml`. The program puts the downloaded
-    copy in the place of `root: null` before it reads.
+    A data set that `metadialog data download=true` can download has the option `root`, the folder of a local copy or
+    None, and an attribute `source`, its name in `metadialog/downloads/sources.yaml`. `root: null` is replaced by the
+    downloaded copy before reading.
 
-    The options `path` and `root` name a file and a folder that have to be there before anything starts. One whose
+    The options `path` and `root` name a file and a folder, which are checked before anything starts. A data set whose
     `path` is something else, such as a name on a hub, has a class attribute `local_options` without it.
 
     Attributes:
-        name: what the data set is called in records and messages.
-        language: the ISO 639 code of its texts (`en`, `zh`), by which metrics tokenise.
-        paper_split: name of the split of its topics that papers use (`metadialog.splits.paper`); None if
-            they use none (an attribute will do).
+        name: name of the data set in records and messages.
+        language: ISO 639 code of the texts (`en`, `zh`), which determines how metrics tokenise.
+        paper_split: name of the split that papers use (`metadialog.splits.paper`); None if there is none.
     """
 
     name: str
@@ -75,7 +74,7 @@ class Dataset(Protocol):
 
     @property
     def paper_split(self) -> str | None:
-        """Name of the split of the topics that papers use."""
+        """Name of the split that papers use."""
         ...
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -89,7 +88,7 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class Requested(Protocol):
-    """A data set that holds dialogues for test specifications beside those that it is trained on."""
+    """A data set with dialogues for test specifications in addition to those for training."""
 
     def requested(self) -> Iterator[Dialogue]:
         """Read all dialogues that a specification may name."""
@@ -97,42 +96,42 @@ class Requested(Protocol):
 
 
 Shard = Callable[[], Iterator[Dialogue | LeftOut]]
-"""Reads a part of a data set."""
+"""A function that reads a part of a data set."""
 
 
 @runtime_checkable
 class Reporting(Protocol):
-    """A data set that says which dialogues its options leave out."""
+    """A data set that reports the dialogues that its options leave out."""
 
     def read(self) -> Iterator[Dialogue | LeftOut]:
-        """Read what `dialogues` reads, and what it leaves out."""
+        """Read the dialogues, and markers for those that are left out."""
         ...
 
 
 @runtime_checkable
 class Sharded(Protocol):
-    """A data set whose parts can be read apart from each other, such as one of many files."""
+    """A data set whose parts can be read independently, such as its files."""
 
     def shards(self) -> Sequence[Shard]:
-        """Return the parts in order; together they read what `dialogues` reads.
+        """Return functions that read the parts, in order.
 
-        Those that pickle (a `functools.partial` of a method does, if its object does) are read on all cores.
+        Functions that can be pickled (such as a `functools.partial` of a method) are run in parallel.
 
         Raises:
-            DataError: as `dialogues` does.
+            DataError: as for `dialogues`.
         """
         ...
 
 
 @runtime_checkable
 class FromFiles(Protocol):
-    """A data set that reads other files than those that its options `root` and `path` name."""
+    """A data set that reads files other than those in its options `root` and `path`."""
 
     def files(self) -> Sequence[Path]:
-        """Return all files and folders that it reads: if they change, it is read again."""
+        """Return all files and folders that it reads; the data set is read again if they change."""
         ...
 
 
 def duplicate_key(dialogue: Dialogue) -> tuple[str, ...]:
-    """Return what duplicates share: the turns' texts after NFKC, case folding and folding of white space."""
+    """Return a key that is equal for duplicates: the texts after NFKC, case folding and folding of white space."""
     return tuple(fold(turn.text) for turn in dialogue.turns)

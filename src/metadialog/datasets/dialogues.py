@@ -1,4 +1,4 @@
-"""The one type of dialogues that samplers draw from: rows of an Arrow table, in memory or mapped from a file."""
+"""Collections of dialogues: rows of an Arrow table, in memory or mapped from a file."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,7 +45,7 @@ class Lengths:
 
 
 def lay_out(dialogues: Sequence[Dialogue]) -> pa.RecordBatch:
-    """Return dialogues in columns, as in `SCHEMA`."""
+    """Convert dialogues to columns, as in `SCHEMA`."""
     turns = [turn for dialogue in dialogues for turn in dialogue.turns]
     columns = {
         "speaker": _strings([turn.speaker for turn in turns]),
@@ -61,7 +61,7 @@ def lay_out(dialogues: Sequence[Dialogue]) -> pa.RecordBatch:
 
 
 def integers(values: Sequence[int]) -> pa.Int32Array:
-    """Return integers as an Arrow array, which `pa.array` would import pandas for."""
+    """Return integers as an Arrow array; unlike `pa.array` this does not import pandas."""
     return pa.Int32Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.array(values, np.int32))])
 
 
@@ -73,14 +73,14 @@ def _strings(values: Sequence[str]) -> pa.StringArray:
 
 
 class DialogueStore:
-    """The record batches that dialogues are rows of: held in memory, or mapped from an Arrow file."""
+    """Record batches of dialogues, in memory or mapped from an Arrow file."""
 
     def __init__(self, source: Sequence[pa.RecordBatch] | Path, starts: Sequence[int]) -> None:
         """Open the source.
 
         Args:
             source: the record batches, or the path of an Arrow file (IPC format) of them.
-            starts: the row that each record batch begins with, and the number of rows.
+            starts: first row of each record batch, and the number of rows.
         """
         self._source = source
         self._starts = list(starts)
@@ -101,7 +101,7 @@ class DialogueStore:
         return self._starts[-1]
 
     def dialogue(self, row: int) -> Dialogue:
-        """Return one dialogue, of which alone the pages are read."""
+        """Return one dialogue; only its pages are read."""
         number, position = self.locate(row)
         return _dialogue(self._batch(number), position)
 
@@ -116,12 +116,12 @@ class DialogueStore:
         return number, row - self._starts[number]
 
     def scan(self, rows: Integers | None = None) -> Iterator[tuple[pa.RecordBatch, Integers]]:
-        """Yield the record batches that hold some rows, with the positions of those rows in them.
+        """Yield the record batches that contain the given rows, with the positions of the rows in them.
 
-        A file is read rather than mapped: a scan of all of it leaves nothing behind in memory.
+        A file is read rather than mapped, so that a full scan does not fill memory.
 
         Args:
-            rows: in ascending order; None for all.
+            rows: rows in ascending order; None for all.
         """
         if isinstance(self._source, Path):
             with pa.OSFile(str(self._source)) as file:
@@ -140,16 +140,16 @@ class DialogueStore:
 
 
 class Dialogues(Sequence[Dialogue]):
-    """Dialogues of two turns or more, each made when it is asked for."""
+    """A lazy sequence of dialogues of two turns or more."""
 
     def __init__(self, store: DialogueStore, rows: Integers) -> None:
-        """Name the rows of the store; each should hold a dialogue of two turns or more."""
+        """Set the store and the rows, each of which should hold a dialogue of two turns or more."""
         self.store = store
         self.rows = rows
 
     @classmethod
     def of(cls, dialogues: Iterable[Dialogue]) -> "Dialogues":
-        """Return dialogues held in memory; what is of this type already comes back as it is.
+        """Convert dialogues to this type, in memory; objects of this type are returned unchanged.
 
         Raises:
             DataError: a dialogue has no response: no turn beyond the first that is a reply.
@@ -173,21 +173,21 @@ class Dialogues(Sequence[Dialogue]):
     def __getitem__(self, position: slice) -> "Dialogues": ...
 
     def __getitem__(self, position: int | slice) -> "Dialogue | Dialogues":
-        """Return one dialogue, or some of them that are still to be read."""
+        """Return one dialogue, or a lazy slice."""
         if isinstance(position, slice):
             return self.pick(range(*position.indices(len(self))))
         return self.store.dialogue(int(self.rows[position]))
 
     def pick(self, positions: Sequence[int]) -> "Dialogues":
-        """Return some of them in the order of their positions, still to be read."""
+        """Return the dialogues at some positions, lazily."""
         return Dialogues(self.store, self.rows[np.asarray(positions, dtype=np.int64)])
 
     def ids(self) -> tuple[str, ...]:
-        """Return their ids."""
+        """Return the ids of the dialogues."""
         return tuple(self.store.id(row) for row in self.rows.tolist())
 
     def __iter__(self) -> Iterator[Dialogue]:
-        """Read all of them; in one pass if they are in reading order."""
+        """Read all dialogues, in one pass if they are in reading order."""
         if np.any(np.diff(self.rows) < 0):
             yield from map(self.store.dialogue, self.rows.tolist())
             return
@@ -196,16 +196,16 @@ class Dialogues(Sequence[Dialogue]):
                 yield _dialogue(batch, position)
 
     def __eq__(self, other: object) -> bool:
-        """Compare the dialogues one by one, wherever they lie."""
+        """Compare the dialogues one by one, independent of their storage."""
         return isinstance(other, Dialogues) and len(self) == len(other) and all(map(Dialogue.__eq__, self, other))
 
     __hash__ = None  # type: ignore[assignment]  # as other collections compared by value
 
     def lengths(self) -> Iterator[Lengths]:
-        """Yield the lengths of all of them, some at a time."""
+        """Yield the lengths of all dialogues in batches."""
         for batch, positions in self.store.scan(np.sort(self.rows)):
             turns = batch.column("turns")
-            # By DLPack, as pyarrow's own to_numpy imports pandas, which takes as long as all else that `data` imports.
+            # By DLPack, as pyarrow's to_numpy imports pandas, which takes as long as all other imports of `data`.
             counts = np.diff(np.from_dlpack(turns.offsets))  # [dialogues of the batch]
             lengths = np.from_dlpack(turns.flatten().field("words"))  # [turns of the batch]
             wanted = np.zeros(len(counts), bool)

@@ -4,8 +4,8 @@
 
     conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags
 
-`context` is the emotion. Commas in texts are written `_comma_`, and quotation marks stand for themselves: so a row is
-what lies between commas, and not CSV. The rows of a conversation stand together.
+`context` is the emotion. Commas in texts are written `_comma_`, and quotation marks are literal, so rows are split at
+commas rather than parsed as CSV. The rows of a conversation are consecutive.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class _Row(NamedTuple):
 
 
 class EmpatheticDialoguesDataset(PublishedDataset):
-    """Dialogues of one who tells ("speaker") and one who answers ("listener"), under one of 32 emotions."""
+    """Dialogues of a "speaker" and a "listener" about one of 32 emotions, the topic."""
 
     name = "empathetic"
     publication = PUBLICATION
@@ -42,7 +42,7 @@ class EmpatheticDialoguesDataset(PublishedDataset):
     language = "en"
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Read the files in the order train, valid, test, of those that are there; the ids are `part/conv_id`.
+        """Read the files in the order train, valid, test, as far as they exist; the ids are `part/conv_id`.
 
         Raises:
             DataError: a file is missing or malformed; the message names it and the line.

@@ -1,4 +1,4 @@
-"""What was read, cleaned and split, as JSON lines, and a page with its figures."""
+"""Export of cleaned and split dialogues as JSON lines, and a page with their statistics."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ from metadialog.text import counted, words
 PAGE = "index.html"
 MOST_REPLIES = 20
 MOST_TOPICS = 40
-"""Topics in the table of overlaps: those with the most dialogues."""
+"""Maximum number of topics in the table of overlaps."""
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;border-bottom:1px solid #ddd;text-align:right}
@@ -32,8 +32,8 @@ class Tokens:
     """Lengths of dialogues in tokens.
 
     Attributes:
-        title: whose tokens these are.
-        lengths: of each topic, how often each length occurs: of turns, and of whole dialogues.
+        title: name of the tokenizer.
+        lengths: frequencies of the lengths of turns and of dialogues, by topic.
     """
 
     title: str
@@ -43,15 +43,15 @@ class Tokens:
 def write_dialogues(corpus: Corpus, split: Parts, folder: Path) -> dict[str, int]:
     """Write a file of JSON lines for each part of the split, as `dataset=jsonl` reads them.
 
-    Turns that are not learned as replies are written as any other.
+    Turns that are not replies are written too.
 
     Args:
         corpus: the cleaned data set.
-        split: of its topics.
-        folder: to write to.
+        split: split of its topics.
+        folder: folder to write to.
 
     Returns:
-        The dialogues of each file.
+        The number of dialogues of each file.
     """
     counts: Counter[str] = Counter()
     names = {topic: f"{split.part(topic).removeprefix('meta-')}.jsonl" for topic in corpus.topics}
@@ -72,15 +72,15 @@ def _record(dialogue: Dialogue) -> dict[str, object]:
 def write_page(
     corpus: Corpus, split: Parts, description: Description, files: Mapping[str, int], tokens: Tokens, folder: Path
 ) -> None:
-    """Write a page with the figures of a data set.
+    """Write a page with the statistics of a data set.
 
     Args:
         corpus: the cleaned data set.
-        split: of its topics.
-        description: of both.
-        files: the dialogues of each file beside the page.
-        tokens: lengths in tokens of all topics.
-        folder: to write to.
+        split: split of its topics.
+        description: description of both.
+        files: number of dialogues of each exported file.
+        tokens: lengths of all topics in tokens.
+        folder: folder to write to.
     """
     name = escape(description.name)
     reasons = [[reason, f"{count:,}"] for reason, count in description.dropped.reasons()]
@@ -139,7 +139,7 @@ def _levels(found: Quantiles) -> str:
 
 
 def count_near_duplicates(corpus: Corpus, split: Parts) -> tuple[Counter[tuple[str, str]], list[tuple[str, str]]]:
-    """Return how many near duplicates there are between the parts of a split, and the ids of some."""
+    """Count near duplicates between the parts of a split; also return the ids of some."""
     dialogues = [(split.part(topic), dialogue) for topic, result in corpus.topics.items() for dialogue in result]
     counts: Counter[tuple[str, str]] = Counter()
     examples: list[tuple[str, str]] = []

@@ -1,10 +1,11 @@
-"""Any data set that the `datasets` library loads, from the Hugging Face hub or from this machine.
+"""Data sets that the `datasets` library loads, from the Hugging Face hub or from this machine.
 
 A row is a dialogue. One column holds its topic; another its turns, as a list of texts, as a list of objects with a text
 (and perhaps a speaker) each, or as one text with a line for each turn ("Anna: Hello."). Speakers come from the objects,
-from a column of their own with as many entries as there are turns, or are "user" and "bot" in alternation.
+from a separate column with an entry for each turn, or are "user" and "bot" in alternation.
 
-Or a row is a turn: one column holds the id of its dialogue, whose rows stand together, and another the turn's text.
+Alternatively a row is a turn: one column holds the id of its dialogue, whose rows are consecutive, and another the
+text.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,7 @@ class HuggingFaceDataset(BaseDataset):
         id: Name | None = None,  # noqa: A002 - as the option is called
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
-        """Name the data set and its columns; nothing is loaded yet.
+        """Set the data set and its columns; nothing is loaded yet.
 
         Raises:
             ConfigError: `datasets` is not installed, or the language is no code.
@@ -66,10 +67,10 @@ class HuggingFaceDataset(BaseDataset):
         self.name = Path(path).name
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Read row after row; the ids are `part:row`, from 0.
+        """Read all rows; the ids are `part:row`, from 0.
 
         Raises:
-            DataError: the data set cannot be loaded, or a row is not as the options say.
+            DataError: the data set cannot be loaded, or a row does not match the options.
             ConfigError: it has no such column, or its path begins with `~user`, and there is no such home folder.
         """
         rows = self._load()
@@ -82,10 +83,10 @@ class HuggingFaceDataset(BaseDataset):
             yield Dialogue(self._topic_of(row, rows.features, where), turns, f"{self._part}:{number}")
 
     def _by_turns(self, rows: Any, key: str) -> Iterator[Dialogue]:  # noqa: ANN401 - a `datasets.Dataset`
-        """Read a data set of which a row is a turn; the ids are `part:id`.
+        """Read a data set with a turn per row; the ids are `part:id`.
 
         Raises:
-            DataError: the rows of a dialogue do not stand together, or are not as the options say.
+            DataError: the rows of a dialogue are not consecutive, or do not match the options.
         """
         seen: dict[str, int] = {}
         for identifier, group in groupby(enumerate(rows), key=lambda entry: str(entry[1][key])):
@@ -131,7 +132,7 @@ class HuggingFaceDataset(BaseDataset):
             else:
                 named = str(here) if here.is_dir() else self._path
                 loaded = datasets.load_dataset(named, self._subset, split=self._part)
-        except Exception as error:  # the library and what it calls raise many kinds
+        except Exception as error:  # the library raises many types of errors
             problem = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
                 f"dataset.path={self._path}: {self._part} cannot be loaded: {problem}; dataset.path, dataset.subset "
@@ -185,7 +186,7 @@ class HuggingFaceDataset(BaseDataset):
 
 
 def _named(value: object, feature: object) -> object:
-    """Return the name of a label, which is a number in the rows; any other value as it is."""
+    """Return the name of a label, which is a number in the rows; other values are returned unchanged."""
     names = getattr(feature, "names", None)
     if names is not None and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names):
         return names[value]
@@ -193,19 +194,19 @@ def _named(value: object, feature: object) -> object:
 
 
 def _feature(features: Mapping[str, Any], turns: str, speaker: str, *, of_turn: bool) -> object:
-    """Return the feature of a speaker: of a column of its own, or of the objects in the column of turns."""
+    """Return the feature of the speaker, which is in a separate column or in the objects of the column of turns."""
     return _inner(_inner(features[turns]).get(speaker) if of_turn else features[speaker])
 
 
 def _inner(feature: Any) -> Any:  # noqa: ANN401 - a feature of `datasets`, or plain lists and dictionaries of them
-    """Return what a list is of."""
+    """Return the feature of the elements of a list."""
     if isinstance(feature, list):
         return feature[0]
     return getattr(feature, "feature", feature)
 
 
 def _rows(value: object) -> Sequence[Any] | None:
-    """Return a list of turns; the library may hold a list of objects as an object of lists."""
+    """Return a list of turns; the library may represent a list of objects as an object of lists."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):

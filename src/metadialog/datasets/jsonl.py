@@ -1,4 +1,4 @@
-r"""Your own dialogues from a JSON Lines file, plain or gzipped.
+r"""The user's own dialogues from a JSON Lines file, plain or gzipped.
 
 Each line is one dialogue, a JSON object in UTF-8:
 
@@ -10,9 +10,8 @@ Each line is one dialogue, a JSON object in UTF-8:
   "bot" speak in alternation; never both kinds in one dialogue.
 - `id`: optional, a text that is not empty and that no other line has; `file:line` where it is absent.
 
-A file that is one JSON array of such objects is read likewise. Other keys are ignored. Blank lines are skipped; a byte
-order mark and Windows line ends do no harm. Whether the file is gzipped is seen from its first bytes or its ending
-`.gz`.
+A file with one JSON array of such objects is also read. Other keys and blank lines are ignored; a byte order mark and
+Windows line ends are allowed. Gzip is detected from the first bytes or the ending `.gz`.
 """
 
 import gzip
@@ -41,10 +40,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class JsonlDataset(BaseDataset):
-    """Dialogues of one JSON Lines file, after which the data set is called.
-
-    The module's docstring describes the format.
-    """
+    """Dialogues of a JSON Lines file in the format above; the data set is named after the file."""
 
     def __init__(
         self,
@@ -54,7 +50,7 @@ class JsonlDataset(BaseDataset):
         max_ratio: MaxRatio = MAX_RATIO,
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
-        """Name the file and its language; it is opened when the dialogues are read.
+        """Set the file and its language; it is opened when the dialogues are read.
 
         Raises:
             ConfigError: the path begins with `~user`, and there is no such home folder; or the language is not a code.
@@ -101,7 +97,7 @@ class JsonlDataset(BaseDataset):
         """Return the elements of a JSON array.
 
         Raises:
-            DataError: it is none.
+            DataError: it is not one.
         """
         try:
             record = json.loads(content.decode("utf-8"))
@@ -150,10 +146,10 @@ class JsonlDataset(BaseDataset):
 
 
 def parse(line: bytes | object, fallback_id: str) -> Dialogue:
-    """Return the dialogue that a line, or an element of an array, holds; `fallback_id` is its id where it has none.
+    """Return the dialogue that a line, or an element of an array, holds; `fallback_id` is its id if it has none.
 
     Raises:
-        ValueError: the line is malformed; the message says what is wrong and what would be right.
+        ValueError: the line is malformed; the message says what is wrong and how to correct it.
     """
     record = _load(line) if isinstance(line, bytes) else _object(line)
     topic = " ".join(_text_of(record, "topic", f"write {LAYOUT}").split())
@@ -213,7 +209,7 @@ def _text_of(record: dict[str, object], key: str, remedy: str) -> str:
 
 
 def _encodable(text: str, where: str) -> str:
-    r"""Refuse halves of surrogate pairs: JSON can escape them (`\ud83d`), but no UTF-8 can hold them."""
+    r"""Refuse lone surrogates, which can be escaped in JSON (`\ud83d`) but not encoded in UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -38,7 +38,7 @@ class KdConvDataset(PublishedDataset):
     language = "zh"
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Read domain after domain, of those that are there; the ids are `domain/part:number`, from 0.
+        """Read domain after domain, as far as they exist; the ids are `domain/part:number`, from 0.
 
         Raises:
             DataError: a file is missing or malformed; the message names it and the line or field.

@@ -1,11 +1,11 @@
-"""The language of a data set's texts, as its ISO 639 code: metrics tokenise by it."""
+"""The language of a data set as ISO 639 code, which determines how metrics tokenise."""
 
 import re
 
 from metadialog.errors import ConfigError
 
-# Three-letter codes (ISO 639-2 and 639-3) of languages that have a code of two letters, and of languages that are
-# written as one of these is. Metrics know the codes of two letters.
+# Three-letter codes (ISO 639-2 and 639-3) of languages with a two-letter code, and of languages with the same writing.
+# Metrics use two-letter codes.
 _TWO_LETTERS = {
     **dict.fromkeys(("zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "lzh"), "zh"),
     **dict.fromkeys(("tha", "nod", "tts", "sou"), "th"),
@@ -63,7 +63,7 @@ _ISO_639_1 = (
 
 
 def check_language(code: str, option: str = "dataset.language") -> str:
-    """Return the language code that metrics know: of two letters, where the language has one.
+    """Return the language code for metrics, which has two letters if possible.
 
     Raises:
         ConfigError: it is not of two or three small letters, or of two that ISO 639-1 does not have.

@@ -1,4 +1,4 @@
-"""A dialogue in one text: a line for each turn, with its speaker before a colon."""
+"""Dialogues as plain text with a line for each turn, starting with the speaker and a colon."""
 
 import re
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ _BOLD = re.compile(r"\s*(?P<mark>\*\*|__)(?P<speaker>[^*_:\uff1a]{1,40})[:\uff1a
 _MARKED = re.compile(r"[#<\[*]+(?P<name>[^#<>\[\]*]+)[#>\]*]+")
 _CLOCK = re.compile(r"\W*\d")
 _WORDS = 4
-"""Most words of a speaker's name: longer ones are sentences that hold a colon."""
+"""Maximum number of words of a speaker's name; longer ones are sentences with a colon."""
 
 
 def parse_line(line: str) -> Turn | None:
-    """Return the turn that a line begins; None if it begins none, but goes on with the one before."""
+    """Return the turn that begins at a line; None if the line continues the turn before."""
     match = _NICK.fullmatch(line) or _BOLD.fullmatch(line) or _LINE.fullmatch(line)
     if match is None:
         return None
     speaker = match["speaker"].strip()
-    # A time in a form that is not known, such as 10h:02.
+    # A time in an unknown format, such as 10h:02.
     if _CLOCK.match(speaker) and re.match(r"[:\uff1a]\d\d", line[match.end("speaker") :]):
         return None
     marked = _MARKED.fullmatch(speaker)
@@ -40,7 +40,7 @@ def parse_line(line: str) -> Turn | None:
 
 
 def parse_lines(lines: Sequence[str]) -> list[Turn]:
-    """Return the turns of some lines; a line without a speaker goes on with the turn before.
+    """Return the turns of some lines; a line without a speaker continues the turn before.
 
     Raises:
         ValueError: the first line that is not blank has no speaker.
@@ -62,7 +62,7 @@ def parse_lines(lines: Sequence[str]) -> list[Turn]:
 
 
 def parse_text(text: str) -> list[Turn]:
-    """Return the turns of a dialogue in one text: by lines with speakers, or by `__eou__`, or by lines alone.
+    """Return the turns of a dialogue in one text: by lines with speakers, by `__eou__`, or by lines.
 
     Raises:
         ValueError: it is none of these.

@@ -1,4 +1,4 @@
-"""Local copies of published data sets: a folder or a zip file, read as the publisher laid it out."""
+"""Local copies of published data sets: a folder or a zip file in the publisher's layout."""
 
 import zipfile
 import zlib
@@ -14,17 +14,17 @@ from metadialog.errors import ConfigError, DataError
 from metadialog.unpacked import GrowsTooMuchError, check_member
 
 Root = Annotated[str, MinLen(1)]
-"""The option `root` of every published data set: the path of a local copy; None for the downloaded one."""
+"""The option `root` of published data sets: path of a local copy; None for the downloaded one."""
 
 ABOUT = ("readme", "license", "licence", "changelog")
-"""Files that say what a folder is, and are no data."""
+"""Files that describe a folder and are not data."""
 
 _NAMED = 3
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def expand(path: str, option: str) -> Path:
-    """Return the path that an option gives, with `~` for the home folder.
+    """Return the path in an option, with `~` expanded.
 
     Raises:
         ConfigError: it begins with `~user`, and there is no such home folder.
@@ -36,27 +36,27 @@ def expand(path: str, option: str) -> Path:
 
 
 def refuse_special(path: Path, option: str) -> None:
-    """Refuse what would block or never end when it is read: a FIFO, a socket or a device.
+    """Refuse a FIFO, a socket or a device, which would block or never end when read.
 
     Raises:
-        DataError: it is one. That there is nothing, or a file or folder, is left to whoever reads it.
+        DataError: it is one. Whether the path exists is not checked.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise DataError(f"{option}={path}: is a FIFO, a socket or a device; it should be a regular file")
 
 
 class LocalCopy:
-    """A folder, or a zip file that is read where it is; what a message calls a file is its path in either.
+    """A folder, or a zip file that is read without unpacking it.
 
-    A folder that holds nothing but a zip file is read as this one.
+    A folder with only a zip file is read like the zip file.
     """
 
     def __init__(self, root: str | None, publication: str) -> None:
-        """Name the copy; nothing is read yet.
+        """Set the copy; nothing is read yet.
 
         Args:
-            root: path of the folder or of the zip file; None if none is named, and nothing can be read.
-            publication: what should be there, for the messages.
+            root: path of the folder or of the zip file; None if it is not set, so that nothing can be read.
+            publication: description of the expected files, for messages.
 
         Raises:
             ConfigError: the path begins with `~user`, and there is no such home folder.
@@ -65,17 +65,17 @@ class LocalCopy:
         self._publication = publication
 
     def folders(self) -> Iterator[Traversable]:
-        """Yield the top of the copy, then the folders in it, by name: archives often hold all in one folder.
+        """Yield the top of the copy, then its folders by name, as archives often contain a single folder.
 
         Raises:
-            DataError: there is no folder and no zip file at the path.
+            DataError: the path is neither a folder nor a zip file.
         """
         top = self._open()
         yield top
         yield from (entry for entry in listing(top) if entry.is_dir())
 
     def find(self, *names: str) -> Traversable | None:
-        """Return the first file or folder that has one of the names, in the top or in a folder of it."""
+        """Return the first file or folder with one of the names, at the top or in one of its folders."""
         for folder in self.folders():
             for name in names:
                 result = folder / name
@@ -84,7 +84,7 @@ class LocalCopy:
         return None
 
     def need(self, *names: str) -> Traversable:
-        """Return what `find` finds.
+        """Return the result of `find`.
 
         Raises:
             DataError: there is none.
@@ -98,7 +98,7 @@ class LocalCopy:
         return result
 
     def _archives(self) -> str:
-        """Say which zip files a folder holds, if it holds several: one of them may be meant."""
+        """Return a hint about zip files in the folder, if there are several."""
         if self.path is None or not self.path.is_dir():
             return ""
         zipped = [entry.name for entry in listing(self.path) if _is_archive(entry)]
@@ -111,7 +111,7 @@ class LocalCopy:
         top = open_folder(self.path, remedy)
         if isinstance(top, Path):
             entries = [entry for entry in listing(top) if Path(entry.name).stem.lower() not in ABOUT]
-            if len(entries) == 1 and _is_archive(entries[0]):  # downloaded, and not unpacked
+            if len(entries) == 1 and _is_archive(entries[0]):  # downloaded but not unpacked
                 return open_folder(top / entries[0].name, remedy)
         return top
 
@@ -121,10 +121,10 @@ def _is_archive(entry: Traversable) -> bool:
 
 
 def open_folder(path: Path, remedy: str) -> Traversable:
-    """Return a folder, or the inside of a zip file, to be read like one.
+    """Open a folder, or a zip file like a folder.
 
     Raises:
-        DataError: there is neither; the message ends with the remedy.
+        DataError: it is neither; the message ends with the remedy.
     """
     try:
         if path.is_dir():
@@ -134,15 +134,15 @@ def open_folder(path: Path, remedy: str) -> Traversable:
         return zipfile.Path(path)
     except zipfile.BadZipFile as error:
         raise DataError(f"{path}: is neither a folder nor a whole zip file ({error}); {remedy}") from error
-    except (OSError, ValueError, RuntimeError) as error:  # a name with a null byte, an archive of a newer kind
+    except (OSError, ValueError, RuntimeError) as error:  # a name with a null byte, an unsupported archive
         raise DataError(f"{path}: cannot be read: {error}; {remedy}") from error
 
 
 def inside(archive: Traversable) -> Traversable:
-    """Return the top of a zip file, which may lie in another one.
+    """Open a zip file, which may be inside another one.
 
     Raises:
-        DataError: it cannot be read, or is no whole zip file.
+        DataError: it cannot be read or is damaged.
     """
     try:
         file = zipfile.ZipFile(BytesIO(read_bytes(archive)))
@@ -153,7 +153,7 @@ def inside(archive: Traversable) -> Traversable:
 
 
 def listing(folder: Traversable) -> list[Traversable]:
-    """Return what a folder holds, by name; hidden files, such as those that systems leave, are no data.
+    """Return the entries of a folder, sorted by name, without hidden files.
 
     Raises:
         DataError: it cannot be listed.
@@ -166,7 +166,7 @@ def listing(folder: Traversable) -> list[Traversable]:
 
 
 def read_bytes(file: Traversable) -> bytes:
-    """Return what a file holds, less a byte order mark.
+    """Return the content of a file, without a byte order mark.
 
     Raises:
         DataError: it cannot be read.
@@ -179,7 +179,7 @@ def read_bytes(file: Traversable) -> bytes:
     except GrowsTooMuchError as error:
         raise DataError(f"{file}: is not read: {error}") from error
     except (KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # What Python says of a damaged or encrypted member of a zip file.
+        # Python's errors for a damaged or encrypted member of a zip file.
         problem = " ".join(str(error).split())
         raise DataError(f"{file}: cannot be read: {problem}; it should be a whole file") from error
 
@@ -190,7 +190,7 @@ def read_lines(file: Traversable) -> list[str]:
     Raises:
         DataError: it cannot be read, or is not UTF-8; the message names the line.
     """
-    # Not str.splitlines, which also splits at characters that may stand within a text.
+    # Not str.splitlines, which also splits at characters that may occur in a text.
     lines = read_bytes(file).split(b"\n")
     if not lines[-1]:
         lines.pop()

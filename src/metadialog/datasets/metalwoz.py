@@ -56,7 +56,7 @@ class MetaLwozDataset(PublishedDataset):
     def __init__(
         self, *, root: Root | None, topic: Literal["domain", "task"], **cleaning: Unpack[CleaningOptions]
     ) -> None:
-        """Name the local copy and what a topic is.
+        """Set the local copy and what a topic is.
 
         Raises:
             ConfigError: the root begins with `~user`, and there is no such home folder.
@@ -66,7 +66,7 @@ class MetaLwozDataset(PublishedDataset):
         self.paper_split: str | None = f"metalwoz-{topic}"
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Read archive after archive, domain after domain, by name.
+        """Read all archives and domains, sorted by name.
 
         Raises:
             DataError: a file is missing or malformed; the message names it and the line.
@@ -83,7 +83,7 @@ class MetaLwozDataset(PublishedDataset):
                 yield dialogue
 
     def requested(self) -> Iterator[Dialogue]:
-        """Read all dialogues, and those of MultiWOZ that the evaluation's archive holds: it specifies both."""
+        """Read all dialogues, including those of MultiWOZ in the evaluation's archive."""
         yield from self.dialogues()
         result = self._copy.find(MULTIWOZ, EVALUATION)
         if result is not None and result.name == EVALUATION:
@@ -98,7 +98,7 @@ def read_folder(top: Traversable, topic: str = "domain", prefix: str = "") -> It
     Args:
         top: the folder, or the inside of an archive.
         topic: `domain` or `task`.
-        prefix: what stands before the topics.
+        prefix: prefix of the topics.
 
     Raises:
         DataError: a file is missing or malformed; the message names it and the line.
@@ -141,7 +141,7 @@ def _turns(record: _Record) -> tuple[Turn, ...]:
 
 
 def _tops(copy: LocalCopy) -> list[Traversable]:
-    """Return what holds `dialogues` and `tasks.txt`: folders, then zip files, then the one in the evaluation's.
+    """Return the containers of `dialogues` and `tasks.txt`: folders, zip files, then the one inside the evaluation's.
 
     Raises:
         DataError: there is none, or a zip file is damaged.

@@ -57,7 +57,7 @@ class _NamedRecord:
 class MultiWozDataset(DomainsDataset):
     """Dialogues of a user and a system about a town, under their domain.
 
-    With `multi_domain` those of several domains are taken as well, with all of them for a topic, such as
+    With `multi_domain`, dialogues of several domains are included, with all domains as the topic, such as
     `hotel+train`. A dialogue without any has the topic `(no domain)`.
     """
 
@@ -79,7 +79,7 @@ class MultiWozDataset(DomainsDataset):
                 yield LeftOut(SEVERAL_DOMAINS)
 
     def requested(self) -> Iterator[Dialogue]:
-        """Read all dialogues, those of several domains too: a test specification may name any."""
+        """Read all dialogues, including those of several domains, as a test specification may name any."""
         seen: dict[str, str] = {}
         for where, dialogue in self._all():
             if dialogue.id in seen:
@@ -90,7 +90,7 @@ class MultiWozDataset(DomainsDataset):
             yield dialogue
 
     def _all(self) -> Iterator[tuple[str, Dialogue]]:
-        """Yield each dialogue with where it stands, from the first layout that is there."""
+        """Yield each dialogue with its position, from the first layout that exists."""
         whole = self._copy.find(WHOLE, f"{WHOLE}.zip")
         if whole is not None:
             yield from _by_goal(_unzipped(whole))

@@ -1,4 +1,4 @@
-"""Which dialogues of PersonaChat are of the same persona."""
+"""Grouping of the dialogues of PersonaChat by persona."""
 
 import pickle
 import re
@@ -12,20 +12,20 @@ from metadialog.datasets.local import read_bytes
 from metadialog.errors import DataError
 
 Persona = tuple[str, ...]
-"""The sentences that a dialogue shows of a persona, without their full stops."""
+"""The sentences of a persona in a dialogue, without full stops."""
 
 SHARED = 2
-"""Two of a persona's sentences are rarely those of another persona; one often is ("i am a mother")."""
+"""Number of shared sentences that identify a persona; a single one is often shared ("i am a mother")."""
 
 
 def exact_groups(personas: Sequence[Persona]) -> list[int]:
-    """Number personas by their sentences, in whatever order, from 1 in the order of appearance."""
+    """Number personas by their sets of sentences, from 1 in order of appearance."""
     numbers: dict[tuple[str, ...], int] = {}
     return [numbers.setdefault(tuple(sorted(persona)), len(numbers) + 1) for persona in personas]
 
 
 def shared_groups(personas: Sequence[Persona]) -> list[int]:
-    """Number personas that share `SHARED` sentences, directly or by way of others, alike; from 1."""
+    """Number personas such that those that share `SHARED` sentences, directly or transitively, are the same; from 1."""
     parent = list(range(len(personas)))
 
     def root(index: int) -> int:
@@ -47,10 +47,10 @@ def paml_groups(personas: Sequence[Persona], file: Traversable) -> list[int | No
     """Number personas by a map of PAML's: a pickle of `{number: [sorted sentences, ...]}`.
 
     The maps were made for the original PersonaChat, in which there are no contractions ("i am"); ConvAI2 has them
-    ("i'm"). So sentences are compared as `spelling` leaves them.
+    ("i'm"). Sentences are therefore compared after `spelling`.
 
     Returns:
-        The number of each persona; None for one that the map does not have.
+        The number of each persona; None if it is not in the map.
 
     Raises:
         DataError: the file cannot be read, or holds anything else.
@@ -63,14 +63,14 @@ def paml_groups(personas: Sequence[Persona], file: Traversable) -> list[int | No
                 numbers[frozenset(map(spelling, map(str, sentences)))] = int(number)
     except DataError:
         raise
-    except Exception as error:  # whatever a broken pickle may lead to
+    except Exception as error:  # a broken pickle may raise anything
         problem = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{file}: is no map of personas: {problem}; it should be that of PAML's repository") from error
     return [numbers.get(frozenset(map(spelling, persona))) for persona in personas]
 
 
 def spelling(sentence: str) -> str:
-    """Return what two spellings of a sentence share: no contractions, apostrophes or punctuation."""
+    """Normalise a sentence: without contractions, apostrophes and punctuation."""
     words = " ".join(re.findall(r"[\w']+", sentence.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")))
     for pattern, whole in _CONTRACTIONS:
         words = pattern.sub(whole, words)
@@ -94,7 +94,7 @@ _CONTRACTIONS = [
 
 
 class _Plain(pickle.Unpickler):
-    """Reads lists, dictionaries, texts and numbers, numpy's among them; nothing else in the file can be called."""
+    """An unpickler for lists, dictionaries, texts and numbers, including numpy's, that calls nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
         if name == "scalar" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -105,7 +105,7 @@ class _Plain(pickle.Unpickler):
 
 
 class _Integers:
-    """Stands for a `numpy.dtype` of whole numbers, such as `i4`."""
+    """Replacement of a `numpy.dtype` of integers, such as `i4`."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not re.fullmatch("[iu][1248]", code):
@@ -119,7 +119,7 @@ class _Integers:
 
 
 def _scalar(kind: object, content: object) -> int:
-    """Return a number, as `numpy.core.multiarray.scalar` would."""
+    """Return a number like `numpy.core.multiarray.scalar`."""
     if not isinstance(kind, _Integers) or not isinstance(content, bytes) or len(content) != kind.size:
         raise pickle.UnpicklingError("it holds a number that is none")
     return int.from_bytes(content, "big" if kind.big else "little", signed=kind.signed)

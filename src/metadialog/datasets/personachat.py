@@ -1,4 +1,4 @@
-"""PersonaChat (Zhang et al. 2018) in the format of ConvAI2, with personas for topics as in PAML.
+"""PersonaChat (Zhang et al. 2018) in the format of ConvAI2, with personas as topics as in PAML.
 
 `train_self_original.txt`, `valid_self_original.txt` and `test_self_original.txt`, also as `..._no_cands.txt` (without
 candidates) or `train_both_original.txt` and so on (with the persona of the other one):
@@ -7,8 +7,8 @@ candidates) or `train_both_original.txt` and so on (with the persona of the othe
     2 your persona: i like to go hunting.
     3 hi , how are you today ?<TAB>i am spending time with my 4 sisters , what are you up to<TAB><TAB>one|two|...
 
-(`partner's persona: ...` is passed over.) The numbers start again with each dialogue. A line holds what the other one
-says, the reply of the one with the persona, nothing or a reward, and candidates of the reply.
+(`partner's persona: ...` is ignored.) The numbers restart with each dialogue. A line holds the partner's turn, the
+reply of the speaker with the persona, nothing or a reward, and candidates of the reply.
 """
 
 import re
@@ -39,16 +39,16 @@ _LAYOUT = "it should be 'NUMBER your persona: SENTENCE', or 'NUMBER TEXT<TAB>REP
 
 
 class PersonaChatDataset(BaseDataset):
-    """Dialogues with one who has a persona ("persona"), under that persona.
+    """Dialogues of a speaker with a persona ("persona"); the persona is the topic.
 
-    A dialogue shows three to five sentences of a persona. Which dialogues are of the same one is up to `personas`:
+    A dialogue has three to five sentences of a persona. `personas` determines which dialogues have the same persona:
 
-    - `shared`: those whose personas share two sentences or more, directly or by way of others;
+    - `shared`: those whose personas share two sentences or more, directly or transitively;
     - `exact`: those with the same sentences;
     - `paml`: as in the files `train_persona_map` and so on of PAML's repository, which lie beside the texts;
       with them there are 1,137, 99 and 100 personas of two dialogues or more in the original PersonaChat.
 
-    A topic is called by the file, a number and a sentence, such as `train 0007 i like to go hunting`.
+    The name of a topic consists of the file, a number and a sentence, such as `train 0007 i like to go hunting`.
     """
 
     name = "personachat"
@@ -58,7 +58,7 @@ class PersonaChatDataset(BaseDataset):
     def __init__(
         self, *, root: Root | None, personas: Literal["shared", "exact", "paml"], **cleaning: Unpack[CleaningOptions]
     ) -> None:
-        """Name the local copy, and what counts as one persona.
+        """Set the local copy, and what counts as one persona.
 
         Raises:
             ConfigError: the root begins with `~user`, and there is no such home folder.
@@ -69,10 +69,10 @@ class PersonaChatDataset(BaseDataset):
 
     @property
     def paper_split(self) -> str | None:  # type: ignore[override]
-        """That of PAML, or the nearest to it where there is no test file: ConvAI2 has none."""
+        """PAML's split, or the closest one if there is no test file, as in ConvAI2."""
         try:
             published = self._copy.path is None or self._copy.find(*FILES["test"]) is not None
-        except DataError:  # there is no copy; who reads it says so
+        except DataError:  # there is no copy, which is reported when it is read
             published = True
         return "personachat" if published else "personachat-convai2"
 
@@ -86,7 +86,7 @@ class PersonaChatDataset(BaseDataset):
             yield from self._part(part, file)
 
     def sentences(self) -> dict[str, list[str]]:
-        """Return the sentences of each persona by the name of its topic, as `Consistency` takes them.
+        """Return the sentences of each persona by the name of its topic, as needed by `Consistency`.
 
         Raises:
             DataError: see `read`.
@@ -99,7 +99,7 @@ class PersonaChatDataset(BaseDataset):
         return {topic: list(sentences) for topic, sentences in result.items()}
 
     def _files(self) -> dict[str, Traversable]:
-        """Return the file of each part that is there."""
+        """Return the existing file of each part."""
         files = {part: file for part, names in FILES.items() if (file := self._copy.find(*names)) is not None}
         if not files:
             self._copy.need(*(names[0] for names in FILES.values()))

@@ -1,4 +1,4 @@
-"""What data sets read from a local copy of a publication have in common."""
+"""Base classes of data sets that are read from a local copy of a publication."""
 
 from typing import ClassVar, Unpack
 
@@ -12,9 +12,7 @@ class PublishedDataset(BaseDataset):
 
     Args:
         root: path of the local copy; None for the downloaded one.
-
-    Attributes:
-        publication: what should be there, for the messages.
+        publication: description of the expected files, for messages.
 
     Raises:
         ConfigError: the root begins with `~user`, and there is no such home folder.
@@ -28,7 +26,7 @@ class PublishedDataset(BaseDataset):
 
 
 SEVERAL_DOMAINS = "dialogues of several domains; dataset.multi_domain=true keeps them"
-"""Why dialogues are left out where `multi_domain` is off."""
+"""Reason for leaving out dialogues without `multi_domain`."""
 
 
 class DomainsDataset(PublishedDataset):
@@ -36,7 +34,7 @@ class DomainsDataset(PublishedDataset):
 
     Args:
         root: as in `PublishedDataset`.
-        multi_domain: whether to take the dialogues of several domains as well, with all of them for a topic.
+        multi_domain: whether to include dialogues of several domains, with all domains as the topic.
 
     Raises:
         ConfigError: as in `PublishedDataset`.

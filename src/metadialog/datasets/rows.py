@@ -1,4 +1,4 @@
-"""Rows of a table: from CSV and TSV as Excel and others write them, from an Excel file, or from Parquet."""
+"""Rows of tables in CSV, TSV, Excel or Parquet files."""
 
 import codecs
 import csv
@@ -26,9 +26,9 @@ ENDINGS = (".csv", ".tsv", PARQUET, ".xlsx")
 DELIMITERS = (",", ";", "\t", "|")
 
 _TITLE = 20
-"""Rows of a sheet among which its header is looked for."""
+"""Number of rows of a sheet that are searched for its header."""
 
-_BATCH = 1_000  # rows: each may repeat a long text that the file holds once
+_BATCH = 1_000  # rows, as each may repeat a long text that is stored once
 _BY_LINE = (
     "utf-8",
     "utf-8-sig",
@@ -46,7 +46,7 @@ _BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16
 
 
 class Rows:
-    """The rows below the header of a table: where each is, and its values."""
+    """The rows below the header of a table, with their positions and values."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class Rows:
         rows: Iterator[tuple[str, Sequence[object]]],
         delimiter: str | None = None,
     ) -> None:
-        """Take the header and the rows; `delimiter` separates the values of a text file."""
+        """Set the header and the rows; `delimiter` separates the values of a text file."""
         self.header = list(header)
         self.delimiter = delimiter
         self._rows = rows
 
     @property
     def has_lines(self) -> bool:
-        """Whether the table is a text file, whose rows are told by line."""
+        """Whether the table is a text file, whose rows have line numbers."""
         return self.delimiter is not None
 
     def __iter__(self) -> Iterator[tuple[str, Sequence[object]]]:
@@ -76,18 +76,18 @@ class Rows:
         speaker_at: int,
         speakers: set[str],
     ) -> None:
-        """Refuse a value that holds whole rows, which a stray quotation mark has taken in.
+        """Refuse a value that contains whole rows because of a stray quotation mark.
 
         Args:
-            values: of a row.
+            values: values of a row.
             where: file and line of the row, for messages.
-            topic_at: position of the column of topics; None where there is none.
-            topic: of the row.
+            topic_at: position of the column of topics; None if there is none.
+            topic: topic of the row.
             speaker_at: position of the column of speakers.
-            speakers: that have spoken in the rows before.
+            speakers: speakers in earlier rows.
 
         Raises:
-            DataError: a line within a value is a row of the table, of the same topic or a speaker that is known.
+            DataError: a line within a value looks like a row of the table, with the same topic or a known speaker.
         """
         if self.delimiter is None:
             return
@@ -109,7 +109,7 @@ def check_encoding(encoding: str | None) -> str | None:
     """Return the name of an encoding, if it is one.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not an encoding.
     """
     try:
         return None if encoding is None else codecs.lookup(encoding).name
@@ -129,8 +129,8 @@ def open_rows(
         path: of the file.
         encoding: of a text file; None for UTF-8, or UTF-16 with a byte order mark.
         sheet: of an Excel file; None for the first.
-        quotes: whether quotation marks quote in a text file.
-        max_ratio: how many times its size a compressed table may become.
+        quotes: whether quotation marks quote values in a text file.
+        max_ratio: maximum ratio of the unpacked to the compressed size.
 
     Raises:
         DataError: it is malformed, or becomes too large (also while its rows are read).
@@ -152,7 +152,7 @@ def _text(path: Path, file: BinaryIO, encoding: str | None, *, quotes: bool) -> 
     skipped = 0
     delimiter = None
     first = next(lines, "")
-    marked = re.fullmatch("sep=(.)", first.rstrip("\r\n"), re.IGNORECASE)  # as Excel writes it
+    marked = re.fullmatch("sep=(.)", first.rstrip("\r\n"), re.IGNORECASE)  # written by Excel
     if marked:
         delimiter = marked[1]
         skipped, first = 1, next(lines, "")
@@ -194,7 +194,7 @@ def decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
 
     Args:
         path: of the file, for messages.
-        file: opened for reading bytes.
+        file: file opened for reading bytes.
         encoding: of the file; None for UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
@@ -203,7 +203,7 @@ def decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
     start = file.read(2)
     file.seek(0)
     named = encoding or _BYTE_ORDER_MARKS.get(start, "utf-8")
-    # In UTF-16 and the like a line end is of several bytes: such a file is decoded as a whole.
+    # In UTF-16 and similar encodings a line end has several bytes, so the file is decoded as a whole.
     parts = file if named in _BY_LINE else iter([file.read()])
     for number, part in enumerate(parts, start=1):
         if encoding is None and named == "utf-8" and b"\0" in part:
@@ -226,7 +226,7 @@ def decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
 
 
 def delimiter_of(header: str, ending: str) -> str:
-    """Return what separates the values of a header: the delimiter that is there most, outside of quotation marks."""
+    """Return the delimiter of a header: the most frequent candidate outside of quotation marks."""
     outside = "".join(header.split('"')[::2])
     preferred = "\t" if ending == ".tsv" else ","
     return max((preferred, *DELIMITERS), key=outside.count)
@@ -243,7 +243,7 @@ def _excel(path: Path, sheet: str | None, max_ratio: int) -> Iterator[Rows]:
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         except GrowsTooMuchError as error:
             raise _too_large(path, error) from error
-        except Exception as error:  # whatever a broken file may lead to
+        except Exception as error:  # a broken file may raise anything
             problem = " ".join(str(error).split()) or type(error).__name__
             raise DataError(f"{path}: is no readable Excel file: {problem}; save it as .xlsx, or as CSV") from error
         try:
@@ -276,13 +276,13 @@ def _sheet(path: Path, sheet: Any, most: int) -> Rows:  # noqa: ANN401 - a works
 
 
 def _first_row(sheet: Any) -> int | None:  # noqa: ANN401 - a worksheet of openpyxl, or a sheet of charts
-    """Return the number of the first row of several values, the header: above it may stand a title."""
+    """Return the number of the header, the first row with several values; there may be a title above it."""
     numbered = enumerate(sheet.iter_rows(max_row=_TITLE, values_only=True), start=1)
     return next((number for number, row in numbered if sum(value is not None for value in row) > 1), None)
 
 
 def _as_text(value: object) -> object:
-    """Return a date or a time as it is written; other values as they are."""
+    """Format a date or time; other values are returned unchanged."""
     return str(value) if isinstance(value, date | time) else value
 
 

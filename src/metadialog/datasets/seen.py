@@ -1,4 +1,4 @@
-"""Keys that have been met before, without holding all of them in memory."""
+"""A set of seen keys that does not hold all of them in memory."""
 
 import sqlite3
 from contextlib import closing
@@ -15,7 +15,7 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Create an empty mapping."""
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._database.execute("PRAGMA journal_mode = OFF")
@@ -24,7 +24,7 @@ class Seen:
         self._database.execute("BEGIN")
 
     def first(self, key: bytes, value: int) -> int | None:
-        """Return the number that a key came with first, or None and remember the number if it is new."""
+        """Return the number stored for a key; for a new key, store the number and return None."""
         with closing(self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, value))) as cursor:
             if cursor.rowcount:
                 return None

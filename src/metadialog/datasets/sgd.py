@@ -47,11 +47,11 @@ class _Service:
 class SgdDataset(DomainsDataset):
     """Dialogues of the folders `train`, `dev` and `test`, of those that are there.
 
-    Dialogues of one domain have that domain for a topic, such as `Hotels`, or their service, such as
-    `Hotels_2`. With `multi_domain` those of several are taken as well, with all of them for a topic, sorted,
-    such as `Hotels+Travel`: they are tasks of their own. The speakers are "user" and "system".
+    The topic of a dialogue of one domain is that domain, such as `Hotels`, or its service, such as `Hotels_2`. With
+    `multi_domain`, dialogues of several domains are included, with all domains as the topic, sorted, such as
+    `Hotels+Travel`. The speakers are "user" and "system".
 
-    Ids are `folder/dialogue_id`, as the publisher gives an id in several folders.
+    Ids are `folder/dialogue_id`, as the publisher reuses ids in several folders.
     """
 
     name = "sgd"
@@ -67,7 +67,7 @@ class SgdDataset(DomainsDataset):
         multi_domain: bool,
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
-        """Name the local copy and what a topic is.
+        """Set the local copy and what a topic is.
 
         Raises:
             ConfigError: the root begins with `~user`, and there is no such home folder.
@@ -86,7 +86,7 @@ class SgdDataset(DomainsDataset):
             yield from shard()
 
     def shards(self) -> list[Shard]:
-        """Return what reads each file, in the same order.
+        """Return functions that read each file, in the same order.
 
         Raises:
             DataError: a folder or its schema is missing or malformed.
@@ -110,7 +110,7 @@ class SgdDataset(DomainsDataset):
         return results
 
     def _dialogue(self, record: _Record, services: set[str], where: str, folder: str) -> Dialogue | LeftOut:
-        """Return the dialogue of a record, if it is to be taken.
+        """Return the dialogue of a record, or that it is left out.
 
         Raises:
             DataError: it names no service, one that the schema has not, or an unknown speaker.

@@ -1,4 +1,4 @@
-"""Dialogues that are nearly the same: how many pairs of words they share."""
+"""Search for near-duplicate dialogues by shared word pairs."""
 
 import math
 from collections import Counter, defaultdict
@@ -10,13 +10,13 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.text import fold, words
 
 THRESHOLD = 0.7
-"""Jaccard similarity of the pairs of neighbouring words from which two dialogues are near duplicates."""
+"""Jaccard similarity of neighbouring word pairs from which two dialogues are near duplicates."""
 
-_ROUNDING = 1e-9  # of products such as 0.1 * 30, which is above 3
+_ROUNDING = 1e-9  # for products such as 0.1 * 30, which is above 3
 
 
 class Near(NamedTuple):
-    """Two dialogues that are nearly the same, by their numbers, and how much: 0 to 1."""
+    """The numbers of two near duplicates, and their similarity, 0 to 1."""
 
     one: int
     other: int
@@ -32,8 +32,8 @@ def near_duplicates(dialogues: Iterable[Dialogue], threshold: float = THRESHOLD)
     2006).
 
     Args:
-        dialogues: read once.
-        threshold: above 0 and up to 1.
+        dialogues: dialogues, which are read once.
+        threshold: minimum similarity, above 0 and up to 1.
     """
     sets = _numbered([_word_pairs(dialogue) for dialogue in dialogues])
     having: dict[int, list[int]] = defaultdict(list)  # the dialogues with a word pair among their first
@@ -54,7 +54,7 @@ def near_duplicates(dialogues: Iterable[Dialogue], threshold: float = THRESHOLD)
 
 
 def _numbered(sets: Sequence[frozenset[tuple[str, str]]]) -> list[tuple[int, ...]]:
-    """Return each set as ascending numbers; a word pair has the lower number, the fewer sets it is in."""
+    """Return each set as ascending numbers; rarer word pairs have lower numbers."""
     counts = Counter(pair for pairs in sets for pair in pairs)
     numbers = {pair: number for number, pair in enumerate(sorted(counts, key=lambda pair: (counts[pair], pair)))}
     return [tuple(sorted(numbers[pair] for pair in pairs)) for pairs in sets]

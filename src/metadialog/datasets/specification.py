@@ -1,4 +1,4 @@
-"""What DSTC8's fast adaptation task asks for: which turn of which dialogue to predict, given which others.
+"""Test specifications of DSTC8's fast adaptation task: the turns to predict, with their support dialogues.
 
 A test specification holds one JSON object a line, a submission one for each of them
 (https://github.com/microsoft/dstc8-meta-dialog):
@@ -43,7 +43,7 @@ class Request:
 
 
 def requested_dialogues(source: Dataset) -> Iterator[Dialogue]:
-    """Read all dialogues of a data set that a specification may name; their turns say which ones are replies."""
+    """Read all dialogues of a data set that a specification may name, with replies marked."""
     dialogues = source.requested() if isinstance(source, Requested) else source.dialogues()
     return map(source.cleaning.mark, dialogues) if isinstance(source, BaseDataset) else dialogues
 
@@ -52,8 +52,8 @@ def read_specification(path: Path, dialogues: Iterable[Dialogue]) -> list[Reques
     """Read a test specification and find its dialogues.
 
     Args:
-        path: of the specification.
-        dialogues: of the data set that it is about; read once, and only those that are named are kept.
+        path: path of the specification.
+        dialogues: dialogues of its data set, which are read once; only those that are named are kept.
 
     Raises:
         DataError: the file is malformed, or names a dialogue or a turn that is not there; the message names the
@@ -91,7 +91,7 @@ def _request(line: _Line, by_id: dict[str, Dialogue], where: str) -> Request:
 
 
 def _speaker(dialogue: Dialogue, index: int) -> str:
-    """Return who speaks a turn, which a dialogue cut off for a competition may lack."""
+    """Return the speaker of a turn, which may be missing in a truncated dialogue."""
     if index < len(dialogue.turns):
         return dialogue.turns[index].speaker
     return dialogue.turns[index - 2].speaker if index >= 2 else "user"

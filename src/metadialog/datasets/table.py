@@ -1,12 +1,11 @@
-"""Your own dialogues from a table, in CSV, TSV, Excel or Parquet: a row is a turn.
+"""The user's own dialogues from a table in CSV, TSV, Excel or Parquet format, with a turn per row.
 
-The columns `dialogue_id`, `topic`, `speaker` and `text` may stand in any order, and may have other names that the
-option `columns` says; others are ignored. The rows of a dialogue stand together, in the order of its turns. Its id and
-its topic may stand in its first row alone. The columns may be texts, or (but for `text`) whole numbers.
+The columns `dialogue_id`, `topic`, `speaker` and `text` may be in any order, and may have other names, set by the
+option `columns`; other columns are ignored. The rows of a dialogue are consecutive, in the order of its turns. Its id
+and topic may be given only in its first row. The columns are texts, or (except for `text`) integers.
 
-What separates the values of a text file is found in its first line: a comma, a semicolon (as Excel writes it in many
-countries), a tab or a bar. It is in UTF-8, or in UTF-16 with a byte order mark, unless the option `encoding` says
-another.
+The delimiter of a text file is detected from its first line: a comma, a semicolon (written by Excel in many countries),
+a tab or a bar. The encoding is UTF-8, or UTF-16 with a byte order mark, unless set by the option `encoding`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ Column = Literal["dialogue_id", "topic", "speaker", "text"]
 COLUMNS: tuple[Column, ...] = ("dialogue_id", "topic", "speaker", "text")
 Columns = dict[Column, Annotated[str, MinLen(1)] | None]
 
-# Names that are taken for a column where no other is named, and there is one alone.
+# Alternative names of a column, used if no name is set and exactly one of them exists.
 SYNONYMS: Mapping[Column, tuple[str, ...]] = {
     "dialogue_id": (
         *("dialog_id", "conversation_id", "conv_id", "chat_id", "thread_id", "session_id", "ticket_id", "dialogue"),
@@ -51,7 +50,7 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """How a table is read; see `conf/dataset/table.yaml`."""
+    """Options of reading a table; see `conf/dataset/table.yaml`."""
 
     columns: Columns
     encoding: str | None
@@ -61,7 +60,7 @@ class TableOptions:
 
 
 class TableDataset(BaseDataset):
-    """Dialogues of one table, after which the data set is called; the module's docstring describes it."""
+    """Dialogues of a table in the format above; the data set is named after the file."""
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class TableDataset(BaseDataset):
         max_ratio: MaxRatio = MAX_RATIO,
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
-        """Name the file, its language and its columns; it is opened when the dialogues are read.
+        """Set the file, its language and its columns; it is opened when the dialogues are read.
 
         Raises:
             ConfigError: the path begins with `~user`, and there is no such home folder; or the language or
@@ -103,7 +102,7 @@ class TableDataset(BaseDataset):
             ) as rows:
                 yield from dialogues_of(rows, options.columns, str(self._path))
         except OSError as error:
-            problem = " ".join(str(error.strerror or error).split())  # Parquet's are of several lines
+            problem = " ".join(str(error.strerror or error).split())  # those of Parquet have several lines
             raise DataError(f"{self._path}: cannot be read: {problem}; dataset.path should name a table") from error
 
 
@@ -114,13 +113,13 @@ def dialogues_of(
 
     Args:
         rows: of the table.
-        columns: names of its columns, where they are not those of `COLUMNS` or `SYNONYMS`.
+        columns: names of its columns, unless they are those of `COLUMNS` or `SYNONYMS`.
         path: of the table, for messages.
-        topic: of dialogues that have none; None where each has to have one.
-        one_topic: whether this is the topic of all dialogues, and no column says another.
+        topic: topic of dialogues without one; None if each must have one.
+        one_topic: whether this is the topic of all dialogues, regardless of columns.
 
     Raises:
-        DataError: a column is not there, or a row is malformed.
+        DataError: a column is missing, or a row is malformed.
     """
     positions = find_columns(rows.header, columns, f"{path}:1" if rows.has_lines else path, topic, one_topic=one_topic)
     seen: dict[str, str] = {}
@@ -140,23 +139,23 @@ def dialogues_of(
 def find_columns(
     header: Sequence[str], columns: Columns, where: str, topic: str | None = None, *, one_topic: bool = False
 ) -> dict[Column, int]:
-    """Return the position of each column; that of the topic may be left out where dialogues without one get another.
+    """Return the position of each column; that of the topic is optional if there is a default topic.
 
     Args:
         header: names of the columns of a table.
-        columns: names that are not those of `COLUMNS` or `SYNONYMS`.
+        columns: names that are not in `COLUMNS` or `SYNONYMS`.
         where: file and line of the header, for messages.
-        topic: of dialogues that have none; None where each has to have one.
-        one_topic: whether this is the topic of all dialogues, and no column says another.
+        topic: topic of dialogues without one; None if each must have one.
+        one_topic: whether this is the topic of all dialogues, regardless of columns.
 
     Raises:
-        DataError: one is not there, or there several times.
+        DataError: one is missing or occurs several times.
     """
     wanted = list(COLUMNS)
     unnamed = topic is not None and columns.get("topic") is None
     if unnamed and (one_topic or not _candidates(header, "topic")):
         wanted.remove("topic")
-    wanted.sort(key=lambda column: columns.get(column) is None)  # what is named, and wrong, is said first
+    wanted.sort(key=lambda column: columns.get(column) is None)  # wrong names that were set are reported first
     return {column: _position(header, column, columns.get(column), where) for column in wanted}
 
 
@@ -197,7 +196,7 @@ def _filled(rows: Rows, positions: Mapping[Column, int], topic: str | None) -> I
     Args:
         rows: of the table.
         positions: of its columns.
-        topic: of dialogues that have none; None where each has to have one.
+        topic: topic of dialogues without one; None if each must have one.
     """
     before: _Row | None = None
     speakers: set[str] = set()

@@ -82,7 +82,7 @@ def joined(pairs: Iterable[tuple[int, int]]) -> Integers:
 
 
 class _Groups:
-    """Numbers that belong together, directly or by way of others; each group is called by its least member."""
+    """Numbers that belong together, directly or transitively; each group is called by its least member."""
 
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}

@@ -1,1 +1,1 @@
-"""Published data sets: where they are, under which licence, and how they come to this machine."""
+"""Downloads of published data sets, with their licences."""

@@ -1,4 +1,4 @@
-"""Where the copies of published data sets lie, and whether they are there; how they come is in `download`."""
+"""Locations of downloaded data sets."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ FILES = "files"
 
 
 def folder_of(name: str, cache: Path) -> Path:
-    """Return the folder of a source in the cache: the data are in its folder `FILES`, beside them what they are."""
+    """Return the folder of a source in the cache, with the data in its subfolder `FILES`."""
     return cache / "downloads" / name
 
 
@@ -16,11 +16,11 @@ def downloaded(name: str, cache: Path) -> Path:
     """Return the folder of a data set that has been downloaded.
 
     Args:
-        name: of the source.
+        name: name of the source.
         cache: the cache folder.
 
     Raises:
-        DataError: it has not been downloaded; the message says how to.
+        DataError: it has not been downloaded; the message says how to do it.
     """
     folder = folder_of(name, cache) / FILES
     if not folder.is_dir():

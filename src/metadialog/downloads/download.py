@@ -1,4 +1,4 @@
-"""Published data sets, brought into the cache folder."""
+"""Download of published data sets to the cache."""
 
 import json
 import shutil
@@ -22,22 +22,22 @@ RECORD = "download.json"
 
 
 def download(name: str, cache: Path, console: Console, patience: Patience | None = None) -> Path:
-    """Download a data set, unless it has been; say first what it is, and under which licence.
+    """Download a data set unless it is in the cache, after printing its description and licence.
 
-    Processes that download the same data set at once wait for the first of them.
+    Concurrent processes wait for the first one.
 
     Args:
-        name: of the source.
-        cache: the cache folder; it is made if need be.
-        console: where the licence and the progress are shown.
-        patience: how long servers are waited for.
+        name: name of the source.
+        cache: cache folder, which is created if missing.
+        console: console for the licence and the progress.
+        patience: time limits and retries.
 
     Returns:
-        The folder that holds the data. Beside it lie the licence and citation, and a record of the download.
+        The folder of the data. Next to it are the licence and citation, and a record of the download.
 
     Raises:
-        ConfigError: no such source is known.
-        DataError: it cannot be downloaded, or what came is broken, or it cannot be written here.
+        ConfigError: the source is unknown.
+        DataError: it cannot be downloaded or written, or is damaged.
     """
     source = sources().get(name)
     if source is None:
@@ -58,7 +58,7 @@ def download(name: str, cache: Path, console: Console, patience: Patience | None
 
 
 def about(source: Source) -> str:
-    """Return what a user should know of a data set, before it is downloaded and beside it afterwards."""
+    """Return the description of a data set, printed before the download and stored with it."""
     addresses = [file.url for file in source.files]
     lines = [
         source.title,
@@ -72,7 +72,7 @@ def about(source: Source) -> str:
 
 
 def _bring(source: Source, folder: Path, console: Console, patience: Patience | None) -> None:
-    """Fetch and unpack everything beside the place where it goes, and put it there at once."""
+    """Fetch and unpack everything to a temporary folder, and rename it."""
     parts = folder.with_name(f".{folder.name}.partial")
     parts.mkdir(exist_ok=True)
     here = [parts / f"{number}-{file.name}" for number, file in enumerate(source.files)]
@@ -103,7 +103,7 @@ def _lay_out(file: RemoteFile, path: Path, into: Path) -> None:
     try:
         unpack(path, file, into)
     except DataError as error:
-        path.unlink()  # so that the next attempt brings another
+        path.unlink()  # so that the next attempt downloads it again
         raise DataError(f"{file.url}: {str(error).removeprefix(f'{path}: ')}; it was not kept") from error
 
 

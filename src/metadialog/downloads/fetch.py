@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where it broke off, and never taken for whole before it is."""
+"""Download of a file over HTTP, with resumption and checks of completeness."""
 
 import hashlib
 import json
@@ -16,21 +16,21 @@ from metadialog.downloads.sources import RemoteFile
 from metadialog.errors import DataError
 
 Report = Callable[[int, int | None], None]
-"""Is told how many bytes are here, and how many there will be if the server says so."""
+"""Receives the number of downloaded bytes, and the total if known."""
 
-_CHUNK = 1 << 14  # what a broken connection loses at most
+_CHUNK = 1 << 14  # maximum loss of a broken connection
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a server is waited for.
+    """Time limits and retries.
 
     Attributes:
-        connect: seconds to reach it.
-        read: seconds between two pieces of an answer.
-        without_progress: attempts in a row that receive nothing before it is given up.
-        attempts: attempts in all.
+        connect: time limit to connect, seconds.
+        read: time limit between parts of a response, seconds.
+        without_progress: maximum number of consecutive attempts without data.
+        attempts: maximum number of attempts.
         pause: seconds before the second such attempt; doubled before each further one.
     """
 
@@ -42,28 +42,27 @@ class Patience:
 
 
 class _InterruptedError(Exception):
-    """The transfer broke off, and may be tried again."""
+    """The transfer was interrupted and may be retried."""
 
 
 def fetch(file: RemoteFile, target: Path, report: Report, patience: Patience | None = None) -> str:
-    """Bring a file here; what an earlier attempt, or an earlier process, brought is not brought again.
+    """Download a file, resuming an earlier attempt.
 
-    A server that says that its file has changed since (RFC 9110, If-Range) sends it again from the start. Proxies are
-    taken from the environment. Until it is whole and its checksum is right, the file lies at `target` with `.part`
-    added.
+    If the file has changed on the server (RFC 9110, If-Range), it is sent again from the start. Proxies are taken from
+    the environment. Until it is complete and its checksum is verified, the file has the suffix `.part`.
 
     Args:
-        file: what to bring.
-        target: where it goes; its folder exists.
-        report: is told of the progress.
-        patience: how long the server is waited for.
+        file: file to download.
+        target: path to write; its folder exists.
+        report: receives the progress.
+        patience: time limits and retries.
 
     Returns:
         The SHA-256 of the file, in hexadecimal.
 
     Raises:
-        DataError: the file is not there, the server fails again and again, the checksum is wrong, or the file
-            cannot be written here.
+        DataError: the file does not exist, the server fails repeatedly, the checksum is wrong, or the file cannot be
+            written.
     """
     part = _Part(target, file.url)
     try:
@@ -94,7 +93,7 @@ def sha256_of(path: Path) -> str:
 
 
 class _Part:
-    """The beginning of a file, with what the server said about the whole."""
+    """A partial file, with the server's information about the complete one."""
 
     def __init__(self, target: Path, url: str) -> None:
         self.path = target.with_name(target.name + ".part")
@@ -107,7 +106,7 @@ class _Part:
 
     @property
     def offset(self) -> int:
-        """Number of bytes from which the server may go on: 0 where it has given no way to tell a change."""
+        """Offset for resuming: 0 if the server gave no validator."""
         return self.path.stat().st_size if self.validator and self.path.exists() else 0
 
     @property
@@ -116,7 +115,7 @@ class _Part:
         return self.total is not None and self.offset == self.total
 
     def begin(self, response: requests.Response) -> None:
-        """Start again with an answer that holds the whole file."""
+        """Start again with a response of the complete file."""
         self.discard()
         self.validator = _validator(response)
         length = response.headers.get("Content-Length", "")
@@ -126,13 +125,13 @@ class _Part:
         self._notes.write_text(json.dumps(notes), encoding="utf-8")
 
     def discard(self) -> None:
-        """Forget what is here."""
+        """Discard the partial file."""
         self.path.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
         self.validator = self.total = None
 
     def finish(self) -> None:
-        """Give the whole file its name."""
+        """Rename the complete file."""
         self.path.replace(self._target)
         self._notes.unlink(missing_ok=True)
 
@@ -146,15 +145,15 @@ class _Part:
 
 
 def _validator(response: requests.Response) -> str | None:
-    """Return what If-Range may carry: a strong ETag, else the date of the last change (RFC 9110, 13.1.5)."""
-    if "Content-Encoding" in response.headers:  # bytes of another representation than a range would give
+    """Return the validator for If-Range: a strong ETag, else the date of the last change (RFC 9110, 13.1.5)."""
+    if "Content-Encoding" in response.headers:  # a range would refer to a different representation
         return None
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified")
 
 
 def _transfer(file: RemoteFile, part: _Part, report: Report, patience: Patience) -> bool:
-    """Bring the rest of a file; return whether any of it was resumed."""
+    """Download the rest of a file; return whether it was resumed."""
     without_progress = 0
     for attempt in range(patience.attempts):
         if part.is_whole:
@@ -194,7 +193,7 @@ def _attempt(file: RemoteFile, part: _Part, report: Report, patience: Patience) 
 
 
 def _check_status(file: RemoteFile, response: requests.Response) -> None:
-    """Tell a failure that may pass from one that will not."""
+    """Distinguish temporary from permanent failures."""
     status = response.status_code
     answer = f"the server answered {status} {response.reason or ''}".rstrip()
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT:
@@ -204,7 +203,7 @@ def _check_status(file: RemoteFile, response: requests.Response) -> None:
 
 
 def _check_range(response: requests.Response, part: _Part, offset: int) -> None:
-    """Let only the very bytes that are missing be appended."""
+    """Check that the response contains exactly the missing bytes."""
     result = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if not result or int(result[1]) != offset or (result[2] != "*" and part.total not in (None, int(result[2]))):
         part.discard()
@@ -228,7 +227,7 @@ def _append(file: RemoteFile, part: _Part, response: requests.Response, offset: 
 
 
 def _plain(error: Exception) -> str:
-    """Say in one line what went wrong."""
+    """Describe an error on one line."""
     if isinstance(error, requests.Timeout):
         return "the server does not answer in time"
     return " ".join(str(error).split()) or type(error).__name__

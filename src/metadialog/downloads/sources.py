@@ -1,4 +1,4 @@
-"""The published data sets, as `sources.yaml` lists them."""
+"""The sources of published data sets in `sources.yaml`."""
 
 from functools import cache
 from importlib import resources
@@ -14,17 +14,17 @@ Text = Annotated[str, MinLen(1)]
 
 
 class RemoteFile(BaseModel):
-    """One file at its publisher's.
+    """A file of a publisher.
 
     Attributes:
-        url: its address.
-        sha256: its checksum, where one is published.
-        archive: the kind of archive it is; None for a file that is taken as it is.
-        strip: leading folders of an archive's members that are left out.
-        keep: patterns of the members that are unpacked, after stripping; none means all.
-        into: folder below the data set's own that it goes to.
-        max_bytes: most bytes of it, as a guard against a server that never ends.
-        max_unpacked_bytes: most bytes of all that an archive holds.
+        url: address.
+        sha256: checksum, if published.
+        archive: type of archive; None for a file that is not unpacked.
+        strip: number of leading folders to remove from members of an archive.
+        keep: patterns of the members to unpack, after stripping; empty for all.
+        into: subfolder of the data set to unpack to.
+        max_bytes: maximum size, against servers that never end.
+        max_unpacked_bytes: maximum unpacked size of an archive.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,7 +40,7 @@ class RemoteFile(BaseModel):
 
     @property
     def name(self) -> str:
-        """The file's own name: the last part of its address."""
+        """The file name: the last part of its address."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name or "download"
 
 
@@ -48,11 +48,11 @@ class Source(BaseModel):
     """A published data set.
 
     Attributes:
-        title: what its publishers call it.
-        page: where to read about it.
-        licence: what it is published under.
-        citation: what its publishers ask to be cited.
-        files: what it consists of.
+        title: name.
+        page: address of its page.
+        licence: licence.
+        citation: requested citation.
+        files: files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

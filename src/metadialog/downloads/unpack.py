@@ -1,4 +1,4 @@
-"""Unpacks archives from untrusted sources safely."""
+"""Safe unpacking of untrusted archives."""
 
 import gzip
 import stat
@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """One member: its name as the archive has it, what it is, and a way to read it if it is a file."""
+    """A member of an archive: its name, type, and content if it is a file."""
 
     name: str
     kind: str
@@ -32,24 +32,24 @@ class _Member:
 
 
 class _RefusedError(Exception):
-    """The archive is broken, or not of the kind that is unpacked."""
+    """The archive is damaged or refused."""
 
 
 def unpack(archive: Path, file: RemoteFile, target: Path) -> None:
     """Unpack an archive's files.
 
-    Nothing is ever written outside `target`, and nothing but files and folders: an archive with a member that
-    would be, with links or devices, with more than `MAX_MEMBERS` members, or one that grows beyond
-    `file.max_unpacked_bytes` or `MAX_RATIO` is refused as a whole. Times, owners and modes are not taken over.
+    Only files and folders are written, and only inside `target`: an archive with members outside, with links or
+    devices, with more than `MAX_MEMBERS` members, or one that grows beyond `file.max_unpacked_bytes` or `MAX_RATIO` is
+    refused as a whole. Times, owners and modes are not taken over.
 
     Args:
         archive: the archive.
         file: its kind, and which of its members go where.
-        target: an existing folder that no other process writes to.
+        target: existing folder that no other process writes to.
 
     Raises:
-        DataError: the archive is broken or refused; the message names it and the member. What has been
-            unpacked until then is left to the caller.
+        DataError: the archive is damaged or refused; the message names it and the member. Files unpacked so far are not
+            removed.
     """
     room = min(file.max_unpacked_bytes, max(MAX_RATIO * archive.stat().st_size, _CHUNK))
     members = _zip_members if file.archive == "zip" else _tar_members
@@ -68,7 +68,7 @@ def unpack(archive: Path, file: RemoteFile, target: Path) -> None:
                 room -= _write(member.content, target / path, room)
     except (_RefusedError, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
         raise _problem(archive, error) from error
-    except (RuntimeError, NotImplementedError) as error:  # what zipfile raises of passwords and of methods
+    except (RuntimeError, NotImplementedError) as error:  # zipfile's errors for passwords and compression methods
         raise _problem(archive, error) from error
     if not written:
         raise DataError(f"{archive}: is not unpacked: it holds none of the files that it should hold")
@@ -80,10 +80,10 @@ def _problem(archive: Path, error: Exception) -> DataError:
 
 
 def _target_path(member: _Member, file: RemoteFile) -> PurePosixPath | None:
-    """Return where a member goes, as a path below the target; None if it is not wanted.
+    """Return the path of a member below the target; None if it is not wanted.
 
     Raises:
-        _RefusedError: the member is no file or folder, or would go outside.
+        _RefusedError: the member is not a file or folder, or is outside of the target.
     """
     name = member.name
     if member.kind not in ("file", "folder"):
@@ -101,7 +101,7 @@ def _target_path(member: _Member, file: RemoteFile) -> PurePosixPath | None:
 
 
 def _write(content: IO[bytes], path: Path, room: int) -> int:
-    """Write a member, as long as there is room; return its number of bytes, as they really are."""
+    """Write a member within the limit; return its actual size in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     with path.open("xb") as out:
@@ -126,7 +126,7 @@ def _zip_members(archive: Path, _room: int) -> Iterator[Iterator[_Member]]:
                 with opened.open(info) as content:
                     yield _Member(info.filename, kind, content)
 
-        with closing(members()) as result:  # before the archive is: a member that is open would keep it so
+        with closing(members()) as result:  # closed before the archive, which an open member would keep open
             yield result
 
 
@@ -139,7 +139,7 @@ def _kind(info: zipfile.ZipInfo) -> str:
 
 @contextmanager
 def _tar_members(archive: Path, room: int) -> Iterator[Iterator[_Member]]:
-    # A stream, so that headers count as well: one that claims to be endless ends here.
+    # A stream, so that the limit also applies to headers.
     with gzip.open(archive) as unzipped, tarfile.open(None, "r|", cast("IO[bytes]", _Capped(unzipped, room))) as opened:
 
         def members() -> Generator[_Member, None, None]:
@@ -151,12 +151,12 @@ def _tar_members(archive: Path, room: int) -> Iterator[Iterator[_Member]]:
                 else:
                     yield _Member(info.name, "link" if info.issym() or info.islnk() else "device", None)
 
-        with closing(members()) as result:  # before the archive is: a member that is open would keep it so
+        with closing(members()) as result:  # closed before the archive, which an open member would keep open
             yield result
 
 
 class _Capped:
-    """A file that refuses to be read further than `room` and a little for headers."""
+    """A file that cannot be read beyond `room` bytes plus some for headers."""
 
     def __init__(self, file: gzip.GzipFile, room: int) -> None:
         self._file = file

@@ -1,1 +1,1 @@
-"""A trained model in use: adapted to dialogues, asked for replies, scored and saved."""
+"""Use of trained models: adaptation to dialogues, replies, scores and saving."""

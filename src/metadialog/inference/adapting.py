@@ -1,4 +1,4 @@
-"""Adapting to a user's dialogues with some held out, and the report of it."""
+"""Adaptation to a user's dialogues with held-out dialogues, and its report."""
 
 import math
 import queue
@@ -16,12 +16,12 @@ from metadialog.inference.results import CurvePoint
 from metadialog.text import counted
 
 ENOUGH = 3
-"""Dialogues from which on some are held out."""
+"""Number of dialogues from which on some are held out."""
 
 MOST_HELD_OUT = 25
 
 SHOWN = 10
-"""Replies of a report."""
+"""Number of replies in a report."""
 
 HeldOut = Literal["auto"] | int
 
@@ -30,12 +30,12 @@ _BAR = 32  # characters
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Dialogues to adapt to, and others to score on.
+    """Dialogues divided for adaptation.
 
     Attributes:
-        support: to adapt to.
-        held_out: to score on.
-        passed_over: how many have no exchange, and are in neither.
+        support: dialogues to adapt to.
+        held_out: dialogues to score on.
+        passed_over: number of dialogues without an exchange, which are in neither.
     """
 
     support: Sequence[Dialogue]
@@ -45,12 +45,12 @@ class Division:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A reply before and after adaptation, beside what was really said.
+    """A reply before and after adaptation, with the reference.
 
     Attributes:
-        context: the turns before, one a line, each with its speaker.
-        reference: what was said.
-        before: reply of the parent.
+        context: the turns before, one per line, each with its speaker.
+        reference: reference response.
+        before: reply of the original model.
         after: reply of the adapted model.
     """
 
@@ -61,17 +61,17 @@ class Comparison:
 
 
 def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int, name: str = "dialogues") -> Division:
-    """Hold some dialogues out.
+    """Divide dialogues into those to adapt to and held-out ones.
 
     Args:
-        dialogues: all.
-        held_out: how many; `auto` for a quarter, at least one, where there are `ENOUGH`, and else none.
-        seed: of the draw.
-        name: what messages call the dialogues, such as their file.
+        dialogues: all dialogues.
+        held_out: number to hold out; `auto` for a quarter, at least one, if there are `ENOUGH`, otherwise none.
+        seed: seed of the draw.
+        name: name of the dialogues in messages, such as their file.
 
     Raises:
         DataError: no dialogue has an exchange.
-        ConfigError: more are to be held out than there are, but for one.
+        ConfigError: no dialogue is left to adapt to.
     """
     usable = [dialogue for dialogue in dialogues if len(dialogue.turns) >= MIN_TURNS]
     if not usable:
@@ -96,21 +96,21 @@ def divide(dialogues: Sequence[Dialogue], held_out: HeldOut, seed: int, name: st
 
 
 class AdaptingAside:
-    """An adaptation in a thread of its own, whose curve is iterated over while it is made.
+    """An adaptation in a separate thread, whose curve can be iterated over meanwhile.
 
     Args:
-        model: is adapted.
-        division: what to adapt to, and to score on.
+        model: the model to adapt.
+        division: dialogues to adapt to, and to score on.
     """
 
     def __init__(self, model: AdaptableModel, division: Division) -> None:
         self._points: queue.Queue[CurvePoint | None] = queue.Queue()
         self._given_up = threading.Event()
-        self._outcome: AdaptableModel | BaseException = RuntimeError("it has not come to its end")
+        self._outcome: AdaptableModel | BaseException = RuntimeError("the adaptation has not finished")
         self._thread = threading.Thread(target=self._work, args=(model, division), daemon=True)
 
     def __iter__(self) -> Iterator[CurvePoint]:
-        """Adapt, and yield each point as soon as it is known; who stops to listen ends the adaptation."""
+        """Adapt, and yield each point as soon as it is known; closing the iterator stops the adaptation."""
         self._thread.start()
         try:
             while (point := self._points.get()) is not None:
@@ -120,7 +120,7 @@ class AdaptingAside:
             self._thread.join()
 
     def adapted(self) -> AdaptableModel:
-        """Return the adapted model, or raise what `AdaptableModel.adapt` did."""
+        """Return the adapted model, or raise the error of `AdaptableModel.adapt`."""
         if isinstance(self._outcome, BaseException):
             raise self._outcome
         return self._outcome
@@ -140,12 +140,12 @@ class AdaptingAside:
 
 
 def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = SHOWN) -> list[Comparison]:
-    """Return replies before and after adaptation to exchanges at equal distances in some dialogues.
+    """Return replies before and after adaptation to evenly spaced exchanges.
 
     Args:
         model: an adapted model.
-        dialogues: what their turns were answered by is the reference.
-        count: how many replies.
+        dialogues: dialogues with the contexts and references.
+        count: number of replies.
     """
     exchanges = [
         (dialogue.turns[:position], dialogue.turns[position])
@@ -163,18 +163,18 @@ def compare(model: AdaptableModel, dialogues: Sequence[Dialogue], count: int = S
 
 
 def evenly(total: int, count: int) -> list[int]:
-    """Return up to `count` positions at equal distances among `total`, the first one first."""
+    """Return up to `count` evenly spaced positions below `total`, starting with 0."""
     count = min(total, count)
     return [index * total // count for index in range(count)]
 
 
 def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) -> str:
-    """Return a point of the curve as a line with a bar, as long as the loss is large.
+    """Format a point of the curve as a line with a bar for the loss.
 
     Args:
         point: the point.
-        first: the one before adaptation, whose bar is the longest but for higher losses.
-        chosen: whether the model is the one of this point.
+        first: the point before adaptation, which determines the scale.
+        chosen: whether the model of this point was chosen.
     """
     loss, full = (
         (point.support_loss, first.support_loss)
@@ -211,10 +211,10 @@ def report(
 
     Args:
         model: the adapted model.
-        division: what it was adapted to and scored on.
-        name: of the file of dialogues.
-        replies: before and after.
-        steps: that were asked for; None if they were chosen.
+        division: dialogues that it was adapted to and scored on.
+        name: name of the file of dialogues.
+        replies: replies before and after.
+        steps: requested number of steps; None if it was chosen.
     """
     first, last = model.curve[0], model.curve[model.step]
     scored = counted(len(division.held_out), "held-out dialogue") if division.held_out else "the dialogues adapted to"
@@ -261,6 +261,6 @@ def _loss(point: CurvePoint) -> float:
 
 
 def _cell(text: str) -> str:
-    r"""Return a text as the cell of a table: one line, without what Markdown or HTML would take for markup."""
+    r"""Return a text as a table cell, on one line and with Markdown and HTML escaped."""
     escaped = "".join(f"\\{character}" if character in "\\|`*_[]<>#" else character for character in text.strip())
     return "<br>".join(" ".join(line.split()) for line in escaped.splitlines())

@@ -1,4 +1,4 @@
-"""Values that a program gives, checked before they are used."""
+"""Checks of arguments of the Python API."""
 
 import math
 import os
@@ -9,14 +9,14 @@ import torch
 
 from metadialog.errors import ConfigError, RunError
 
-MOST_SEED = 2**63 - 2**32  # what a generator of torch takes, less the numbers of replies that are added to it
+MOST_SEED = 2**63 - 2**32  # maximum of torch's generators, minus the reply numbers that are added to it
 
 
 def check_whole(option: str, value: Any, least: int, most: float = math.inf) -> None:  # noqa: ANN401 - whatever is given
-    """Refuse what is no whole number within a range.
+    """Check that a value is an integer within a range.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: it is not.
     """
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or not least <= value <= most:
@@ -25,10 +25,10 @@ def check_whole(option: str, value: Any, least: int, most: float = math.inf) -> 
 
 
 def check_rate(rate: Any) -> None:  # noqa: ANN401
-    """Refuse what is no finite number over 0.
+    """Check that a value is a finite number above 0.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: it is not.
     """
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
     if not is_number or not 0 < rate < math.inf:
@@ -36,10 +36,10 @@ def check_rate(rate: Any) -> None:  # noqa: ANN401
 
 
 def as_device(device: Any) -> torch.device:  # noqa: ANN401
-    """Return a device that can be computed on; None is the CPU.
+    """Return a torch device; None is the CPU.
 
     Raises:
-        ConfigError: there is no such device here.
+        ConfigError: the device does not exist.
     """
     try:
         made = torch.device("cpu" if device is None else device)

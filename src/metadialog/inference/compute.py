@@ -1,4 +1,4 @@
-"""How the model computes inside a program that has other things to do."""
+"""The thread settings of models within a larger program."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,15 +6,15 @@ from contextlib import contextmanager
 import torch
 
 THREADS = 1
-"""CPU threads of a computation, as the commands have it: more make models of these sizes slower."""
+"""Number of CPU threads, as in the commands; more would slow down models of these sizes."""
 
 
 @contextmanager
 def computing(threads: int | None = THREADS) -> Iterator[None]:
-    """Compute without a graph, with a number of CPU threads; the calling thread gets its own settings back.
+    """Disable gradients and set the number of CPU threads; the previous settings are restored on exit.
 
     Args:
-        threads: CPU threads; None leaves the calling program's number as it is.
+        threads: number of CPU threads; None to keep the current number.
     """
     before = torch.get_num_threads()
     if threads is not None:

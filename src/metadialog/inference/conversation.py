@@ -1,5 +1,6 @@
-"""A conversation with a model, and the commands that may be given in it."""
+"""A conversation with a model, and its commands."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,15 +32,15 @@ HELP = """\
 
 @dataclass(slots=True)
 class Conversation:
-    """What was said, and whom to.
+    """The state of a conversation.
 
     Attributes:
         base: the model before adaptation.
-        model: the one that replies.
-        generation: how replies are made; None for the model's own way.
-        turns: what was said.
-        seed: of what sampling draws; another one for each reply.
-        ended: whether the user has asked for the end.
+        model: the model that replies.
+        generation: how replies are generated; None for the model's own options.
+        turns: turns so far.
+        seed: seed of sampling, which changes with each reply.
+        ended: whether the user has ended the conversation.
     """
 
     base: AdaptableModel
@@ -50,9 +51,9 @@ class Conversation:
     ended: bool = False
 
     def answer(self, line: str) -> Iterator[str]:
-        """Yield the answer to a line that the user has typed, piece by piece; a command begins with a slash.
+        """Yield the answer to a line of the user piece by piece; a command begins with a slash.
 
-        A mistake is answered by a sentence, and the conversation goes on.
+        Errors are reported in a sentence, and the conversation continues.
         """
         line = line.strip()
         if not line:
@@ -141,7 +142,9 @@ class Conversation:
         try:
             temperature = float(argument)
         except ValueError:
-            raise ConfigError(f"/temperature {argument}: should be a number, such as 0.7; 0 is greedy") from None
+            temperature = math.nan
+        if not 0 <= temperature < math.inf:
+            raise ConfigError(f"/temperature {argument}: should be a number, 0 or more, such as 0.7; 0 is greedy")
         options = {"name": "greedy"} if temperature == 0 else {"name": "sampling", "temperature": temperature}
         as_generation(options, self.model.equipment.generation)  # refuses what is out of range
         self.generation = options

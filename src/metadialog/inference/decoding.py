@@ -1,4 +1,4 @@
-"""Replies generated token by token, those that are asked for at the same time together."""
+"""Token-by-token generation of replies, in a joint batch for concurrent requests."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from metadialog.models.protocol import BaseModel, as_dialogue_model, map_state
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Choose = Callable[[Tensor, Sequence[int]], int]
-"""From the logits of the next token, `[vocab]`, and the tokens so far to the token."""
+"""Maps the logits of the next token, `[vocab]`, and the tokens so far to the next token."""
 
 
 @dataclass(eq=False, slots=True)
@@ -22,12 +22,12 @@ class Growing:
 
     Attributes:
         prompt: token ids.
-        choose: picks each token.
-        max_tokens: longest reply.
-        tokens: what there is of it, without the token that ends it.
-        log_probability: of these tokens, and of the end once it has come, nats.
-        ended: whether it is whole: the end has come, or as many tokens as may be.
-        finished: whether the end has come.
+        choose: chooses each token.
+        max_tokens: maximum length.
+        tokens: tokens so far, without the end token.
+        log_probability: log-probability of these tokens, and of the end token if there is one, nats.
+        ended: whether it is complete, by an end token or by its length.
+        finished: whether it has an end token.
     """
 
     prompt: Sequence[int]
@@ -40,7 +40,7 @@ class Growing:
 
     @property
     def score(self) -> float:
-        """Mean log-probability of a token, the end included, nats."""
+        """Mean log-probability of the tokens, including the end token, nats."""
         return self.log_probability / max(1, len(self.tokens) + self.finished)
 
 
@@ -56,12 +56,12 @@ class _Group:
 class Decoder:
     """Generates replies with one model; new ones may join at any time.
 
-    The state of each is that of its own tokens alone, so a reply does not depend on what is generated beside it, up to
-    rounding. Not to be used by two threads at once; call it within `computing`.
+    A reply does not depend on others that are generated at the same time, up to rounding. It is not thread-safe, and
+    must be called within `computing`.
 
     Args:
-        model: in evaluation mode.
-        tokenizer: of the model.
+        model: model in evaluation mode.
+        tokenizer: tokenizer of the model.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Tokenizer) -> None:
@@ -72,11 +72,11 @@ class Decoder:
         self._groups: list[_Group] = []
 
     def __len__(self) -> int:
-        """Return the number of replies that are not whole yet."""
+        """Return the number of unfinished replies."""
         return sum(len(group.rows) for group in self._groups)
 
     def add(self, replies: Sequence[Growing]) -> None:
-        """Read the prompts of some replies; those with the same prompt read it once."""
+        """Add replies and read their prompts; equal prompts are read once."""
         for prompt in dict.fromkeys(tuple(reply.prompt) for reply in replies):
             rows = [reply for reply in replies if tuple(reply.prompt) == prompt]
             logits, state = self._read(prompt)
@@ -84,15 +84,15 @@ class Decoder:
             self._join(_Group(rows, logits[repeated], self._model.select_rows(state, repeated)))
 
     def remove(self, replies: Sequence[Growing]) -> None:
-        """Leave off some replies that are not whole."""
+        """Remove unfinished replies."""
         for group in self._groups:
             self._keep(group, [position for position, row in enumerate(group.rows) if row not in replies])
         self._groups = [group for group in self._groups if group.rows]
 
     def step(self) -> list[Growing]:
-        """Choose one more token of every reply; return those that there were.
+        """Choose the next token of every reply; return the replies.
 
-        The ones that are whole now do not come again.
+        Replies that are complete afterwards are removed.
         """
         stepped = [row for group in self._groups for row in self._step(group)]
         self._groups = [group for group in self._groups if group.rows]
@@ -122,11 +122,11 @@ class Decoder:
         tokens = torch.tensor([prompt], device=self._device)
         if getattr(type(self._model), "read", None) is not BaseModel.read:
             return self._model.read(tokens, torch.tensor([len(prompt)], device=self._device))
-        logits, state = self._model(tokens)  # all at once: there is no row whose prompt is shorter
+        logits, state = self._model(tokens)  # all rows at once, as they have equal lengths
         return logits[:, -1], state
 
     def _join(self, group: _Group) -> None:
-        """Put a group beside another one, where states are built as `State` says."""
+        """Merge a group with another one, if states are of type `State`."""
         if not self._groups or getattr(type(self._model), "select_rows", None) is not BaseModel.select_rows:
             self._groups.append(group)
             return
@@ -143,13 +143,13 @@ class Decoder:
 
 
 def choice(generation: Stepwise, prompt: Sequence[int], end_id: int, seed: int) -> Choose:
-    """Return how a way of generating picks one token after another.
+    """Return the token choice function of a generation method.
 
     Args:
-        generation: the way.
-        prompt: what the reply is to.
-        end_id: the token that ends a reply.
-        seed: of what is drawn.
+        generation: the method.
+        prompt: prompt of the reply.
+        end_id: token that ends a reply.
+        seed: random seed.
     """
     choose, rules = generation.chooser([prompt], torch.Generator().manual_seed(seed)), generation.rules
 
@@ -160,7 +160,7 @@ def choice(generation: Stepwise, prompt: Sequence[int], end_id: int, seed: int) 
 
 
 def _beside(first: Tensor, second: Tensor) -> Tensor:
-    """Put the states of some rows beside those of others; the shorter ones get zeros at their ends (see `State`)."""
+    """Concatenate states of rows; shorter ones are padded with zeros (see `State`)."""
     longest = max(len(first), len(second))
     grown = [torch.cat([part, part.new_zeros(longest - len(part), *part.shape[1:])]) for part in (first, second)]
     return torch.cat(grown, dim=1)

@@ -1,4 +1,4 @@
-"""Dialogues and contexts as a program, a file or a request gives them."""
+"""Conversion of dialogues and contexts from Python objects, files or requests."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from metadialog.datasets.local import refuse_special
 from metadialog.errors import ConfigError, DataError
 
 DialogueLike = Dialogue | Sequence[Turn] | Sequence[str] | Mapping[str, Any]
-"""One dialogue: ours, its turns, or what `json.loads` makes of `{"turns": [...]}`."""
+"""One dialogue: a `Dialogue`, its turns, or a dictionary such as `{"turns": [...]}`."""
 
 Dialogues = str | os.PathLike[str] | Iterable[DialogueLike]
-"""Several dialogues, or the path of a file of them; `-` is the standard input."""
+"""Dialogues, or the path of a file of dialogues; `-` is the standard input."""
 
 Context = str | Dialogue | Sequence[Turn] | Sequence[str] | Sequence[Mapping[str, Any]]
-"""The turns before a reply, the oldest first; one text is one turn."""
+"""The turns before a reply, oldest first; a single text is one turn."""
 
 LAYOUT = '["a turn", "its answer", ...]'
 STANDARD_INPUT = "standard input"
@@ -35,15 +35,15 @@ _NAMED = re.compile("^([^\\s:\uff1a][^:\uff1a]{0,39})[:\uff1a]\\s*(\\S.*)$")  # 
 
 
 def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
-    """Return dialogues as ours.
+    """Convert to a list of `Dialogue`.
 
     Args:
-        given: the path of a file (`-` for the standard input), or dialogues. Turns that are plain texts are spoken by
-            two speakers in turn.
-        name: what messages call it, and the topic of dialogues that have none.
+        given: path of a file (`-` for the standard input), or dialogues. Plain texts are turns of two alternating
+            speakers.
+        name: name in messages, and topic of dialogues without one.
 
     Raises:
-        DataError: a file cannot be read, or something in it is no dialogue.
+        DataError: a file cannot be read, or something is not a dialogue.
     """
     if isinstance(given, str | os.PathLike):
         return read_dialogues(given)
@@ -60,7 +60,7 @@ def as_dialogues(given: Dialogues, name: str = "dialogues") -> list[Dialogue]:
 def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
     """Read dialogues from a file or folder in any format of `dataset=auto`, or from the standard input (`-`).
 
-    They are one topic: a table needs no column of topics, and what such a column says is not read.
+    They are treated as one topic, so columns of topics are ignored.
 
     Raises:
         DataError: it cannot be read, or holds no dialogues.
@@ -95,7 +95,7 @@ def read_content(content: bytes, name: str) -> list[Dialogue]:
 
 
 def _read(path: Path) -> list[Dialogue]:
-    """Read a file or folder; what is JSON or plain text is read by `parse_dialogues`, which takes more of it."""
+    """Read a file or folder; JSON and plain text are read by `parse_dialogues`, which is more tolerant."""
     try:
         result = detect(path).name if path.exists() else None
     except UnreadError:
@@ -129,15 +129,15 @@ def _detected(path: Path, format_name: str) -> list[Dialogue]:
 def parse_dialogues(text: str, name: str) -> list[Dialogue]:
     """Return the dialogues of a text: JSON, JSON Lines, or plain text.
 
-    JSON holds a list of dialogues, JSON Lines one a line; each is a list of turns, or an object with `turns`. In plain
-    text each line is a turn, with or without its speaker (`Ann: hello`), and a blank line ends a dialogue.
+    JSON contains a list of dialogues, JSON Lines one per line; each is a list of turns, or an object with `turns`. In
+    plain text each line is a turn, with or without its speaker (`Ann: hello`), and a blank line ends a dialogue.
 
     Args:
-        text: the content of a file.
-        name: what messages call it.
+        text: content of a file.
+        name: name in messages.
 
     Raises:
-        DataError: there are none, or one is malformed; the message says where.
+        DataError: there are none, or one is malformed; the message names its position.
     """
     stripped = text.lstrip("\ufeff").strip()
     if not stripped:
@@ -165,10 +165,10 @@ def parse_dialogues(text: str, name: str) -> list[Dialogue]:
 
 
 def as_turns(context: Context, name: str = "context") -> tuple[Turn, ...]:
-    """Return the turns of a context; plain texts are spoken by two speakers in turn, the last one by the user.
+    """Return the turns of a context; plain texts are turns of alternating speakers, the last one of the user.
 
     Raises:
-        DataError: there are none, or one of them is no turn.
+        DataError: there are none, or one of them is not a turn.
     """
     if isinstance(context, str):
         turns: tuple[Turn, ...] = (_turn(context, 0, name),)
@@ -185,7 +185,7 @@ def as_turns(context: Context, name: str = "context") -> tuple[Turn, ...]:
 
 
 def replier(turns: Sequence[Turn]) -> str:
-    """Return who replies to some turns: the last speaker who is not the one that has just spoken."""
+    """Return the speaker of the reply: the last one who is not the current speaker."""
     last = turns[-1].speaker
     others = [turn.speaker for turn in reversed(turns) if turn.speaker != last]
     return others[0] if others else next(speaker for speaker in reversed(SPEAKERS) if speaker != last)
@@ -220,7 +220,7 @@ def _turn(given: object, position: int, name: str) -> Turn:
 
 
 def _encodable(text: str, name: str) -> str:
-    r"""Refuse halves of surrogate pairs: JSON can escape them (`\ud83d`), but no UTF-8 can hold them."""
+    r"""Refuse lone surrogates, which can be escaped in JSON (`\ud83d`) but not encoded in UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -258,7 +258,7 @@ def _plain_text(text: str, name: str, topic: str) -> list[Dialogue]:
 
 
 def _spoken(lines: Sequence[str]) -> tuple[Turn, ...]:
-    """Return the turns of lines: with their speakers, if all lines have one and some speaker comes again."""
+    """Return the turns of lines, with speakers if all lines have one and some speaker occurs twice."""
     named = [_NAMED.match(line) for line in lines]
     results = [match.groups() for match in named if match is not None]
     if len(results) == len(lines) > 1 and len({speaker for speaker, _ in results}) <= max(2, len(lines) // 2):

@@ -1,4 +1,4 @@
-"""A model in a folder: what `AdaptableModel.save` writes and `load_model` reads."""
+"""Models in folders, as `AdaptableModel.save` writes and `load_model` reads them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -37,13 +37,13 @@ def load_model(
     """Load a trained model.
 
     Args:
-        folder: the directory of a run, or a folder that a model was exported or saved to.
-        device: to compute on; None for the CPU.
-        threads: CPU threads of what the model computes; None for the calling program's number.
+        folder: directory of a run, or folder of an exported or saved model.
+        device: device to compute on; None for the CPU.
+        threads: number of CPU threads of the model; None to keep the current number.
 
     Raises:
         RunError: there is no model, or it is damaged.
-        ConfigError: there is no such device here, or the number of threads is out of range.
+        ConfigError: the device does not exist, or the number of threads is out of range.
     """
     given = as_folder(folder)
     target = as_device(device)
@@ -76,7 +76,7 @@ def load_model(
 
 
 def _replayed(base: AdaptableModel, support: Sequence[Dialogue], options: object, where: Path) -> AdaptableModel:
-    """Adapt once more, as was done before the model was written."""
+    """Repeat the adaptation of a saved model."""
     try:
         steps, rate = int(options["steps"]), float(options["rate"])  # type: ignore[index]
     except (TypeError, ValueError, LookupError) as error:
@@ -97,7 +97,7 @@ def model_folder(folder: Path) -> Path:
         if (candidate / WEIGHTS).exists():
             return candidate
     if RunDirectory(folder).status.exists():
-        raise RunError(f"{folder}: the run has no exported model yet; it should have come to its end")
+        raise RunError(f"{folder}: the run has no exported model yet; it should have finished")
     raise RunError(f"{folder}: holds no model; it should be the directory of a run or an exported model")
 
 
@@ -105,7 +105,7 @@ def save_model(model: AdaptableModel, folder: Path, name: str | None = None) -> 
     """Write a model to a folder; see `AdaptableModel.save`."""
     equipment = model.equipment
     about = equipment.about
-    if name is None and about.adapted_to is not None:  # it is another model than its parent
+    if name is None and about.adapted_to is not None:  # it differs from its parent
         name = folder.resolve().name
     if name is not None:
         about = replace(about, name=slug(name))
@@ -119,12 +119,12 @@ def save_model(model: AdaptableModel, folder: Path, name: str | None = None) -> 
     export_model(folder, base.module, equipment.algorithm, equipment.tokenizer, config, about)
     if equipment.selection.grid:
         write_atomically(folder / SELECTION, equipment.selection.to_json(equipment.algorithm.name))
-    if equipment.algorithm.retriever() is not None or replayed:  # its replies are made of them
+    if equipment.algorithm.retriever() is not None or replayed:  # its replies are taken from them
         write_atomically(folder / SUPPORT, to_jsonl(model.support))
 
 
 def _is_extended(model: AdaptableModel) -> bool:
-    """Say whether adaptation has made a module of other parts, such as one with a prompt."""
+    """Tell whether adaptation has changed the structure of the model, such as by a prompt."""
     parent = model.parent
     return parent is not None and set(model.module.state_dict()) != set(parent.module.state_dict())
 
@@ -136,13 +136,13 @@ def to_jsonl(dialogues: Sequence[Dialogue]) -> str:
 
 
 def _algorithm(config: Mapping[str, Any], tokenizer: Tokenizer, path: Path) -> Algorithm:
-    # All engines adapt alike; they differ in the meta-gradient, which is not asked for here.
+    # All engines adapt in the same way; they differ in the meta-gradient, which is not needed here.
     engine = AutoEngine(memory=1024)
     objective = config["objective"]
     try:
         tools = Tools(engine, build(config["inner"]), build(objective, tokenizer))
         algorithm: Algorithm = build(config["algorithm"], tools)
-    except TypeError as error:  # an option that the class does not have, or one of another type
+    except TypeError as error:  # an unknown option, or one of another type
         raise unreadable(path, "config of a model", str(error)) from error
     return algorithm
 
@@ -159,7 +159,7 @@ def _about(given: Path, exported: Path, config: Mapping[str, Any]) -> About:
 
 
 def _generation(given: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the config node of how replies are made: as exported, as the run has it, or greedy."""
+    """Return the config node of the generation: that of the exported model, of the run, or greedy."""
     if "generation" in config:
         return dict(config["generation"])
     of_run = RunDirectory(given).config

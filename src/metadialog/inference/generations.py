@@ -1,4 +1,4 @@
-"""Ways of generating as a program, a command line or a request names them."""
+"""Generation methods given by Python objects, the command line or requests."""
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -13,19 +13,19 @@ from metadialog.generation.base import Generation
 from metadialog.options import schema
 
 GenerationLike = Generation | str | Mapping[str, Any] | None
-"""A way of generating: itself, its name, or options, such as `{"temperature": 0.7}`; None for the model's own."""
+"""A generation method, its name, or options such as `{"temperature": 0.7}`; None for the model's own."""
 
 
 def as_generation(given: GenerationLike, own: Generation) -> Generation:
-    """Return a way of generating.
+    """Return a generation method.
 
     Args:
-        given: itself; the name of one (`greedy`, `sampling`, `beam`) with its defaults; or options, which change the
-            model's own way where it has them all, and else the first one that has, with an optional `name`.
-        own: the model's own way.
+        given: the method; the name of one (`greedy`, `sampling`, `beam`) with its defaults; or options, which modify
+            the model's own method if it has them all, otherwise the first method that has, with an optional `name`.
+        own: the model's own method.
 
     Raises:
-        ConfigError: there is no such way, no such option, or a value is out of range.
+        ConfigError: the method or an option does not exist, or a value is out of range.
     """
     if given is None:
         return own
@@ -44,7 +44,7 @@ def as_generation(given: GenerationLike, own: Generation) -> Generation:
 
 @cache
 def ways() -> Mapping[str, Mapping[str, Any]]:
-    """Return the config nodes of all ways of generating, with their defaults."""
+    """Return the config nodes of all generation methods, with their defaults."""
     folder = resources.files("metadialog.conf") / "generation"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
     return {file.name.removesuffix(".yaml"): yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
@@ -52,15 +52,15 @@ def ways() -> Mapping[str, Mapping[str, Any]]:
 
 def _built(name: str, options: Mapping[str, Any]) -> Generation:
     if name not in ways():
-        raise ConfigError(f"generation={name}: there is no such way; {nearest(name, ways())}")
+        raise ConfigError(f"generation={name}: no such method; {nearest(name, ways())}")
     return _checked({**ways()[name], **options})
 
 
 def _checked(node: Mapping[str, Any]) -> Generation:
-    """Check and build a config node, or return what came of it the last time: checking takes longer than a token."""
+    """Check and build a config node; results are cached, as checking takes longer than generating a token."""
     try:
         return _built_before(tuple(sorted(node.items())))
-    except TypeError:  # a value is a list or an object, which the check refuses
+    except TypeError:  # an unhashable value, which the check refuses
         check(node, "generation")
         raise
 
@@ -73,7 +73,7 @@ def _built_before(items: tuple[tuple[str, Any], ...]) -> Generation:
 
 
 def _changed(own: Generation, options: Mapping[str, Any]) -> Generation:
-    """Return the model's own way with other options, or the first one that has them."""
+    """Return the model's own method with other options, or the first method that has them."""
     if not options:
         return own
     if set(options) <= set(schema(type(own))):
@@ -87,4 +87,4 @@ def _changed(own: Generation, options: Mapping[str, Any]) -> Generation:
     unknown = [key for key in options if key not in known]
     if unknown:
         raise ConfigError(f"generation.{unknown[0]}: no such option; {nearest(unknown[0], known)}")
-    raise ConfigError(f"generation: no way has all of {', '.join(options)}; name one, as in generation.name=beam")
+    raise ConfigError(f"generation: no method has all of {', '.join(options)}; name one, as in generation.name=beam")

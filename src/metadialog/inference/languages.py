@@ -1,4 +1,4 @@
-"""The language of dialogues that a model is adapted to, as far as their script tells it."""
+"""Detection of the language of dialogues by their script."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from unicodedata import name
 from metadialog.datasets.dialogue import Dialogue
 
 UNKNOWN = "und"
-"""What ISO 639-2 calls a language that is not known."""
+"""Code of an undetermined language in ISO 639-2."""
 
-# The first word of a letter's Unicode name, and the languages that are mostly written with it. Latin letters are those
-# of all other languages.
+# The first word of a letter's Unicode name, and the languages mostly written with it. Latin letters stand for all other
+# languages.
 _LANGUAGES = {
     "CJK": ("zh",),
     **dict.fromkeys(("HIRAGANA", "KATAKANA"), ("ja",)),
@@ -37,15 +37,15 @@ _LANGUAGES = {
     "ARABIC": ("ar", "fa", "ur", "ps", "ku", "sd", "ug"),
     "CYRILLIC": ("ru", "uk", "be", "bg", "sr", "mk", "kk", "ky", "mn", "tg", "tt"),
 }
-_KANA = 0.05  # share of the letters from which on a text is Japanese, however many Chinese characters it has
+_KANA = 0.05  # share of letters from which a text is Japanese, regardless of Chinese characters
 
 
 def language_of(dialogues: Sequence[Dialogue], own: str) -> str:
     """Return the ISO 639 code of the language of dialogues.
 
     Args:
-        dialogues: their script tells the language, or several that it may be.
-        own: the language of the model, which is taken where it is one of these; else `UNKNOWN`.
+        dialogues: dialogues, whose script determines one or several candidate languages.
+        own: language of the model, which is returned if it is a candidate.
     """
     texts = "".join(turn.text for dialogue in dialogues for turn in dialogue.turns)
     scripts: Counter[str] = Counter()

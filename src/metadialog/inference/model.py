@@ -1,4 +1,4 @@
-"""A trained model that is adapted to dialogues, asked for replies, scored and saved."""
+"""Trained models that can be adapted, reply, be scored and saved."""
 
 import math
 import os
@@ -37,28 +37,28 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.model_card import About, AdaptedTo
 
 MAX_STEPS = 50
-"""Most inner steps that are tried where held-out dialogues choose their number."""
+"""Maximum number of inner steps if it is chosen on held-out dialogues."""
 
 MOST_REPLIES = 10_000
-"""Most replies to one context."""
+"""Maximum number of replies to one context."""
 
 PATIENCE = 3
-"""Inner steps without a better loss of the held-out dialogues after which no more are tried."""
+"""Number of inner steps without a better loss on the held-out dialogues after which the search ends."""
 
 
 @dataclass(frozen=True)
 class Equipment:
-    """What a model is used with; adapted models share it with their parent.
+    """The parts that belong to a model; adapted models share them with their parent.
 
     Attributes:
         algorithm: adapts the model.
-        tokenizer: of the model.
-        encoder: dialogues to tensors.
-        generation: makes replies where no other way is asked for.
-        selection: inner rates and steps as chosen on the meta-validation topics, if they were.
-        config: what the exported model's config file holds.
-        about: what is known of the model.
-        threads: CPU threads; None for the calling program's number.
+        tokenizer: tokenizer of the model.
+        encoder: encodes dialogues as tensors.
+        generation: default generation method.
+        selection: inner rates and steps chosen on the meta-validation topics, if any.
+        config: config of the exported model.
+        about: content of the model card.
+        threads: number of CPU threads; None to keep the current number.
     """
 
     algorithm: Algorithm
@@ -77,27 +77,27 @@ OnStep = Callable[[CurvePoint], None]
 class AdaptableModel:
     """A trained model: `adapt` it to dialogues of a topic, ask it for a `reply`, `score` and `save` it.
 
-    It never changes: `adapt` returns another one, which shares with its parent every parameter that the adaptation
-    leaves as it was. So several threads may use one model at the same time. What it computes runs with the number of
-    CPU threads that the commands use, and the calling program keeps its own.
+    It is immutable: `adapt` returns a new model, which shares unchanged parameters with its parent. Several threads may
+    therefore use a model at the same time. It computes with its own number of CPU threads, without changing the setting
+    of the calling program.
 
-    `load_model` makes one from a folder, and a run has its own as `run.model`.
+    `load_model` loads one from a folder, and a run has one as `run.model`.
 
     Args:
-        module: the model, as its algorithm has prepared it.
-        equipment: what it is used with.
+        module: the model, as prepared by its algorithm.
+        equipment: the parts that belong to it.
         parent: the model that it was adapted from.
-        support: the dialogues that it was adapted to.
-        curve: the adaptation curve, up to the last step that was tried.
-        step: the inner step of the curve that this model is.
-        rate: what the algorithm's inner rates were multiplied by.
+        support: dialogues that it was adapted to.
+        curve: adaptation curve, up to the last evaluated step.
+        step: inner step of the curve that this model corresponds to.
+        rate: factor of the algorithm's inner rates.
 
     Attributes:
         parent: the model that it was adapted from; None if it was not.
         support: the dialogues that it was adapted to.
         curve: the adaptation curve.
-        step: inner steps that were taken from the parent.
-        rate: what the algorithm's inner rates were multiplied by.
+        step: number of inner steps from the parent.
+        rate: factor of the algorithm's inner rates.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class AdaptableModel:
         self.rate = rate
 
     def __repr__(self) -> str:
-        """Return its name, its size, and what it was adapted to."""
+        """Return its name, size and adaptation."""
         size = sum(parameter.numel() for parameter in self._module.parameters())
         adapted = (
             f", {counted(self.step, 'step')} on {counted(len(self.support), 'dialogue')}"
@@ -140,12 +140,12 @@ class AdaptableModel:
 
     @property
     def name(self) -> str:
-        """The name of the model, as its card has it."""
+        """The name of the model on its card."""
         return self._equipment.about.name
 
     @property
     def equipment(self) -> Equipment:
-        """What the model is used with."""
+        """The parts that belong to the model."""
         return self._equipment
 
     @property
@@ -155,7 +155,7 @@ class AdaptableModel:
 
     @property
     def own_bytes(self) -> int:
-        """Bytes that the model takes beside its parent: weights that it does not share, and the dialogues' texts."""
+        """Bytes of memory that the model does not share with its parent: changed weights, and texts of dialogues."""
         shared = set() if self.parent is None else {id(tensor) for tensor in _tensors(self.parent.module)}
         weights: int = sum(tensor.nbytes for tensor in _tensors(self._module) if id(tensor) not in shared)
         return weights + sum(len(turn.text.encode()) for dialogue in self.support for turn in dialogue.turns)
@@ -173,22 +173,21 @@ class AdaptableModel:
         """Return a model that is adapted to dialogues.
 
         Args:
-            dialogues: to adapt to; those of fewer than two turns are passed over.
-            steps: inner steps. None: the number that is best on the held-out dialogues, up to `MAX_STEPS` and to
-                `PATIENCE` after the best one; without any, the number that was chosen on the meta-validation topics
-                for the nearest number of dialogues, or the algorithm's own.
-            held_out: dialogues that each step is scored on, and that are not adapted to.
-            rate: what the algorithm's inner rates are multiplied by. None: as chosen on the meta-validation topics, or
-                1.
-            language: ISO 639 code of the dialogues, for the model's card. None: as their script tells it, or else the
-                model's own.
-            on_step: is called with each point of the curve as soon as it is known, the first one before adaptation;
-                what it raises ends the adaptation.
+            dialogues: dialogues to adapt to; those of fewer than two turns are ignored.
+            steps: number of inner steps. None for the best number on the held-out dialogues, up to `MAX_STEPS` and to
+                `PATIENCE` after the best one; without held-out dialogues, the number chosen on the meta-validation
+                topics for the nearest number of dialogues, or the algorithm's own.
+            held_out: dialogues that each step is scored on instead of being adapted to.
+            rate: factor of the algorithm's inner rates. None for that chosen on the meta-validation topics, or 1.
+            language: ISO 639 code of the dialogues, for the model card. None to detect it by script, with the model's
+                own as fallback.
+            on_step: called with each point of the curve, the first one before adaptation; an exception stops the
+                adaptation.
 
         Raises:
             DataError: a file cannot be read, or there is no dialogue of two turns or more.
             ConfigError: the number of steps or the rate is out of range, or so high that the loss overflows; or the
-                language is no code.
+                language is not a code.
         """
         if language is not None:
             language = check_language(language, "language")
@@ -242,19 +241,18 @@ class AdaptableModel:
     def reply(
         self, context: Context, n: int = 1, generation: GenerationLike = None, *, seed: int = 0
     ) -> Reply | list[Reply]:
-        """Return a reply to a context, or several, the best first.
+        """Return one or several replies to a context, best first.
 
         Args:
-            context: a text, or the turns so far, the oldest first; see `as_turns`.
-            n: how many replies; with more than one, a list of the different ones among as many: fewer where the same
-                one is drawn again, or where there are no more dialogues to take replies from.
-            generation: how replies are made: a `Generation`, the name of one with its defaults (`"sampling"`), or
-                options, such as `{"temperature": 0.7}`. None: as the run was evaluated.
-            seed: of what sampling draws.
+            context: a text, or the turns so far, oldest first; see `as_turns`.
+            n: number of replies; with more than 1, a list of distinct replies is returned, which may have fewer.
+            generation: a `Generation`, the name of one with its defaults (`"sampling"`), or options such as
+                `{"temperature": 0.7}`. None for that of the run's evaluation.
+            seed: seed of sampling.
 
         Raises:
-            DataError: the context says nothing.
-            ConfigError: the way of generating is unknown, or cannot make as many different replies.
+            DataError: the context is empty.
+            ConfigError: the generation method is unknown, or cannot give that many different replies.
         """
         (replies,) = self.replies([context], n, generation, seed=seed)
         return replies[0] if n == 1 else replies
@@ -262,7 +260,7 @@ class AdaptableModel:
     def replies(
         self, contexts: Sequence[Context], n: int = 1, generation: GenerationLike = None, *, seed: int = 0
     ) -> list[list[Reply]]:
-        """Return `n` replies to each context, the best first; the contexts are read together. See `reply`."""
+        """Return `n` replies to each context, best first, in one batch; see `reply`."""
         way = as_generation(generation, self._equipment.generation)
         check_whole("n", n, 1, MOST_REPLIES)
         check_whole("seed", seed, 0, MOST_SEED)
@@ -285,9 +283,9 @@ class AdaptableModel:
         return [self._best(rows) for rows in grown]
 
     def stream(self, context: Context, generation: GenerationLike = None, *, seed: int = 0) -> Iterator[str]:
-        """Yield a reply piece by piece as its tokens are generated; together they are what `reply` returns.
+        """Yield a reply piece by piece as its tokens are generated; together they equal the result of `reply`.
 
-        A way of generating that goes back and forth, such as beam search, yields it as a whole.
+        A search method, such as beam search, yields it at once.
 
         Args:
             context: as in `reply`.
@@ -295,8 +293,8 @@ class AdaptableModel:
             seed: as in `reply`.
 
         Raises:
-            DataError: the context says nothing.
-            ConfigError: the way of generating is unknown.
+            DataError: the context is empty.
+            ConfigError: the generation method is unknown.
         """
         way = as_generation(generation, self._equipment.generation)
         check_whole("seed", seed, 0, MOST_SEED)
@@ -305,7 +303,7 @@ class AdaptableModel:
         return self._stream(self._growing(self._prompt(as_turns(context)), way, seed))
 
     def growing(self, context: Context, generation: GenerationLike = None, *, seed: int = 0) -> Growing | None:
-        """Return a reply to be generated by a `Decoder`; None where `reply` makes it as a whole. See `reply`."""
+        """Return a reply to be generated by a `Decoder`; None if it must be generated by `reply`."""
         way = as_generation(generation, self._equipment.generation)
         check_whole("seed", seed, 0, MOST_SEED)
         turns = as_turns(context)
@@ -314,7 +312,7 @@ class AdaptableModel:
         return self._growing(self._prompt(turns), way, seed)
 
     def score(self, dialogues: Dialogues) -> DialogueScore:
-        """Return how well the model predicts the responses of dialogues.
+        """Score the model on the responses of dialogues.
 
         Raises:
             DataError: a file cannot be read, or there is no dialogue of two turns or more.
@@ -328,26 +326,28 @@ class AdaptableModel:
         return DialogueScore(scored.loss, perplexity, scored.accuracy, scored.tokens, words)
 
     def nearest(self, context: Context, n: int = 3) -> list[NearExchange]:
-        """Return the exchanges of the dialogues adapted to whose contexts are nearest to one, the nearest first.
+        """Return the support exchanges with the most similar contexts, most similar first.
 
         Raises:
-            DataError: the context says nothing.
+            DataError: the context is empty.
         """
-        exchanges = self._equipment.encoder.exchanges(self.support)
         asked = _as_text(as_turns(context))
+        if not self.support:
+            return []
+        exchanges = self._equipment.encoder.exchanges(self.support)
         near = similarities(asked, [exchange.context for exchange in exchanges])
         ordered = sorted(range(len(near)), key=lambda index: -near[index])[:n]
         return [NearExchange(near[index], exchanges[index].context, exchanges[index].response) for index in ordered]
 
     def save(self, folder: str | Path, name: str | None = None) -> None:
-        """Write the model to a folder, from which `load_model` and others can load it.
+        """Write the model to a folder, for `load_model` and other programs.
 
-        Where an algorithm replies from the dialogues themselves, or extends the model by them, the dialogues are
-        written too, and loading adapts to them once more.
+        If the algorithm takes replies from the dialogues, or puts them into the model, they are written too, and
+        loading repeats the adaptation.
 
         Args:
-            folder: is made; a model that is there is replaced.
-            name: of the model, for its card; None for its own or, if it was adapted, that of the folder.
+            folder: folder to create; a model in it is replaced.
+            name: name for the model card; None for the model's own or, if it was adapted, that of the folder.
 
         Raises:
             RunError, OSError: the folder cannot be written.
@@ -381,7 +381,7 @@ class AdaptableModel:
             decoder = Decoder(self._module, self.tokenizer)
             decoder.add([reply])
         while not reply.ended:
-            with self._computing():  # not while the caller works with what it got
+            with self._computing():  # only while the model computes
                 decoder.step()
             if piece := text.grow(reply.tokens):
                 yield piece
@@ -405,7 +405,7 @@ class AdaptableModel:
         return whole_characters(self.tokenizer.decode(tokens))
 
     def _retrieved(self, retriever: Retriever, turns: Sequence[Turn], n: int) -> list[Reply]:
-        exchanges = self._equipment.encoder.exchanges(self.support)
+        exchanges = self._equipment.encoder.exchanges(self.support) if self.support else []
         return [Reply(text) for text in retriever(_as_text(turns), exchanges)[:n]] or [Reply("")]
 
 
@@ -441,17 +441,17 @@ def _usable(dialogues: Sequence[Dialogue], purpose: str, name: str) -> list[Dial
 
 
 def _name(dialogues: Dialogues, name: str) -> str:
-    """Return what messages call dialogues: their file, if they come from one."""
+    """Return the name of dialogues in messages: their file, if they come from one."""
     if not isinstance(dialogues, str | os.PathLike):
         return name
     return STANDARD_INPUT if os.fspath(dialogues) == "-" else os.fspath(dialogues)
 
 
 def _check_finite(point: CurvePoint, rate: float) -> None:
-    """Refuse an adaptation that has left all sense behind.
+    """Check that the losses of an adaptation are finite.
 
     Raises:
-        ConfigError: a loss is no finite number.
+        ConfigError: a loss is not finite.
     """
     if math.isfinite(point.support_loss):
         return
@@ -466,10 +466,10 @@ def _check_finite(point: CurvePoint, rate: float) -> None:
 
 
 def _check_most(way: Generation, n: int) -> None:
-    """Refuse to make more replies than a way of generating has different ones of.
+    """Check that a generation method can give `n` different replies.
 
     Raises:
-        ConfigError: there are fewer.
+        ConfigError: it cannot.
     """
     most = getattr(way, "most", None)
     if most is not None and n > most:

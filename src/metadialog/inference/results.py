@@ -1,4 +1,4 @@
-"""What a model in use returns."""
+"""Results of models."""
 
 import math
 from dataclasses import dataclass
@@ -6,19 +6,18 @@ from typing import Self
 
 
 class Reply(str):
-    """A reply, with what the model thinks of it.
+    """A reply with its score.
 
     Attributes:
-        score: mean log-probability of its tokens, the end included, nats; NaN where there are no probabilities, as for
-            a reply that is taken from the dialogues that were adapted to.
-        tokens: how many tokens it has, without the end.
+        score: mean log-probability of its tokens, including the end token, nats; NaN for retrieved replies.
+        tokens: number of tokens, without the end token.
     """
 
     score: float
     tokens: int
 
     def __new__(cls, text: str, score: float = math.nan, tokens: int = 0) -> Self:
-        """Make a reply."""
+        """Create a reply."""
         made = super().__new__(cls, text)
         made.score = score
         made.tokens = tokens
@@ -30,9 +29,9 @@ class CurvePoint:
     """A point of the adaptation curve.
 
     Attributes:
-        step: inner steps that were taken.
-        support_loss: mean negative log-likelihood of a token of the dialogues that are adapted to, nats.
-        held_out_loss: the same of the held-out dialogues; None where there are none.
+        step: number of inner steps.
+        support_loss: loss on the dialogues adapted to, nats per token.
+        held_out_loss: loss on the held-out dialogues; None if there are none.
     """
 
     step: int
@@ -42,14 +41,14 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class DialogueScore:
-    """How well a model predicts dialogues.
+    """Scores of a model on dialogues.
 
     Attributes:
-        loss: mean negative log-likelihood of a token of the responses, nats.
+        loss: mean negative log-likelihood of the response tokens, nats.
         word_perplexity: `exp(total negative log-likelihood / words)`; comparable between tokenizers.
-        token_accuracy: share of the tokens that the model holds most likely, 0 to 1.
-        tokens: tokens that were counted.
-        words: words that were counted.
+        token_accuracy: share of the tokens that are the model's most likely prediction, 0 to 1.
+        tokens: number of counted tokens.
+        words: number of counted words.
     """
 
     loss: float
@@ -61,7 +60,7 @@ class DialogueScore:
 
 @dataclass(frozen=True, slots=True)
 class NearExchange:
-    """An exchange of the dialogues that were adapted to.
+    """An exchange of the support dialogues.
 
     Attributes:
         similarity: cosine of the TF-IDF vectors of the two contexts, 0 to 1.

@@ -1,4 +1,4 @@
-"""Adapted models that share with their parent what adaptation has not changed."""
+"""Sharing of unchanged parameters between adapted models and their parents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The adapted model after a step, with its parameters as they were then, as far as they differ from the parent's.
+    """The adapted model after a step, with copies of the parameters that differ from the parent's.
 
-    Without them the model is as it was then: no step has followed.
+    The copies are missing if no later step has changed the model.
     """
 
     step: int
@@ -33,7 +33,7 @@ def changed_parameters(adapted: nn.Module, parent: nn.Module) -> dict[str, Tenso
 
 
 def share(best: Snapshot, parent: nn.Module) -> nn.Module:
-    """Return an adapted model that has the parent's own parameters where they are the same."""
+    """Return an adapted model that shares equal parameters with its parent."""
     adapted = best.model
     if adapted is parent:
         return parent
@@ -41,7 +41,7 @@ def share(best: Snapshot, parent: nn.Module) -> nn.Module:
     before = dict(parent.named_parameters())
     made: dict[int, nn.Parameter] = {}
     for name, value in list(adapted.named_parameters(remove_duplicate=False)):
-        if id(value) not in made:  # tied weights stay one
+        if id(value) not in made:  # tied weights stay tied
             if name in changed:
                 grad = before[name].requires_grad if name in before else value.requires_grad
                 made[id(value)] = nn.Parameter(changed[name], requires_grad=grad)

@@ -1,4 +1,4 @@
-"""Text that grows with the tokens it is decoded from."""
+"""Incremental decoding of tokens to text."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,15 @@ _UNFINISHED = "\ufffd"
 
 
 def whole_characters(text: str) -> str:
-    """Return the text of a reply without a character at its end of which the last bytes are missing.
-
-    A reply that has come to its greatest length may end anywhere.
-    """
+    """Remove an incomplete character at the end of a reply, which may have been stopped at its maximum length."""
     return text.rstrip(_UNFINISHED)
 
 
 class Text:
-    """Decodes tokens piece by piece, and holds back a character until all its bytes are there.
+    """Decodes tokens incrementally, and holds back incomplete characters.
 
     Args:
-        tokenizer: decodes.
+        tokenizer: decodes tokens.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -27,7 +24,7 @@ class Text:
         self._given = ""
 
     def grow(self, tokens: Sequence[int]) -> str:
-        """Return what is new in the text.
+        """Return the new part of the text.
 
         Args:
             tokens: all tokens so far.

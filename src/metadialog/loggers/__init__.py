@@ -1,1 +1,1 @@
-"""Where a run tells of itself: the metrics file, and Weights & Biases."""
+"""Loggers of runs, such as Weights & Biases."""

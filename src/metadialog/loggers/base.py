@@ -1,4 +1,4 @@
-"""What a logger is: where a run tells of itself beyond the files in its directory."""
+"""The interface of loggers, which show a run outside of its directory."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,22 +41,22 @@ SAMPLE_KEYS = ("topic", "inner_step", "context", "reference", "before", "after")
 
 
 class Logger(Protocol):
-    """What `conf/logger/*.yaml` names: a view of the files in the run directory, which are the truth.
+    """Interface of the classes that `conf/logger/*.yaml` names; the files in the run directory are authoritative.
 
-    No method raises because a service is out of reach: training is worth more than its log.
+    No method raises an exception if a service cannot be reached, so that training continues.
     """
 
     @property
     def run_id(self) -> str | None:
-        """What a resumed run continues the same log by; None if there is nothing to continue."""
+        """The identifier by which a resumed run continues its log; None if there is none."""
         ...
 
     def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
-        """Log scalars of one outer step; the step goes back where a run resumes from a checkpoint.
+        """Log scalars of one outer step; the step may decrease when a run is resumed from a checkpoint.
 
         Args:
             step: number of the outer step.
-            split: which topics the values are of.
+            split: part of the topics that the values belong to.
             values: the scalars by name, such as `query_loss`.
         """
         ...
@@ -75,22 +75,22 @@ class Logger(Protocol):
         ...
 
     def log_model(self, directory: Path) -> None:
-        """Log the exported model, a directory of files that must stay where it is."""
+        """Log the exported model, a directory of files that must not be moved."""
         ...
 
     def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
         """Log a comparison of runs.
 
         Args:
-            tables: by name.
-            figures: image files, by name.
-            page: the whole report as one HTML file.
+            tables: tables by name.
+            figures: image files by name.
+            page: the complete report as an HTML file.
         """
         ...
 
     def finish(self, status: Status) -> None:
-        """End the log of this run and let go of everything that it holds. A second call does nothing.
+        """Close the log and release all resources; further calls do nothing.
 
-        An interrupted run has a few seconds to end.
+        An interrupted run has a few seconds to finish.
         """
         ...

@@ -1,4 +1,4 @@
-"""A call that may hang, with an end to the waiting."""
+"""Calls with a time limit."""
 
 import threading
 from collections.abc import Callable
@@ -11,11 +11,11 @@ Result = TypeVar("Result")
 def within(seconds: float, call: Callable[[], Result]) -> Result:
     """Return what `call` returns, or raise what it raises.
 
-    The call runs in a daemon thread, so that neither the wait nor the end of the program depends on it: a
-    socket's own timeout covers neither name resolution nor a server that sends a byte now and then.
+    The call runs in a daemon thread, so that it cannot block the caller or the end of the program. A socket timeout
+    would not cover name resolution or a very slow server.
 
     Raises:
-        TimeoutError: it took longer than that; it goes on in the background.
+        TimeoutError: it takes longer; it continues in the background.
     """
     future: Future[Result] = Future()
 
@@ -30,5 +30,5 @@ def within(seconds: float, call: Callable[[], Result]) -> Result:
         return future.result(timeout=seconds)
     except TimeoutError:
         if future.done():
-            raise  # the call's own
+            raise  # raised by the call itself
         raise TimeoutError(f"no answer within {seconds:g} s") from None

@@ -1,14 +1,14 @@
-"""A log that fails must not stop a training: what fails is said once, and then the log is given up."""
+"""Failures of logging services, which are reported once and must not stop training."""
 
 import sys
 from collections.abc import Callable
 
 
 class GivesUp:
-    """Runs calls of a service, until one fails.
+    """Runs calls of a service until one fails.
 
     Args:
-        service: what it is called.
+        service: name of the service.
     """
 
     def __init__(self, service: str) -> None:
@@ -16,7 +16,7 @@ class GivesUp:
         self.failed = False
 
     def run(self, call: Callable[[], object]) -> None:
-        """Run a call, unless an earlier one has failed; if it fails, say so in one line on stderr."""
+        """Run a call, unless an earlier one has failed; if it fails, print one line to stderr."""
         if self.failed:
             return
         try:

@@ -1,4 +1,4 @@
-"""No logger beyond the files in the run directory."""
+"""The logger that only relies on the files in the run directory."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +10,9 @@ from metadialog.runs.metrics_file import Split
 
 
 class LocalLogger:
-    """Sends nothing anywhere: `metrics.jsonl`, `adaptation.parquet` and `samples.jsonl` hold it all.
+    """Logs nothing, as `metrics.jsonl`, `adaptation.parquet` and `samples.jsonl` contain everything.
 
-    Takes the same arguments as every logger, so that the program need not know which one it has.
+    It has the same arguments as every logger.
     """
 
     def __init__(self, run_dir: Path, config: Mapping[str, object], name: str, run_id: str | None) -> None:
@@ -21,23 +21,23 @@ class LocalLogger:
 
     @property
     def run_id(self) -> str | None:
-        """The identifier that was given: a run that goes back to a service later still continues there."""
+        """The given identifier, so that a run can later continue with a service."""
         return self._run_id
 
     def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
-        """Do nothing: the metrics file holds the scalars."""
+        """Do nothing, as the metrics file contains the scalars."""
 
     def log_adaptation(self, records: pd.DataFrame) -> None:
-        """Do nothing: `adaptation.parquet` holds the records."""
+        """Do nothing, as `adaptation.parquet` contains the records."""
 
     def log_samples(self, samples: Sequence[Mapping[str, object]]) -> None:
-        """Do nothing: `samples.jsonl` holds the samples."""
+        """Do nothing, as `samples.jsonl` contains the samples."""
 
     def log_model(self, directory: Path) -> None:
-        """Do nothing: the model is in the run directory."""
+        """Do nothing, as the model is in the run directory."""
 
     def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
-        """Do nothing: the files are there."""
+        """Do nothing, as the files exist."""
 
     def finish(self, status: Status) -> None:
-        """Do nothing: nothing is held."""
+        """Do nothing."""

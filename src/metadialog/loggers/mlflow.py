@@ -1,4 +1,4 @@
-"""MLflow: a local folder or a tracking server; a view of the files that every run writes."""
+"""MLflow logger for a local folder or a tracking server."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 Text = Annotated[str, MinLen(1)]
 
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-_MOST_PARAMETER = 500  # characters that MLflow takes of a value
+_MOST_PARAMETER = 500  # maximum length of a value in MLflow
 
 
 class MlflowLogger:
-    """Shows a run in MLflow.
+    """Logs a run to MLflow.
 
     Args:
         run_dir: directory of the run.
-        config: the resolved config: the run's parameters.
-        name: what the run is called.
+        config: resolved config, logged as parameters.
+        name: name of the run.
         run_id: identifier of an earlier run to continue, or None for a new run.
-        experiment: that the run belongs to; it is made if it is not there.
+        experiment: experiment of the run, which is created if missing.
         tracking_uri: a folder or the address of a server; None for `MLFLOW_TRACKING_URI`, else for `mlruns` in the
             working directory.
 
@@ -63,7 +63,7 @@ class MlflowLogger:
 
         uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or Path("mlruns").absolute().as_uri()
         if not uri.startswith(("http", "databricks")):
-            # A folder is what was asked for; MLflow 3 takes one only where this says so.
+            # MLflow 3 accepts a folder only with this setting.
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         client = MlflowClient(uri)
         if self._run_id is None:
@@ -83,7 +83,7 @@ class MlflowLogger:
         return self._run_id
 
     def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
-        """Log scalars as `split/name`; what is no finite number is left out."""
+        """Log scalars as `split/name`; values that are not finite are left out."""
         for name, value in values.items():
             if math.isfinite(value):
                 self._call("log_metric", f"{split}/{name}", float(value), step=step)
@@ -134,5 +134,5 @@ def _flat(node: object, path: str = "") -> dict[str, object]:
 
 
 def _key(topic: str) -> str:
-    """Return a topic in the signs that MLflow takes in a name."""
+    """Return a topic with only the characters that MLflow allows in names."""
     return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-. /") else "_" for sign in topic)

@@ -16,14 +16,14 @@ Node = dict[str, Any]
 
 
 class SeveralLoggers:
-    """Tells several loggers the same.
+    """Logs to several loggers.
 
     Args:
         run_dir: directory of the run.
         config: the resolved config.
-        name: what the run is called.
-        run_id: of an earlier run to continue, as `run_id` gave it.
-        use: the loggers.
+        name: name of the run.
+        run_id: identifier of an earlier run to continue, as returned by `run_id`.
+        use: loggers to use.
         wandb: config node of one of them.
         tensorboard: likewise.
         mlflow: likewise.
@@ -51,7 +51,7 @@ class SeveralLoggers:
 
     @property
     def run_id(self) -> str | None:
-        """The identifiers of all that have one, as `wandb:abc,mlflow:def`."""
+        """The identifiers of all loggers that have one, as `wandb:abc,mlflow:def`."""
         ids = [f"{name}:{logger.run_id}" for name, logger in self._loggers.items() if logger.run_id is not None]
         return ",".join(ids) or None
 
@@ -76,7 +76,7 @@ class SeveralLoggers:
         self._each(lambda logger: logger.log_report(tables, figures, page))
 
     def finish(self, status: Status) -> None:
-        """End all logs."""
+        """Close all logs."""
         self._each(lambda logger: logger.finish(status))
 
     def _each(self, call: Callable[[Logger], None]) -> None:

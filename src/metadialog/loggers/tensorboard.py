@@ -1,4 +1,4 @@
-"""TensorBoard: event files in the run directory; a view of the files that every run writes."""
+"""TensorBoard logger, with event files in the run directory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -16,14 +16,14 @@ FOLDER = "tensorboard"
 
 
 class TensorboardLogger:
-    """Shows a run in TensorBoard: `tensorboard --logdir DIR` finds all runs below a directory.
+    """Logs a run to TensorBoard; `tensorboard --logdir DIR` shows all runs below a directory.
 
-    A resumed run adds a file to the earlier ones: what it logs of the same steps takes their place.
+    A resumed run adds a file, whose values replace earlier ones of the same steps.
 
     Args:
         run_dir: directory of the run.
         config: the resolved config, shown as text.
-        name: what the run is called; TensorBoard goes by directories.
+        name: name of the run; TensorBoard identifies runs by directories.
         run_id: passed on.
 
     Raises:
@@ -48,7 +48,7 @@ class TensorboardLogger:
 
     @property
     def run_id(self) -> str | None:
-        """The identifier that was given: a run that goes back to a service later still continues there."""
+        """The given identifier, so that a run can later continue with a service."""
         return self._run_id
 
     def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
@@ -77,7 +77,7 @@ class TensorboardLogger:
             self._text("samples", "\n".join([head, *lines]))
 
     def log_model(self, directory: Path) -> None:
-        """Do nothing: the model is in the run directory."""
+        """Do nothing, as the model is in the run directory."""
 
     def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
         """Log the figures as images."""
@@ -90,7 +90,7 @@ class TensorboardLogger:
                 self._calls.run(lambda n=name, p=path: writer.add_image(n, imread(p), dataformats="HWC"))  # type: ignore[misc]
 
     def finish(self, status: Status) -> None:
-        """Write what waits, and close the file."""
+        """Flush and close the file."""
         writer, self._writer = self._writer, None
         if writer is not None:
             self._calls.run(lambda: writer.add_text("status", status))

@@ -1,4 +1,4 @@
-"""trackio: its database on this machine, or where its own environment variables say; a view of the run's files."""
+"""trackio logger, with its local database or the destination in trackio's environment variables."""
 
 import contextlib
 import io
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class TrackioLogger:
-    """Shows a run in trackio: `trackio show` opens its page.
+    """Logs a run to trackio; `trackio show` opens its page.
 
     Args:
         run_dir: directory of the run.
         config: the resolved config.
-        name: what the run is called; some letters are added, as trackio goes by names.
+        name: name of the run; a random suffix is added, as trackio identifies runs by name.
         run_id: the name of an earlier run to continue, or None for a new run.
-        project: that the run belongs to.
+        project: project of the run.
 
     Raises:
         ConfigError: trackio is not installed.
@@ -70,7 +70,7 @@ class TrackioLogger:
         return self._run_id
 
     def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
-        """Log scalars as `split/name`; what is no finite number is left out."""
+        """Log scalars as `split/name`; values that are not finite are left out."""
         self._log({f"{split}/{name}": float(value) for name, value in values.items() if math.isfinite(value)}, step)
 
     def log_adaptation(self, records: pd.DataFrame) -> None:
@@ -89,7 +89,7 @@ class TrackioLogger:
         self._table("samples", pd.DataFrame([{key: str(sample.get(key)) for key in SAMPLE_KEYS} for sample in samples]))
 
     def log_model(self, directory: Path) -> None:
-        """Do nothing: the model is in the run directory."""
+        """Do nothing, as the model is in the run directory."""
 
     def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
         """Log the tables."""
@@ -98,13 +98,13 @@ class TrackioLogger:
             self._table(name, table)
 
     def finish(self, status: Status) -> None:
-        """Write what waits, and end the run."""
+        """Flush and end the run."""
         self._log({"status": status})
         run, self._run = self._run, None
         if run is not None:
             import trackio
 
-            self._call(trackio.finish)  # which also lets go of it, so that it is not ended once more with the process
+            self._call(trackio.finish)  # also releases it, so that it is not ended again on exit
 
     def _table(self, name: str, table: pd.DataFrame) -> None:
         if not table.empty and self._run is not None:

@@ -1,4 +1,4 @@
-"""Weights & Biases: online, offline or disabled; a view of the files in the run directory."""
+"""Weights & Biases logger: online, offline or disabled."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 if TYPE_CHECKING:
     import wandb
 
-# The x-axis of every chart of scalars. wandb's own step never goes back; this one may, in a resumed run.
+# The x-axis of every chart of scalars. wandb's own step never decreases; this one may, in a resumed run.
 STEP = "meta_step"
 
 _CALL_SECONDS = 60.0  # for one call in the middle of a run; scalars take well under a millisecond
@@ -31,7 +31,7 @@ _RUN_ID_LENGTH = 8
 _SPLITS = ("meta_train", "meta_validation", "meta_test")
 
 
-# As the service takes them.
+# Characters that the service accepts.
 Project = Annotated[str, Field(pattern=r"^[^/\\#?%:]+$", max_length=128)]
 Title = Annotated[str, Len(1, 128)]
 Group = Annotated[str, Len(1, 128)]
@@ -39,26 +39,26 @@ Tag = Annotated[str, Len(1, 64)]
 
 
 class WandbLogger:
-    """Shows a run in Weights & Biases, with its own files in `<run_dir>/wandb`.
+    """Logs a run to Weights & Biases, with its own files in `<run_dir>/wandb`.
 
-    It never asks and never hangs: without a key or a network the run is offline, which is said in one line on
-    stderr. It never stops a training either: what fails later is said once, and the local files go on alone.
+    It never prompts and never hangs: without a key or a network the run is offline, which is reported in one line on
+    stderr. Later failures are reported once, and training continues with the local files.
 
     Args:
         run_dir: directory of the run.
         config: the resolved config, as plain values.
-        name: what the run is called if neither `title` nor `WANDB_NAME` says otherwise.
+        name: default name of the run, unless `title` or `WANDB_NAME` is set.
         run_id: identifier of an earlier run to continue, or None for a new run.
-        title: what the run is called in the list of runs; None for `WANDB_NAME`, else for `name`.
+        title: name in the list of runs; None for `WANDB_NAME`, else for `name`.
         project: project to put the run in; None for `WANDB_PROJECT`, else for `metadialog`.
         entity: user or team that owns the project; None for `WANDB_ENTITY`, else for the default of the key.
         group: runs with the same group are shown together; None for `WANDB_RUN_GROUP`, else for no group.
         tags: labels of the run; empty for `WANDB_TAGS`, else for none.
-        mode: `auto` is online if there is a key and the server answers, else offline, unless `WANDB_MODE` or
-            wandb's settings files say otherwise.
+        mode: `auto` is online if there is a key and the server answers, else offline, unless set by `WANDB_MODE` or
+            wandb's settings files.
 
     Raises:
-        ConfigError: `WANDB_MODE` is none of wandb's modes.
+        ConfigError: `WANDB_MODE` is not a mode of wandb.
     """
 
     def __init__(
@@ -131,9 +131,9 @@ class WandbLogger:
         self._call(lambda run: _log_report(run, tables, figures, page))
 
     def finish(self, status: Status) -> None:
-        """Mark the run as finished or failed, upload the rest within a minute, and end wandb's service.
+        """Mark the run as finished or failed, upload the rest within a minute, and stop wandb's service.
 
-        An interrupted run is marked as failed, and has seconds instead of a minute.
+        An interrupted run is marked as failed, and has only seconds.
         """
         run, self._run = self._run, None
         if run is None:
@@ -173,7 +173,7 @@ def _agents_run_id() -> str | None:
 
 
 def _new_run_id() -> str:
-    # Not from the seeded generators: two runs with the same seed are two runs.
+    # Not from the seeded generators, as runs with the same seed need different identifiers.
     alphabet = string.ascii_lowercase + string.digits
     return "".join(secrets.choice(alphabet) for _ in range(_RUN_ID_LENGTH))
 
@@ -184,10 +184,10 @@ def _define_axes(run: "wandb.Run") -> None:
 
 
 def _log_again(run: "wandb.Run", metrics: Path) -> None:
-    """Log the scalars from before a resume, unless the server has them and has taken the run up again.
+    """Log the scalars from before a resume, unless the server has resumed the run.
 
-    An offline run cannot append to another: it counts its steps from 0, so that its upload takes the place of what
-    was uploaded under the same identifier. Therefore it holds everything from the start.
+    An offline run cannot append to another: its steps count from 0, so that its upload replaces the earlier one with
+    the same identifier. It must therefore contain everything.
     """
     if run.resumed:
         return
@@ -196,7 +196,7 @@ def _log_again(run: "wandb.Run", metrics: Path) -> None:
 
 
 def _table(frame: pd.DataFrame) -> "wandb.Table":
-    """Return a frame as a table of W&B, in which a value that is missing is None: it does not know the NA of pandas."""
+    """Return a frame as a W&B table, with None for pandas' NA."""
     import wandb
 
     return wandb.Table(dataframe=frame.astype(object).where(frame.notna(), None))
@@ -230,7 +230,7 @@ def _log_model(run: "wandb.Run", directory: Path) -> None:
     import wandb
 
     artifact = wandb.Artifact(f"model-{run.id}", type="model")
-    # "immutable": no second copy of the weights in the home directory for every run of a sweep.
+    # "immutable" avoids a copy of the weights in the home directory for every run.
     artifact.add_dir(str(directory), policy="immutable")
     run.log_artifact(artifact)
 

@@ -1,4 +1,4 @@
-"""Opening and closing a Weights & Biases run without questions, without chatter and without a hang."""
+"""Opening and closing of Weights & Biases runs, without prompts, output or hanging."""
 
 import contextlib
 import os
@@ -28,21 +28,21 @@ INIT_SECONDS = 15.0  # for the server to accept the run
 FINISH_SECONDS = 60.0  # for the uploads at the end; what remains stays on the disk
 GRACE_SECONDS = 15.0  # for wandb to notice its own timeouts
 SERVICE_SECONDS = 20.0  # for wandb's local service to start or to stop
-# The same where the run is interrupted: whoever did that waits, and may kill the process after ten seconds.
+# The same for interrupted runs, as the process may be killed after ten seconds.
 HURRIED_FINISH_SECONDS = 5.0
 HURRIED_SERVICE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What a run is called with the service, and what it says of itself there.
+    """The identity of a run with the service.
 
     Attributes:
         run_dir: directory of the run.
         config: the resolved config.
-        title: what the run is called; None for `WANDB_NAME`, else for `default_title`.
+        title: name of the run; None for `WANDB_NAME`, else for `default_title`.
         default_title: see `title`.
-        run_id: its identifier.
+        run_id: identifier of the run.
         project: None for `WANDB_PROJECT`, else for `metadialog`.
         entity: None for `WANDB_ENTITY`, else for the default of the key.
         group: None for `WANDB_RUN_GROUP`, else for none.
@@ -64,7 +64,7 @@ def check_environment() -> None:
     """Check `WANDB_MODE`, which wandb itself would refuse with a page of text.
 
     Raises:
-        ConfigError: it is none of wandb's modes.
+        ConfigError: it is not a mode of wandb.
     """
     mode = os.environ.get("WANDB_MODE")
     if mode and mode not in {"online", "offline", "disabled", "dryrun", "run"}:
@@ -72,28 +72,28 @@ def check_environment() -> None:
 
 
 def open_run(identity: RunIdentity, mode: Mode, say: Callable[[str], None]) -> "wandb.Run | None":
-    """Start a run; offline if there is no key or no server, and then `say` so.
+    """Start a run, offline if there is no key or no server.
 
     Args:
-        identity: what the run is.
-        mode: `auto` follows `WANDB_MODE` and wandb's own settings files.
-        say: takes one line for the user.
+        identity: identity of the run.
+        mode: `auto` for `WANDB_MODE` and wandb's settings files.
+        say: prints one line to the user.
 
     Returns:
         The run, or None if it is disabled.
 
     Raises:
-        TimeoutError: the local service does not answer.
-        Exception: whatever wandb raises if not even an offline run can be started.
+        TimeoutError: the local service does not respond.
+        Exception: not even an offline run can be started.
     """
     check_environment()
     provide_home()
-    # wandb reports its own errors to its server, from offline runs too, and waits for that at the end of the
-    # program: ten seconds and more if the server hangs.
+    # wandb reports its errors to its server, also in offline runs, and waits for that on exit, for ten seconds or more
+    # if the server hangs.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     wanted = within(SERVICE_SECONDS + GRACE_SECONDS, lambda: _start_service(identity, mode))
     if wanted == "disabled":
-        close_service()  # or the next run of this process would be disabled too
+        close_service()  # otherwise the next run of this process would be disabled too
         return None
     if wanted == "online":
         reason = _why_offline()
@@ -102,7 +102,7 @@ def open_run(identity: RunIdentity, mode: Mode, say: Callable[[str], None]) -> "
                 return _init(identity, "online")
             except Exception as error:  # noqa: BLE001  (named in the line that is said)
                 reason = one_line(error)
-                # The service still counts the failed run as its own, and would refuse its id.
+                # The service still holds the failed run, and would refuse its id.
                 close_service()
                 _start_service(identity, "offline")
         say(f"W&B is offline: {reason}; the run is kept in {identity.run_dir / 'wandb'}")
@@ -110,16 +110,16 @@ def open_run(identity: RunIdentity, mode: Mode, say: Callable[[str], None]) -> "
 
 
 def close_run(run: "wandb.Run", exit_code: int, *, hurry: bool = False) -> None:
-    """Finish a run, and end the local service with it.
+    """Finish a run, and stop the local service.
 
     Args:
         run: the run.
-        exit_code: what the service is told of its end.
-        hurry: leave what is not uploaded within seconds on the disk.
+        exit_code: exit code reported to the service.
+        hurry: whether to leave data that are not uploaded within seconds on the disk.
 
     Raises:
-        TimeoutError: the uploads were not done in time; the rest is on the disk.
-        Exception: whatever wandb raises.
+        TimeoutError: the uploads were not finished in time; the rest is on the disk.
+        Exception: wandb failed.
     """
     try:
         seconds = HURRIED_FINISH_SECONDS if hurry else FINISH_SECONDS + GRACE_SECONDS
@@ -129,30 +129,30 @@ def close_run(run: "wandb.Run", exit_code: int, *, hurry: bool = False) -> None:
 
 
 def close_service(seconds: float | None = None) -> None:
-    """End wandb's local service and its threads; the next run starts new ones, with today's environment.
+    """Stop wandb's local service and its threads, so that the next run starts new ones with the current environment.
 
-    A run that someone else has in this process keeps it.
+    The service is kept if another run in this process uses it.
 
     Args:
-        seconds: how long to wait for it; None for as long as it may take.
+        seconds: time limit; None for no limit.
     """
     import wandb
 
     if wandb.run is not None:
         return
-    # If it does not end, then it is gone already, or it ends with this process.
+    # Otherwise it has ended already, or ends with this process.
     with contextlib.suppress(Exception, SystemExit):
         within(SERVICE_SECONDS if seconds is None else seconds, wandb.teardown)
 
 
 def one_line(error: BaseException) -> str:
-    """Name an exception and what it says, on one line."""
+    """Format an exception on one line."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _start_service(identity: RunIdentity, mode: Mode) -> str:
-    """Start wandb's local service if the mode needs one; return the mode that wandb's settings come to."""
+    """Start wandb's local service if the mode needs one; return the effective mode."""
     import wandb
 
     options = _options(identity)
@@ -162,16 +162,16 @@ def _start_service(identity: RunIdentity, mode: Mode) -> str:
 
 
 def _options(identity: RunIdentity) -> dict[str, Any]:
-    """Return the settings of wandb that keep it silent, in the run directory, and within its time."""
+    """Return the settings that keep wandb silent, within the run directory and within time limits."""
     return {
         "root_dir": str(identity.run_dir.absolute()),
         "use_dot_wandb": False,
-        "silent": True,  # what matters is said by the logger, in one line
+        "silent": True,  # the logger reports what matters in one line
         "console": "off",
         "save_code": False,
         "disable_git": True,  # it would save the uncommitted changes; status.json has the revision
         "x_disable_stats": True,
-        "x_disable_viewer": True,  # a request for the sake of a greeting
+        "x_disable_viewer": True,  # avoids a request for a greeting
         "x_service_wait": SERVICE_SECONDS,
         "init_timeout": INIT_SECONDS,
         "finish_timeout": FINISH_SECONDS,
@@ -183,7 +183,7 @@ def _init(identity: RunIdentity, mode: Literal["online", "offline"]) -> "wandb.R
     import wandb
 
     directory = identity.run_dir / "wandb"
-    # What the environment and wandb's settings files say; entity and group are looked up there by wandb itself.
+    # Defaults from the environment and wandb's settings files; entity and group are looked up by wandb itself.
     result = wandb.setup().settings
     before = set(directory.glob("*"))
     try:
@@ -199,7 +199,7 @@ def _init(identity: RunIdentity, mode: Literal["online", "offline"]) -> "wandb.R
                 id=identity.run_id,
                 resume="allow",
                 mode=mode,
-                # Not the process's one global run: a run that was never finished must not be returned again.
+                # Not the global run of the process, as an unfinished run must not be returned again.
                 reinit="create_new",
                 settings=wandb.Settings(**_options(identity)),
             ),
@@ -211,12 +211,12 @@ def _init(identity: RunIdentity, mode: Literal["online", "offline"]) -> "wandb.R
 
 
 def _why_offline() -> str | None:
-    """Say why the run cannot be online, or None if it can."""
+    """Return why the run cannot be online; None if it can."""
     import wandb
     from wandb.errors import AuthenticationError, UsageError
 
     try:
-        # wandb's own look-up: the environment, the settings files, .netrc.
+        # wandb's own lookup: the environment, the settings files, .netrc.
         if not within(SERVICE_SECONDS, lambda: wandb.login(prompt=False, verify=False)):
             return "no API key (set WANDB_API_KEY, or run `wandb login`)"
     except (AuthenticationError, UsageError) as error:
@@ -232,13 +232,13 @@ def _why_unreachable(url: str) -> str | None:
     except OSError as error:
         cause = getattr(error, "reason", error)
         if isinstance(cause, ssl.SSLError):
-            return None  # there is a server; whether to trust it is for wandb to say
+            return None  # there is a server; wandb decides whether to trust it
         return f"no network, or no server at {url} ({cause})"
     return None
 
 
 def _request(url: str) -> None:
-    """Ask for anything: every HTTP answer, an error too, shows that there is a server."""
+    """Send a request; any HTTP response, including errors, shows that there is a server."""
     opener = urllib.request.build_opener(_NoRedirect)
     try:
         with opener.open(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS):  # noqa: S310
@@ -248,7 +248,7 @@ def _request(url: str) -> None:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Takes a redirection as the answer that it is."""
+    """Does not follow redirections."""
 
     def redirect_request(
         self,

@@ -1,1 +1,1 @@
-"""Language models that others have trained: where their files are, and how their chats are written."""
+"""Files and chat formats of pretrained language models."""

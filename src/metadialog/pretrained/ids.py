@@ -1,17 +1,17 @@
-"""Token ids as a file of the `tokenizers` library has them: a single one of billions makes it take all memory."""
+"""A check of the token ids in files of the `tokenizers` library, which allocates memory up to the highest id."""
 
 from collections.abc import Mapping
 from typing import Any
 
 MOST_UNUSED = 100_000
-"""Ids that may have no token, as in padded vocabularies."""
+"""Maximum number of ids without a token, as in padded vocabularies."""
 
 
 def sparse(content: object) -> str | None:
-    """Say that hardly any of a tokenizer's ids has a token, or None where that is as it should be.
+    """Return a message if the ids of a tokenizer are sparse; otherwise None.
 
     Args:
-        content: what `tokenizer.json` holds.
+        content: content of `tokenizer.json`.
     """
     if not isinstance(content, Mapping):
         return None

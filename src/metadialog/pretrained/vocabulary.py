@@ -1,4 +1,4 @@
-"""The vocabulary of a pretrained model, among the ids of this package."""
+"""The vocabulary of a pretrained model, mapped to the ids of this package."""
 
 import json
 from pathlib import Path
@@ -10,18 +10,18 @@ from metadialog.pretrained.ids import sparse
 from metadialog.runs.layout import TOKENIZER
 
 SHIFT = 5
-"""The first ids of every tokenizer here are the special tokens; those of a pretrained vocabulary follow them."""
+"""Offset of the ids of a pretrained vocabulary, which follow the special tokens."""
 
 
 def load_tokenizer(source: str, option: str) -> Any:  # noqa: ANN401 - transformers has no common type for them
-    """Return the tokenizer of a pretrained model as `transformers` has it.
+    """Return the `transformers` tokenizer of a pretrained model.
 
     Args:
-        source: as `locate` returns it.
-        option: what the user calls it.
+        source: result of `locate`.
+        option: name of the option, for messages.
 
     Raises:
-        ConfigError: it has none that the `tokenizers` library can run.
+        ConfigError: it has none for the `tokenizers` library.
     """
     from transformers import AutoTokenizer
 
@@ -34,17 +34,17 @@ def load_tokenizer(source: str, option: str) -> Any:  # noqa: ANN401 - transform
 
 
 def shifted(tokenizer: Any, special_tokens: tuple[str, ...]) -> str:  # noqa: ANN401
-    """Return a pretrained tokenizer in the JSON of the `tokenizers` library, with our special tokens first.
+    """Return a pretrained tokenizer in the JSON format of the `tokenizers` library, with special tokens first.
 
-    All ids move up by `SHIFT`. Tokens that the library would find inside text are no longer found there: a user who
-    types `<|im_end|>` has typed ten characters.
+    All ids are shifted by `SHIFT`. Its special tokens are no longer matched inside text: `<|im_end|>` typed by a user
+    is ten characters.
 
     Args:
-        tokenizer: as `load_tokenizer` returns it.
-        special_tokens: ours.
+        tokenizer: result of `load_tokenizer`.
+        special_tokens: special tokens of this package.
 
     Raises:
-        ConfigError: its vocabulary is of an unknown form.
+        ConfigError: its vocabulary has an unknown format.
     """
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     model = content["model"]
@@ -67,26 +67,26 @@ def shifted(tokenizer: Any, special_tokens: tuple[str, ...]) -> str:  # noqa: AN
 
 
 def _apart(token: str, special_tokens: tuple[str, ...]) -> str:
-    """Return a token of theirs by a name that none of ours has; no text holds it, whatever it is called."""
+    """Rename a token of the pretrained vocabulary if it has the name of a special token."""
     return f"{token} of the pretrained vocabulary" if token in special_tokens else token
 
 
 def vocabulary_size(tokenizer: Any) -> int:  # noqa: ANN401
-    """Return the number of our ids: of the special tokens and of the pretrained vocabulary."""
+    """Return the number of ids, including the special tokens."""
     vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
     return SHIFT + (len(vocabulary) if isinstance(vocabulary, list) else size(vocabulary))
 
 
 def size(vocabulary: dict[str, int]) -> int:
-    """Return the number of ids up to the highest."""
+    """Return the highest id plus 1."""
     return max(vocabulary.values()) + 1
 
 
 def _check_ids(source: str, option: str) -> None:
-    """Refuse a vocabulary that has hardly any of its ids, before the library makes room for all of them.
+    """Refuse a vocabulary with sparse ids before the library allocates memory for all of them.
 
     Raises:
-        ConfigError: it is one.
+        ConfigError: the ids are sparse.
     """
     file = Path(source) / TOKENIZER
     if not file.is_file():
@@ -94,6 +94,6 @@ def _check_ids(source: str, option: str) -> None:
     try:
         problem = sparse(json.loads(file.read_bytes()))
     except (OSError, ValueError, RecursionError):
-        return  # as the library will say
+        return  # reported by the library
     if problem is not None:
         raise ConfigError(f"{option}={source}: {TOKENIZER}: {problem}")

@@ -1,1 +1,1 @@
-"""From what runs and benchmarks have written to tables and figures; reads files only, never models."""
+"""Tables and figures from the files of runs and benchmarks."""

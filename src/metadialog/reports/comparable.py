@@ -1,4 +1,4 @@
-"""Whether runs may stand in one table: the same data, split and held-out episodes, and one config a row."""
+"""Checks that runs can be compared: same data, split and held-out episodes, and one config per row."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -16,15 +16,15 @@ from metadialog.text import counted
 # Options that name the directory of another run.
 _SOURCES = ("run", "start.run")
 
-# Where and with what a run was made, and not what it does.
+# Where a run was made and with what, rather than what it does.
 _WHERE = ("seed", "logger", "device", "threads", "cache", "resume", "dataset.root", "dataset.path")
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
-    """Check that the runs can be compared at all, and that each row is of one config.
+    """Check that runs can be compared, and that each row has one config.
 
     Raises:
-        RunError: with one line that names what differs, and the runs.
+        RunError: they cannot; the message names the differences and the runs.
     """
     problems = list(_differences(runs))
     if problems:
@@ -34,9 +34,9 @@ def check_comparable(runs: Sequence[Run]) -> None:
 
 
 def row_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """Return in which options rows differ beyond their algorithms: option -> algorithm -> value.
+    """Return the options in which rows differ beyond their algorithms: option -> algorithm -> value.
 
-    The readers of a table should know; whether it is fair is theirs to judge.
+    They are shown to readers, who can judge whether the comparison is fair.
     """
     firsts = {run.algorithm: _options(run.config) for run in reversed(runs)}
     keys = sorted({key for options in firsts.values() for key in options})
@@ -49,7 +49,7 @@ def row_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
 
 
 def _differences(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield what forbids a comparison, each with the runs on either side."""
+    """Yield the reasons against a comparison, with the runs on either side."""
     yield from _unequal("the data set", runs, lambda run: str(run.records["dataset"].iloc[0]))
     yield from _unequal("the texts' language", runs, lambda run: run.language)
     splits = {key for run in runs for key in flat(run.config.get("split"), "split")}
@@ -78,7 +78,7 @@ def _names(paths: Sequence[Path]) -> str:
 
 
 def _other_episodes(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield how held-out episodes differ; runs may have other numbers of shots, but some have to be common."""
+    """Yield the differences of held-out episodes; the numbers of shots may differ, but some must be common."""
     for shots in sorted({shots for run in runs for shots in run.episodes}):
         having = [run for run in runs if shots in run.episodes]
         sides = list(_sides(having, lambda run: run.episodes[shots]).values())  # noqa: B023 - used at once
@@ -103,13 +103,13 @@ def _other_episodes(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _scored_words(run: Run) -> Hashable:
-    """Return the reference words of each episode, which do not depend on the number of shots."""
+    """Return the number of reference words of each episode, which does not depend on the shots."""
     words = run.records.groupby(["topic", "episode"])["words"].agg(["min", "max"])
     return tuple(words.itertuples(name=None))
 
 
 def _why(runs: Sequence[Run], sides: Sequence[Sequence[Path]]) -> str:
-    """Name the options behind the difference, where there are any."""
+    """Return the options that explain a difference, if any."""
     pair = [next(run for run in runs if run.path == side[0]) for side in sides[:2]]
     options = [flat(run.config.get("evaluation"), "evaluation") for run in pair]
     ignored = ("evaluation.shots", "evaluation.steps", "evaluation.report_steps")
@@ -123,10 +123,10 @@ def _why(runs: Sequence[Run], sides: Sequence[Sequence[Path]]) -> str:
 
 
 def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
-    """Check that a row's runs differ in their seeds, and in nothing else.
+    """Check that the runs of a row differ only in their seeds.
 
     Raises:
-        RunError: they do not.
+        RunError: they differ in other options.
     """
     for run, other in combinations(runs, 2):
         if run.seed == other.seed:
@@ -148,18 +148,18 @@ def _check_row(algorithm: str, runs: Sequence[Run]) -> None:
 
 
 def _compared(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what two runs do; an option that a later version has added stands at its default in an earlier run."""
+    """Return the options of two runs; options added in a later version have their default in an earlier run."""
     options = _options(one), _options(other)
     if options[0].keys() == options[1].keys():
         return options
     try:
         return _options(complete(one)), _options(complete(other))
-    except ConfigError:  # it names classes that may not be imported: their defaults are unknown
+    except ConfigError:  # it names classes that must not be imported, so their defaults are unknown
         return options
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run does, flat; a run that it started from counts by what that one does, not by where it lies."""
+    """Return the flattened options of a run; a run that it started from is represented by its options, not its path."""
     results: dict[str, Any] = {}
     for key, value in flat(config).items():
         if any(key == where or key.startswith(f"{where}.") for where in _WHERE):
@@ -167,6 +167,6 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         source = Path(str(value)).expanduser() / layout.CONFIG if key in _SOURCES and value is not None else None
         if source is not None and is_there(source):
             results |= {f"{key}:{inner}": kept for inner, kept in _options(read_config(source)).items()}
-        elif key not in _SOURCES:  # the run that it came from is no longer there
+        elif key not in _SOURCES:  # the original run no longer exists
             results[key] = value
     return results

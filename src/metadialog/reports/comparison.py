@@ -1,4 +1,4 @@
-"""Several runs compared: the numbers over their records, and what a reader should know of the runs."""
+"""Comparison of runs: the numbers over their records, and information about the runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -18,10 +18,10 @@ from metadialog.text import counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison(RecordComparison):
-    """The numbers of a comparison, and where they come from.
+    """A comparison with its runs.
 
     Attributes:
-        runs: what was compared.
+        runs: the compared runs.
         varied: options in which the rows differ beyond their algorithms, option -> algorithm -> value.
     """
 
@@ -30,24 +30,24 @@ class Comparison(RecordComparison):
 
     @property
     def dataset(self) -> str:
-        """What the data set is called."""
+        """The name of the data set."""
         return str(self.scores["dataset"].iloc[0])
 
     @property
     def last(self) -> Column:
-        """The most shots, and the chosen inner step with them; where none was chosen, the last."""
+        """The most shots, and the chosen or else the last inner step with them."""
         return last_column(self.scores)
 
     @property
     def last_words(self) -> str:
-        """The same in words."""
+        """A description of `last`."""
         shots, step = self.last
         after = "at the chosen step" if step == CHOSEN else f"after {counted(step, 'inner step')}"
         return f"{counted(shots, 'shot')}, {after}"
 
     @property
     def chosen(self) -> pd.DataFrame:
-        """What was chosen on the meta-validation topics: algorithm, seed, shots, inner_step, rate; may be empty."""
+        """The choices on the meta-validation topics: algorithm, seed, shots, inner_step, rate; may be empty."""
         records = pd.concat([run.records for run in self.runs], ignore_index=True)
         if CHOSEN not in set(self.scores["inner_step"]):
             return pd.DataFrame()
@@ -71,7 +71,7 @@ def compare_runs(runs: Sequence[Run], settings: Settings) -> Comparison:
 
 
 def chosen_metrics(comparison: Comparison, names: Sequence[str]) -> list[Metric]:
-    """Return the metrics that were asked for.
+    """Return the requested metrics.
 
     Raises:
         ConfigError: the records do not hold one of them.

@@ -1,4 +1,4 @@
-"""Quality against compute, from what each run wrote of its cost."""
+"""Quality against compute, from the recorded costs of runs."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ _UNITS = EngFormatter()
 def costs(comparison: Comparison) -> pd.DataFrame:
     """Return the mean cost of meta-training over seeds: a row for each algorithm, a column for each kind.
 
-    Empty if any run says nothing of its cost, as half a comparison would mislead.
+    It is empty if any run has no recorded cost, as a partial comparison would be misleading.
     """
     rows = []
     for run in comparison.runs:
@@ -44,8 +44,8 @@ def compute_figure(comparison: Comparison, spent: pd.DataFrame) -> Figure:
     """Draw word perplexity, with the most shots after the last inner step, against each kind of cost.
 
     Args:
-        comparison: the numbers.
-        spent: the `costs`, not empty. What cost nothing stands at the left edge.
+        comparison: the comparison.
+        spent: the `costs`, not empty. Algorithms without cost are at the left edge.
     """
     shots, step = comparison.last
     part = finite(comparison, "word_perplexity")
@@ -67,7 +67,7 @@ def compute_figure(comparison: Comparison, spent: pd.DataFrame) -> Figure:
         for axes in grid[:, 0]:
             perplexity_axis(axes, comparison)
         figure.draw_without_rendering()
-        # Panels share the y-axis: names on the right of a row's last are those of all.
+        # Panels share the y-axis, so names are only beside the last one of a row.
         for row in range(rows):
             last = min((row + 1) * columns, len(kinds)) - 1
             name_values(panels[last], part["mean"].to_dict(), comparison.algorithms)
@@ -107,7 +107,7 @@ def _draw(
 
 
 def _ticks(least: float, most: float) -> list[float]:
-    """Return round numbers around a range of positive numbers, few enough for their labels to have room."""
+    """Return a few round numbers that cover a range of positive numbers."""
     for factors in ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
         ticks = [factor * 10.0**power for power in powers for factor in factors]

@@ -14,8 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from metadialog.text import counted
 
 MIB = 2**20
-# Colours that the colour-blind can tell apart (Okabe and Ito 2008; the last of Tol 2021), each with a marker of its
-# own; peers are dashed.
+# Colours for the colour-blind (Okabe and Ito 2008; the last of Tol 2021), each with its own marker; peers are dashed.
 _BLACK, _GREY = "#000000", "#777777"
 _STYLES = {
     "ordinary gradient descent": (_BLACK, "s"),
@@ -34,7 +33,7 @@ LABELS = {"inner_steps": "inner steps", "tasks": "tasks in the meta-batch", "hid
 
 
 def read_costs(path: Path) -> pd.DataFrame:
-    """Read `bench.json`, one row a line of it."""
+    """Read `bench.json`, with a row for each line."""
     costs = pd.read_json(path)
     costs["who"] = [
         engine if kind == "engine" else "ordinary gradient descent" if kind == "yardstick" else f"{engine} (peer)"
@@ -88,7 +87,7 @@ def cost_figure(costs: pd.DataFrame) -> Figure:
 
 
 def _panels(costs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield what to draw: a title, the column to draw against, and the rows."""
+    """Yield the title, the column of the x-axis and the rows of each panel."""
     varied = costs["config"].str.contains("-")
     for config in costs.loc[~varied, "config"].unique():
         yield str(config), "inner_steps", costs[costs["config"] == config]

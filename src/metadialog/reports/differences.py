@@ -20,12 +20,12 @@ def difference_rows(comparison: Comparison, metrics: Sequence[Metric]) -> list[t
 
 
 def baseline_rows(comparison: Comparison, metrics: Sequence[Metric]) -> list[tuple[str, ...]]:
-    """Return the rows below `BASELINE_HEADER`, likewise; none without a baseline."""
+    """Return the rows below `BASELINE_HEADER`; none without a baseline."""
     return _rows(comparison, comparison.baseline_differences, metrics)
 
 
 def baseline_title(comparison: Comparison) -> str:
-    """Return what stands above the rows of `baseline_rows`."""
+    """Return the title of the rows of `baseline_rows`."""
     return f"Differences from {comparison.settings.baseline}, {comparison.last_words}"
 
 
@@ -64,7 +64,7 @@ def _row(row: "pd.Series[float]", metric: Metric, comparison: Comparison) -> tup
 
 
 def p_value(value: float) -> str:
-    """Write a p-value."""
+    """Format a p-value."""
     return "< 0.001" if value < 0.001 else _plain(value, ".3f")
 
 

@@ -1,4 +1,4 @@
-"""The figures of a comparison; readable in print and for the colour-blind: colour, marker and line style, and names."""
+"""The figures of a comparison, readable in print and for the colour-blind by colour, marker, line style and names."""
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -35,19 +35,19 @@ _MORE_FONTS = (
     "Noto Sans Thai",
     "Arial Unicode MS",
 )
-_PANELS = 4  # shots with a panel of curves
+_PANELS = 4  # maximum number of panels of curves
 _GAP = 0.19  # between names, inches
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
 _LONGEST = 28  # characters of a name
-_KEY = 0.3  # of the piece of line before a name, inches
-FEW = 6  # curves that may have bands around them: more would be a grey mass
-_FENCE = 3.0  # interquartile ranges beyond which a value would press all others together
+_KEY = 0.3  # length of the line before a name, inches
+FEW = 6  # maximum number of curves with bands
+_FENCE = 3.0  # interquartile ranges beyond which a value is an outlier
 
 
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the project's style."""
-    # Signs that the style's font lacks are taken from the first of these that is installed, if any is.
+    # Characters that the style's font lacks are taken from the first of these fonts that is installed.
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [*rcParams["font.sans-serif"][:1], *(name for name in _MORE_FONTS if name in installed)]
     sheet = as_file(files("metadialog.reports") / "style.mplstyle")
@@ -57,9 +57,9 @@ def style() -> Iterator[None]:
 
 
 def beyond(values: Mapping[Any, float]) -> dict[Any, float]:
-    """Return those of some values that lie so far from the others that an axis is cut before them.
+    """Return the outliers among values, which an axis excludes.
 
-    A value is so if it is further outside the middle half than three times that half's width (Tukey's far outliers).
+    These are values further than three interquartile ranges outside the quartiles (Tukey's far outliers).
     """
     finite = np.array([value for value in values.values() if math.isfinite(value)])
     if len(finite) < 4:
@@ -78,7 +78,7 @@ def curves_figure(comparison: Comparison) -> Figure:
     """Draw word perplexity against the inner step with its intervals, a panel for each number of shots."""
     part = finite(comparison, "word_perplexity")
     part = part[(part["inner_step"] >= 0) & (part.groupby("shots")["inner_step"].transform("max") > 0)]
-    # Without shots a ceiling such as `oracle` alone adapts, and the others would be points.
+    # Without shots only an upper bound such as `oracle` adapts, and the others would be points.
     part = part[part["shots"] > 0] if (part["shots"] > 0).any() else part
     shots = some(sorted(part["shots"].unique().tolist()))
     with style():
@@ -155,7 +155,7 @@ def topics_figure(comparison: Comparison) -> Figure:
 
 
 def _draw_curves(axes: Axes, part: pd.DataFrame, algorithms: Sequence[str]) -> None:
-    """Draw a curve for each algorithm; with its interval where few are compared."""
+    """Draw a curve for each algorithm, with its interval if there are few."""
     for drawn, algorithm in zip(looks(algorithms), algorithms, strict=True):
         rows = part[part["algorithm"] == algorithm].sort_values("inner_step")
         axes.plot(rows["inner_step"], rows["mean"], markevery=max(1, len(rows) // 5), **drawn)
@@ -169,12 +169,12 @@ def _draw_curves(axes: Axes, part: pd.DataFrame, algorithms: Sequence[str]) -> N
 
 
 def cut_rows(axes: Axes, part: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Leave out the algorithms whose word perplexity would press all others together, and name them in a corner.
+    """Leave out algorithms with outlying word perplexity, and name them in a corner.
 
     Args:
-        axes: to write in.
-        part: what is to be drawn.
-        by: the column that the last point of each algorithm is found by.
+        axes: axes to write in.
+        part: rows to draw.
+        by: column that determines the last point of each algorithm.
     """
     last = part.sort_values(list(by)).groupby("algorithm").tail(1).set_index("algorithm")["mean"]
     outside = beyond(np.log(last[last > 0]).to_dict())
@@ -189,15 +189,15 @@ def cut_rows(axes: Axes, part: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def _name_ends(axes: Axes, part: pd.DataFrame, by: str, algorithms: Sequence[str]) -> None:
-    """Write each algorithm's name beside its last point."""
+    """Write each algorithm's name next to its last point."""
     ends = part.sort_values(by).groupby("algorithm").tail(1).set_index("algorithm")["mean"]
     name_values(axes, ends.to_dict(), algorithms)
 
 
 def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequence[str]) -> None:
-    """Write algorithms' names on the right, at their values, moved apart where they would cover each other.
+    """Write algorithms' names on the right at their values, shifted so that they do not overlap.
 
-    Each has a piece of its line with its marker before it: in print without colours the names are a key.
+    Each has a sample of its line with its marker, so that the names serve as a legend.
     """
     named = [name for name in algorithms if name in values]
     if not named:
@@ -227,12 +227,12 @@ def name_values(axes: Axes, values: Mapping[Hashable, float], algorithms: Sequen
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move heights apart, as little as it takes, until none is nearer to another than `gap`; their order stays."""
+    """Move heights apart as little as possible until all are at least `gap` apart, in the same order."""
     order = sorted(range(len(heights)), key=heights.__getitem__)
     groups: list[list[int]] = []
     for position in order:
         groups.append([position])
-        # A group is written as one block around its middle; blocks that meet become one.
+        # A group is a block around its middle; overlapping blocks are merged.
         while len(groups) > 1 and _low(groups[-1], heights, gap) - _high(groups[-2], heights, gap) < gap:
             groups[-2:] = [groups[-2] + groups[-1]]
     moved = list(heights)
@@ -243,7 +243,7 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def within(heights: Sequence[float], gap: float) -> list[float]:
-    """Push heights that are `gap` apart back between 0 and 1, as far as there is room, without changing their order."""
+    """Move heights that are `gap` apart into the range from 0 to 1, if possible, in the same order."""
     moved = list(heights)
     order = sorted(range(len(moved)), key=moved.__getitem__)
     for number, index in enumerate(reversed(order)):
@@ -262,18 +262,18 @@ def _high(group: Sequence[int], heights: Sequence[float], gap: float) -> float:
 
 
 def perplexity_axis(axes: Axes, comparison: Comparison) -> None:
-    """Make a y-axis of word perplexity."""
+    """Set up the y-axis for word perplexity."""
     axes.set_yscale("log")
     axes.set_ylabel(f"{metric_label(METRICS['word_perplexity'], comparison.runs[0].language)}; less is better")
     low, high = axes.get_ylim()
-    if high / low < 30:  # decades alone would leave an axis without numbers
+    if high / low < 30:  # ticks only at powers of ten might leave the axis without labels
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_minor_locator(ticker.NullLocator())
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.4g}"))
 
 
 def finite(comparison: Comparison, metric: str) -> pd.DataFrame:
-    """Return the scores that can be drawn; of what has no interval the ends are the value itself."""
+    """Return the finite scores; without an interval its ends are the value."""
     part = comparison.scores[comparison.scores["metric"] == metric]
     part = part[np.isfinite(part["mean"])]
     drawn: pd.DataFrame = part.assign(low=part["low"].fillna(part["mean"]), high=part["high"].fillna(part["mean"]))
@@ -286,12 +286,12 @@ def bars(rows: pd.DataFrame) -> list["pd.Series[float]"]:
 
 
 def panel_height(comparison: Comparison) -> float:
-    """Return the inches of a figure, high enough for the names beside it."""
+    """Return the height of a figure in inches, sufficient for its names."""
     return max(3.8, 0.9 + 1.25 * _GAP * len(comparison.algorithms))
 
 
 def some(shots: Sequence[int]) -> list[int]:
-    """Return few enough numbers of shots to draw, the least and the most among them."""
+    """Select a few numbers of shots to draw, including the smallest and the largest."""
     if len(shots) <= _PANELS:
         return list(shots)
     return [shots[position] for position in np.linspace(0, len(shots) - 1, _PANELS).round().astype(int)]

@@ -1,4 +1,4 @@
-"""Runs that hold out each topic in turn, taken together as one."""
+"""Runs that hold out each topic in turn, combined into one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ FOLD = "held_out"
 def pool_folds(runs: Sequence[Run]) -> list[Run]:
     """Return the runs, those of `split=leave_one_topic_out` joined by algorithm and seed.
 
-    A joined run has the records of all its topics, and the cost of none: each topic had a training of its own.
+    A joined run has the records of all its topics but no cost, as each topic had its own training.
 
     Raises:
         RunError: a topic is held out twice, or not in every row.

@@ -22,7 +22,7 @@ _ROW = 0.24  # inches
 def forest_figure(comparison: Comparison) -> Figure:
     """Draw each algorithm's difference from the baseline with its interval, a panel for each number of shots.
 
-    A filled mark is a difference (by the p-value after Holm's correction), a hollow one is none that was found.
+    A filled mark is a significant difference (after Holm's correction), a hollow one is not.
     """
     part = _differences(comparison)
     part = part[part["shots"] > 0] if (part["shots"] > 0).any() else part
@@ -58,7 +58,7 @@ def forest_figure(comparison: Comparison) -> Figure:
 
 
 def difference_curves_figure(comparison: Comparison) -> Figure:
-    """Draw the difference from the baseline after each inner step; bands only where few are compared."""
+    """Draw the difference from the baseline after each inner step, with bands if there are few algorithms."""
     part = _differences(comparison)
     part = part[(part["inner_step"] >= 0) & (part["shots"] > 0)]
     shots = some(sorted(part["shots"].unique().tolist()))
@@ -92,7 +92,7 @@ def difference_curves_figure(comparison: Comparison) -> Figure:
 
 
 def note_outside(axes: Axes, outside: dict[str, float]) -> None:
-    """Name, in a corner, what lies beyond a cut axis."""
+    """Name outliers beyond the axis in a corner."""
     if outside:
         text = "beyond the axis:\n" + "\n".join(f"{in_figure(name)} {value:+.2f}" for name, value in outside.items())
         corner: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "top", "parse_math": False}

@@ -1,4 +1,4 @@
-"""Tables as they are printed, before it is decided in what language: rows are algorithms, columns are metrics."""
+"""Tables independent of the output format: rows are algorithms, columns are metrics."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,10 +19,10 @@ class Cell:
     """A number in a table.
 
     Attributes:
-        mean, low, high: written out, the exponent of large ones as in 1.8e7; `low` is empty without an interval.
-        best: of its column.
-        alike: not significantly worse than the best.
-        value: to sort by.
+        mean, low, high: formatted values, large ones as in 1.8e7; `low` is empty without an interval.
+        best: whether it is the best of its column.
+        alike: whether it is not significantly worse than the best.
+        value: value for sorting.
     """
 
     mean: str
@@ -38,11 +38,11 @@ class Grid:
     """A table.
 
     Attributes:
-        title: what it is of.
-        corner: what its rows are.
-        groups: what stands above the columns: a text, and over how many of them.
-        columns: the columns' names.
-        rows: a name and a cell for each column; None where there is no number.
+        title: title of the table.
+        corner: header of the row names.
+        groups: headers of groups of columns, with the number of columns.
+        columns: names of the columns.
+        rows: a name and a cell for each column; None for no value.
     """
 
     title: str
@@ -53,7 +53,7 @@ class Grid:
 
 
 def metric_label(metric: Metric, language: str) -> str:
-    """Return what a metric is called: where a word is a character, this is said."""
+    """Return the label of a metric; it mentions characters if these count as words."""
     unit = word_unit(language)
     return metric.label if unit == "word" else metric.label.replace("word", unit)
 
@@ -64,13 +64,13 @@ def score_grids(
     """Return a table for each number of shots.
 
     Args:
-        comparison: the numbers.
-        metrics: the columns; each once for every step at which it was reported.
-        shots: which numbers of support dialogues; None for the most.
-        steps: which inner steps; None for the chosen or else the last, and for the first metric before.
+        comparison: the comparison.
+        metrics: metrics shown as columns, once for every step at which they were reported.
+        shots: numbers of support dialogues; None for the largest.
+        steps: inner steps; None for the chosen or else the last step, and for the first metric also step 0.
 
     Raises:
-        ConfigError: the records have not these shots or steps.
+        ConfigError: the records do not have these shots or steps.
     """
     scores = comparison.scores
     known = sorted(scores["shots"].unique().tolist())
@@ -87,7 +87,7 @@ def shown_scores(
     """Return the rows of `comparison.scores` that the tables of `score_grids` show, in their order.
 
     Raises:
-        ConfigError: the records have not these shots or steps.
+        ConfigError: the records do not have these shots or steps.
     """
     scores = comparison.scores
     known = sorted(scores["shots"].unique().tolist())
@@ -190,9 +190,9 @@ def _best(means: "pd.Series[float]", metric: Metric) -> str | None:
 
 
 def number(value: float, digits: int | None) -> str:
-    """Write a number with so many digits after the point; without `digits`, with three or four that count.
+    """Format a number with `digits` decimal places, or with three or four significant digits if None.
 
-    Large numbers have an exponent, as in 1.79e7; what is no finite number is called diverged.
+    Large numbers have an exponent, as in 1.79e7; values that are not finite are shown as diverged.
     """
     if not math.isfinite(value):
         return "diverged"

@@ -1,4 +1,4 @@
-"""Tables in LaTeX, with booktabs."""
+"""LaTeX tables with booktabs."""
 
 import re
 from collections.abc import Sequence
@@ -38,16 +38,16 @@ _SPECIAL = {
     "|": r"\textbar{}", "[": "{[}", '"': "''", "≈": r"$\approx$", "≥": r"$\geq$", "↑": r"$\uparrow$",
     "↓": r"$\downarrow$", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
 }  # fmt: skip
-# What pdflatex's first fonts have beyond these: they are everywhere, and those with more letters are not.
+# Further characters of pdflatex's default fonts, which are always installed.
 _LATIN = {*map(chr, range(0x20, 0x7F)), *map(chr, range(0xC0, 0x100))} - {*"ÐðÞþ", "\N{MULTIPLICATION SIGN}", "÷"}
 
 
 DOCUMENT = _PREAMBLE + "\\input{table.tex}\n\\end{document}\n"
-"""A document that shows `table.tex`, which lies beside it."""
+"""A document that includes `table.tex`."""
 
 
 def latex(comparison: Comparison, tables: Tables) -> str:
-    """Return `table.tex`: table environments, to be put into a document."""
+    """Return `table.tex`: table environments for inclusion in a document."""
     caption = f"{size(comparison)} {legend(comparison)}"
     results = [grid_environment(grid, f"{grid.title}. {caption}") for grid in tables.scores]
     if tables.baseline:
@@ -71,12 +71,12 @@ def _rows_environment(caption: str, title: str, header: Sequence[str], rows: Seq
 
 
 def label(title: str) -> str:
-    """Return what a table is referred to by: `held-out-topics-5-shots` of `tab:held-out-topics-5-shots`."""
+    """Return the label of a table: `held-out-topics-5-shots` of `tab:held-out-topics-5-shots`."""
     return re.sub(r"[^a-z0-9]+", "-", title.partition(", by")[0].lower()).strip("-")
 
 
 def _row(name: str, cells: Sequence[Cell | None]) -> str:
-    """Return a row, and its intervals below it: beside the means they would make the table too wide for its letters."""
+    """Return a row with its intervals below it, to keep the table narrow."""
     row = f"{escape(name)} & {' & '.join(map(_mean, cells))} \\\\"
     ends = [_ends(cell) for cell in cells]
     return f"{row}\n & {' & '.join(ends)} \\\\[2pt]" if any(ends) else row
@@ -93,9 +93,9 @@ def _header(grid: Grid) -> str:
 
 
 def escape(text: str) -> str:
-    """Let LaTeX show a text as it is; signs that pdflatex's fonts lack are named by their code points.
+    """Escape a text for LaTeX; characters that pdflatex's fonts lack are shown as code points.
 
-    An opening bracket is in braces: at the beginning of a row it would be an argument of the end of the row before.
+    An opening bracket is put in braces, as at the beginning of a row it would be an argument of the previous line end.
     """
     return "".join(_SPECIAL.get(sign, sign if sign in _LATIN else f"{{[}}U+{ord(sign):04X}]") for sign in text)
 

@@ -1,4 +1,4 @@
-"""How algorithms are drawn: what starts cold and what starts warm of one algorithm has one colour."""
+"""Line styles of algorithms; variants of an algorithm with different starts share a colour."""
 
 import re
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ _START = re.compile(r"^(?:warm|cold)_|_(?:warm|cold)$")
 
 
 def family(algorithm: str) -> str:
-    """Return the name of a row without what it starts from: `maml` of `maml_warm`."""
+    """Return the name of a row without the suffix of its start, such as `maml` for `maml_warm`."""
     return _START.sub("", algorithm) or algorithm
 
 
 def looks(algorithms: Sequence[str]) -> list[dict[str, Any]]:
-    """Return colour, line and marker of each algorithm: of 28, no two share both colour and line."""
+    """Return colour, line style and marker of each algorithm; up to 28 combinations of colour and line are distinct."""
     families = list(dict.fromkeys(map(family, algorithms)))
     used: set[tuple[str, str]] = set()
     results = []

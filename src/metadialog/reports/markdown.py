@@ -31,7 +31,7 @@ def markdown(comparison: Comparison, tables: Tables) -> str:
 
 
 def table(grid: Grid) -> str:
-    """Return a table; what stands above its columns goes into each of their names."""
+    """Return a table; group headers become part of the column names."""
     above = [text for text, count in grid.groups for _ in range(count)]
     plain = len(grid.groups) == 1
     names = [name if plain else f"{text}, {name}" for text, name in zip(above, grid.columns, strict=True)]
@@ -40,7 +40,7 @@ def table(grid: Grid) -> str:
 
 
 def escape(text: str) -> str:
-    """Let Markdown show a text as it is."""
+    """Escape a text for Markdown."""
     for sign in "\\`*_[]<>|":
         text = text.replace(sign, f"\\{sign}")
     return text

@@ -1,4 +1,4 @@
-"""Tables and figures as web pages that need nothing else: no network and no other file."""
+"""Self-contained web pages with tables and figures."""
 
 import base64
 import math
@@ -26,9 +26,9 @@ class Picture:
     """A figure in a page.
 
     Attributes:
-        caption: what it shows.
-        png: the file's content.
-        for_paper: whether the interactive chart shows the same, so that it is for print alone.
+        caption: caption.
+        png: content of the file.
+        for_paper: whether it is only for print, as the interactive chart shows the same.
     """
 
     caption: str
@@ -45,10 +45,10 @@ def page(comparison: Comparison, tables: Tables, command: str, pictures: Sequenc
     """Return a page: with pictures `report.html`, without `table.html`.
 
     Args:
-        comparison: the numbers.
-        tables: what is shown of them.
-        command: what made this page.
-        pictures: the figures; None leaves them and the interactive chart out.
+        comparison: the comparison.
+        tables: tables to show.
+        command: command line of this page.
+        pictures: figures; None to leave out these and the interactive chart.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["power"] = _power
@@ -83,13 +83,13 @@ def _part(name: str) -> str:
 
 
 def _power(text: str) -> Markup:
-    """Write 1.8e7 as a product with a power of ten."""
+    """Format 1.8e7 as a product with a power of ten."""
     result = re.fullmatch(r"(-?[\d.]+)e(-?\d+)", text)
     return Markup("{}&times;10<sup>{}</sup>").format(result[1], result[2]) if result else Markup.escape(text)
 
 
 def _chart(comparison: Comparison) -> Mapping[str, Any]:
-    """Return what the interactive chart draws."""
+    """Return the data of the interactive chart."""
     columns = ["algorithm", "metric", "shots", "inner_step", "mean", "low", "high"]
     return {
         "metrics": [

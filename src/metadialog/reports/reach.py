@@ -1,4 +1,4 @@
-"""How fast each algorithm comes to where fine-tuning comes at its best."""
+"""The number of inner steps in which each algorithm reaches the best loss of fine-tuning."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Finding run directories, and reading what they hold."""
+"""Search for run directories, and reading of runs."""
 
 import os
 import re
@@ -30,14 +30,14 @@ class Run:
     """A finished run of one algorithm with one seed.
 
     Attributes:
-        path: its directory.
-        config: resolved, as plain values.
-        status: its `status.json`.
-        records: of the meta-test topics.
-        episodes: shots -> which dialogues each episode was made of.
+        path: directory of the run.
+        config: resolved config, as plain values.
+        status: content of `status.json`.
+        records: records of the meta-test topics.
+        episodes: shots -> dialogues of each episode.
         language: ISO 639 code of the texts.
-        signatures: how text metrics were computed.
-        cost: what `cost.json` says, by phase; None where there is none.
+        signatures: signatures of text metrics.
+        cost: content of `cost.json` by phase; None if there is none.
     """
 
     path: Path
@@ -51,18 +51,18 @@ class Run:
 
     @property
     def algorithm(self) -> str:
-        """What the records call its algorithm."""
+        """The name of its algorithm in the records."""
         return str(self.records["algorithm"].iloc[0])
 
     @property
     def own_metrics(self) -> list[Metric]:
-        """The metrics of the user's own that its config names."""
+        """The additional metrics in its config."""
         nodes = (self.config.get("evaluation") or {}).get("metrics") or {}
         return [metric for metric in own_metrics(nodes) if metric.name not in METRICS]
 
     @property
     def seed(self) -> int:
-        """Of the training."""
+        """The training seed."""
         return int(self.records["seed"].iloc[0])
 
 
@@ -71,13 +71,13 @@ def read_runs(paths: Sequence[Path], unfinished: Unfinished) -> tuple[list[Run],
 
     Args:
         paths: run directories, multirun trees, or directories of them.
-        unfinished: what to do with runs that have not come to their end.
+        unfinished: whether to refuse or skip unfinished runs.
 
     Returns:
         The runs, and a line for each that was skipped.
 
     Raises:
-        RunError: a directory is missing or holds no run; a run is damaged, or unfinished and not to be skipped.
+        RunError: a directory is missing or holds no run, or a run is damaged or unfinished and not skipped.
     """
     directories: dict[Path, Path] = {}
     for path in paths:
@@ -105,12 +105,12 @@ def _directories(root: Path) -> Iterator[Path]:
         if layout.STATUS in files or _was_started(path, inner):
             inner.clear()
             yield path
-        # 2 before 10, as sweeps number their runs.
+        # In numerical order, 2 before 10, as in sweeps.
         inner.sort(key=lambda name: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)])
 
 
 def _was_started(path: Path, inner: Sequence[str]) -> bool:
-    """Say whether Hydra started a run here that never came to write its status."""
+    """Tell whether Hydra started a run here that has not written a status."""
     if layout.HYDRA not in inner or not layout.hydra_config(path).is_file():
         return False
     return current_name(str(read_config(layout.hydra_config(path)).get("_target_"))) in _EXPERIMENTS
@@ -143,10 +143,10 @@ def _read(path: Path) -> Run:
 
 
 def _checked(records: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """Return the records of the meta-test topics, or of all where there are none.
+    """Return the records of the meta-test topics, or all records if there are none of these.
 
     Raises:
-        RunError: there are none at all, or they are of several algorithms or seeds.
+        RunError: there are no records, or they have several algorithms or seeds.
     """
     if records.empty:
         raise RunError(f"{file}: holds no record")
@@ -157,7 +157,7 @@ def _checked(records: pd.DataFrame, file: Path) -> pd.DataFrame:
 
 
 def _fingerprints(drawn: Sequence[DrawnEpisode]) -> dict[int, frozenset[tuple[Any, ...]]]:
-    """Return which dialogues are in which episode, for each number of shots."""
+    """Return the dialogues of the episodes, for each number of shots."""
     results: dict[int, set[tuple[Any, ...]]] = {}
     for one in drawn:
         results.setdefault(one.shots, set()).add((one.topic, one.episode, tuple(one.support), tuple(one.query)))

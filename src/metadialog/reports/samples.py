@@ -1,4 +1,4 @@
-"""What the algorithms reply to the same contexts, side by side."""
+"""Replies of the algorithms to the same contexts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from metadialog.runs import layout
 from metadialog.runs.schemas import SampleLine, read_samples
 
 MOST = 8
-"""Contexts in a report."""
+"""Maximum number of contexts in a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class Sample:
     """Replies to one context.
 
     Attributes:
-        topic: of the dialogue.
-        context: what was said before.
-        reference: what was said then.
+        topic: topic of the dialogue.
+        context: context.
+        reference: reference response.
         replies: algorithm -> its reply after adaptation.
     """
 
@@ -29,9 +29,9 @@ class Sample:
 
 
 def samples_of(runs: Sequence[Run]) -> list[Sample]:
-    """Return replies to the first context of each topic, with the most shots; of each algorithm its first run's.
+    """Return replies to the first context of each topic, with the most shots; from the first run of each algorithm.
 
-    Only contexts that every algorithm with samples has replied to are shown; none where no run has samples.
+    Only contexts with replies of every algorithm with samples are included.
 
     Raises:
         RunError: a file of samples is damaged.

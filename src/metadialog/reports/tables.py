@@ -1,4 +1,4 @@
-"""The tables of a report, whatever they are written in."""
+"""The tables of a report, independent of the output format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What a report shows.
+    """The content of a report.
 
     Attributes:
-        title: of the report.
-        scores: the tables of scores.
-        topics: those of topics, and of the inner steps to the baseline's best.
-        differences: the rows of the table of differences from the best.
-        baseline: those from the baseline; none without one.
+        title: title of the report.
+        scores: tables of scores.
+        topics: tables of topics, and of the inner steps to the baseline's best.
+        differences: rows of the table of differences from the best.
+        baseline: rows of the differences from the baseline; empty without one.
         samples: replies of all algorithms to the same contexts.
-        notes: what else the reader should know, a sentence each.
+        notes: additional notes, one sentence each.
     """
 
     title: str

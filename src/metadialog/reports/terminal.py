@@ -13,7 +13,7 @@ from metadialog.reports.words import legend, size
 
 
 def terminal(comparison: Comparison, grids: Sequence[Grid], baseline: Sequence[Sequence[str]] = ()) -> Group:
-    """Return the tables of scores, with what has to be known to read them."""
+    """Return the tables of scores with a legend."""
     return Group(*_parts(comparison, grids, baseline))
 
 
@@ -42,7 +42,7 @@ def _table(grid: Grid) -> Table:
     for text, name in zip(above, grid.columns, strict=True):
         table.add_column(Text(f"{text}\n{name}"), justify="right")
     for name, cells in grid.rows:
-        table.add_row(Text(name), *map(_cell, cells))  # Text: what a row is called is not markup
+        table.add_row(Text(name), *map(_cell, cells))  # Text, as a row's name is not markup
     return table
 
 

@@ -1,4 +1,4 @@
-"""What a report says in words: how everything was computed, and what to beware of."""
+"""The texts of a report: methods and warnings."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ _NAMED = 4  # algorithms in a title
 
 
 def title(comparison: Comparison) -> str:
-    """Return what was compared, and on what: the title of a report."""
+    """Return the title of a report, with algorithms and data set."""
     names = list(comparison.algorithms)
     if len(names) > _NAMED:
         return f"{len(names)} algorithms on {comparison.dataset}"
@@ -35,7 +35,7 @@ def title(comparison: Comparison) -> str:
 
 
 def legend(comparison: Comparison) -> str:
-    """Return what the marks in the tables mean, on one line."""
+    """Return the legend of the tables on one line."""
     settings = comparison.settings
     line = (
         f"In brackets: {settings.confidence:.0%} interval. Bold: best. ≈: not significantly worse than the best "
@@ -48,7 +48,7 @@ def legend(comparison: Comparison) -> str:
 
 
 def size(comparison: Comparison) -> str:
-    """Return how much was compared, on one line."""
+    """Return the size of the comparison on one line."""
     seeds = comparison.scores["seeds"]
     few, most = int(seeds.min()), int(seeds.max())
     many = f"{few} to {most} seeds" if few < most else counted(few, "seed")
@@ -61,7 +61,7 @@ def size(comparison: Comparison) -> str:
 
 
 def methods(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return how everything was computed: a word, and what is to say of it."""
+    """Return the description of the methods, as pairs of a term and its explanation."""
     settings, first = comparison.settings, comparison.runs[0]
     of_texts = [f"{name} by sacrebleu, signature {signature}" for name, signature in sorted(first.signatures.items())]
     return [
@@ -126,7 +126,7 @@ def commands(comparison: Comparison) -> list[str]:
 
 
 def varied_lines(comparison: Comparison) -> list[str]:
-    """Return in which options rows differ beyond their algorithms, a line each."""
+    """Return a line for each option in which rows differ beyond their algorithms."""
     return [
         f"{key}: {', '.join(f'{algorithm} {value}' for algorithm, value in values.items())}"
         for key, values in comparison.varied.items()
@@ -134,7 +134,7 @@ def varied_lines(comparison: Comparison) -> list[str]:
 
 
 def _chosen(comparison: Comparison) -> str:
-    """Return what was chosen on the meta-validation topics, with the most shots."""
+    """Return the choices on the meta-validation topics, with the most shots."""
     chosen = comparison.chosen
     most = chosen[chosen["shots"] == chosen["shots"].max()]
     phrases = []

@@ -35,19 +35,19 @@ _SOMETIMES = {
     *(f"{name}.{kind}" for name in ("cost", "forest", "difference_curves") for kind in ("png", "pdf")),
     "differences_from_baseline.csv",
 }
-"""What is not in every report."""
+"""Files that are not in every report."""
 _UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""So that the same runs make the same files."""
+"""Metadata that are fixed, so that the same runs give the same files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A comparison, ready to be written.
+    """A rendered comparison.
 
     Attributes:
-        comparison: the numbers.
-        grids: the tables of scores.
-        baseline: the rows of the table of differences from the baseline.
+        comparison: the comparison.
+        grids: tables of scores.
+        baseline: rows of the table of differences from the baseline.
         files: name -> content.
     """
 
@@ -58,15 +58,15 @@ class Report:
 
     @property
     def without_cost(self) -> bool:
-        """Whether the runs do not say what they cost."""
+        """Whether the costs of runs are missing."""
         return "cost.png" not in self.files
 
     def write(self, directory: Path) -> None:
-        """Write the files into a directory, each whole or not at all; other files there stay."""
+        """Write the files into a directory, each atomically; other files are kept."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
             write_atomically(directory / name, content)
-        for name in _SOMETIMES - set(self.files):  # those of an earlier report would pass for this one's
+        for name in _SOMETIMES - set(self.files):  # so that none of an earlier report is left
             (directory / name).unlink(missing_ok=True)
 
 
@@ -78,15 +78,15 @@ def render(
     command: str,
     skipped: Sequence[str],
 ) -> Report:
-    """Make every file; nothing is written yet.
+    """Render all files without writing them.
 
     Args:
-        comparison: the numbers.
-        metrics: the columns of the tables.
-        shots: a table for each; None for the most.
-        steps: the inner steps of the columns; None for the usual.
-        command: what was typed.
-        skipped: a line for each run that was left out.
+        comparison: the comparison.
+        metrics: metrics shown as columns.
+        shots: numbers of support dialogues, one table for each; None for the largest.
+        steps: inner steps shown as columns; None for the default.
+        command: command line.
+        skipped: a line for each skipped run.
 
     Raises:
         ConfigError: there are no records of these shots or steps.
@@ -131,18 +131,18 @@ def render(
 
 def _csv(table: pd.DataFrame) -> str:
     named = table.assign(inner_step=table["inner_step"].map(lambda step: "chosen" if step == CHOSEN else step))
-    # Texts are of pandas' own type or Python's objects, as they come: all that is no number is looked at.
+    # Texts may be of pandas' string type or Python objects, so all non-numeric columns are checked.
     texts = {str(name): named[name].map(_without_formula) for name in named if not is_numeric_dtype(named[name])}
     return str(named.assign(**texts).to_csv(index=False, lineterminator="\n"))
 
 
 def _without_formula(value: object) -> object:
-    """Return a cell that a spreadsheet shows, where it would take it for a formula and run it."""
+    """Escape a cell that a spreadsheet would interpret as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
-    """Return the figures with what they show: name -> caption, figure."""
+    """Return the figures with captions: name -> caption, figure."""
     ends = f"with {comparison.settings.confidence:.0%} intervals"
     step = "chosen" if comparison.last[1] == CHOSEN else "last"
     results = {

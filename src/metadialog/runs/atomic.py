@@ -1,4 +1,4 @@
-"""Atomic writing: a file is there as it was or as it is to be, whenever the process dies or the disk is full."""
+"""Atomic writing of files."""
 
 import os
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """Yield a path to write a file to, which takes the place of `path` once it is whole and on the disk.
+    """Yield a temporary path, which replaces `path` once it is completely on the disk.
 
-    If it cannot be written, nothing is left of it, and what was there stays.
+    If it cannot be written, it is removed, and the existing file is kept.
 
     Args:
-        path: the file; its directory is made if absent.
-        mode: permissions of the file, less the process's umask.
+        path: the file; its directory is created if missing.
+        mode: permissions of the file, before the umask.
 
     Raises:
-        OSError: naming the path.
+        OSError: it cannot be written; the error names the path.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -39,22 +39,22 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o666) -> None:
-    """Write a file, whole or not at all; text as UTF-8.
+    """Write a file atomically; text as UTF-8.
 
     Args:
-        path: the file; its directory is made if absent.
-        content: all of it.
-        mode: permissions of the file, less the process's umask.
+        path: the file; its directory is created if missing.
+        content: content of the file.
+        mode: permissions of the file, before the umask.
 
     Raises:
-        OSError: naming the path.
+        OSError: it cannot be written; the error names the path.
     """
     with replacing(path, mode) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def _errno(error: BaseException | None) -> int | None:
-    """Return the system's error number; libraries that write a file may wrap its error in their own."""
+    """Return the system's error number, also if a library has wrapped the error."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno
@@ -63,7 +63,7 @@ def _errno(error: BaseException | None) -> int | None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, if it is there and the system allows it."""
+    """Remove a file if possible."""
     try:
         path.unlink(missing_ok=True)
     except OSError:

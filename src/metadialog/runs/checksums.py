@@ -1,4 +1,4 @@
-"""Checksums: one changed byte of a checkpoint or an exported model is noticed, and the file is named."""
+"""Checksums of checkpoints and exported models."""
 
 import hashlib
 import os
@@ -18,11 +18,11 @@ _CHUNK = MIB
 _MARK = b"metadialog sha256 "
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal
 _COMMENT = len(_MARK) + _DIGEST
-_LENGTH = 2  # bytes that say how long a zip's comment is: the last of a zip without one
+_LENGTH = 2  # size of the comment length, the last field of a zip without a comment
 
 
 def seal_zip(path: Path) -> None:
-    """Write a zip file's SHA-256 into its comment, which readers of zip files pass over."""
+    """Write a zip file's SHA-256 into its comment, which readers of zip files ignore."""
     with path.open("r+b") as file:
         digest = _digest(file, os.fstat(file.fileno()).st_size - _LENGTH)
         file.seek(-_LENGTH, os.SEEK_END)
@@ -30,10 +30,10 @@ def seal_zip(path: Path) -> None:
 
 
 def check_zip(path: Path, limit: int, what: str) -> None:
-    """Check a zip file that `seal_zip` may have sealed; one of version 0.1.0 has the checksums of its parts alone.
+    """Check a zip file sealed by `seal_zip`; those of version 0.1.0 only have checksums of their parts.
 
     Raises:
-        RunError: the file cannot be read, is no such zip, has been changed, or unpacks to more than it is.
+        RunError: the file cannot be read, is not such a zip, was changed, or is compressed.
     """
     with open_regular(path, limit, what) as file:
         try:
@@ -50,21 +50,21 @@ def check_zip(path: Path, limit: int, what: str) -> None:
 
 
 def write_checksums(directory: Path, names: Sequence[str]) -> None:
-    """Write the SHA-256 of some files of a directory beside them."""
+    """Write the SHA-256 of files in a directory to a file in it."""
     content = Checksums(sha256={name: file_digest(directory / name) for name in names})
     write_atomically(directory / layout.CHECKSUMS, content.model_dump_json(indent=2) + "\n")
 
 
 def remove_checksums(directory: Path) -> None:
-    """Remove the checksums before the files change: until all have, there are none."""
+    """Remove the checksums before the files change."""
     (directory / layout.CHECKSUMS).unlink(missing_ok=True)
 
 
 def check_checksums(directory: Path) -> None:
-    """Check the files of a directory against the checksums beside them, if there are any.
+    """Check the files of a directory against their checksums, if there are any.
 
     Raises:
-        RunError: naming a file that has been changed since it was written.
+        RunError: a file was changed; the message names it.
     """
     path = directory / layout.CHECKSUMS
     if not os.path.lexists(path):

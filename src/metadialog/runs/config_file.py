@@ -1,4 +1,4 @@
-"""`config.yaml` of a run, and what Hydra wrote of it under `.hydra`."""
+"""Reading of the `config.yaml` of a run, and of Hydra's files in `.hydra`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,28 +13,28 @@ from metadialog.runs.yaml_file import LIMIT, read_mapping, read_yaml
 from metadialog.trust import check_strangers
 
 _WHAT = "config of a run"
-# What every run has been made with; a file without them was not written whole.
+# Keys of every run's config; a file without them is incomplete.
 _RUN_KEYS = ("dataset", "split", "sampler", "algorithm", "evaluation", "seed", "logger", "device", "cache")
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a config that a run has written, as data.
+    """Read a config written by a run, as data.
 
     Raises:
-        RunError: the file is missing, or holds no config; or its values are not filled in.
+        RunError: the file is missing, is not a config, or has unresolved values.
     """
     return up_to_date(read_mapping(path, _WHAT))
 
 
 def read_run_config(path: Path, *, trusted_only: bool = True) -> dict[str, Any]:
-    """Read the config of a run of `train` or `evaluate`, which has certain keys.
+    """Read the config of a run of `train` or `evaluate`, and check its keys.
 
     Args:
-        path: of the file.
-        trusted_only: whether it may name only classes that can be trusted, as where they are to be built.
+        path: path of the file.
+        trusted_only: whether to refuse untrusted classes, as is needed before building objects.
 
     Raises:
-        RunError: see `read_config`; or keys are missing, or a class is named that is not to be trusted.
+        RunError: see `read_config`; also if keys are missing, or an untrusted class is named.
     """
     config = read_config(path)
     if trusted_only:
@@ -46,7 +46,7 @@ def read_run_config(path: Path, *, trusted_only: bool = True) -> dict[str, Any]:
 
 
 def read_model_config(path: Path) -> dict[str, Any]:
-    """Read the config of an exported model: JSON, or YAML as version 0.1.0 wrote it.
+    """Read the config of an exported model: JSON, or YAML of version 0.1.0.
 
     Raises:
         RunError: the file is missing or damaged.
@@ -63,29 +63,29 @@ def read_model_config(path: Path) -> dict[str, Any]:
 
 
 def read_choices(run: Path) -> dict[str, str]:
-    """Read which choice a run made in each config group, from what Hydra wrote.
+    """Read the choice of a run in each config group from Hydra's files.
 
     Raises:
-        RunError: the file is missing, or says no such thing.
+        RunError: the file is missing or damaged.
     """
     return {group: choice for group, choice in _runtime(run).choices.items() if choice is not None}
 
 
 def read_config_dir(run: Path) -> str | None:
-    """Read which folder of further configs a run was composed with; None if there was none.
+    """Read the additional config folder of a run; None if there was none.
 
     Raises:
-        RunError: the file is missing, or says no such thing.
+        RunError: the file is missing or damaged.
     """
     named = [source.path for source in _runtime(run).config_sources if source.provider == "command-line"]
     return named[-1].removeprefix("file://") if named else None
 
 
 def read_working_directory(run: Path) -> Path | None:
-    """Read where a run was started, which its relative paths begin in; None if that is not known.
+    """Read the working directory of a run, to which its relative paths refer; None if unknown.
 
     Raises:
-        RunError: the file is missing, or says no such thing.
+        RunError: the file is missing or damaged.
     """
     folder = _runtime(run).cwd
     return Path(folder) if folder else None
@@ -98,17 +98,17 @@ def _runtime(run: Path) -> HydraRuntime:
 
 
 def read_multirun(path: Path) -> HydraNode:
-    """Read how a multirun was started, from what Hydra wrote.
+    """Read how a multirun was started from Hydra's files.
 
     Raises:
-        RunError: the file is missing, or says no such thing.
+        RunError: the file is missing or damaged.
     """
     content = read_yaml(path, "description of a sweep")
     return validated(content, HydraSettings, str(path), "description of a sweep").hydra
 
 
 def read_overrides(run: Path) -> list[str]:
-    """Read the overrides of a run, from what Hydra wrote; none where it wrote none.
+    """Read the overrides of a run from Hydra's files; empty if there are none.
 
     Raises:
         RunError: the file is damaged.
@@ -123,7 +123,7 @@ def read_overrides(run: Path) -> list[str]:
 
 
 def flat(config: object, path: str = "") -> dict[str, Any]:
-    """Return a config as option -> value, where an option is `group.name`."""
+    """Flatten a config to option -> value, with options such as `group.name`."""
     if isinstance(config, Mapping):
         parts = (flat(value, f"{path}.{name}" if path else str(name)) for name, value in config.items())
         return {key: value for part in parts for key, value in part.items()}

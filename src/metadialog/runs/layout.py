@@ -1,4 +1,4 @@
-"""The names of all files of a run directory, a sweep directory and an exported model; they stand nowhere else."""
+"""The file names of run directories, sweep directories and exported models, defined only here."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ BEST = "best"
 MODEL = "model"
 LOCK = ".lock"
 
-# What Hydra writes of each job.
+# Files that Hydra writes for each job.
 HYDRA = ".hydra"
 HYDRA_CONFIG = "config.yaml"
 HYDRA_SETTINGS = "hydra.yaml"
@@ -30,9 +30,9 @@ LEARNED = "algorithm.safetensors"
 TOKENIZER = "tokenizer.json"
 CHECKSUMS = "checksums.json"
 MODEL_CONFIG = "config.json"
-OLD_MODEL_CONFIG = "config.yaml"  # what version 0.1.0 wrote in its place
+OLD_MODEL_CONFIG = "config.yaml"  # its name in version 0.1.0
 MODEL_CARD = "README.md"
-SUPPORT = "support.jsonl"  # the dialogues that a model was adapted to, where its replies are taken from them
+SUPPORT = "support.jsonl"  # dialogues that a model was adapted to, if its replies are taken from them
 
 # A sweep directory.
 SWEEP = "sweep.json"
@@ -42,15 +42,15 @@ MULTIRUN = "multirun.yaml"
 
 
 def hydra_config(run: Path) -> Path:
-    """Return the file that Hydra wrote a job's composed config to."""
+    """Return Hydra's file with the composed config of a job."""
     return run / HYDRA / HYDRA_CONFIG
 
 
 def hydra_settings(run: Path) -> Path:
-    """Return the file that Hydra wrote its own settings for a job to."""
+    """Return Hydra's file with its own settings of a job."""
     return run / HYDRA / HYDRA_SETTINGS
 
 
 def hydra_overrides(run: Path) -> Path:
-    """Return the file that Hydra wrote a job's overrides to."""
+    """Return Hydra's file with the overrides of a job."""
     return run / HYDRA / HYDRA_OVERRIDES

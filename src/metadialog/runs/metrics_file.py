@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: the local truth of what a run measured."""
+"""`metrics.jsonl`, the authoritative record of a run's scalars."""
 
 import json
 import logging
@@ -24,9 +24,9 @@ class Row:
     """Scalars that were logged together.
 
     Attributes:
-        step: the outer step.
-        split: which topics they are of.
-        scalars: by name; NaN where the value was not finite.
+        step: outer step.
+        split: part of the topics.
+        scalars: values by name; NaN if not finite.
     """
 
     step: int
@@ -35,7 +35,7 @@ class Row:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield what was logged, in order; nothing if there is no file, and no line that cannot be read."""
+    """Yield the logged rows in order; a missing file and unreadable lines are ignored."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as lines:
@@ -45,7 +45,7 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def _parse(line: str) -> tuple[int, str, float, str, float] | None:
-    """Return step, split, time, name and value of a line; None where a process was killed while it wrote."""
+    """Return step, split, time, name and value of a line; None for an incomplete line of a killed process."""
     try:
         result = json.loads(line)
         value = math.nan if result["value"] is None else float(result["value"])
@@ -70,14 +70,14 @@ def check_reaches(path: Path, length: int, position: int) -> None:
 class MetricsFile:
     """Appends scalars to a file of JSON lines, each with exactly `step`, `split`, `name`, `value` and `time`.
 
-    `step` is the outer step, `time` the seconds since the epoch. JSON knows no NaN and no infinity: such a
-    value is written as null, so that every line stays valid for every reader. Finite values are written with
-    as many digits as give back the same float.
+    `step` is the outer step, `time` the seconds since the epoch. JSON has no NaN and no infinity, so such values are
+    written as null. Finite values are written with enough digits to restore the same float.
 
-    Where the file cannot be written, as on a full disk, that is said once, and its lines wait in memory until it can.
+    If the file cannot be written, as on a full disk, a warning is logged once, and lines are kept in memory until it
+    can.
 
     Args:
-        path: the file; it is made with its directory if absent, and continued if present.
+        path: the file, which is created with its directory if missing, and otherwise continued.
 
     Raises:
         RunError: another process is writing to it.
@@ -114,10 +114,10 @@ class MetricsFile:
         self._write()
 
     def position(self) -> int:
-        """Return the length of the file in bytes, with all of it on the disk; for a checkpoint to keep.
+        """Flush the file and return its length in bytes, for checkpoints.
 
         Raises:
-            OSError: some of it cannot be written.
+            OSError: it cannot be written.
         """
         self._write()
         if self._problem is not None:
@@ -126,13 +126,13 @@ class MetricsFile:
         return os.fstat(self._file.fileno()).st_size
 
     def truncate(self, position: int) -> None:
-        """Drop what was written after a checkpoint, so that a resumed run does not tell it twice.
+        """Remove rows that were written after a checkpoint, so that a resumed run does not repeat them.
 
         Args:
             position: length in bytes at the checkpoint, from `position`.
 
         Raises:
-            RunError: the file is shorter than that, so it is not the file of that checkpoint.
+            RunError: the file is shorter, so it does not belong to the checkpoint.
         """
         check_reaches(self._path, self.position(), position)
         self._file.truncate(position)
@@ -144,7 +144,7 @@ class MetricsFile:
             self._file.close()
 
     def _write(self) -> None:
-        """Write what waits, as far as it goes."""
+        """Write pending lines as far as possible."""
         try:
             while self._waiting:
                 self._waiting = self._waiting[self._file.write(self._waiting) or 0 :]
@@ -156,7 +156,7 @@ class MetricsFile:
         self._problem = None
 
     def _lock(self) -> None:
-        """Keep other processes out, such as a second `resume=` of the same run; the lock ends with the process."""
+        """Lock the file against other processes, such as a second `resume=` of the run."""
         try:
             import fcntl
         except ImportError:  # Windows has none

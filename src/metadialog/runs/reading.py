@@ -1,7 +1,7 @@
-"""Reading files that somebody else may have written: regular ones only, of a sensible size, and never executed.
+"""Safe reading of files of unknown origin: only regular files of limited size, and without executing code.
 
-A FIFO or a device in the place of a file would block or never end; a huge or deeply nested file would take all memory
-or the interpreter's stack. Each of them is refused with one line that names the file.
+A FIFO or a device instead of a file would block or never end; a huge or deeply nested file would exhaust memory or the
+interpreter's stack. Each of these is refused with a message that names the file.
 """
 
 import json
@@ -20,7 +20,7 @@ from metadialog.escapes import escaped, shortened
 
 MIB = 2**20
 MAX_DEPTH = 100
-"""Levels of nested objects and lists; a file of a run has fewer than ten."""
+"""Maximum nesting of objects and lists; files of a run have fewer than ten levels."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,7 +36,7 @@ _LONG_INTEGER = re.compile(r"\d{1000}")
 
 
 def is_there(path: Path) -> bool:
-    """Say whether anything is at a path, be it a symbolic link that leads nowhere: that is damage, and no absence."""
+    """Tell whether a path exists, including dangling symbolic links, which are damage."""
     return os.path.lexists(path)
 
 
@@ -45,16 +45,16 @@ def open_regular(path: Path, limit: int, what: str = "file") -> Iterator[IO[byte
     """Open a regular file for reading.
 
     Args:
-        path: of the file; a symbolic link to a regular file will do.
-        limit: the most bytes that it may have.
-        what: what it should hold, such as "status of a run".
+        path: path of the file, or a symbolic link to it.
+        limit: maximum size in bytes.
+        what: expected content, for messages, such as "status of a run".
 
     Raises:
-        RunError: it is missing, cannot be read, is no regular file, or is larger.
+        RunError: it is missing, cannot be read, is not a regular file, or is too large.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
-        number = os.open(path, flags)  # without O_NONBLOCK, opening a FIFO would wait for a writer
+        number = os.open(path, flags)  # O_NONBLOCK, as opening a FIFO would otherwise wait for a writer
     except FileNotFoundError as error:
         raise unreadable(path, what, "there is no such file") from error
     except (OSError, ValueError) as error:
@@ -75,7 +75,7 @@ def open_regular(path: Path, limit: int, what: str = "file") -> Iterator[IO[byte
 
 
 def check_regular(path: Path, limit: int, what: str = "file") -> None:
-    """Check that a file can be opened as `open_regular` does, for a library that reads it by its path.
+    """Check that `open_regular` accepts a file, for libraries that read it by path.
 
     Raises:
         RunError: see `open_regular`.
@@ -104,7 +104,7 @@ def read_text(path: Path, limit: int, what: str = "file") -> str:
     """Read a regular file of UTF-8 text.
 
     Raises:
-        RunError: see `open_regular`; or it is no such text.
+        RunError: see `open_regular`; also if it is not UTF-8.
     """
     content = read_bytes(path, limit, what)
     try:
@@ -118,15 +118,15 @@ def read_text(path: Path, limit: int, what: str = "file") -> str:
 
 
 def parse_json(text: str, where: object, what: str) -> Any:  # noqa: ANN401 - as JSON has it
-    """Parse JSON as the standard has it: no value twice under one key, and nothing nested without end.
+    """Parse strict JSON, without duplicate keys and with limited nesting.
 
     Args:
         text: the JSON.
-        where: what an error names: the file, and the line where it holds several values.
-        what: what it should hold.
+        where: position for messages: the file, and the line if it has several values.
+        what: expected content, for messages.
 
     Raises:
-        RunError: it is no such JSON.
+        RunError: it is not valid.
     """
     try:
         result = json.loads(text, object_pairs_hook=_without_duplicates)
@@ -142,32 +142,32 @@ def parse_json(text: str, where: object, what: str) -> Any:  # noqa: ANN401 - as
 
 
 def read_json(path: Path, model: type[Model], limit: int, what: str) -> Model:
-    """Read a JSON file through its schema.
+    """Read and validate a JSON file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         model: the schema.
-        limit: the most bytes that it may have.
-        what: what the file should hold, such as "status of a run".
+        limit: maximum size in bytes.
+        what: expected content, for messages, such as "status of a run".
 
     Raises:
-        RunError: naming the file, the field, what it is and what it should be.
+        RunError: it is invalid; the message names the file, the field, its value and what it should be.
     """
     return validated(parse_json(read_text(path, limit, what), path, what), model, path, what)
 
 
 def read_json_lines(path: Path, model: type[Model], limit: int, what: str, *, torn_end: bool = False) -> list[Model]:
-    """Read a file of one JSON object a line.
+    """Read a file with one JSON object per line.
 
     Args:
-        path: of the file; an empty one has no objects.
-        model: the schema of each.
-        limit: the most bytes that it may have.
-        what: what each line should hold.
-        torn_end: whether the last line may be incomplete, where the process that writes it can be killed.
+        path: path of the file, which may be empty.
+        model: schema of the objects.
+        limit: maximum size in bytes.
+        what: expected content of a line, for messages.
+        torn_end: whether the last line may be incomplete, for writers that may be killed.
 
     Raises:
-        RunError: naming the file, the line and the field.
+        RunError: it is invalid; the message names the file, the line and the field.
     """
     if not (content := read_bytes(path, limit, what)):
         return []
@@ -187,10 +187,10 @@ def read_json_lines(path: Path, model: type[Model], limit: int, what: str, *, to
 
 
 def validated(content: object, model: type[Model], where: object, what: str) -> Model:
-    """Check parsed content against a schema.
+    """Validate parsed content with a schema.
 
     Raises:
-        RunError: with the first field that is wrong.
+        RunError: it is invalid; the message names the first wrong field.
     """
     if not isinstance(content, dict):
         needed = [name for name, field in model.model_fields.items() if field.is_required()]
@@ -202,10 +202,10 @@ def validated(content: object, model: type[Model], where: object, what: str) -> 
 
 
 def adapted(content: object, adapter: TypeAdapter[Any], where: object, what: str) -> Any:  # noqa: ANN401 - as adapted
-    """Check parsed content against any other pydantic type.
+    """Validate parsed content with any pydantic type.
 
     Raises:
-        RunError: with the first field that is wrong.
+        RunError: it is invalid; the message names the first wrong field.
     """
     try:
         return adapter.validate_python(content)
@@ -214,7 +214,7 @@ def adapted(content: object, adapter: TypeAdapter[Any], where: object, what: str
 
 
 def describe(error: ValidationError) -> str:
-    """Say in a few words which field is wrong, what it is and what it should be."""
+    """Describe the wrong field, its value and what it should be."""
     problem = error.errors(include_url=False)[0]
     field = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
@@ -225,12 +225,12 @@ def describe(error: ValidationError) -> str:
 
 
 def unreadable(where: object, what: str, reason: str) -> RunError:
-    """Return the error that a file cannot be read as what it should be."""
+    """Return the error for a file that cannot be read."""
     return RunError(f"{where}: no readable {what}: {escaped(shortened(reason))}")
 
 
 def _is_shallow(value: object) -> bool:
-    """Say whether a value has at most `MAX_DEPTH` levels, without recursion."""
+    """Tell whether a value has at most `MAX_DEPTH` levels, without recursion."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [inner for one in level for inner in _inside(one)]

@@ -1,4 +1,4 @@
-"""`adaptation.parquet`: the records, and in the file's metadata what they are about."""
+"""`adaptation.parquet`: the records, with metadata."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ EPISODES_KEY = b"metadialog.episodes"
 LANGUAGE_KEY = b"metadialog.language"
 METRICS_KEY = b"metadialog.metrics"
 
-# The columns that every version writes, with what they hold.
+# The columns of every version, with their types.
 _TEXTS = ("algorithm", "dataset", "split", "topic")
 _COUNTS = ("seed", "episode", "shots", "inner_step")
 _POSITIVE = ("tokens", "words")
@@ -30,11 +30,11 @@ NEEDED = (*_TEXTS, *_COUNTS, *_POSITIVE, *_NUMBERS)
 _WHAT = "records of a run"
 _MAX_FILE = 4096 * MIB
 _MAX_CELLS = 200_000_000
-_MAX_TEXT = 1024 * MIB  # bytes of a column's texts, written out
+_MAX_TEXT = 1024 * MIB  # size of a column's texts without dictionary encoding, bytes
 
 
 class DrawnEpisode(BaseModel):
-    """Which dialogues made an episode."""
+    """The dialogues of an episode."""
 
     model_config = ConfigDict(strict=True, frozen=True)
     topic: str
@@ -50,13 +50,13 @@ _SIGNATURES = TypeAdapter[dict[str, str]](dict[str, str])
 
 @dataclass(frozen=True, slots=True)
 class RecordsFile:
-    """What `adaptation.parquet` holds.
+    """The content of `adaptation.parquet`.
 
     Attributes:
         records: one row for each record.
-        episodes: which dialogues made each episode.
+        episodes: dialogues of each episode.
         language: ISO 639 code of the texts.
-        signatures: how text metrics were computed, by metric.
+        signatures: signatures of text metrics, by metric.
     """
 
     records: pd.DataFrame
@@ -71,7 +71,7 @@ def write_table(path: Path, records: pd.DataFrame, metadata: Mapping[bytes, byte
     Args:
         path: the file.
         records: one row for each record.
-        metadata: of the file, by key.
+        metadata: metadata of the file, by key.
     """
     table = pa.Table.from_pandas(records, preserve_index=False)
     pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata}), path)
@@ -81,8 +81,7 @@ def read_records(path: Path) -> RecordsFile:
     """Read the records of a run.
 
     Raises:
-        RunError: the file is missing or damaged, holds other columns or values than records have, or would take
-            an unreasonable amount of memory.
+        RunError: the file is missing or damaged, has wrong columns or values, or would take too much memory.
     """
     try:
         with open_regular(path, _MAX_FILE, _WHAT) as file:
@@ -98,7 +97,7 @@ def read_records(path: Path) -> RecordsFile:
 
 
 def _read_table(file: Any, path: Path) -> pa.Table:  # noqa: ANN401 - a binary file
-    """Read a table whose texts stay in dictionaries: a text that is repeated a million times is there once."""
+    """Read a table with dictionary-encoded texts, so that repeated texts are stored once."""
     about = pq.ParquetFile(file)
     schema = about.schema_arrow
     cells = about.metadata.num_rows * max(len(schema.names), 1)
@@ -130,14 +129,14 @@ def _check_type(field: pa.Field, path: Path) -> None:
 
 
 def _check_values(table: pa.Table, path: Path) -> None:
-    """Check the columns that are needed.
+    """Check the required columns.
 
     Raises:
-        RunError: a value is missing or out of its range, or the texts are too long.
+        RunError: a value is missing or out of range, or texts are too long.
     """
     for name in NEEDED:
         column = table[name]
-        # pandas writes a loss that is no number as none: the run has diverged, and is read all the same.
+        # pandas writes NaN losses as null: the run has diverged, and is still read.
         if column.null_count and name != "loss":
             raise RunError(f"{path}: column {name} lacks {column.null_count} of its values")
         lowest = 1 if name in _POSITIVE else 0
@@ -149,13 +148,13 @@ def _check_values(table: pa.Table, path: Path) -> None:
 
 
 def _written_out(column: pa.ChunkedArray) -> int:
-    """Return the bytes that a column's texts take when each row has its own."""
+    """Return the size of a column's texts without dictionary encoding, in bytes."""
     lengths = (pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() for chunk in column.chunks)
     return sum(length or 0 for length in lengths)
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    """Return the table with its texts written out."""
+    """Return the table with decoded texts."""
     plain = [
         column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
         for column in table.columns

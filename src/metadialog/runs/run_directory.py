@@ -1,4 +1,4 @@
-"""The directory that a run leaves behind, and its status."""
+"""The directory of a run, and its status."""
 
 import json
 import platform
@@ -28,17 +28,17 @@ _LIBRARIES = ("metadialog", "torch", "learn2learn", "hydra-core", "omegaconf", "
 
 
 class RunDirectory:
-    """Where everything of a run lies; downstream reads nothing else.
+    """The paths of a run.
 
     Attributes:
         path: the directory.
-        metrics: one JSON object a line: step, split, name, value, time.
-        records: the adaptation records (Parquet).
-        samples: one JSON object a line: replies before and after adaptation.
-        selection: what was chosen on the meta-validation topics, and from what (JSON).
-        cost: what training and evaluation took (JSON).
-        last, best: the checkpoints.
-        model: the exported model.
+        metrics: metrics, one JSON object per line: step, split, name, value, time.
+        records: adaptation records (Parquet).
+        samples: replies before and after adaptation, one JSON object per line.
+        selection: choices on the meta-validation topics (JSON).
+        cost: cost of training and evaluation (JSON).
+        last, best: checkpoints.
+        model: exported model.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +61,7 @@ class RunDirectory:
         write_atomically(self.config, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
 
     def read_config(self) -> dict[str, Any]:
-        """Read the resolved config back.
+        """Read the resolved config.
 
         Raises:
             RunError: there is none, or it cannot be read.
@@ -71,7 +71,7 @@ class RunDirectory:
         return config
 
     def read_status(self) -> dict[str, Any]:
-        """Read `status.json` back.
+        """Read `status.json`.
 
         Raises:
             RunError: there is none, or it is damaged.
@@ -79,10 +79,10 @@ class RunDirectory:
         return read_status(self.status).model_dump()
 
     def check_finished(self) -> None:
-        """Check that the run came to its end, and that what it says of its cost and choices can be read.
+        """Check that the run has finished, and that its cost and choices can be read.
 
         Raises:
-            RunError: it did not, this is not the directory of a run, or a file is damaged.
+            RunError: it has not, this is not the directory of a run, or a file is damaged.
         """
         status = self.read_status()["status"]
         if status != "finished":
@@ -95,10 +95,10 @@ class RunDirectory:
             read_selection(self.selection)
 
     def check_resumable(self) -> None:
-        """Check that what a run that goes on is written to can be read.
+        """Check the files that a resumed run continues.
 
         Raises:
-            RunError: a file is damaged, or something else is in its place.
+            RunError: a file is damaged, or is not a regular file.
         """
         if is_there(self.status):
             self.read_status()
@@ -106,10 +106,10 @@ class RunDirectory:
             check_regular(self.metrics, METRICS_LIMIT, "metrics of a run")
 
     def check_new(self) -> None:
-        """Check that no other run is here.
+        """Check that there is no run here.
 
         Raises:
-            RunError: there is.
+            RunError: there is one.
         """
         if is_there(self.status):
             raise RunError(f"{self.path}: holds a run already; choose another directory")
@@ -127,11 +127,11 @@ class RunDirectory:
 
     @contextmanager
     def running(self, seeds: Mapping[str, int], command: str) -> Iterator[None]:
-        """Keep `status.json`: running, then finished, or failed or pruned and why.
+        """Keep `status.json` up to date: running, then finished, failed or pruned, with the reason.
 
         Args:
-            seeds: by what they are for.
-            command: what the user typed.
+            seeds: seeds by purpose.
+            command: command line.
         """
         self._remember()
         started = {
@@ -149,24 +149,24 @@ class RunDirectory:
         try:
             yield
         except BaseException as error:
-            if self._restore():  # the run was finished before, and nothing has come of going on
+            if self._restore():  # the run was finished before, and resuming it has changed nothing
                 raise
-            # An interrupt is recorded like any other end, and goes on its way.
+            # An interrupt is recorded like any other end, and raised again.
             reason = f"{type(error).__name__}: {error}".removesuffix(": ")
             status = "pruned" if isinstance(error, PrunedError) else "failed"
-            with suppress(OSError):  # on a full disk the status stays as it was, and the first error is the one to tell
+            with suppress(OSError):  # on a full disk the status is not changed, and the first error is reported
                 self._write_status({**started, "status": status, "reason": reason, "ended": _now()})
             raise
         self._write_status({**started, "status": "finished", "ended": _now()})
 
     def _remember(self) -> None:
-        """Keep what a finished run says of itself, in case that going on with it fails before anything has changed."""
+        """Remember the status of a finished run, in case resuming it fails before anything has changed."""
         if self._finished is None and self.status.is_file() and read_status(self.status).status == "finished":
             said = {path: path.read_bytes() for path in (self.config, self.status) if path.is_file()}
             self._finished = (said, self._progress())
 
     def _restore(self) -> bool:
-        """Let a run that was finished, and has not changed since, say so again; return whether it does."""
+        """Restore the status of a finished run that has not changed; return whether it was restored."""
         if self._finished is None or self._finished[1] != self._progress():
             return False
         with suppress(OSError):
@@ -175,7 +175,7 @@ class RunDirectory:
         return True
 
     def _progress(self) -> list[tuple[int, int] | None]:
-        """Return what changes when a run makes progress: the lengths and times of what it writes on the way."""
+        """Return the sizes and times of the files that change when a run makes progress."""
         results: list[tuple[int, int] | None] = []
         for path in (self.last, self.best, self.records, self.metrics):
             try:
@@ -183,7 +183,7 @@ class RunDirectory:
             except OSError:
                 results.append(None)
             else:
-                # Opening the metrics to go on with them changes their time, but not their length.
+                # Opening the metrics file changes its time, but not its length.
                 results.append((about.st_size, 0 if path == self.metrics else about.st_mtime_ns))
         return results
 
@@ -196,11 +196,11 @@ def _now() -> str:
 
 
 def _git_revision() -> str | None:
-    """Return the revision of the checkout that this package runs from, marked if it was changed since."""
+    """Return the git revision of this package's checkout, marked if there are uncommitted changes."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
-        if tracked.returncode != 0:  # an installed package inside somebody else's checkout
+        if tracked.returncode != 0:  # an installed package inside another checkout
             return None
         revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
         changed = subprocess.run(

@@ -1,6 +1,6 @@
-"""The schemas of the JSON files of a run directory and a sweep directory, and how each is read.
+"""The schemas of the JSON files of run and sweep directories, and functions that read them.
 
-Keys that are not named here are passed over, so that a later version may add some; `format` tells when it may not.
+Unknown keys are ignored, so that later versions may add some; `format` marks incompatible versions.
 """
 
 from pathlib import Path
@@ -12,19 +12,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from metadialog.runs.reading import MIB, read_json, read_json_lines
 
 FORMAT = 1
-"""Of run and sweep directories, as this version writes them; files without the key are of version 0.1.0, which is 1."""
+"""Format version of run and sweep directories; files without the key are of version 0.1.0, which is 1."""
 
 METRICS_LIMIT = 2048 * MIB
 
 Count = Annotated[int, Ge(0), Le(2**63)]
 Amount = Annotated[float, Ge(0)]
 Finite = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore", frozen=True)
-# A grid or a metric may hold NaN: a loss that diverged.
+# A grid or a metric may contain NaN, for a diverged loss.
 AnyNumber = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
 class Versioned(BaseModel):
-    """What says which version of the format it has."""
+    """Base class of files with a format version."""
 
     model_config = Finite
     format: Annotated[int, Ge(1)] = FORMAT
@@ -62,19 +62,18 @@ class Metric(BaseModel):
 
 
 class TrainingCost(BaseModel):
-    """What meta-training took.
+    """The cost of meta-training.
 
     Attributes:
-        steps: outer steps.
-        tokens: tokens of support and query sets, once for each pass of gradients over them; padding does not count.
-        seconds: of the outer steps, without validation; the sum over all parts of a run that was resumed.
-        peak_bytes: the most memory that the process has had since training began, above what it had then: resident, or
-            of torch on a GPU. So what other runs of the same process took before does not count. 0 on systems that
-            do not count it for a process (without `/proc` as Linux has it, and without a GPU).
+        steps: number of outer steps.
+        tokens: number of tokens of support and query sets, counted for each gradient pass, without padding.
+        seconds: time of the outer steps without validation, summed over all parts of a resumed run.
+        peak_bytes: peak memory of the process since the beginning of training, minus the memory in use then: resident,
+            or torch's on a GPU. 0 on systems that do not record it (without `/proc` like Linux, and without a GPU).
         flops: floating-point operations of the matrix products, as executed by this algorithm with this engine: some
             steps are counted (`is_counted`), and the steps between are in proportion to them by `expected_flops`.
-        dialogues: distinct dialogues that were drawn.
-        counted_flops: of the steps that were counted since the algorithm last changed what it goes over.
+        dialogues: number of distinct dialogues that were drawn.
+        counted_flops: operations of the counted steps since the algorithm last changed its passes.
         counted_expected: `expected_flops` of the same steps.
         engines: the engine that `engine=auto` has chosen for each kind of inner loop; a run that goes on keeps to it.
     """
@@ -92,7 +91,7 @@ class TrainingCost(BaseModel):
 
 
 class EvaluationCost(BaseModel):
-    """What an evaluation took."""
+    """The cost of an evaluation."""
 
     model_config = Finite
     episodes: Count = 0
@@ -142,7 +141,7 @@ class SampleLine(BaseModel):
 
 
 class PrunerSettings(BaseModel):
-    """How bad trials are found."""
+    """Settings of the pruner."""
 
     model_config = Finite
     kind: Literal["median", "none"]
@@ -151,7 +150,7 @@ class PrunerSettings(BaseModel):
 
 
 class TrialFile(Versioned):
-    """`trial.json`: which trial of which study a run is."""
+    """`trial.json`: the trial and study of a run."""
 
     storage: str
     study: str
@@ -189,7 +188,7 @@ Node = Annotated[dict[str, Any], AfterValidator(_names_its_class)]
 
 
 class ModelConfig(BaseModel):
-    """The config of an exported model: the nodes that it is built from."""
+    """The config of an exported model."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow", frozen=True)
     model: Node
@@ -202,7 +201,7 @@ class ModelConfig(BaseModel):
 
 
 class ExchangesConfig(BaseModel):
-    """How dialogues are cut into exchanges for a model: of the node `sampler` of its config."""
+    """How dialogues are encoded as exchanges, from the node `sampler` of a model's config."""
 
     model_config = Finite
     context_turns: Annotated[int, Ge(1), Le(2**31)]
@@ -211,7 +210,7 @@ class ExchangesConfig(BaseModel):
 
 
 class CheckpointStanding(BaseModel):
-    """How far training is, in a checkpoint."""
+    """The progress of training, in a checkpoint."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
     step: Count
@@ -220,13 +219,13 @@ class CheckpointStanding(BaseModel):
 
 
 class Checksums(Versioned):
-    """`checksums.json`: the SHA-256 of the files beside it, by name."""
+    """`checksums.json`: the SHA-256 of the files in its directory, by name."""
 
     sha256: dict[Annotated[str, Field(pattern=r"^[\w][\w.-]*$")], Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 
 
 class ConfigSource(BaseModel):
-    """A folder or package that Hydra took configs from."""
+    """A folder or package on Hydra's search path."""
 
     model_config = AnyNumber
     path: str
@@ -246,11 +245,11 @@ class SweepFile(Versioned):
 
 
 Choice = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
-"""A name within a config group: no path that leads out of it."""
+"""A name within a config group, not a path outside of it."""
 
 
 class HydraRuntime(BaseModel):
-    """What Hydra says of the process."""
+    """Hydra's information about the process."""
 
     model_config = AnyNumber
     choices: dict[Annotated[str, Field(pattern=r"^[\w@/.-]+$")], Choice | None]
@@ -259,7 +258,7 @@ class HydraRuntime(BaseModel):
 
 
 class HydraOverrides(BaseModel):
-    """What was typed."""
+    """The overrides of the user."""
 
     model_config = AnyNumber
     hydra: list[str] = Field(default_factory=list)
@@ -309,7 +308,7 @@ def read_selection(path: Path) -> SelectionFile:
 
 
 def read_metrics(path: Path) -> list[Metric]:
-    """Read `metrics.jsonl`; a last line that was broken off is passed over.
+    """Read `metrics.jsonl`; an incomplete last line is ignored.
 
     Raises:
         RunError: it is missing or damaged.

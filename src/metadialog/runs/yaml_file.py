@@ -1,4 +1,4 @@
-"""YAML of a run or sweep directory, read as data: no aliases, no tags, no resolvers, nothing nested without end."""
+"""Safe reading of YAML files of run and sweep directories: no aliases, tags, resolvers or deep nesting."""
 
 import io
 import re
@@ -23,19 +23,19 @@ _TAGS = {f"{_STANDARD_TAG}{name}" for name in ("str", "int", "float", "bool", "n
 
 
 def read_yaml(path: Path, what: str) -> Any:  # noqa: ANN401 - as YAML has it
-    """Read a YAML file as plain values; what looks like an interpolation stays as it is written.
+    """Read a YAML file as plain values; interpolations are not resolved.
 
     Args:
-        path: of the file.
-        what: what it should hold, such as "config of a run".
+        path: path of the file.
+        what: expected content, for messages, such as "config of a run".
 
     Raises:
-        RunError: it cannot be read, or holds what such a file never does (aliases, tags, endless nesting).
+        RunError: it cannot be read, or contains aliases, tags or deep nesting.
     """
     text = read_text(path, LIMIT, what)
     problem: Exception
     try:
-        if not _check_events(text, path, what):  # OmegaConf would take a text for a key
+        if not _check_events(text, path, what):  # OmegaConf would interpret a text as a key
             raise unreadable(path, what, "it should hold keys and values, or a list")
         return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError, RecursionError) as error:
@@ -44,7 +44,7 @@ def read_yaml(path: Path, what: str) -> Any:  # noqa: ANN401 - as YAML has it
 
 
 def read_text_of(path: Path, what: str = "config") -> str:
-    """Read a YAML file as the text that it is.
+    """Read a YAML file as text.
 
     Raises:
         RunError: it cannot be read.
@@ -53,11 +53,11 @@ def read_text_of(path: Path, what: str = "config") -> str:
 
 
 def read_mapping(path: Path, what: str) -> dict[str, Any]:
-    """Read a YAML file of keys and values, and fill in what refers to other keys of it.
+    """Read a YAML file of keys and values, and resolve references to other keys.
 
     Raises:
-        RunError: it cannot be read, holds something else, or asks for more than the values of its own keys, such as
-            those of environment variables.
+        RunError: it cannot be read, is not a mapping, or refers to anything except its own keys, such as environment
+            variables.
     """
     result = read_yaml(path, what)
     if not isinstance(result, dict):
@@ -66,11 +66,11 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
 
 
 def _check_events(text: str, path: Path, what: str) -> bool:
-    """Check a YAML text before anything is made of it; return whether it holds keys and values, or a list.
+    """Check a YAML text before it is parsed; return whether it is a mapping or a list.
 
     Raises:
-        RunError: it holds an alias, a tag, or too much.
-        YAMLError: it is no YAML.
+        RunError: it contains an alias, a tag, or too many values.
+        YAMLError: it is not YAML.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     depth = collections = 0
@@ -90,7 +90,7 @@ def _check_events(text: str, path: Path, what: str) -> bool:
 
 
 def _filled(value: object, root: Mapping[str, Any], path: Path, key: str) -> object:
-    """Return a value with references to other keys replaced by what stands there."""
+    """Resolve references to other keys in a value."""
     if isinstance(value, dict):
         for name in value:
             if not isinstance(name, str) or not _KEY.fullmatch(name) or (not key and name == "hydra"):

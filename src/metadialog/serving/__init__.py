@@ -1,1 +1,1 @@
-"""Trained models behind HTTP: a documented REST interface, and a page."""
+"""Serving of models over HTTP: a REST interface and a chat page."""

@@ -1,4 +1,4 @@
-"""The adaptations of all clients: made one after another in a thread, and kept while there is room."""
+"""The adaptations of all clients, run one after another in a thread and kept while there is room."""
 
 import queue
 import secrets
@@ -19,31 +19,31 @@ from metadialog.text import counted
 Status = Literal["waiting", "running", "finished", "failed"]
 
 _REMEMBERED = 100_000
-"""Names of dropped adaptations that are remembered, to say what became of them."""
+"""Number of dropped adaptations that are remembered, for error messages."""
 
 
 class _CancelledError(Exception):
-    """The client does not want the adaptation any more."""
+    """The adaptation was cancelled by the client."""
 
 
 @dataclass(eq=False, slots=True)
 class Adaptation:
-    """One adaptation.
+    """An adaptation.
 
     Attributes:
-        id: its name, which cannot be guessed: a client that knows it may use and delete the adaptation.
-        model_id: of the model that is adapted.
-        parent: that model.
-        dialogues: what was sent.
-        steps: inner steps; None to choose them.
-        held_out: how many dialogues are held out.
-        status: how far it is.
-        curve: what there is of the adaptation curve.
-        adapted: the adapted model, once it is there.
+        id: random identifier; a client that knows it may use and delete the adaptation.
+        model_id: name of the original model.
+        parent: the original model.
+        dialogues: dialogues of the request.
+        steps: number of inner steps; None to choose it.
+        held_out: number of held-out dialogues.
+        status: current status.
+        curve: adaptation curve so far.
+        adapted: the adapted model, once it is finished.
         error: why it failed.
-        refusal: what who asks for the adapted model is told; None: as `Adaptations.adapted` says.
+        refusal: error for requests of the adapted model; None for the default of `Adaptations.adapted`.
         cancelled: whether it has been deleted.
-        watchers: are called, in whatever thread, after each change.
+        watchers: functions that are called after each change, in any thread.
     """
 
     model_id: str
@@ -61,18 +61,18 @@ class Adaptation:
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
     def tell(self) -> None:
-        """Tell who watches that something has changed."""
+        """Call the watchers after a change."""
         for watcher in list(self.watchers):
             watcher()
 
 
 class Adaptations:
-    """Adapts, and keeps the adapted models.
+    """Runs adaptations, and keeps the adapted models.
 
     Args:
-        waiting: adaptations that may wait or run at once.
-        kept: adaptations that are kept; of more, the one that was used least recently is dropped.
-        mib: memory of all of them, MiB; of more, the same.
+        waiting: maximum number of waiting or running adaptations.
+        kept: maximum number of adaptations to keep; beyond it the least recently used one is dropped.
+        mib: maximum memory of all kept adaptations, MiB; beyond it the same.
     """
 
     def __init__(self, waiting: int, kept: int, mib: float) -> None:
@@ -80,7 +80,7 @@ class Adaptations:
         self._kept = kept
         self._mib = mib
         self._lock = threading.Lock()
-        self._all: OrderedDict[str, Adaptation] = OrderedDict()  # the one that was used last comes last
+        self._all: OrderedDict[str, Adaptation] = OrderedDict()  # ordered by last use
         self._dropped: OrderedDict[str, str] = OrderedDict()  # the limit of each
         self._queue: queue.Queue[Adaptation | None] = queue.Queue()
         self._pending: deque[Adaptation] = deque()
@@ -90,19 +90,19 @@ class Adaptations:
         self._thread.start()
 
     def __len__(self) -> int:
-        """Return the number of adaptations that are kept."""
+        """Return the number of kept adaptations."""
         return len(self._all)
 
     @property
     def pending(self) -> int:
-        """Adaptations that wait or run."""
+        """Number of waiting or running adaptations."""
         return len(self._pending)
 
     def submit(self, adaptation: Adaptation) -> None:
-        """Begin an adaptation, or let it wait.
+        """Start or enqueue an adaptation.
 
         Raises:
-            RefusedError: too many wait already.
+            RefusedError: too many are waiting.
         """
         with self._lock:
             if sum(not one.cancelled for one in self._pending) >= self._waiting:
@@ -114,10 +114,10 @@ class Adaptations:
         self._queue.put(adaptation)
 
     def get(self, name: str) -> Adaptation:
-        """Return an adaptation, which is now the one that was used last.
+        """Return an adaptation, and mark it as used.
 
         Raises:
-            RefusedError: there is none by this name, or it has been dropped.
+            RefusedError: there is none of this name, or it has been dropped.
         """
         with self._lock:
             result = self._all.get(name)
@@ -136,7 +136,7 @@ class Adaptations:
         """Return an adapted model.
 
         Raises:
-            RefusedError: there is none by this name, or it is not there yet.
+            RefusedError: there is none of this name, or it has not finished.
         """
         adaptation = self.get(name)
         if adaptation.refusal is not None:
@@ -147,20 +147,20 @@ class Adaptations:
         return adaptation.adapted
 
     def delete(self, name: str) -> None:
-        """Break an adaptation off, or forget it.
+        """Cancel or delete an adaptation.
 
         Raises:
-            RefusedError: there is none by this name.
+            RefusedError: there is none of this name.
         """
         result = self.get(name)
         with self._lock:
             result.cancelled = True
-            result.dialogues = ()  # it may still stand in the queue
+            result.dialogues = ()  # it may still be in the queue
             self._all.pop(name, None)
         result.tell()
 
     def stop(self) -> None:
-        """End the thread, and what it is doing."""
+        """Stop the thread and its adaptation."""
         with self._lock:
             pending = list(self._pending)
         for adaptation in pending:
@@ -170,7 +170,7 @@ class Adaptations:
         self._thread.join()
 
     def _make_room(self) -> None:
-        """Drop what was used least recently; those that wait or run are beside those that are kept."""
+        """Drop the least recently used adaptations; waiting and running ones do not count."""
         done = [one for one in self._all.values() if one not in self._pending]
         while len(done) > self._kept:
             self._drop(done.pop(0), counted(self._kept, "adaptation"))
@@ -202,7 +202,7 @@ class Adaptations:
                 with self._lock:
                     self._pending.remove(adaptation)
                     if adaptation.id in self._all:
-                        self._all.move_to_end(adaptation.id)  # it is not the one to be dropped before it is asked for
+                        self._all.move_to_end(adaptation.id)  # so that it is not dropped before it is requested
                     self._make_room()
                 adaptation.tell()
 

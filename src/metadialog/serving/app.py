@@ -56,9 +56,9 @@ _COUNTED = (
     *(f"/v1/{name}" for name in ("adaptations", "replies", "scores", "models")),
     *("/static", "/healthz", "/metrics", "/docs", "/openapi.json", "/"),
 )
-"""Paths that responses are counted by, so that what clients make up takes no memory."""
+"""Paths by which responses are counted; others are counted together, to limit memory."""
 _READ = (".txt", ".json", ".jsonl", ".csv")
-"""Endings of the files that may be sent as text: an archive, or YAML with its references, could unpack to far more."""
+"""Endings of the files that may be sent as text: archives, and YAML with references, could unpack to far more."""
 _SECURITY = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -68,11 +68,11 @@ _SECURITY = {
 
 
 class Service:
-    """What the server has: models, adaptations, and the thread that replies.
+    """The state of the server: models, adaptations, and the thread that generates replies.
 
     Args:
-        models: by the names that clients call them.
-        limits: of what may be asked for.
+        models: models by name.
+        limits: limits of requests.
     """
 
     def __init__(self, models: Mapping[str, AdaptableModel], limits: Limits) -> None:
@@ -84,7 +84,7 @@ class Service:
         self._whole = 0
 
     def stop(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self.adaptations.stop()
         self.batcher.stop()
 
@@ -94,13 +94,13 @@ class Service:
         self.responses[counted, status] += 1
 
     def check_room(self, replies: int) -> None:
-        """Refuse to generate some replies, or to make a score, beside so many others that are being generated."""
+        """Refuse replies or scores if too many replies are being generated."""
         if self._whole + len(self.batcher) + replies > self.limits.waiting_replies:
             raise too_many(self.limits.waiting_replies)
 
     @contextmanager
     def room(self, replies: int = 1) -> Iterator[None]:
-        """Make some replies as a whole, or a score, unless too many are being generated already."""
+        """Reserve room for complete replies or a score, unless too many replies are being generated."""
         self.check_room(replies)
         self._whole += replies
         try:
@@ -109,7 +109,7 @@ class Service:
             self._whole -= replies
 
     def model(self, name: str | None) -> tuple[str, AdaptableModel]:
-        """Return a model by its name, or the first one."""
+        """Return a model by name; None for the first one."""
         if name is None:
             return next(iter(self.models.items()))
         if name not in self.models:
@@ -117,11 +117,11 @@ class Service:
         return name, self.models[name]
 
     def asked(self, model: str | None, adaptation: str | None) -> AdaptableModel:
-        """Return the model that is asked: an adapted one, or one as it was trained."""
+        """Return the requested model, adapted or original."""
         return self.model(model)[1] if adaptation is None else self.adaptations.adapted(adaptation)
 
     def options(self, request: ReplyRequest, model: AdaptableModel) -> dict[str, Any] | None:
-        """Return how the replies to a request are generated, if they are neither too many nor too long."""
+        """Return the generation options of a request, after checking the limits."""
         most, longest, asked = self.limits.waiting_replies, self.limits.tokens, request.generation.max_tokens
         if request.n > most:
             raise over(400, "n", request.n, most)
@@ -134,7 +134,7 @@ class Service:
         return options if own <= longest else {**(options or {}), "max_tokens": longest}
 
     def dialogues(self, dialogues: DialoguesBody | None, text: str | None) -> list[Dialogue]:
-        """Return the dialogues of a request, if they are not too many."""
+        """Return the dialogues of a request, after checking the limits."""
         if (dialogues is None) == (text is None):
             raise RefusedError(422, "send either dialogues or text")
         if text is not None:
@@ -157,13 +157,13 @@ def make_app(
     token: str | None = None,
     hosts: tuple[str, ...] | None = None,
 ) -> FastAPI:
-    """Return the application.
+    """Create the application.
 
     Args:
-        models: by the names that clients call them; the first one is taken where none is named.
-        limits: of what may be asked for.
-        token: that clients have to know; None for none.
-        hosts: names that the server may be called by; None for all.
+        models: models by name; the first one is the default.
+        limits: limits of requests.
+        token: token that clients must send; None for none.
+        hosts: allowed host names of the server; None for all.
     """
     service = Service(models, limits)
 
@@ -176,7 +176,7 @@ def make_app(
         title="metadialog",
         version=version("metadialog"),
         summary="Adapt a dialogue model to a few dialogues of your topic, and ask it for replies.",
-        docs_url=None,  # they would load a library from another site
+        docs_url=None,  # would load a library from another site
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -222,7 +222,7 @@ def _handle_errors(app: FastAPI) -> None:
 
 
 def _malformed(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return what is wrong with a request in one sentence, of what pydantic says of it."""
+    """Return a one-sentence message for pydantic's errors of a request."""
     # Of a value that may be of several kinds, each has its errors; the innermost one is of the kind that is meant.
     found = max(errors, key=lambda error: len(error["loc"]))
     # Kinds stand between the keys, such as `constrained-str`, `list[...]` and `TurnBody`.
@@ -244,17 +244,17 @@ def _add_models(app: FastAPI, service: Service) -> None:
 
     @app.get("/healthz")
     async def is_healthy() -> HealthBody:
-        """Say that the server is there."""
+        """Return whether the server is running."""
         return HealthBody(status="ok")
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=_ERRORS)
     async def show_metrics() -> str:
-        """Return counts, as Prometheus reads them."""
+        """Return counters in the format of Prometheus."""
         return exposition(service.batcher, service.adaptations, service.responses)
 
     @app.post("/v1/scores", responses=_ERRORS)
     async def score(request: ScoreRequest) -> ScoreBody:
-        """Return how well a model predicts the responses of dialogues."""
+        """Score a model on the responses of dialogues."""
         model = service.asked(request.model, request.adaptation)
         dialogues = await asyncio.to_thread(service.dialogues, request.dialogues, request.text)
         with service.room():
@@ -264,7 +264,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
 def _add_adaptations(app: FastAPI, service: Service) -> None:
     @app.post("/v1/adaptations", status_code=202, responses=_ERRORS)
     async def adapt(request: AdaptationRequest, response: Response) -> AdaptationBody:
-        """Begin to adapt a model to dialogues; who knows the id that is returned may use what comes of it."""
+        """Start adapting a model to dialogues; the returned id gives access to the adapted model."""
         name, model = service.model(request.model)
         if request.steps is not None and request.steps > service.limits.steps:
             raise over(400, "steps", request.steps, service.limits.steps)
@@ -276,7 +276,7 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/adaptations/{name}", responses=_ERRORS)
     async def show_adaptation(name: str) -> AdaptationBody:
-        """Return how far an adaptation is, with its curve so far."""
+        """Return the status of an adaptation, with its curve so far."""
         return AdaptationBody.of(service.adaptations.get(name))
 
     @app.get(
@@ -285,12 +285,12 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         responses={**_ERRORS, 200: {"content": {"text/event-stream": {}}}},
     )
     async def follow_adaptation(name: str) -> StreamingResponse:
-        """Follow an adaptation by server-sent events: status and point, and at last end or error."""
+        """Follow an adaptation by server-sent events: status and point, and finally end or error."""
         return StreamingResponse(progress(service.adaptations.get(name)), media_type="text/event-stream")
 
     @app.delete("/v1/adaptations/{name}", status_code=204, responses=_ERRORS)
     async def delete_adaptation(name: str) -> None:
-        """Break an adaptation off, or forget it."""
+        """Cancel or delete an adaptation."""
         service.adaptations.delete(name)
 
     @app.get(

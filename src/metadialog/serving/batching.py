@@ -1,4 +1,4 @@
-"""One thread that generates all replies: those that the same model is asked for at the same time, together."""
+"""A thread that generates all replies, in batches for concurrent requests of the same model."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from metadialog.inference.text import Text
 from metadialog.serving.limits import RefusedError, too_many
 
 Deliver = Callable[[str, bool], None]
-"""Takes the next piece of a reply, and whether the reply is whole."""
+"""Receives the next piece of a reply, and whether the reply is complete."""
 
 
 @dataclass(eq=False, slots=True)
@@ -21,11 +21,11 @@ class PendingReply:
     """A reply that a client waits for.
 
     Attributes:
-        model: is to reply.
+        model: the model that replies.
         growing: the reply.
-        deliver: is called in the batcher's thread, with each piece.
-        cancelled: whether the client is gone.
-        error: what broke it off; None if nothing has.
+        deliver: called in the batcher's thread with each piece.
+        cancelled: whether the client has disconnected.
+        error: error that stopped it; None if there is none.
     """
 
     model: AdaptableModel
@@ -42,7 +42,7 @@ class PendingReply:
 
 @dataclass(slots=True)
 class Counts:
-    """What the batcher has done: numbers of tokens and replies, and seconds from request to first token, in sum."""
+    """Totals of the batcher: tokens, replies, and seconds from request to first token."""
 
     tokens: int = 0
     replies: int = 0
@@ -52,10 +52,10 @@ class Counts:
 
 
 class Batcher:
-    """Generates replies in a thread of its own, a token of each at a time.
+    """Generates replies in a separate thread, one token of each at a time.
 
     Args:
-        limit: replies that may wait at once.
+        limit: maximum number of pending replies.
     """
 
     def __init__(self, limit: int) -> None:
@@ -70,14 +70,14 @@ class Batcher:
         self._thread.start()
 
     def __len__(self) -> int:
-        """Return the number of replies that are waited for."""
+        """Return the number of pending replies."""
         return len(self._active) + len(self._new)
 
     def submit(self, replies: Sequence[PendingReply]) -> None:
-        """Begin some replies.
+        """Start replies.
 
         Raises:
-            RefusedError: too many are waited for already; none of these has begun.
+            RefusedError: too many are pending; none of these is started.
         """
         with self._changed:
             if self._stopped:
@@ -88,12 +88,12 @@ class Batcher:
             self._changed.notify()
 
     def cancel(self, replies: Sequence[PendingReply]) -> None:
-        """Break some replies off; nothing more of them is delivered."""
+        """Cancel replies; no more pieces of them are delivered."""
         for reply in replies:
             reply.cancelled = True
 
     def stop(self) -> None:
-        """End the thread, and whatever is being generated."""
+        """Stop the thread and all replies."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -148,7 +148,7 @@ class Batcher:
             reply.deliver(piece, growing.ended)
 
     def _guarded(self, replies: Sequence[PendingReply], action: Callable[[], None]) -> None:
-        """Do something for some replies; if it fails they end, and the others go on."""
+        """Run an action for replies; if it fails, only these replies end."""
         try:
             action()
         except Exception as error:  # noqa: BLE001 - whatever it is, the thread has to go on

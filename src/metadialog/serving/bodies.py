@@ -1,4 +1,4 @@
-"""The bodies of requests and responses, which the OpenAPI description is made of."""
+"""The bodies of requests and responses, which define the OpenAPI description."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -26,7 +26,7 @@ DialoguesBody = list[Turns]
 
 
 class GenerationBody(BaseModel):
-    """How replies are made; what is left out is as the model was evaluated, or the way's default."""
+    """Options of generation; omitted ones are those of the model's evaluation, or the method's defaults."""
 
     model_config = _STRICT
     name: Literal["greedy", "sampling", "beam"] | None = None
@@ -41,12 +41,12 @@ class GenerationBody(BaseModel):
     no_repeat_ngrams: Annotated[int, Field(ge=0)] | None = None
 
     def options(self) -> dict[str, Any] | None:
-        """Return what is given; None if nothing is."""
+        """Return the given options; None if there are none."""
         return self.model_dump(exclude_none=True) or None
 
 
 class AdaptationRequest(BaseModel):
-    """What to adapt to: `dialogues`, or the content of a file of them as `text`."""
+    """A request for adaptation, with `dialogues` or the content of a file as `text`."""
 
     model_config = _STRICT
     model: Name | None = Field(default=None, description="which model; the first one if it is left out")
@@ -59,7 +59,7 @@ class AdaptationRequest(BaseModel):
 
 
 class ReplyRequest(BaseModel):
-    """What to reply to: the turns so far, the oldest first."""
+    """A request for replies, with the turns so far, oldest first."""
 
     model_config = _STRICT
     context: Text | Turns
@@ -72,7 +72,7 @@ class ReplyRequest(BaseModel):
 
 
 class ScoreRequest(BaseModel):
-    """What to score: `dialogues`, or the content of a file of them as `text`."""
+    """A request for scores, with `dialogues` or the content of a file as `text`."""
 
     model_config = _STRICT
     dialogues: DialoguesBody | None = None
@@ -82,13 +82,13 @@ class ScoreRequest(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What was wrong, in one sentence."""
+    """An error message of one sentence."""
 
     error: str
 
 
 class PointBody(BaseModel):
-    """A point of the adaptation curve; losses are nats a token, null where they are no numbers."""
+    """A point of the adaptation curve; losses are in nats per token, null if not finite."""
 
     step: int
     support_loss: float | None
@@ -101,7 +101,7 @@ class PointBody(BaseModel):
 
 
 class AdaptationBody(BaseModel):
-    """How far an adaptation is."""
+    """The status of an adaptation."""
 
     id: str
     model: str
@@ -124,7 +124,7 @@ class AdaptationBody(BaseModel):
 
 
 class ReplyBody(BaseModel):
-    """A reply; the score is the mean log-probability of a token, nats, null where there is none."""
+    """A reply; the score is the mean log-probability of its tokens, nats, or null."""
 
     text: str
     score: float | None
@@ -132,13 +132,13 @@ class ReplyBody(BaseModel):
 
 
 class RepliesBody(BaseModel):
-    """The different replies, the best first."""
+    """The distinct replies, best first."""
 
     replies: list[ReplyBody]
 
 
 class ScoreBody(BaseModel):
-    """How well the responses of dialogues are predicted; the loss is nats a token."""
+    """Scores on the responses of dialogues; the loss is in nats per token."""
 
     loss: float | None
     word_perplexity: float | None
@@ -159,7 +159,7 @@ class ScoreBody(BaseModel):
 
 
 class ModelBody(BaseModel):
-    """A model that can be asked."""
+    """An available model."""
 
     id: str
     name: str
@@ -170,7 +170,7 @@ class ModelBody(BaseModel):
 
 
 class LimitsBody(BaseModel):
-    """What may be asked for at once; see `metadialog serve --help`."""
+    """Limits of requests; see `metadialog serve --help`."""
 
     upload_mib: float
     dialogues: int
@@ -184,18 +184,18 @@ class LimitsBody(BaseModel):
 
 
 class ModelsBody(BaseModel):
-    """The models; the first one is taken where none is named."""
+    """The available models; the first one is the default."""
 
     models: list[ModelBody]
     limits: LimitsBody
 
 
 class HealthBody(BaseModel):
-    """That the server is there."""
+    """The health of the server."""
 
     status: Literal["ok"]
 
 
 def finite(value: float | None) -> float | None:
-    """Return a number as JSON can hold it."""
+    """Return a number, or None if it is not finite, for JSON."""
     return value if value is not None and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What is sent piece by piece: a reply as it grows, and how far an adaptation is (server-sent events)."""
+"""Server-sent events of replies and adaptations."""
 
 import asyncio
 import json
@@ -10,11 +10,11 @@ from metadialog.serving.batching import Batcher, PendingReply
 from metadialog.serving.bodies import AdaptationBody, ReplyBody, finite
 
 KEEP_ALIVE = 15.0
-"""Seconds after which a line without content is sent to a client that follows an adaptation."""
+"""Interval in seconds of keep-alive lines to clients that follow an adaptation."""
 
 
 def to_loop(pieces: "asyncio.Queue[tuple[str, bool]]") -> Callable[[str, bool], None]:
-    """Return what puts the pieces of a reply into a queue of the running loop, from whatever thread."""
+    """Return a function that puts pieces of a reply into a queue of the running loop, from any thread."""
     loop = asyncio.get_running_loop()
 
     def deliver(piece: str, ended: bool) -> None:
@@ -27,7 +27,7 @@ def to_loop(pieces: "asyncio.Queue[tuple[str, bool]]") -> Callable[[str, bool], 
 async def reply_events(
     batcher: Batcher, pending: PendingReply, pieces: "asyncio.Queue[tuple[str, bool]]"
 ) -> AsyncIterator[str]:
-    """Yield the pieces of a reply as they come, and at last the reply, or what broke it off."""
+    """Yield the pieces of a reply, and finally the reply or an error."""
     text, ended = "", False
     try:
         while not ended:
@@ -39,12 +39,12 @@ async def reply_events(
             yield _event("error", {"error": pending.error})
         else:
             yield _event("end", reply_body(text, pending).model_dump())
-    finally:  # the client may have gone
+    finally:  # the client may have disconnected
         batcher.cancel([pending])
 
 
 async def progress(adaptation: Adaptation) -> AsyncIterator[str]:
-    """Yield what has happened to an adaptation, and then what happens, until it has come to its end."""
+    """Yield the past and new events of an adaptation until it ends."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
@@ -72,7 +72,7 @@ async def progress(adaptation: Adaptation) -> AsyncIterator[str]:
             try:
                 await asyncio.wait_for(changed.wait(), KEEP_ALIVE)
             except TimeoutError:
-                yield ": nothing new\n\n"  # a client that has gone is noticed by it
+                yield ": nothing new\n\n"  # detects a disconnected client
     finally:
         adaptation.watchers.remove(wake)
 
@@ -88,5 +88,5 @@ def _event(name: str, data: Mapping[str, Any]) -> str:
 
 
 def reply_body(text: str, pending: PendingReply) -> ReplyBody:
-    """Return the body of a reply that is whole."""
+    """Return the body of a complete reply."""
     return ReplyBody(text=text, score=finite(pending.growing.score), tokens=len(pending.growing.tokens))

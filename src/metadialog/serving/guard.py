@@ -1,4 +1,4 @@
-"""What every request passes first: its size, where it comes from, and whether it knows the token."""
+"""Checks of every request: its size, origin and token."""
 
 import asyncio
 import json
@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN_PATHS = ("/", "/docs", "/healthz")
-"""What is shown without the token; so is what begins with `/static/`."""
+"""Paths that are public, in addition to those below `/static/`."""
 
-_MOST_PASSED_OVER = 2**28  # bytes of a request that is refused
+_MOST_PASSED_OVER = 2**28  # bytes of a refused request that are read
 _PATIENCE = 10.0  # seconds
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,14 +24,14 @@ class _TooLargeError(Exception):
 
 
 class Guard:
-    """Refuses requests that are too large, that another page has sent, or that do not know the token.
+    """Refuses requests that are too large, come from another site, or lack the token.
 
     Args:
-        app: what requests are handed on to.
-        limit: bytes of a request.
-        token: that clients have to know; None for none.
-        hosts: names that the server may be called by; None for all.
-        count: is called with the path and the status code of each response.
+        app: application that handles accepted requests.
+        limit: maximum size of a request, bytes.
+        token: token that clients must send; None for none.
+        hosts: allowed host names of the server; None for all.
+        count: called with the path and status code of each response.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Guard:
         self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, or refuse it."""
+        """Pass on or refuse a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -76,7 +76,7 @@ class Guard:
             return message
 
         async def unless_too_large(message: Message) -> None:
-            if read <= self._limit:  # else what the application makes of the error is not what is to be said
+            if read <= self._limit:  # otherwise the application's response to the error is replaced
                 await counted(message)
 
         with suppress(_TooLargeError):
@@ -108,12 +108,12 @@ class Guard:
 def _host(header: str) -> str:
     try:
         return urlsplit(f"//{header}").hostname or ""
-    except ValueError:  # a bracket without the other
+    except ValueError:  # an unbalanced bracket
         return header
 
 
 async def _pass_over(receive: Receive) -> None:
-    """Read what is not wanted and keep none of it, within bounds: who still sends would not see the answer."""
+    """Read and discard the rest of a request, within bounds, so that the client sees the response."""
     read = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE):

@@ -1,4 +1,4 @@
-"""What one client may ask of the server, and what it is told where it asks for more."""
+"""Limits of requests, and the errors beyond them."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class RefusedError(Exception):
 
     Args:
         status: HTTP status code.
-        sentence: for the client.
+        sentence: message for the client.
     """
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -20,31 +20,31 @@ class RefusedError(Exception):
 
 
 def too_many(replies: int) -> RefusedError:
-    """Return what a client is told where there is no room among so many replies."""
+    """Return the error for too many concurrent replies."""
     return RefusedError(429, f"the server generates {counted(replies, 'reply')} at once; try again in a moment")
 
 
 def over(status: int, what: str, asked: int, most: int) -> RefusedError:
-    """Return what a client is told who asks for more than a limit."""
+    """Return the error for exceeding a limit."""
     return RefusedError(status, f"{what}: {asked:,} is over the limit; send {most:,} or fewer")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be asked for; what is beyond is refused with the status code that stands behind it.
+    """Limits of requests, each with the HTTP status code beyond it.
 
     Attributes:
         upload_mib: size of a request, MiB; 413.
-        dialogues: dialogues of a request; 422.
-        turns: turns of all its dialogues together; 422.
-        steps: inner steps of an adaptation; 400.
-        tokens: longest reply; 400.
-        waiting_adaptations: adaptations that wait or run at once; 429.
-        waiting_replies: replies that are generated at once, each of `n` counted; 429.
-        adaptations: adapted models that are kept; of more, the one that was used least recently is dropped, and who
-            asks for it is told so with 410.
-        adaptations_mib: memory of all of them together, beside what they share with their parents, MiB; of more, the
-            same. Who asks for one that alone takes more is told so with 507.
+        dialogues: number of dialogues in a request; 422.
+        turns: number of turns of all dialogues in a request; 422.
+        steps: number of inner steps of an adaptation; 400.
+        tokens: length of a reply; 400.
+        waiting_adaptations: number of waiting or running adaptations; 429.
+        waiting_replies: number of concurrently generated replies, each of `n` counted; 429.
+        adaptations: number of adapted models to keep; beyond it the least recently used one is dropped, and requests
+            for it get 410.
+        adaptations_mib: memory of all of them that is not shared with their parents, MiB; beyond it the same. Requests
+            for a model that alone takes more get 507.
     """
 
     upload_mib: float

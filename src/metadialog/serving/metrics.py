@@ -1,4 +1,4 @@
-"""Counts as Prometheus reads them (text exposition format 0.0.4)."""
+"""Counters in the format of Prometheus (text exposition format 0.0.4)."""
 
 from collections.abc import Mapping
 
@@ -7,12 +7,12 @@ from metadialog.serving.batching import Batcher
 
 
 def exposition(batcher: Batcher, adaptations: Adaptations, responses: Mapping[tuple[str, int], int]) -> str:
-    """Return all counts as text.
+    """Return all counters as text.
 
     Args:
         batcher: generates replies.
-        adaptations: adapts.
-        responses: how many there were, by path and status code.
+        adaptations: runs adaptations.
+        responses: number of responses by path and status code.
     """
     counts = batcher.counts
     lines = [

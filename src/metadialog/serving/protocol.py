@@ -1,4 +1,4 @@
-"""HTTP with a limit of time for requests to arrive, so that a client that sends byte by byte keeps no connection."""
+"""HTTP with a time limit for receiving requests, so that slow clients cannot hold connections."""
 
 import asyncio
 from typing import Any
@@ -8,10 +8,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class PromptProtocol(H11Protocol):
-    """uvicorn's HTTP, with a time within which a request has to come, from its first byte to its last.
+    """uvicorn's HTTP protocol with a time limit for receiving a request, from its first to its last byte.
 
-    uvicorn limits how long a connection may be idle between requests, and not how long a request takes to arrive; a few
-    hundred clients that send theirs slowly would take all connections (slow loris).
+    uvicorn limits the idle time between requests, but not the time of receiving one, so that a few hundred slow clients
+    could use all connections (slow loris).
     """
 
     headers_within = 20.0
@@ -30,19 +30,19 @@ class PromptProtocol(H11Protocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, and wait for the rest of it, if there is one."""
+        """Process received data, and wait for the rest of the request, if any."""
         super().data_received(data)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self._stop()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
         state = self.conn.their_state
         if state is self._waits_for and self.deadline is not None:
-            return  # more bytes do not put it off
+            return  # more bytes do not extend the limit
         self._stop()
         seconds = {h11.IDLE: self.headers_within, h11.SEND_BODY: self.body_within}.get(state)
         if seconds is not None and not self.transport.is_closing():

@@ -1,4 +1,4 @@
-"""What the adaptation records say in brief: a curve per topic, and the gain over all of them."""
+"""Summaries of adaptation records: a curve per topic, and the gain over all topics."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ import pandas as pd
 def adaptation_curves(records: pd.DataFrame) -> dict[str, dict[int, float]]:
     """Return each topic's adaptation curve: inner step to mean query loss over its episodes (nats per token).
 
-    Only the largest number of shots counts, and only the meta-test topics where there are any.
+    Only the largest number of shots is used, and only meta-test topics if there are any.
 
     Args:
         records: the adaptation records, with the columns `split`, `topic`, `shots`, `inner_step` and `loss`.
@@ -22,8 +22,8 @@ def adaptation_curves(records: pd.DataFrame) -> dict[str, dict[int, float]]:
 def adaptation_gain(records: pd.DataFrame) -> dict[str, float]:
     """Return the mean loss before adaptation, after the last inner step, and the gain (nats per token).
 
-    The mean is over the episodes with the largest number of shots, of the meta-test topics where there are
-    any. The gain is positive if adaptation helps. Empty if there are no records.
+    The mean is over the episodes with the largest number of shots, on the meta-test topics if there are any. The gain
+    is positive if adaptation helps. Empty if there are no records.
     """
     counted = _largest_shots(records)
     if counted.empty:

@@ -1,22 +1,22 @@
-"""Whether there are enough seeds, topics and episodes for what is claimed."""
+"""Checks whether there are enough seeds, topics and episodes."""
 
 MIN_SEEDS = 5
 """Simulated with nearly all variance between seeds, 95 % intervals cover in 86 % to 90 % of cases with 3 seeds, in 92 %
-with 5 and in 96 % with 10. Whole fields have gone wrong on fewer (Agarwal et al. 2021, "Deep reinforcement learning at
-the edge of the statistical precipice")."""
+with 5 and in 96 % with 10. See also Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical
+precipice"."""
 MIN_TOPICS = 6
 """With fewer, no test that swaps topics can reach 0.05 on two sides: 2 / 2**5 = 0.0625."""
 MIN_EPISODES = 2
-"""Of each topic: with one, the difference between topics and between episodes cannot be told apart."""
+"""Minimum number of episodes per topic; with one, variation between topics and episodes cannot be separated."""
 
 
 def warnings(seeds: int, topics: int, episodes_of_a_topic: int) -> list[str]:
-    """Return a sentence for each level that is too small to speak of other seeds, topics or episodes.
+    """Return a warning for each level that is too small to generalise from.
 
     Args:
-        seeds: the fewest that any algorithm has.
-        topics: how many there are.
-        episodes_of_a_topic: the fewest that any topic has.
+        seeds: smallest number of seeds of an algorithm.
+        topics: number of topics.
+        episodes_of_a_topic: smallest number of episodes of a topic.
     """
     results = []
     if seeds == 1:

@@ -1,8 +1,8 @@
 r"""The hierarchical bootstrap over seeds, topics and episodes, and intervals from it.
 
-Seeds and topics are crossed (every seed's model meets the same episodes), and episodes lie within topics. So a
-resample draws seeds with replacement and, independently of them, topics; within each drawn topic it draws episodes
-(the pigeonhole bootstrap, Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), with the
+Seeds and topics are crossed (every seed's model is evaluated on the same episodes), and episodes are nested in topics.
+A resample therefore draws seeds with replacement and, independently of them, topics; within each drawn topic it draws
+episodes (the pigeonhole bootstrap, Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), with the
 two-stage bootstrap of Davison and Hinkley 1997, section 3.8, on one side of it).
 
 The 95 % interval that the quantiles 0.025 and 0.975 make is too short with few seeds or topics. Hesterberg (2015,
@@ -21,16 +21,16 @@ from scipy import stats
 
 from metadialog.statistics.panel import Column, Floats, Panel, divide, residuals
 
-_CELLS = 4_000_000  # of an array in the middle of the computation; 32 MB
+_CELLS = 4_000_000  # size of intermediate arrays, 32 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Resamples:
-    """How often each seed and each episode is in each of B resamples.
+    """The counts of each seed and each episode in B resamples.
 
     Attributes:
-        seeds: (B, S).
-        units: (B, N).
+        seeds: counts of seeds, (B, S).
+        units: counts of episodes, (B, N).
     """
 
     seeds: Floats
@@ -39,11 +39,11 @@ class Resamples:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
-    """A panel, and its estimate from each resample.
+    """A panel with its estimate for each resample.
 
     Attributes:
-        panel: S seeds, N episodes, C columns.
-        drawn: (B, C); the same row is the same resample in all that were drawn alike.
+        panel: panel of S seeds, N episodes and C columns.
+        drawn: estimates, (B, C); equal rows belong to equal resamples in panels that were resampled alike.
     """
 
     panel: Panel
@@ -59,9 +59,9 @@ def bootstrap(panel: Panel, resamples: int, seed: int) -> Bootstrapped:
     """Resample a panel; panels of the same seeds and episodes are resampled alike, so that they can be compared.
 
     Args:
-        panel: what to resample.
-        resamples: B, how often.
-        seed: of the draw.
+        panel: panel to resample.
+        resamples: number of resamples, B.
+        seed: seed of the draw.
     """
     drawn = resample(len(panel.seeds), panel.topics, resamples, np.random.default_rng(seed))
     return Bootstrapped(panel, distribution(panel, drawn))
@@ -71,10 +71,10 @@ def resample(seeds: int, topics: NDArray[np.intp], resamples: int, rng: np.rando
     """Draw seeds, topics, and episodes within topics.
 
     Args:
-        seeds: S, how many there are.
-        topics: (N,) the number of each episode's topic, 0 to T - 1.
-        resamples: B, how many to draw.
-        rng: draws them; the same state gives the same resamples.
+        seeds: number of seeds, S.
+        topics: topic number of each episode, 0 to T - 1, (N,).
+        resamples: number of resamples, B.
+        rng: random number generator.
     """
     chosen_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
     count = int(topics.max()) + 1
@@ -82,7 +82,7 @@ def resample(seeds: int, topics: NDArray[np.intp], resamples: int, rng: np.rando
     units = np.zeros((resamples, len(topics)))
     for topic in range(count):
         (positions,) = np.nonzero(topics == topic)
-        # A topic that is drawn m times has its episodes drawn again each time.
+        # The episodes of a topic that is drawn m times are drawn m times.
         draws = chosen_topics[:, topic] * len(positions)
         units[:, positions] = rng.multinomial(draws, np.full(len(positions), 1 / len(positions)))
     return Resamples(chosen_seeds.astype("float64"), units)
@@ -112,7 +112,7 @@ def _blocks(length: int, width: int) -> Iterator[slice]:
 def degrees_of_freedom(moves: Floats, topics: NDArray[np.intp]) -> Floats:
     """Return (C,): Satterthwaite's degrees of freedom of the variance between seeds and between topics.
 
-    With one topic alone its episodes take the topics' place. NaN where there is one of everything.
+    With only one topic its episodes are used instead of topics. NaN if there is one of everything.
 
     Args:
         moves: (S, N, C) residuals of an estimate, or of the difference of two.
@@ -125,7 +125,7 @@ def degrees_of_freedom(moves: Floats, topics: NDArray[np.intp]) -> Floats:
     variances = [((level**2).sum(axis=0), len(level) - 1) for level in levels if len(level) > 1]
     whole = sum((variance for variance, _ in variances), np.zeros(moves.shape[2]))
     parts = sum((variance**2 / free for variance, free in variances), np.zeros(moves.shape[2]))
-    # Without any variance all levels say the same, and the smallest counts.
+    # Without variance all levels are equivalent, and the smallest is used.
     least = min((free for _, free in variances), default=np.nan)
     return np.where((parts == 0) & (whole == 0), least, divide(whole**2, parts))
 
@@ -133,7 +133,7 @@ def degrees_of_freedom(moves: Floats, topics: NDArray[np.intp]) -> Floats:
 def interval(bootstrapped: Bootstrapped, confidence: float) -> tuple[Floats, Floats]:
     """Return the lower and the upper ends (C,) of the expanded percentile interval.
 
-    They are NaN where there is nothing to resample, or where the estimate is no finite number.
+    They are NaN if there is nothing to resample, or the estimate is not finite.
     """
     panel = bootstrapped.panel
     return expanded_quantiles(bootstrapped.drawn, degrees_of_freedom(residuals(panel), panel.topics), confidence)

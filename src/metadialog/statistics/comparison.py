@@ -1,4 +1,4 @@
-"""From records to numbers: every metric of every algorithm with its interval, and the tests between them."""
+"""Comparison of records: every metric of every algorithm with its interval, and tests between algorithms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,25 +19,25 @@ from metadialog.statistics.metrics import METRICS, Metric, reported, with_curve
 from metadialog.statistics.panel import Column, Unit
 
 CHOSEN = -1
-"""Stands for the inner step that was chosen on the meta-validation topics, of each algorithm its own."""
+"""Marks the inner step that was chosen on the meta-validation topics, for each algorithm."""
 
 _PER_TOPIC = ("word_perplexity", "gain")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordComparison:
-    """All numbers behind tables and figures.
+    """The numbers of tables and figures.
 
     Attributes:
-        algorithms: the rows, in the order of the records.
-        fixed: those of them that do not adapt, and score the same after every inner step.
-        metrics: what the records hold.
+        algorithms: algorithms in the order of the records.
+        fixed: algorithms that do not adapt, and score the same after every inner step.
+        metrics: metrics in the records.
         scores: one row for each algorithm, metric, shots and inner step (`SCORES`).
-        differences: each algorithm minus the best, likewise (`DIFFERENCES`).
-        baseline_differences: each algorithm minus the baseline, likewise (`BASELINE_DIFFERENCES`); empty without one.
-        topics: the scores of each topic, with the most shots after the last inner step (`TOPICS`).
-        warnings: where seeds, topics or episodes are too few.
-        settings: how it was compared.
+        differences: each algorithm minus the best (`DIFFERENCES`).
+        baseline_differences: each algorithm minus the baseline (`BASELINE_DIFFERENCES`); empty without one.
+        topics: scores of each topic, with the most shots after the last inner step (`TOPICS`).
+        warnings: warnings of too few seeds, topics or episodes.
+        settings: settings of the comparison.
     """
 
     algorithms: Sequence[str]
@@ -55,13 +55,13 @@ def compare_records(records: pd.DataFrame, settings: Settings, own: Sequence[Met
     """Compare algorithms on the same held-out episodes.
 
     Args:
-        records: of all runs, as `adaptation.parquet` has them: one row for each algorithm, seed, topic, episode, shots
-            and inner step.
-        settings: how to compare.
-        own: metrics of the user's own.
+        records: records of all runs, as in `adaptation.parquet`: one row for each algorithm, seed, topic, episode,
+            shots and inner step.
+        settings: settings of the comparison.
+        own: additional metrics.
 
     Raises:
-        ConfigError: there is no such baseline.
+        ConfigError: the baseline does not exist.
     """
     records = with_curve(records)
     algorithms = list(dict.fromkeys(records["algorithm"]))
@@ -92,20 +92,20 @@ def compare_records(records: pd.DataFrame, settings: Settings, own: Sequence[Met
 
 
 def last_column(table: pd.DataFrame) -> Column:
-    """Return the most shots, and the chosen inner step with them; where none was chosen, the last."""
+    """Return the most shots, and the chosen or else the last inner step with them."""
     shots = int(table["shots"].max())
     steps = table.loc[table["shots"] == shots, "inner_step"]
     return shots, CHOSEN if (steps == CHOSEN).any() else int(steps.max())
 
 
 def _fixed(records: pd.DataFrame) -> list[str]:
-    """Return the algorithms that have no inner step where others have some."""
+    """Return the algorithms without inner steps, if others have some."""
     steps = records.groupby("algorithm")["inner_step"].max()
     return sorted(steps.index[(steps == 0) & (steps.max() > 0)])
 
 
 def _carried(records: pd.DataFrame, fixed: Sequence[str]) -> pd.DataFrame:
-    """Repeat what does not adapt for each inner step: as it does not change, it scores the same after all of them."""
+    """Repeat the records of algorithms that do not adapt for each inner step, as their scores do not change."""
     still = records["algorithm"].isin(fixed)
     columns = records.loc[~still & (records["inner_step"] > 0), ["shots", "inner_step"]].drop_duplicates()
     repeated = records[still].drop(columns="inner_step").merge(columns, on="shots")
@@ -113,7 +113,7 @@ def _carried(records: pd.DataFrame, fixed: Sequence[str]) -> pd.DataFrame:
 
 
 def _with_chosen(records: pd.DataFrame) -> pd.DataFrame:
-    """Repeat what was scored at the chosen inner step under `CHOSEN`, if one was chosen in every run."""
+    """Repeat the records at the chosen inner step under `CHOSEN`, if there is one in every run."""
     if "selected" not in records:
         return records
     selected = records["selected"].eq(True)
@@ -126,7 +126,7 @@ def _with_chosen(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _untested(tables: Sequence[MetricComparison]) -> list[str]:
-    """Return a sentence on algorithms that are not tested: what has no mark would pass for significantly worse."""
+    """Return a sentence on untested algorithms, whose missing marks could be misread as significantly worse."""
     results = sorted({algorithm for table in tables for algorithm in table.untested()})
     if not results:
         return []

@@ -26,15 +26,15 @@ TOPICS = ("metric", "topic", "algorithm", "shots", "inner_step", "mean", "low", 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to compare.
+    """Settings of a comparison.
 
     Attributes:
-        resamples: of the bootstrap, and permutations at most.
-        confidence: of the intervals.
-        test: between an algorithm and the best.
-        significance: a corrected p-value below it is a difference.
-        seed: of the draws.
-        baseline: the algorithm that all others are compared with, beside the best; None for none.
+        resamples: number of bootstrap resamples, and maximum number of permutations.
+        confidence: confidence level of the intervals.
+        test: test between an algorithm and the best.
+        significance: corrected p-values below it count as a difference.
+        seed: seed of the draws.
+        baseline: algorithm that all others are also compared with; None for the best alone.
     """
 
     resamples: int
@@ -104,7 +104,7 @@ class MetricComparison:
             yield self._difference(row)
 
     def baseline_differences(self) -> Iterator[tuple[object, ...]]:
-        """Yield the rows of `BASELINE_DIFFERENCES`: none without a baseline, or where it lacks the metric."""
+        """Yield the rows of `BASELINE_DIFFERENCES`; none without a baseline, or if it lacks the metric."""
         baseline = self.settings.baseline
         if baseline is None:
             return
@@ -115,7 +115,7 @@ class MetricComparison:
         return (self.metric.name, *row.column, row.other, *(getattr(row, name) for name in DIFFERENCES[4:]))
 
     def topics(self, column: Column) -> Iterator[tuple[object, ...]]:
-        """Yield the rows of `TOPICS`: seeds and the topic's episodes are resampled, and no topics."""
+        """Yield the rows of `TOPICS`, for which seeds and the topic's episodes are resampled, but not topics."""
         if column not in self.columns:
             return
         for algorithm, boot in self.boots.items():
@@ -135,7 +135,7 @@ class MetricComparison:
                     yield algorithm
 
     def _columns(self, records: pd.DataFrame) -> list[Column]:
-        """Return where all seeds of an algorithm have the metric, in order; what was repeated does not add to them."""
+        """Return the columns in which all seeds of an algorithm have the metric, ignoring repeated records."""
         own = records[(self.metric.parts(records)["weight"] > 0) & ~records["repeated"]]
         seeds = own.groupby(["algorithm", "shots", "inner_step"])["seed"].nunique().reset_index()
         of_algorithm = records.groupby("algorithm")["seed"].nunique()
@@ -155,7 +155,7 @@ class MetricComparison:
         return bests
 
     def _against(self, other: str, columns: list[Column]) -> list[Against]:
-        """Compare all others with one, in some columns; corrected within each column."""
+        """Compare all others with one algorithm in some columns, with p-values corrected within each column."""
         rows: list[Against] = []
         for algorithm in self.boots:
             if algorithm != other:

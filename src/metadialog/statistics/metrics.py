@@ -1,4 +1,4 @@
-"""What the metrics of the records are: how episodes are weighted together, and which way is better."""
+"""Definitions of the metrics in records: the weighting of episodes, and the better direction."""
 
 import math
 import re
@@ -14,19 +14,19 @@ Better = Literal["lower", "higher"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A ratio of two sums over episodes, so that several episodes together are not a mean of means.
+    """A metric, defined as a ratio of two sums over episodes rather than a mean of means.
 
     Attributes:
-        name: what options and files call it.
-        label: what tables and figures call it.
-        column: the records' column that it is made from.
-        digits: after the decimal point in tables; None where sizes vary too much.
-        by: the column that weights it in the numerator; None counts every episode once.
-        per: the column that the sum of weights is of; None as `by`.
-        better: which way is better; None if neither is (then there is no best, and no test).
-        scale: what the ratio is multiplied by.
-        exponential: the ratio is shown through `exp`, as perplexity is; tests and effects are of the ratio itself.
-        unit: of the ratio itself, as effects and differences have it.
+        name: name in options and files.
+        label: name in tables and figures.
+        column: column of the records that it is computed from.
+        digits: number of decimal places in tables; None if magnitudes vary too much.
+        by: column of the weights in the numerator; None for equal weights.
+        per: column of the weights in the denominator; None for `by`.
+        better: whether higher or lower is better; None if neither is, so that there is no best value and no test.
+        scale: factor of the ratio.
+        exponential: whether `exp` of the ratio is shown, as for perplexity; tests and effects use the ratio.
+        unit: unit of the ratio, for effects and differences.
     """
 
     name: str
@@ -42,18 +42,18 @@ class Metric:
 
     @property
     def columns(self) -> list[str]:
-        """The records' columns that it takes."""
+        """The columns of the records that it needs."""
         return [name for name in (self.column, self.by, self.per) if name is not None]
 
     def parts(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Return the columns `total` and `weight` of each record; both are 0 where the metric is not there."""
+        """Return the columns `total` and `weight` of each record; both are 0 if the metric is missing."""
         value = records[self.column].astype("float64")
         by = records[self.by].astype("float64") if self.by else pd.Series(1.0, records.index)
         per = records[self.per].astype("float64") if self.per else by
-        # Records of earlier versions do not hold what some metrics are per.
+        # Records of earlier versions lack some of the columns.
         value, per = value.where(per.notna()), per.fillna(0.0)
         parts = pd.DataFrame({"total": value * by * self.scale, "weight": per})
-        # A loss is reported everywhere: where it is no number, the run has diverged, and that must not be lost.
+        # A loss is reported everywhere: NaN means that the run has diverged, which must be kept.
         if self.column not in _ALWAYS_REPORTED:
             parts[~np.isfinite(value)] = 0.0
         parts[parts["weight"] == 0] = 0.0
@@ -101,11 +101,11 @@ _ALL = (
 METRICS = {metric.name: metric for metric in _ALL}
 
 OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""What a metric of the user's own may be called."""
+"""Pattern of the names of additional metrics."""
 
 
 def with_curve(records: pd.DataFrame) -> pd.DataFrame:
-    """Add what an episode's adaptation curve says up to each inner step, nats a token.
+    """Add the gain and the area under each episode's adaptation curve, nats per token.
 
     The column `gain` is the loss before adaptation minus the loss after the step; `area` is the area under the curve of
     the losses up to the step (by trapezoids), divided by the number of steps: the mean loss on the way there.
@@ -127,10 +127,10 @@ def with_curve(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def own_metrics(nodes: Mapping[str, Any]) -> list[Metric]:
-    """Return metrics of the user's own, whose values are in columns of their names.
+    """Return the additional metrics, whose values are in columns of their names.
 
     Args:
-        nodes: `evaluation.metrics` of a run; what is no such node is passed over.
+        nodes: `evaluation.metrics` of a run; invalid nodes are ignored.
     """
     known = [name for name, node in nodes.items() if OWN_NAME.fullmatch(name) and isinstance(node, Mapping)]
     better: dict[object, Better] = {"lower": "lower", "higher": "higher"}
@@ -138,7 +138,7 @@ def own_metrics(nodes: Mapping[str, Any]) -> list[Metric]:
 
 
 def reported(records: pd.DataFrame, chosen: Iterable[Metric]) -> list[Metric]:
-    """Return those of the metrics that the records hold, in the given order."""
+    """Return the metrics that the records hold, in the given order."""
     return [metric for metric in chosen if all(_held(records, name) for name in metric.columns)]
 
 

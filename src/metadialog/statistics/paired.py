@@ -12,15 +12,15 @@ from metadialog.statistics.panel import Floats, Panel, divide, estimate, residua
 
 Test = Literal["bootstrap", "permute_topics", "permute_episodes"]
 
-_EXACT = 2**16  # so many sign patterns at most are gone through one by one
+_EXACT = 2**16  # maximum number of sign patterns of an exact test
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One algorithm minus another, all (C,).
+    """The difference of two algorithms, all values (C,).
 
     Attributes:
-        value: of the metric's ratio (for word perplexity: of its logarithm).
+        value: difference of the metric's ratio (for word perplexity: of its logarithm).
         low, high: the ends of its interval.
         p_value: two-sided.
         effect: Cohen's d_z.
@@ -39,18 +39,18 @@ def compare(
     """Compare two algorithms, `first - second`.
 
     Args:
-        first: of one algorithm.
-        second: of another, with the same seeds, episodes, columns and resamples.
+        first: results of one algorithm.
+        second: results of another, with the same seeds, episodes, columns and resamples.
         test: `bootstrap` asks whether the difference holds on other seeds, topics and episodes; the permutations ask
             it of these seeds: `permute_topics` on other topics, `permute_episodes` on these topics alone. With few
             topics `permute_topics` is coarse (with 5 its least p-value is 0.0625), and where seeds differ it takes
             their differences for the algorithms': simulated with three seeds that dominate, it rejects 43 to 59 % of
             true null hypotheses at 0.05.
-        confidence: of the interval.
-        rng: draws the permutations.
+        confidence: confidence level of the interval.
+        rng: random number generator of the permutations.
 
     Raises:
-        ValueError: the two have not the same seeds, episodes and columns.
+        ValueError: seeds, episodes or columns differ.
     """
     one, other = first.panel, second.panel
     if (one.seeds, one.units, one.columns) != (other.seeds, other.units, other.columns):
@@ -80,13 +80,13 @@ def standard_error(drawn: Floats, free: Floats) -> Floats:
 
 def studentized_p_value(value: Floats, error: Floats, free: Floats) -> Floats:
     """Return (C,) two-sided p-values of differences with these standard errors, by Student's t."""
-    # Rounding alone is no variance: two algorithms that always do the same do not differ.
+    # Rounding errors are not variance: algorithms with identical results do not differ.
     same = np.isclose(value, 0, atol=1e-12) & np.isclose(error, 0, atol=1e-12)
     return np.where(same, 1.0, 2 * stats.t.sf(np.abs(divide(value, error)), free))
 
 
 def contributions(panel: Panel) -> Floats:
-    """Return (N, C): what each episode adds to the estimate, which is their sum."""
+    """Return the contributions of episodes to the estimate, which is their sum, (N, C)."""
     return divide(panel.total.sum(axis=0), panel.weight.sum(axis=(0, 1)))
 
 
@@ -95,14 +95,14 @@ def permutation_p_value(
 ) -> Floats:
     """Return (C,) two-sided p-values of the paired permutation test: in each group the two algorithms may be swapped.
 
-    All patterns of swaps are gone through where there are few enough (an exact test), else some are drawn, and the
-    observed one counts with them (Phipson and Smyth 2010).
+    All patterns of swaps are used if there are few (an exact test); otherwise some are drawn, and the observed one is
+    included (Phipson and Smyth 2010).
 
     Args:
-        differences: (N, C) what each episode adds to the difference.
-        groups: (N,) which episodes are swapped together, 0 to G - 1.
-        permutations: at most so many are drawn.
-        rng: draws them.
+        differences: contributions of episodes to the difference, (N, C).
+        groups: group of each episode, 0 to G - 1, (N,); groups are swapped together.
+        permutations: maximum number of permutations.
+        rng: random number generator.
     """
     count = int(groups.max()) + 1
     sums = np.zeros((count, differences.shape[1]))
@@ -110,7 +110,7 @@ def permutation_p_value(
     exact = 2**count <= max(permutations, 2) or 2**count <= _EXACT
     signs = _all_signs(count) if exact else rng.choice([-1.0, 1.0], size=(permutations, count))
     observed = np.abs(sums.sum(axis=0))
-    # A pattern that gives the observed value again must count, whatever the rounding.
+    # A pattern that reproduces the observed value must count in spite of rounding.
     reached = np.abs(signs @ sums) >= observed - 1e-9 * np.abs(sums).sum(axis=0)
     times = reached.sum(axis=0).astype("float64")
     p_value: Floats = times / len(signs) if exact else (times + 1) / (permutations + 1)
@@ -127,7 +127,7 @@ def effect_size(first: Panel, second: Panel) -> Floats:
     """Return (C,) Cohen's d_z: the mean of the paired differences over their standard deviation.
 
     A pair is an episode, over all seeds. See Lakens (2013), "Calculating and reporting effect sizes", Frontiers in
-    Psychology 4:863. 0 where there is no difference at all; NaN with fewer than two pairs.
+    Psychology 4:863. It is 0 without any difference, and NaN with fewer than two pairs.
     """
     differences = unit_values(first) - unit_values(second)
     effects = np.full(differences.shape[1], np.nan)
@@ -146,7 +146,7 @@ def holm(p_values: Floats) -> Floats:
     and none above 1.
 
     Args:
-        p_values: (m,); those that are NaN are no tests: they stay NaN and are not counted.
+        p_values: p-values, (m,); NaN marks a missing test, which stays NaN and is not counted.
     """
     adjusted = np.full(len(p_values), np.nan)
     (tests,) = np.nonzero(~np.isnan(p_values))

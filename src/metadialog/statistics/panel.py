@@ -18,7 +18,7 @@ Column = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What one algorithm scored; an empty cell has total and weight 0.
+    """The results of one algorithm; an empty cell has total and weight 0.
 
     Attributes:
         seeds: S training seeds.
@@ -41,7 +41,7 @@ class Panel:
         return result
 
     def whole(self) -> "Panel":
-        """Leave a column empty that not every seed reported: its mean would be one of some seeds, chosen by chance."""
+        """Clear columns that some seeds did not report, as their means would be over a random subset of seeds."""
         kept = (self.weight > 0).any(axis=1).all(axis=0)
         total, weight = (np.where(kept, array, 0.0) for array in (self.total, self.weight))
         return Panel(self.seeds, self.units, self.columns, total, weight)
@@ -68,9 +68,9 @@ def make_panel(records: pd.DataFrame, metric: Metric, units: Sequence[Unit], col
 
     Args:
         records: with seed, topic, episode, shots, inner_step, and what the metric needs; one row a cell.
-        metric: what to look at.
-        units: the episodes; records of others are left out.
-        columns: pairs of shots and inner step, likewise.
+        metric: the metric.
+        units: episodes; records of others are ignored.
+        columns: pairs of shots and inner step; records of others are ignored.
     """
     seeds = sorted(records["seed"].unique().tolist())
     at = [
@@ -90,12 +90,12 @@ def make_panel(records: pd.DataFrame, metric: Metric, units: Sequence[Unit], col
 
 
 def estimate(panel: Panel) -> Floats:
-    """Return (C,): the sum of totals over the sum of weights; NaN where nothing was reported."""
+    """Return (C,): the sum of totals over the sum of weights; NaN if nothing was reported."""
     return divide(panel.total.sum(axis=(0, 1)), panel.weight.sum(axis=(0, 1)))
 
 
 def residuals(panel: Panel) -> Floats:
-    """Return (S, N, C): how much each cell moves the estimate: (total - estimate * weight) / sum of weights.
+    """Return the influence of each cell on the estimate, (S, N, C): (total - estimate * weight) / sum of weights.
 
     It is the ratio's empirical influence function, which sums to 0 (Davison and Hinkley 1997, section 2.7).
     """
@@ -105,12 +105,12 @@ def residuals(panel: Panel) -> Floats:
 
 
 def unit_values(panel: Panel) -> Floats:
-    """Return (N, C): the metric of each episode over all seeds; NaN where nothing was reported."""
+    """Return (N, C): the metric of each episode over all seeds; NaN if nothing was reported."""
     return divide(panel.total.sum(axis=0), panel.weight.sum(axis=0))
 
 
 def divide(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide; NaN where the denominator is 0, and no warning where the numerator is no number."""
+    """Divide, with NaN for a denominator of 0, without warnings."""
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient: Floats = np.where(denominator == 0, np.nan, numerator / denominator)
     return quotient

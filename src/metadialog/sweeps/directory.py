@@ -1,4 +1,4 @@
-"""The directory of a sweep: what was asked for, its trials, and who is at work in it."""
+"""The directory of a sweep, with its description, trials and lock."""
 
 import json
 import os
@@ -24,16 +24,16 @@ from metadialog.sweeps.storage import hide_password
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a trial.
+    """The record of a run of a sweep.
 
     Attributes:
-        number: of the trial in its study, or of the job in its sweep.
-        state: where it stands.
-        value: its best validation loss after adaptation, nats.
-        directory: of its run, within the sweep's.
-        overrides: all that it takes to start the run by itself.
-        reason: why it failed or was pruned, in one line.
-        seconds: that its last start took; None if it has not ended.
+        number: number of the trial in its study, or of the job in its sweep.
+        state: state of the run.
+        value: best validation loss after adaptation, nats per token.
+        directory: directory of the run, relative to the sweep's.
+        overrides: overrides that reproduce the run.
+        reason: why it failed or was pruned, on one line.
+        seconds: duration of its last start; None if it has not ended.
     """
 
     number: int
@@ -46,11 +46,11 @@ class Record:
 
 
 class SweepDirectory:
-    """Where everything of a sweep lies.
+    """The paths of a sweep.
 
     Attributes:
         path: the directory.
-        database: of the study, if no other storage was named.
+        database: database of the study, unless another storage is set.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,15 +64,15 @@ class SweepDirectory:
         return self.path / str(number)
 
     def exists(self) -> bool:
-        """Say whether a sweep was begun here."""
+        """Tell whether there is a sweep here."""
         return is_there(self._sweep)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other processes out; the claim ends with the process.
+        """Lock the directory against other processes.
 
         Raises:
-            RunError: another process is at work here.
+            RunError: another process holds the lock.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / layout.LOCK, timeout=0)
@@ -95,13 +95,13 @@ class SweepDirectory:
             return ""
 
     def write(self, about: Mapping[str, Any]) -> None:
-        """Write what was asked for, and who is at work, without the passwords of URLs."""
+        """Write the description of the sweep and of this process, without passwords in URLs."""
         process = {"id": os.getpid(), "host": socket.gethostname(), "started": _now()}
         content = json.dumps({"format": FORMAT, **about, "process": process}, indent=2)
         write_atomically(self._sweep, hide_password(content) + "\n", mode=0o600)
 
     def read(self) -> dict[str, Any]:
-        """Read what was asked for.
+        """Read the description of the sweep.
 
         Raises:
             RunError: there is no sweep here, or its file is damaged.
@@ -109,12 +109,12 @@ class SweepDirectory:
         return read_sweep(self._sweep)
 
     def write_records(self, records: Iterable[Record]) -> None:
-        """Write what is known of the trials, one JSON object a line."""
+        """Write the records of the trials, one JSON object per line."""
         lines = (json.dumps(asdict(record), ensure_ascii=False) for record in records)
         write_atomically(self._trials, "".join(f"{line}\n" for line in lines))
 
     def read_records(self) -> list[Record]:
-        """Read what is known of the trials, with the latest of those that are not at their end.
+        """Read the records of the trials, with the current state of unfinished ones.
 
         Raises:
             RunError: the file is damaged.

@@ -1,4 +1,4 @@
-"""The figures of a study, in the style of all figures: how it went on, what was tried, and what it depends on."""
+"""The figures of a study: progress, tried values, and importance of options."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ from metadialog.runs.atomic import replacing
 from metadialog.text import counted
 
 LOSS = "validation loss (nats a token)"
-FEWEST = 2  # finished trials that figures need at the least
-ENOUGH = 10  # finished trials for each option, below which importances are said to be uncertain
-_COLOURS = "cividis"  # even in lightness: told apart in grey and by the colour-blind
+FEWEST = 2  # minimum number of finished trials for figures
+ENOUGH = 10  # finished trials per option below which importances are marked as uncertain
+_COLOURS = "cividis"  # distinguishable in grey and by the colour-blind
 
 
 def write_figures(study: optuna.Study, directory: Path) -> list[Path]:
-    """Write `importance.png`, `parallel_coordinates.png` and `best_so_far.png`, as far as there are trials for them.
+    """Write `importance.png`, `parallel_coordinates.png` and `best_so_far.png`, if there are enough trials.
 
     Returns:
         The files.
@@ -46,7 +46,7 @@ def write_figures(study: optuna.Study, directory: Path) -> list[Path]:
 
 
 def importance_figure(study: optuna.Study, finished: Sequence[FrozenTrial]) -> Figure:
-    """Draw how much of the differences between trials each option explains, by PED-ANOVA (Watanabe et al. 2023)."""
+    """Plot the importance of each option by PED-ANOVA (Watanabe et al. 2023)."""
     shares = _importances(study)
     names = list(reversed(shares)) or ["nothing varies"]
     figure = Figure(figsize=(5.5, 1.1 + 0.3 * len(names)))
@@ -68,12 +68,12 @@ def _importances(study: optuna.Study) -> dict[str, float]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # the default estimate needs scikit-learn
             return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
-    except (RuntimeError, ValueError):  # where all losses, or all values, are the same
+    except (RuntimeError, ValueError):  # all losses or all values are equal
         return {}
 
 
 def coordinates_figure(finished: Sequence[FrozenTrial]) -> Figure:
-    """Draw each trial as a line over the options that it took, in the colour of its loss; the best is drawn last."""
+    """Plot each trial as a line over its options, coloured by loss; the best one is on top."""
     names = list(dict.fromkeys(name for trial in finished for name in trial.params))
     figure = Figure(figsize=(1.6 + 1.35 * max(2, len(names)), 3.6))
     axes = figure.subplots()
@@ -100,7 +100,7 @@ def coordinates_figure(finished: Sequence[FrozenTrial]) -> Figure:
 
 
 def _values(name: str, finished: Sequence[FrozenTrial]) -> list[object]:
-    """Return the values of an option that occur, in order: numbers by size, others as the space lists them."""
+    """Return the values of an option, sorted; choices are in the order of the search space."""
     values = {trial.params[name] for trial in finished if name in trial.params}
     if all(isinstance(value, int | float) for value in values):
         return sorted(values)
@@ -110,7 +110,7 @@ def _values(name: str, finished: Sequence[FrozenTrial]) -> list[object]:
 
 
 def _scale(name: str, finished: Sequence[FrozenTrial]) -> Mapping[object, float]:
-    """Return how high each value of an option stands, between 0 and 1; choices stand at equal distances."""
+    """Return the height of each value of an option, between 0 and 1; choices are evenly spaced."""
     values = _values(name, finished)
     space = next(trial.distributions[name] for trial in finished if name in trial.params)
     if isinstance(space, CategoricalDistribution) or len(values) < FEWEST:
@@ -128,7 +128,7 @@ def _heights(name: str, finished: Sequence[FrozenTrial]) -> NDArray[np.float64]:
 
 
 def _mark(axes: Axes, position: int, name: str, finished: Sequence[FrozenTrial]) -> None:
-    """Draw an option's axis, and write values beside it on a ground of their own, so that no line crosses them."""
+    """Draw an option's axis with labels on a background, so that no line crosses them."""
     axes.axvline(position, color="0.4", linewidth=0.8, zorder=5)
     scale = _scale(name, finished)
     space = next(trial.distributions[name] for trial in finished if name in trial.params)
@@ -141,7 +141,7 @@ def _mark(axes: Axes, position: int, name: str, finished: Sequence[FrozenTrial])
 
 
 def progress_figure(finished: Sequence[FrozenTrial]) -> Figure:
-    """Draw the loss of each trial, and the least until then."""
+    """Plot the loss of each trial, and the lowest so far."""
     numbers = [trial.number for trial in finished]
     losses = np.array([trial.value for trial in finished], dtype=float)
     figure = Figure(figsize=(5.5, 3.4))

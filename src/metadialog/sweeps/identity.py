@@ -1,4 +1,4 @@
-"""What a sweep is: the configs of its runs, as they are composed, and not the words that were typed for them."""
+"""The identity of a sweep, which consists of the composed configs of its runs, not of the typed overrides."""
 
 import hashlib
 import json
@@ -13,30 +13,30 @@ from metadialog.sweeps.directory import SweepDirectory
 from metadialog.sweeps.plan import GROUP, Plan
 
 Compose = Callable[[list[str]], Mapping[str, Any]]
-"""Composes the config of a run from its overrides, resolved."""
+"""Composes the resolved config of a run from its overrides."""
 Options = Mapping[str, str]
-"""Option -> its value, in one line."""
+"""Option -> value on one line."""
 
-# What a run does not depend on: where it computes, what it tells, and how the sweep goes through its runs.
+# Options that results do not depend on: device, logging, and the order of runs.
 _FREE = ("_target_", "logger", "device", "threads", "cache", "resume", GROUP, "hydra")
-# Where data lie may differ between machines that share a study.
+# Locations of data, which may differ between machines that share a study.
 _PLACES = ("dataset.root",)
-# Of the sweep itself: what may differ between two starts.
+# Options of the sweep that may differ between two starts.
 _FREE_OF_SWEEP = ("_target_", "name", "trials", "jobs", "retry")
 _SHOWN = 5  # options named in a message
 
 
 class Identity:
-    """What a sweep's runs are.
+    """The identity of a sweep.
 
     Attributes:
-        options: those of the first run, without what is varied; and where another value of a group brings other
-            options, those too, as `algorithm=fomaml: algorithm.first_order`.
-        space: what is varied, a text for each option.
+        options: options of the first run, without those that are varied; options that only other values of a group have
+            are included as `algorithm=fomaml: algorithm.first_order`.
+        space: varied options, as texts.
 
     Args:
         options: see above.
-        plan: what the sweep does.
+        plan: plan of the sweep.
         compose: composes the config of a run.
     """
 
@@ -47,24 +47,24 @@ class Identity:
         self.space = sorted(map(repr, plan.dimensions))
 
     def digest(self, sweep: Mapping[str, Any]) -> str:
-        """Return a text that only the same sweep has.
+        """Return a digest of the sweep.
 
         Args:
-            sweep: the node `sweep` of the config.
+            sweep: node `sweep` of the config.
         """
         settings = {key: value for key, value in sweep.items() if key not in _FREE_OF_SWEEP}
         parts = [self.options, self.space, settings]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def shared(self) -> dict[str, str]:
-        """Return the options that have to be the same on all machines that share a study."""
+        """Return the options that must be equal on all machines that share a study."""
         return {key: value for key, value in self.options.items() if not _below(key, _PLACES)}
 
     def check(self, directory: SweepDirectory) -> None:
-        """Check that a directory holds this sweep, or none.
+        """Check that a directory holds this sweep or none.
 
         Raises:
-            RunError: it holds another.
+            RunError: it holds another sweep.
         """
         if not directory.exists():
             return
@@ -76,7 +76,7 @@ class Identity:
             )
         before = about.get("options")
         now: Options = self.options
-        if before is None:  # a sweep of version 0.1.0, which kept no config but those of its runs
+        if before is None:  # a sweep of version 0.1.0, which has only the configs of its runs
             before, now = self._of_a_run(directory)
         if differing := differences(before, now):
             raise RunError(
@@ -85,7 +85,7 @@ class Identity:
             )
 
     def _of_a_run(self, directory: SweepDirectory) -> tuple[Options, Options]:
-        """Return the options of a run as it was made, and as it would be now; of those that both versions have."""
+        """Return the options of a run as it was and as it would be now, as far as both versions have them."""
         keys = {dimension.key for dimension in self._plan.dimensions}
         for record in directory.read_records():
             path = directory.path / record.directory / layout.CONFIG
@@ -99,10 +99,10 @@ class Identity:
 
 
 def identify(plan: Plan, compose: Compose) -> Identity:
-    """Return what a sweep's runs are, from configs in which each value of what is varied occurs once.
+    """Compute the identity of a sweep from configs in which each varied value occurs once.
 
     Args:
-        plan: what the sweep does.
+        plan: plan of the sweep.
         compose: composes the config of a run.
     """
     varied = {dimension.key.lstrip("+") for dimension in plan.dimensions}
@@ -117,14 +117,14 @@ def identify(plan: Plan, compose: Compose) -> Identity:
 
 
 def other_space(before: Sequence[str], now: Sequence[str]) -> str:
-    """Name the options that one sweep varies and another does not, or otherwise."""
+    """Describe the differences between two search spaces."""
     known, wanted = ({text.split("'")[1]: text for text in texts} for texts in (before, now))
     differing = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
     return f"varies other things ({', '.join(differing)})"
 
 
 def differences(before: Options, now: Options) -> str:
-    """Name the options that differ, in one line; an empty text if none does."""
+    """Describe the options that differ on one line; empty if none does."""
     keys = sorted(key for key in {*before, *now} if before.get(key, "-") != now.get(key, "-"))
     named = [f"{key} is {now.get(key, '-')} but was {before.get(key, '-')}" for key in keys[:_SHOWN]]
     more = [f"and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
@@ -132,7 +132,7 @@ def differences(before: Options, now: Options) -> str:
 
 
 def _options(config: Mapping[str, Any], varied: set[str]) -> dict[str, str]:
-    # A choice of a group brings options, and it is they that count.
+    # The choice of a group is represented by its options.
     groups = {key for key, value in config.items() if isinstance(value, Mapping)}
     left_out = (*_FREE, *(varied - groups))
     return {key: show(value) for key, value in flat(config).items() if not _below(key, left_out)}

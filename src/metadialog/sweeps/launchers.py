@@ -1,4 +1,4 @@
-"""What has to be known of Hydra's launchers: what brings them, and how many runs they have on one machine."""
+"""Properties of Hydra's launchers: their packages, and the number of runs on one machine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,17 @@ PLUGINS = {
     "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
 }
-"""The launchers of Hydra's own plugins, each with its package and the extra of this package that brings it."""
+"""Launchers of Hydra's plugins, with their package and the extra that installs it."""
 
 QUEUE = 16
-"""Runs at the same time where a batch system has a queue for them."""
+"""Number of concurrent runs for batch systems with a queue."""
 
 
 def check_launcher(choice: str) -> None:
     """Check that a launcher is installed.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: it is not installed.
     """
     if choice in PLUGINS:
         package, extra = PLUGINS[choice]
@@ -31,22 +31,22 @@ def check_launcher(choice: str) -> None:
 
 
 def default_jobs(choice: str) -> int:
-    """Return how many runs a launcher has at the same time, by default."""
+    """Return the default number of concurrent runs of a launcher."""
     if choice == "basic":
         return 1
     return QUEUE if choice in ("submitit_slurm", "ray_aws") else cores()
 
 
 def threads(choice: str, options: Mapping[str, Any], jobs: int | None = None) -> int | None:
-    """Return the threads of each run; None if only the machine that it runs on can tell.
+    """Return the number of threads of each run; None if only its machine determines it.
 
     Args:
         choice: the launcher.
-        options: its config.
-        jobs: runs at the same time; None where the launcher alone decides.
+        options: config of the launcher.
+        jobs: number of concurrent runs; None if the launcher decides.
     """
     if choice in ("submitit_slurm", "ray_aws") or (choice == "ray" and _address(options) is not None):
-        # A job has cores of its own there.
+        # A job has its own cores there.
         return None
     if choice == "joblib":
         limit = int(options.get("n_jobs", -1))
@@ -55,6 +55,6 @@ def threads(choice: str, options: Mapping[str, Any], jobs: int | None = None) ->
 
 
 def _address(options: Mapping[str, Any]) -> object:
-    """Return the address of a Ray cluster that is there already."""
+    """Return the address of an existing Ray cluster."""
     address = options.get("ray", {}).get("init", {}).get("address")
     return None if address == "local" else address

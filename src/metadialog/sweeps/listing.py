@@ -1,4 +1,4 @@
-"""The runs of a sweep as a list: one line a run, in an order of choice."""
+"""The list of the runs of a sweep, with one line per run."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,9 +26,9 @@ def rows(records: Sequence[Record], order: Order = "run", *, reverse: bool = Fal
     """Return a row of `COLUMNS` for each run.
 
     Args:
-        records: of the runs.
-        order: what to sort by; runs that are alike in it stay in the order of their numbers.
-        reverse: the greatest first.
+        records: records of the runs.
+        order: column to sort by; ties are in the order of run numbers.
+        reverse: whether to sort in descending order.
     """
     named = list(zip(records, varied([record.overrides for record in records]), strict=True))
     ordered = sorted(named, key=lambda pair: _KEYS[order](pair[0]), reverse=reverse)  # type: ignore[arg-type, return-value]

@@ -1,4 +1,4 @@
-"""What came of a run, from the files in its directory."""
+"""The outcome of a run, from the files in its directory."""
 
 import json
 import os
@@ -13,21 +13,21 @@ from metadialog.runs.reading import open_regular
 from metadialog.runs.schemas import METRICS_LIMIT, Status, read_status
 
 State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
-"""`interrupted`: by a signal; `running`: or killed, which only its process could tell; `missing`: never begun."""
+"""`interrupted` by a signal; `running` or killed, which cannot be distinguished; `missing` if never started."""
 
-# As the reason of a run's status begins, where nothing was wrong with the run itself.
+# Prefixes of the reason of a status if nothing was wrong with the run itself.
 _INTERRUPTS = ("KeyboardInterrupt", "Terminated", "Preempted", "SystemExit")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
-        state: where it stands.
-        value: its best validation loss after adaptation so far, nats; None if there is none.
-        reason: why it failed or was pruned, in one line.
-        seconds: that its last start took; None if it has not ended.
+        state: state of the run.
+        value: best validation loss after adaptation so far, nats per token; None if there is none.
+        reason: why it failed or was pruned, on one line.
+        seconds: duration of its last start; None if it has not ended.
     """
 
     state: State
@@ -37,12 +37,12 @@ class Outcome:
 
     @property
     def is_final(self) -> bool:
-        """Whether the run has come to an end of its own, and going on would change nothing."""
+        """Whether the run has ended by itself, so that resuming it would change nothing."""
         return self.state in ("finished", "pruned", "failed")
 
 
 def read_outcome(directory: Path) -> Outcome:
-    """Return what came of the run in a directory.
+    """Return the outcome of the run in a directory.
 
     Raises:
         RunError: its status is damaged.
@@ -54,7 +54,7 @@ def read_outcome(directory: Path) -> Outcome:
 
 
 def read_state(directory: Path) -> Outcome:
-    """Return what came of the run in a directory, without its value, which takes reading all of its metrics.
+    """Return the outcome of the run in a directory without its value, which requires reading all metrics.
 
     Raises:
         RunError: its status is damaged.
@@ -95,7 +95,7 @@ def best_validation(metrics: Path) -> float | None:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """Return a line's object; an empty one where a process was killed while it wrote."""
+    """Return the object in a line; empty for an incomplete line of a killed process."""
     try:
         result = json.loads(line)
     except (ValueError, RecursionError):

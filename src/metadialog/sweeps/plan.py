@@ -1,4 +1,4 @@
-"""From what the user typed to what a sweep varies. Needs an initialised Hydra."""
+"""The plan of a sweep from the user's overrides. Requires an initialised Hydra."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from metadialog.sweeps.space import Dimension, search_space
 GROUP = "sweep"
 SPACES = "sweep/space"
 
-# What may differ between two starts of the same sweep.
+# Options that may differ between two starts of the same sweep.
 _FREE = ("sweep.trials", "sweep.jobs", "sweep.retry", "threads", "device", "resume")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a sweep does.
+    """The plan of a sweep.
 
     Attributes:
-        dimensions: what it varies.
-        fixed: the overrides that every run has.
+        dimensions: varied options.
+        fixed: overrides of every run.
     """
 
     dimensions: list[Dimension]
     fixed: list[str]
 
     def corners(self) -> Iterator[list[str]]:
-        """Yield the overrides of runs that have to be good, for all runs of the sweep to be."""
+        """Yield the overrides of extreme runs; if these are valid, all runs are."""
         values = {dimension.key: dimension.extremes() for dimension in self.dimensions}
         first = {key: choices[0] for key, choices in values.items()}
         yield [*self.fixed, *(f"{key}={value}" for key, value in first.items())]
@@ -41,28 +41,28 @@ class Plan:
 
 
 def make_plan(name: str | None, algorithm: str, overrides: Sequence[Override]) -> Plan:
-    """Return what a sweep does.
+    """Make the plan of a sweep.
 
     Args:
-        name: of the search space; None for that of the algorithm, or of one that its yaml extends.
-        algorithm: the choice that was made.
-        overrides: what the user typed.
+        name: name of the search space; None for that of the algorithm, or of one that its yaml extends.
+        algorithm: the chosen algorithm.
+        overrides: overrides of the user.
 
     Raises:
-        ConfigError: there is no such search space, or something in it is no sweep.
+        ConfigError: the search space does not exist, or something in it is not a sweep.
     """
     mine = [override for override in overrides if not is_about_sweep(override)]
     return Plan(*search_space(_load(name, algorithm), mine))
 
 
 def is_about_sweep(override: Override) -> bool:
-    """Say whether an override is about the sweep itself, and not about its runs."""
+    """Tell whether an override is about the sweep itself rather than its runs."""
     key = override.key_or_group
     return key == GROUP or key.startswith((f"{GROUP}.", f"{GROUP}/", "hydra.", "hydra/"))
 
 
 def is_free(override: Override) -> bool:
-    """Say whether an override may differ between two starts of the same sweep."""
+    """Tell whether an override may differ between two starts of the same sweep."""
     return override.key_or_group in _FREE or override.key_or_group.startswith(("hydra.", "hydra/", "logger"))
 
 

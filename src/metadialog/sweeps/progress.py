@@ -1,4 +1,4 @@
-"""What is said of the runs of a sweep while they run: each as it ends, how many there are, and the time left."""
+"""Progress messages of a sweep: each run as it ends, the number of runs, and the remaining time."""
 
 import logging
 import time
@@ -15,20 +15,20 @@ from metadialog.sweeps.outcomes import Outcome, read_outcome, read_state
 from metadialog.text import counted
 
 SECONDS = 1.0
-"""Between two looks at the status of the runs that other processes work on."""
+"""Interval between checks of the status of runs in other processes."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of a sweep.
+    """A run of a sweep.
 
     Attributes:
-        number: of the run in its sweep.
-        directory: of the run.
-        overrides: all that the launcher is given.
-        varied: those that not all runs have, as a person types them.
+        number: number of the run in its sweep.
+        directory: directory of the run.
+        overrides: overrides for the launcher.
+        varied: overrides that not all runs have, as typed in a shell.
     """
 
     number: int
@@ -38,11 +38,11 @@ class Job:
 
 
 class Progress:
-    """Says what comes of runs.
+    """Reports the outcomes of runs.
 
     Args:
-        total: the number of runs, as far as it is known.
-        clock: returns seconds.
+        total: number of runs, if known.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,7 +52,7 @@ class Progress:
         self._started = clock()
 
     def end(self, job: Job, outcome: Outcome) -> None:
-        """Say what came of a run; of each run once."""
+        """Report the outcome of a run, once."""
         if job.number in self.ended:
             return
         self.ended[job.number] = (job, outcome)
@@ -64,17 +64,17 @@ class Progress:
 
     @contextmanager
     def watching(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Say what comes of runs as soon as their status does, while a launcher waits for all of them."""
+        """Report outcomes as soon as the status of runs changes, while a launcher waits for all runs."""
         before = {job.number: _changed(job) for job in jobs}
         over = Event()
 
         def watch() -> None:
             while not over.wait(SECONDS):
                 for job in jobs:
-                    # A status from before is that of an earlier start.
+                    # An older status belongs to an earlier start.
                     if job.number in self.ended or _changed(job) == before[job.number]:
                         continue
-                    with suppress(RunError):  # of a damaged status: it is told at the end of all
+                    with suppress(RunError):  # a damaged status, which is reported at the end
                         if read_state(job.directory).is_final:
                             self.end(job, read_outcome(job.directory))
 
@@ -87,7 +87,7 @@ class Progress:
             thread.join()
 
     def failures(self) -> list[str]:
-        """Return a line for each run that came to no good end: its number, what it varied, and why."""
+        """Return a line for each failed run: its number, varied options and reason."""
         return [
             f"#{job.number} {' '.join(job.varied)}: {outcome.reason or _words(outcome)}"
             for job, outcome in self.ended.values()
@@ -95,7 +95,7 @@ class Progress:
         ]
 
     def summary(self) -> str:
-        """Return how many runs came to which end."""
+        """Return the number of runs by outcome."""
         counts = Counter(_name(outcome) for _, outcome in self.ended.values())
         if self.total > len(self.ended):
             counts["not begun or not ended"] = self.total - len(self.ended)
@@ -112,13 +112,13 @@ class Progress:
 
 
 def varied(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return of each run's overrides those that not all runs have in common; of a single run, none."""
+    """Return the overrides of each run that are not common to all runs; none for a single run."""
     common = set.intersection(*({*overrides} for overrides in jobs)) if jobs else set()
     return [[override for override in overrides if override not in common] for overrides in jobs]
 
 
 def duration(seconds: float) -> str:
-    """Write a duration, as in 0:05, 12:30 or 1:02:03."""
+    """Format a duration, as in 0:05, 12:30 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -139,7 +139,7 @@ def _words(outcome: Outcome) -> str:
 
 
 def _changed(job: Job) -> int | None:
-    """Return when a run's status was written last; None if it has none."""
+    """Return the modification time of a run's status; None if there is none."""
     try:
         return (job.directory / layout.STATUS).stat().st_mtime_ns
     except OSError:

@@ -1,4 +1,4 @@
-"""The course of a sweep: begin trials, let a launcher run them, and write down what came of them."""
+"""Execution of a sweep: start trials with a launcher, and record their outcomes."""
 
 import logging
 from collections import Counter
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from metadialog.sweeps.study import Study
 
 Launch = Callable[[Sequence[Job], Progress], object]
-"""Runs jobs, tells the progress of each as it ends, and comes back when all of them have ended."""
+"""Runs jobs, reports each as it ends, and returns when all have ended."""
 
 _log = logging.getLogger(__name__)
 
 
 class Search:
-    """One start of a sweep, or of another part of it.
+    """A start of a sweep.
 
-    Args:
-        sweep: what was asked for.
-        plan: what is varied, and what is not.
-        identity: what the sweep's runs are.
-        directory: the sweep's.
-        jobs: runs at the same time.
-        further: returns further overrides of the run of a number.
+    Attributes:
+        sweep: settings of the sweep.
+        plan: plan of the sweep.
+        identity: identity of the sweep.
+        directory: directory of the sweep.
+        jobs: number of concurrent runs.
+        further: returns additional overrides for a run number.
         launch: runs jobs.
     """
 
@@ -58,24 +58,25 @@ class Search:
         self.launch = launch
 
     def run(self, about: Mapping[str, Any]) -> list[Record]:
-        """Run what is missing.
+        """Run all missing trials.
 
         Args:
-            about: what was asked for, to be written into the directory.
+            about: description of the sweep, to be written into the directory.
 
         Returns:
             The trials of this directory.
 
         Raises:
             ConfigError: the storage cannot be reached.
-            RunError: another process is at work here, the directory holds another sweep, or nothing can be launched.
+            RunError: another process is running the sweep, the directory holds another sweep, or nothing can be
+                launched.
         """
         from metadialog.sweeps.study import Study
 
         with self.directory.claimed():
             self.identity.check(self.directory)
             study = Study(self.sweep, self.plan.dimensions, self.directory, self.identity.shared())
-            # Now that the study has agreed: what is refused leaves the description of what is there as it was.
+            # Only after the study has been checked, so that a refused start does not change the description.
             self.directory.write(
                 {
                     **about,
@@ -107,11 +108,11 @@ class Search:
             _log.info("a grid of %d combinations%s", size, f", of which {limit} are run" if limit < size else "")
 
     def _go_on(self, study: "Study", progress: Progress) -> None:
-        """Bring to its end what an earlier start has begun."""
+        """Resume the unfinished trials of an earlier start."""
         trials = study.unfinished()
         if not trials:
             return
-        _log.info("%d trials were broken off: they go on", len(trials))
+        _log.info("resuming %d interrupted trials", len(trials))
         lacking, batch = study.lacking(self.jobs), max(1, study.next_batch() - 1)
         trials += [study.ask(batch) for _ in range(lacking)]
         for first in range(0, len(trials), self.jobs):
@@ -143,7 +144,7 @@ class Search:
         return Job(number, self.directory.run(number), overrides, values)
 
     def _launch(self, jobs: Sequence[Job], progress: Progress) -> Exception | None:
-        """Run jobs; return what a launcher raises: runs that fail do not, but those that are killed may."""
+        """Run jobs; return the launcher's exception, if any. Failed runs raise none, but killed ones may."""
         if not jobs:
             return None
         try:
@@ -160,7 +161,7 @@ class Search:
 
 
 def summary(records: Sequence[Record]) -> str:
-    """Say in one line what came of the runs."""
+    """Summarise the outcomes of runs on one line."""
     counts = Counter("broken off" if not Outcome(record.state).is_final else record.state for record in records)
     parts = ", ".join(f"{count} {state}" for state, count in counts.most_common())
     best = best_record(records)
@@ -175,6 +176,6 @@ def best_record(records: Sequence[Record]) -> Record | None:
 
 
 def one_line(error: BaseException) -> str:
-    """Name an exception and what it says, on one line."""
+    """Format an exception on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

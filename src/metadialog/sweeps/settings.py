@@ -1,4 +1,4 @@
-"""What a sweep is asked to do: the options of `conf/sweep`."""
+"""The settings of a sweep, set in `conf/sweep`."""
 
 from typing import Annotated, Literal
 
@@ -14,22 +14,22 @@ class Sweep:
     """A search over runs.
 
     Args:
-        name: of the sweep and its study; None where one is made from what was typed.
+        name: name of the sweep and its study; None to derive it from the overrides.
         space: name of the search space; None for that of the algorithm.
-        trials: in all, whatever came of them; None for all of a grid.
-        jobs: runs at the same time; None to go by the launcher.
+        trials: total number of trials, including failed ones; None for all of a grid.
+        jobs: number of concurrent runs; None for the launcher's default.
         storage: URL of the storage of the study; None for a SQLite file in the sweep's directory.
         sampler: how values are chosen.
-        startup_trials: of `tpe`, those that are drawn at random.
-        points: of `grid`, values of each interval.
-        pruner: how bad runs are found while they run.
-        prune_after_trials: trials that are not pruned.
-        prune_after_step: outer steps that a trial makes before it may be pruned.
-        seed: of the sampler.
-        retry: run trials that failed once more, with the same values.
+        startup_trials: number of random trials of `tpe`.
+        points: number of values of each interval for `grid`.
+        pruner: how bad runs are detected while they run.
+        prune_after_trials: number of trials that are not pruned.
+        prune_after_step: number of outer steps before a trial may be pruned.
+        seed: seed of the sampler.
+        retry: whether to repeat failed trials with the same values.
 
     Raises:
-        ConfigError: Optuna or the client of the storage is not installed, or options do not go together.
+        ConfigError: Optuna or the client of the storage is not installed, or options are incompatible.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Search spaces: what a sweep varies, written in Hydra's grammar of sweeps."""
+"""Search spaces of sweeps, in Hydra's sweep grammar."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ WORDS = "interval(low,high), range(first,last+1), choice(a,b,...), or tag(log,in
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One option that a sweep varies.
+    """An option that a sweep varies.
 
     Attributes:
-        key: the option, or the group, as on the command line.
-        kind: what its values are; of a `choice`, texts in Hydra's grammar.
-        low, high: the bounds of numbers, both of them possible.
-        step: between the values of an `int`.
-        log: the powers of ten matter, not the differences.
-        choices: the values of a `choice`.
+        key: the option or group, as on the command line.
+        kind: type of its values; those of a `choice` are texts in Hydra's grammar.
+        low, high: inclusive bounds of numbers.
+        step: step of an `int`.
+        log: whether the scale is logarithmic.
+        choices: values of a `choice`.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Dimension:
     choices: tuple[str, ...] = ()
 
     def suggest(self, trial: "optuna.Trial") -> str:
-        """Let a trial draw a value; return it in Hydra's grammar."""
+        """Draw a value for a trial; return it in Hydra's grammar."""
         if self.kind == "choice":
             return str(trial.suggest_categorical(self.key, self._for_optuna()))
         if self.kind == "int":
@@ -53,13 +53,13 @@ class Dimension:
         return repr(trial.suggest_float(self.key, self.low, self.high, log=self.log))
 
     def extremes(self) -> list[str]:
-        """Return the values that have to be checked before the sweep starts: if they are good, all are."""
+        """Return the extreme values, which are checked before the sweep starts; if they are valid, all are."""
         if self.kind == "choice":
             return list(self.choices)
         return [repr(int(v) if self.kind == "int" else v) for v in (self.low, self.high)]
 
     def points(self, number: int) -> list[Any]:
-        """Return the values of a grid, as Optuna takes them; `number` of them from an interval."""
+        """Return the values of a grid for Optuna, with `number` values of an interval."""
         if self.kind == "choice":
             return list(self._for_optuna())
         if self.kind == "int" and not self.log:
@@ -72,23 +72,23 @@ class Dimension:
         if number == 1:
             return [float(np.sqrt(self.low * self.high)) if self.log else (self.low + self.high) / 2]
         spaced = np.geomspace if self.log else np.linspace
-        # The ends are those that were asked for, to the last bit.
+        # The ends are exactly the given bounds.
         return [self.low, *map(float, spaced(self.low, self.high, number)[1:-1]), self.high]
 
     def _for_optuna(self) -> tuple[int | float | str, ...]:
-        """Return the choices as numbers, which Optuna's figures put in order, if all of them are."""
+        """Return the choices as numbers, so that figures sort them, if all of them are."""
         numbers = [_native(choice) for choice in self.choices]
         if all(type(n) in (int, float) and str(n) == text for n, text in zip(numbers, self.choices, strict=True)):
             results = tuple(n for n in numbers if isinstance(n, (int, float)))
-            if len({*results}) == len(results):  # 1 and 1.0 are two texts, but one number
+            if len({*results}) == len(results):  # 1 and 1.0 are different texts but the same number
                 return results
         return self.choices
 
     def for_wandb(self, points: int | None) -> dict[str, Any]:
-        """Return the parameter as a W&B sweep file writes it.
+        """Return the parameter in the format of a W&B sweep file.
 
         Args:
-            points: of a grid, values of an interval; None for what is no grid.
+            points: number of values of an interval in a grid; None without a grid.
         """
         if self.kind == "choice":
             return {"values": [_native(choice) for choice in self.choices]}
@@ -105,17 +105,17 @@ class Dimension:
 
 
 def search_space(space: Mapping[str, Any], overrides: Sequence[Override]) -> tuple[list[Dimension], list[str]]:
-    """Return what is varied, and what is fixed.
+    """Return the varied options and the fixed overrides.
 
     Args:
-        space: a search space as in `conf/sweep/space`: options by group, each with a text in Hydra's grammar.
-        overrides: what the user has given; a value takes an option out of the space, a sweep takes its place in it.
+        space: search space as in `conf/sweep/space`: options by group, as texts in Hydra's grammar.
+        overrides: overrides of the user; a value removes an option from the space, a sweep replaces it.
 
     Returns:
-        The dimensions, and the overrides that every run has.
+        The dimensions, and the overrides of every run.
 
     Raises:
-        ConfigError: something is no sweep, or nothing is varied.
+        ConfigError: something is not a sweep, or nothing is varied.
     """
     given = {override.get_key_element(): override for override in overrides}
     dimensions = {}
@@ -132,10 +132,10 @@ def search_space(space: Mapping[str, Any], overrides: Sequence[Override]) -> tup
 
 
 def dimension(override: Override) -> Dimension:
-    """Return what an override varies.
+    """Return the dimension of an override.
 
     Raises:
-        ConfigError: it is no sweep, or an empty one.
+        ConfigError: it is not a sweep, or is empty.
     """
     key, value = override.get_key_element(), override.value()
     log = isinstance(value, (IntervalSweep, RangeSweep, ChoiceSweep)) and "log" in value.tags
@@ -161,7 +161,7 @@ def _numbers(override: Override, low: float | None, high: float | None, *, log: 
     if log and low <= 0:
         raise ConfigError(f"{override.input_line}: has no logarithm at {low}; its bounds should be above 0")
     kind: Literal["int", "float"] = "int" if isinstance(low, int) and isinstance(high, int) else "float"
-    # Hydra reads `interval(1, 5)` as whole numbers only where it is told to: int(interval(1, 5)).
+    # Hydra reads `interval(1, 5)` as integers only in the form int(interval(1, 5)).
     return Dimension(override.get_key_element(), kind, low, high, log=log)
 
 
@@ -170,7 +170,7 @@ def _options(space: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
         here = f"{path}.{name}" if path else str(name)
         if isinstance(value, Mapping):
             yield from _options(value, here)
-        elif value is not None:  # what a space takes out of the one that it is based on
+        elif value is not None:  # null removes an option of the base space
             yield here, str(value)
 
 

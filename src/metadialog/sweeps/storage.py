@@ -1,4 +1,4 @@
-"""Where studies lie: SQLite, PostgreSQL or another database by URL, or Redis."""
+"""Storages of studies: SQLite, PostgreSQL or another database by URL, or Redis."""
 
 import logging
 import os
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 STORAGE = "METADIALOG_STORAGE"
-"""The environment variable that a sweep hands the URL of its storage on in: no file holds its password."""
+"""Environment variable with the URL of the storage for the runs, so that no file contains its password."""
 HIDDEN = "***"
 
-# A password may hold signs that should be escaped: up to the last @ of the word, rather than the first.
+# A password may contain unescaped characters, so it extends to the last @ of the word.
 _BEFORE_HOST = re.compile(r"(\w://[^/@\s:]*):\S*@")
 _IN_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|\w*token|\w*key|\w*secret|auth)=)[^&\s'\"]+")
 
 CONNECT_SECONDS = 10
-BUSY_SECONDS = 120  # that a process waits for others that write to the same SQLite file
+BUSY_SECONDS = 120  # time limit for access to a SQLite file that others write to
 
-TABLES_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds, for another process that is making the tables
+TABLES_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds, while another process creates the tables
 
 _EXISTS = re.compile("already exists|duplicate key|UNIQUE constraint|no such table|does not exist")
 _FORM = "it should be like sqlite:///FILE, postgresql://USER@HOST/DATABASE or redis://HOST:6379/0"
 
 
 def check_url(url: str) -> None:
-    """Check the form of a storage's URL, and that its client is installed.
+    """Check the URL of a storage, and that its client is installed.
 
     Raises:
-        ConfigError: it is no such URL, or its client is missing.
+        ConfigError: the URL is invalid, or the client is missing.
     """
     option = f"sweep.storage={hide_password(url)}"
     if HIDDEN in url:
@@ -62,7 +62,7 @@ def open_storage(url: str) -> "BaseStorage":
     """Open the storage of a study.
 
     Raises:
-        ConfigError: it cannot be reached, or is no storage of studies.
+        ConfigError: it cannot be reached, or is not a storage of studies.
     """
     import optuna
 
@@ -72,7 +72,7 @@ def open_storage(url: str) -> "BaseStorage":
     except ConfigError:
         raise
     except Exception as error:
-        # Whatever the database's client raises: each has errors of its own.
+        # Each database client has its own exceptions.
         logging.getLogger(__name__).debug("opening the storage failed", exc_info=error)
         reason = re.split(r"\s*\(Background on this error", " ".join(hide_password(str(error)).split()))[0]
         raise ConfigError(f"sweep.storage={hide_password(url)}: cannot be reached: {reason}") from error
@@ -84,23 +84,23 @@ def sqlite_url(path: Path) -> str:
 
 
 def absolute(url: str) -> str:
-    """Return the URL as it is right from every working directory."""
+    """Return the URL with an absolute path."""
     if not url.startswith("sqlite:///") or url.startswith("sqlite:////"):
         return url
     return sqlite_url(Path(url.removeprefix("sqlite:///")).expanduser())
 
 
 def hide_password(text: str) -> str:
-    """Return a text without the passwords of the URLs in it, be they before the host or in the query."""
+    """Remove passwords from URLs in a text, before the host as well as in the query."""
     hidden = _BEFORE_HOST.sub(rf"\1:{HIDDEN}@", text)
     return _IN_QUERY.sub(rf"\1{HIDDEN}", hidden)
 
 
 def known_url(shown: str) -> str | None:
-    """Return the URL that a file shows without its password, if the sweep that started this process has it.
+    """Return the full URL for one without its password, if the sweep that started this process knows it.
 
     Args:
-        shown: what `hide_password` made of it.
+        shown: result of `hide_password`.
     """
     url = os.environ.get(STORAGE)
     return url if url is not None and hide_password(url) == shown else None
@@ -119,7 +119,7 @@ def _database(url: str) -> "BaseStorage":
         try:
             return open_database()
         except (IntegrityError, OperationalError, ProgrammingError) as error:
-            # Of several machines that begin at once on an empty database, one makes the tables.
+            # If several machines start on an empty database, one of them creates the tables.
             if not _EXISTS.search(str(error)):
                 raise
         time.sleep(wait)
@@ -135,6 +135,6 @@ def _redis(url: str) -> "BaseStorage":
     query = dict(parse_qsl(parts.query))
     query = {"socket_connect_timeout": seconds, "socket_timeout": seconds} | query
     with warnings.catch_warnings():
-        # Optuna calls its Redis backend experimental; there is no other.
+        # Optuna's only Redis backend is marked as experimental.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return JournalStorage(JournalRedisBackend(urlunsplit(parts._replace(query=urlencode(query)))))

@@ -1,4 +1,4 @@
-"""A sweep's study: which trials there are, what came of them, and what is tried next."""
+"""The Optuna study of a sweep, with its trials and the choice of new ones."""
 
 import itertools
 import math
@@ -30,17 +30,17 @@ _STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed
 
 
 class Study:
-    """The trials of a sweep; other machines may work on the same ones, if the storage is shared.
+    """The trials of a sweep, which machines may share by a common storage.
 
     Args:
-        sweep: what was asked for.
-        dimensions: what is varied.
-        directory: of this machine's part of the sweep.
-        options: what all runs have in common, as the machines that share the study have to.
+        sweep: settings of the sweep.
+        dimensions: varied options.
+        directory: directory of the sweep on this machine.
+        options: common options of all runs, which must be equal on all machines that share the study.
 
     Raises:
         ConfigError: the storage cannot be reached.
-        RunError: a study of this name is about something else.
+        RunError: a different study of this name exists.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Study:
             )
 
     def _enqueue_grid(self) -> None:
-        """Put every combination into the queue, once."""
+        """Enqueue every combination once."""
         grid = itertools.product(*(dimension.points(self._sweep.points) for dimension in self._dimensions))
         keys = [dimension.key for dimension in self._dimensions]
         known = {tuple(trial.system_attrs.get("fixed_params", {}).get(key) for key in keys) for trial in self._all()}
@@ -101,7 +101,7 @@ class Study:
         return self.study.get_trials(deepcopy=False)
 
     def own(self) -> list[FrozenTrial]:
-        """Return the trials that were begun from this directory."""
+        """Return the trials of this directory."""
         shared = self._sweep.storage is not None
         begun = [trial for trial in self._all() if trial.state != TrialState.WAITING]
         return [trial for trial in begun if not shared or self._is_own(trial)]
@@ -111,20 +111,20 @@ class Study:
         return trial.user_attrs.get(DIRECTORY) == here and trial.user_attrs.get(HOST) in (None, socket.gethostname())
 
     def broken_off(self) -> int:
-        """Return how many of this directory's trials have not come to an end."""
+        """Return the number of unfinished trials of this directory."""
         return sum(trial.state == TrialState.RUNNING for trial in self.own())
 
     def unfinished(self) -> list[optuna.Trial]:
-        """Return this directory's trials that have not come to an end, after an earlier start was broken off."""
+        """Return the unfinished trials of this directory, of an interrupted start."""
         return [self._go_on(trial) for trial in self.own() if trial.state == TrialState.RUNNING]
 
     def _go_on(self, trial: FrozenTrial) -> optuna.Trial:
-        # With the sampler that it was begun with, should it not have drawn all of its values.
+        # With the sampler that it was started with, in case it has not drawn all of its values.
         self.study.sampler = _sampler(self._sweep, trial.number)
         return optuna.Trial(self.study, trial._trial_id)  # noqa: SLF001 - as Optuna's own ask does
 
     def lacking(self, jobs: int) -> int:
-        """Return how many trials an earlier start has not begun of the batch that it was broken off in."""
+        """Return the number of trials that are missing in the last batch of an interrupted start."""
         begun = self.own()
         if not any(trial.state == TrialState.RUNNING for trial in begun):
             return 0
@@ -133,14 +133,14 @@ class Study:
         return max(0, min(self.missing(), jobs - size))
 
     def enqueue_failed(self) -> None:
-        """Put the values of trials that failed into the queue once more."""
+        """Enqueue the values of failed trials again."""
         retried = {trial.user_attrs.get(RETRY) for trial in self._all()}
         for trial in self.own():
             if trial.state == TrialState.FAIL and trial.number not in retried:
                 self.study.enqueue_trial(trial.params, user_attrs={RETRY: trial.number})
 
     def missing(self) -> int:
-        """Return the number of trials that are still to be begun."""
+        """Return the number of trials that have not been started."""
         trials = self._all()
         waiting = sum(trial.state == TrialState.WAITING for trial in trials)
         if self._sweep.trials is None:
@@ -151,16 +151,14 @@ class Study:
         return min(left, waiting) if self._sweep.sampler == "grid" else left
 
     def next_batch(self) -> int:
-        """Return the number of the next batch of trials that are begun together."""
+        """Return the number of the next batch of trials."""
         return 1 + max((trial.user_attrs.get(BATCH, 0) for trial in self.own()), default=0)
 
     def ask(self, batch: int) -> optuna.Trial:
-        """Begin a trial.
-
-        What is tried depends on the seed and the trials so far alone, not on the starts that it took to come there.
+        """Start a trial. Its values depend only on the seed and the trials so far, not on interruptions.
 
         Args:
-            batch: number of the batch that it is begun with.
+            batch: number of its batch.
         """
         self.study.sampler = _sampler(self._sweep, len(self._all()))
         trial = self.study.ask()
@@ -170,16 +168,16 @@ class Study:
         return trial
 
     def values(self, trial: optuna.Trial) -> list[str]:
-        """Return the overrides that are the trial's own; those that it has drawn before stay."""
+        """Return the varied overrides of the trial; values that were drawn before are kept."""
         return [f"{dimension.key}={dimension.suggest(trial)}" for dimension in self._dimensions]
 
     def announce(self, trial: optuna.Trial) -> None:
-        """Leave in the run's directory which trial it is."""
+        """Write the identity of the trial to the run's directory."""
         path = self._directory.run(trial.number)
         write_trial(path, self._url, self._sweep.name, trial._trial_id, self._pruner)  # noqa: SLF001 - there is no other way to it
 
     def tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
-        """Write down what came of a trial, if it has come to its end."""
+        """Record the outcome of a trial, if it has ended."""
         if not outcome.is_final:
             return
         value, state = outcome.value, _STATES[outcome.state]
@@ -190,10 +188,10 @@ class Study:
         self.study.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
 
     def records(self, fixed: Sequence[str]) -> list[Record]:
-        """Return what is known of this directory's trials.
+        """Return the records of this directory's trials.
 
         Args:
-            fixed: the overrides that every run has.
+            fixed: overrides of every run.
         """
         return [self._record(trial, fixed) for trial in self.own()]
 

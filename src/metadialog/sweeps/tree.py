@@ -1,4 +1,4 @@
-"""What Hydra's own sweeper leaves: a directory of runs, and what was typed."""
+"""Directories of Hydra's own sweeper: its runs and its command line."""
 
 import os
 import re
@@ -15,17 +15,17 @@ from metadialog.sweeps.outcomes import read_outcome
 
 _CONFIG_DIR = "--config-dir"
 
-# What a job of a sweep is told beside what it varies.
+# Overrides of a job in addition to the varied ones.
 _MACHINERY = ("hydra.", "hydra/", "resume=", "threads=", "logger.group=", "logger.title=")
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a sweep was started.
+    """The command line of a sweep.
 
     Attributes:
-        arguments: what followed `metadialog train -m`.
-        folder: the working directory.
+        arguments: arguments after `metadialog train -m`.
+        folder: working directory.
     """
 
     arguments: list[str]
@@ -33,7 +33,7 @@ class Start:
 
 
 def read_records(directory: Path) -> list[Record]:
-    """Return what is known of the runs of a sweep, of ours or of Hydra's own sweeper.
+    """Return the records of the runs of a sweep, also of Hydra's own sweeper.
 
     Raises:
         RunError: there is no sweep there, or its files are damaged.
@@ -46,7 +46,7 @@ def read_records(directory: Path) -> list[Record]:
 
 
 def config_dir(directory: Path) -> list[str]:
-    """Return the flag that names the folder of further configs that a sweep was started with, if one was named.
+    """Return the flag of the additional config folder of a sweep, if any.
 
     Raises:
         RunError: there is no sweep there, or its files are damaged.
@@ -58,13 +58,13 @@ def config_dir(directory: Path) -> list[str]:
 
 
 def read_start(directory: Path) -> Start:
-    """Return how a sweep was started, so that starting it once more goes on with it.
+    """Return the command line of a sweep, for resuming it.
 
     Raises:
         RunError: there is no sweep there, or its files are damaged.
     """
     sweep = SweepDirectory(directory)
-    # Whatever directory was asked for by a pattern with the time in it, this is the one.
+    # A pattern with the time in it is replaced by the actual directory.
     here = f"hydra.sweep.dir={directory.absolute()}"
     if sweep.exists():
         about = sweep.read()
@@ -82,7 +82,7 @@ def read_start(directory: Path) -> Start:
 
 
 def replaced(arguments: list[str], more: list[str]) -> list[str]:
-    """Return the arguments of a start with others in their place or beside them; a group may be named only once."""
+    """Replace or append arguments of a command line; a group may be named only once."""
     return _with(arguments, more)
 
 
@@ -96,7 +96,7 @@ def _key(override: str) -> str:
 
 
 def _config_dir(sources: list[dict[str, str]]) -> list[str]:
-    """Return the flag that names the folder of further configs, if one was named."""
+    """Return the flag of the additional config folder, if any."""
     named = [source["path"] for source in sources if source["provider"] == "command-line"]
     return [_CONFIG_DIR, named[-1].removeprefix("file://")] if named else []
 

@@ -1,4 +1,4 @@
-"""A run's way to the trial that it belongs to: it reports its validations, and hears when it is to end."""
+"""The connection of a run to its trial: it reports validations, and may be pruned."""
 
 import json
 import logging
@@ -19,17 +19,17 @@ _log = logging.getLogger(__name__)
 
 
 class Trial(Protocol):
-    """What training tells of its validations."""
+    """Interface to which training reports validations."""
 
     def report(self, step: int, loss: float) -> str | None:
-        """Tell of a validation.
+        """Report a validation.
 
         Args:
-            step: the outer step that it was made after.
-            loss: after adaptation, nats.
+            step: outer step of the validation.
+            loss: loss after adaptation, nats per token.
 
         Returns:
-            Why the run is not worth going on with; None if it is.
+            The reason to prune the run; None to continue.
         """
         ...
 
@@ -37,15 +37,15 @@ class Trial(Protocol):
 class NoTrial:
     """A run that belongs to no sweep."""
 
-    def report(self, step: int, loss: float) -> str | None:  # noqa: ARG002 - so it is called
-        """Have it go on."""
+    def report(self, step: int, loss: float) -> str | None:  # noqa: ARG002 - same signature
+        """Return None, to continue."""
         return None
 
 
 class StudyTrial:
     """A run that is a trial of a study, which may lie on another machine.
 
-    Where the storage cannot be reached, that is said once, and the run goes on without it.
+    If the storage cannot be reached, a warning is logged once, and the run continues without it.
 
     Args:
         trial: the trial.
@@ -73,7 +73,7 @@ class StudyTrial:
 
 
 def write_trial(directory: Path, storage: str, study: str, trial_id: int, pruner: dict[str, Any]) -> None:
-    """Leave in a run's directory which trial it is; without the password of the storage's URL."""
+    """Write the identity of the trial to a run's directory, without the password of the storage's URL."""
     text = json.dumps({"storage": hide_password(storage), "study": study, "trial": trial_id, "pruner": pruner})
     write_atomically(directory / layout.TRIAL, text, mode=0o600)
 
@@ -101,9 +101,9 @@ def load_trial(directory: Path) -> Trial:
 
 
 def _allowed(shown: str, directory: Path) -> str | None:
-    """Return the URL to open: that of the sweep that has started this run, or the database beside it; None for others.
+    """Return the URL to open: that of the sweep that started this run, or of its own database; None for others.
 
-    Whoever wrote the run's directory chose what is named there, and opening it may make files or run code.
+    A run directory of unknown origin may name any URL, and opening it could create files or run code.
     """
     url = known_url(shown)
     beside = directory.absolute().parent / layout.STUDY
@@ -114,12 +114,12 @@ def _allowed(shown: str, directory: Path) -> str | None:
 
 
 def make_pruner(kind: Literal["median", "none"], trials: int, step: int) -> "optuna.pruners.BasePruner":
-    """Return what decides which runs are bad.
+    """Create the pruner.
 
     Args:
         kind: `median` or `none`.
         trials: number of trials that are not pruned.
-        step: outer steps that a trial makes before it may be pruned.
+        step: number of outer steps before a trial may be pruned.
     """
     from optuna.pruners import MedianPruner, NopPruner
 

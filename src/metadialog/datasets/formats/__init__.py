@@ -1,1 +1,1 @@
-"""The formats that people's own dialogues are in: logs, chat exports, spreadsheets, and JSON of several kinds."""
+"""Formats of users' own dialogues: logs, chat exports, spreadsheets, and several kinds of JSON."""

@@ -1,4 +1,4 @@
-"""What assistants are built from: Rasa's stories and end-to-end tests, and Dialogflow's agents."""
+"""Formats of assistants: Rasa's stories and end-to-end tests, and Dialogflow's agents."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,15 +19,15 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def is_rasa(path: Path) -> bool:
-    """Say whether a YAML file, or one in a folder, holds stories or test cases."""
+    """Tell whether a YAML file, or one in a folder, holds stories or test cases."""
     return any(any(key in _content(file) for key in KINDS) for file in files_of(path, *YAML)[:200])
 
 
-def read_rasa(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG001 - one signature for all
+def read_rasa(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG001 - same signature for all
     """Yield the dialogues of stories and end-to-end tests; the topic is the file that they are in.
 
-    A step that names an intent is said as the first example of it, and one that names a response as its first text,
-    where the folder holds these (`nlu`, `responses`); else it is left out.
+    A step that names an intent becomes its first example, and one that names a response its first text, if the folder
+    contains these (`nlu`, `responses`); otherwise it is left out.
 
     Raises:
         DataError: a file is malformed.
@@ -81,7 +81,7 @@ def _examples(files: list[Path]) -> dict[str, str]:
 
 
 def _without_entities(example: str) -> str:
-    """Return an example as it is said: `[Berlin](city)` and `[Berlin]{"entity": "city"}` are `Berlin`."""
+    """Return the text of an example: `[Berlin](city)` and `[Berlin]{"entity": "city"}` are `Berlin`."""
     return re.sub(r"\[([^\]]+)\](?:\([^)]*\)|\{[^}]*\})", r"\1", example)
 
 
@@ -101,11 +101,11 @@ def _load(file: Path) -> Mapping[str, Any]:
 
 
 def is_dialogflow(path: Path) -> bool:
-    """Say whether a folder is an agent exported from Dialogflow ES: intents, and what users say of each."""
+    """Tell whether a folder is an agent exported from Dialogflow ES: intents with their user phrases."""
     return path.is_dir() and any(path.rglob("intents/*_usersays_*.json"))
 
 
-def read_dialogflow(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG001 - one signature for all
+def read_dialogflow(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG001 - same signature for all
     """Yield a dialogue for each phrase of a user with the first response of its intent, which is the topic.
 
     Raises:
@@ -123,7 +123,7 @@ def read_dialogflow(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa
                 yield Dialogue(" ".join(str(intent.get("name", stem)).split()), turns, f"{file.stem}:{number}")
 
 
-def _response(intent: Any, language: str) -> str | None:  # noqa: ANN401 - whatever JSON holds
+def _response(intent: Any, language: str) -> str | None:  # noqa: ANN401 - any JSON value
     for response in intent.get("responses", []) if isinstance(intent, Mapping) else []:
         for message in response.get("messages", []) if isinstance(response, Mapping) else []:
             if isinstance(message, Mapping) and message.get("lang", language) == language:

@@ -1,4 +1,4 @@
-"""What a format is, and what readers of formats share."""
+"""The interface of formats, and common functions of their readers."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,21 +18,21 @@ from metadialog.unpacked import MAX_RATIO
 JSON_LINES = (".jsonl", ".ndjson")
 
 _LOOKED_INTO = 20
-"""Files of a folder that are looked into for a first record."""
+"""Maximum number of files of a folder that are searched for a first record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How files are read; see `conf/dataset/auto.yaml`.
+    """Options of reading files; see `conf/dataset/auto.yaml`.
 
     Attributes:
-        columns: names of columns, or of keys of JSON objects.
-        encoding: of text files; None for UTF-8, or UTF-16 with a byte order mark.
-        gap: hours of silence that end a dialogue in the export of a chat.
-        quotes: whether quotation marks quote in a CSV file.
-        sheet: of an Excel file.
-        one_topic: whether the dialogues of a table are of one topic, that of the file, whatever its columns say.
-        max_ratio: how many times its size a compressed table, or a zip file, may become.
+        columns: names of columns, or keys of JSON objects.
+        encoding: encoding of text files; None for UTF-8, or UTF-16 with a byte order mark.
+        gap: number of hours without messages that ends a dialogue in a chat export.
+        quotes: whether quotation marks in a CSV file quote values.
+        sheet: sheet of an Excel file.
+        one_topic: whether all dialogues of a table have the topic of the file, regardless of its columns.
+        max_ratio: maximum ratio of the unpacked to the compressed size of a table or zip file.
     """
 
     columns: Columns
@@ -46,13 +46,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format.
+    """A format.
 
     Attributes:
-        name: as the option `format` has it.
-        title: what a message calls it, such as "a WhatsApp chat".
-        detect: says whether a file or folder is of this format, from a look into it.
-        read: yields its dialogues.
+        name: value of the option `format`.
+        title: name in messages, such as "a WhatsApp chat".
+        detect: tells whether a file or folder has this format.
+        read: yields the dialogues of a file or folder.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Message:
 
 
 def sessions(messages: Iterable[Message], gap: float) -> Iterator[tuple[Turn, ...]]:
-    """Yield the turns of each dialogue of a chat, which ends where no message follows for `gap` hours."""
+    """Yield the turns of each dialogue of a chat, which ends if no message follows within `gap` hours."""
     turns: list[Turn] = []
     before: datetime | None = None
     for message in messages:
@@ -100,7 +100,7 @@ def text_lines(path: Path, encoding: str | None) -> list[str]:
 
 
 def head(path: Path, lines: int = 20) -> list[str]:
-    """Return the first lines of a text file; none where it is no text."""
+    """Return the first lines of a text file; none if it is not text."""
     try:
         with path.open("rb") as file:
             return [line.rstrip("\r\n") for _, line in zip(range(lines), decoded(path, file, None), strict=False)]
@@ -109,9 +109,9 @@ def head(path: Path, lines: int = 20) -> list[str]:
 
 
 def files_of(path: Path, *endings: str) -> list[Path]:
-    """Return a file itself, or the files of these endings anywhere in a folder, by name.
+    """Return a file itself, or the files with these endings anywhere in a folder, sorted by name.
 
-    Hidden files, and those that say what a folder is (`README`, `LICENSE`), are no data.
+    Hidden files, and those that describe a folder (`README`, `LICENSE`), are ignored.
     """
     if path.is_file():
         return [path] if path.suffix.lower() in endings else []
@@ -125,18 +125,18 @@ def files_of(path: Path, *endings: str) -> list[Path]:
 
 
 def name_in(path: Path, file: Path) -> str:
-    """Return what a file is called in the folder that is read, without its ending, or where it is read alone."""
+    """Return the name of a file, relative to the folder that is read, without its ending."""
     return (file.relative_to(path) if path.is_dir() else Path(file.name)).with_suffix("").as_posix()
 
 
 def topic_of_file(path: Path, file: Path) -> str:
-    """Return the topic of dialogues that name none: the folder that the file is in, or else the file."""
+    """Return the topic of dialogues without one: the name of the file's folder, or else of the file."""
     nested = path.is_dir() and file.parent != path
     return " ".join((file.parent.name if nested else file.stem).replace("_", " ").split()) or file.name
 
 
-def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return what a JSON file holds.
+def load_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the content of a JSON file.
 
     Raises:
         DataError: it cannot be read, or is not JSON; the message names the line.
@@ -154,7 +154,7 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 
 def json_records(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the records of a file, each with where it stands: of JSON lines, of a JSON array, or one value alone."""
+    """Yield the records of JSON lines, of a JSON array, or a single value, each with its position."""
     lines = [line for line in head(path, 2) if line.strip()]
     if path.suffix.lower() in JSON_LINES or (len(lines) > 1 and _is_json(lines[0]) and _is_json(lines[1])):
         for number, line in enumerate(text_lines(path, None), start=1):
@@ -169,7 +169,7 @@ def json_records(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def first_record(paths: Sequence[Path], records: Callable[[Path], Iterator[tuple[str, Any]]] = json_records) -> Any:  # noqa: ANN401
-    """Return the first record of the first of some JSON files that holds one; None where none does."""
+    """Return the first record of several JSON files; None if there is none."""
     for path in paths[:_LOOKED_INTO]:
         try:
             return next(record for _, record in records(path))
@@ -193,10 +193,10 @@ def _line(line: str, where: str) -> Any:  # noqa: ANN401
 
 
 def topic_of(record: Mapping[str, Any], named: str | None, default: str) -> str:
-    """Return the topic of a record: the value of a key that is named, or of a usual one; else the default.
+    """Return the topic of a record: the value of the named key or of a common one, otherwise the default.
 
     Raises:
-        ValueError: the key that is named is not there.
+        ValueError: the named key is missing.
     """
     if named is not None:
         value = record.get(named)
@@ -213,7 +213,7 @@ def topic_of(record: Mapping[str, Any], named: str | None, default: str) -> str:
 
 
 def no_dialogue(path: Path, title: str) -> DataError:
-    """Return the error that says that a file of a format holds no dialogue."""
+    """Return the error for a file without dialogues."""
     return DataError(
         f"{path}: holds no dialogue; it was read as {title}; if it is something else, dataset.format says what"
     )

@@ -16,7 +16,7 @@ _LINK = re.compile(r"<(?P<address>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
 
 
 def is_telegram(path: Path) -> bool:
-    """Say whether a file, or `result.json` in a folder, is an export of Telegram Desktop."""
+    """Tell whether a file, or `result.json` in a folder, is an export of Telegram Desktop."""
     file = path / "result.json" if path.is_dir() else path
     content = first_record([file]) if file.suffix.lower() == ".json" and file.is_file() else None
     if not isinstance(content, Mapping):
@@ -28,7 +28,7 @@ def is_telegram(path: Path) -> bool:
 
 
 def read_telegram(path: Path, options: Options) -> Iterator[Dialogue]:
-    """Yield the dialogues of one chat, or of all that an export holds: a chat is a topic.
+    """Yield the dialogues of one chat, or of all chats of an export; a chat is a topic.
 
     Raises:
         DataError: the file is malformed.
@@ -50,7 +50,7 @@ def read_telegram(path: Path, options: Options) -> Iterator[Dialogue]:
             yield Dialogue(" ".join(name.split()), turns, f"{chat.get('id', index)}:{number}")
 
 
-def _telegram(message: Any, file: Path) -> Message | None:  # noqa: ANN401 - whatever JSON holds
+def _telegram(message: Any, file: Path) -> Message | None:  # noqa: ANN401 - any JSON value
     if not isinstance(message, Mapping) or message.get("type") != "message":
         return None
     text = message.get("text", "")
@@ -66,7 +66,7 @@ def _telegram(message: Any, file: Path) -> Message | None:  # noqa: ANN401 - wha
 
 
 def is_slack(path: Path) -> bool:
-    """Say whether a folder is an export of Slack: files of messages, with time stamps, in a folder a channel."""
+    """Tell whether a folder is an export of Slack: files of messages, with time stamps, in a folder a channel."""
     files = (
         [file for file in files_of(path, ".json") if file.parent != path] if path.is_dir() else files_of(path, ".json")
     )
@@ -75,7 +75,7 @@ def is_slack(path: Path) -> bool:
 
 
 def read_slack(path: Path, options: Options) -> Iterator[Dialogue]:
-    """Yield the dialogues of an export: a channel is a topic; a thread, or what lies between silences, a dialogue.
+    """Yield the dialogues of an export: a channel is a topic; a dialogue is a thread, or the messages between two gaps.
 
     Raises:
         DataError: a file is malformed.
@@ -138,8 +138,8 @@ def members(path: Path) -> frozenset[str]:
     return frozenset(" ".join(name.split()) for name in named if isinstance(name, str) and name.strip())
 
 
-def _telegram_names(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever JSON holds
-    """Yield who speaks, acts, is a member, is mentioned or is a contact, anywhere in an export."""
+def _telegram_names(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
+    """Yield all names in an export: speakers, actors, members, mentions and contacts."""
     if isinstance(value, list):
         for one in value:
             yield from _telegram_names(one)

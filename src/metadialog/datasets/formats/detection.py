@@ -1,4 +1,4 @@
-"""All formats, and which one a file or folder is of."""
+"""The list of formats, and the detection of the format of a file or folder."""
 
 import codecs
 import csv
@@ -38,12 +38,12 @@ TABLES = tuple(dict.fromkeys((*ENDINGS, *EXCEL)))
 
 
 def is_table(path: Path) -> bool:
-    """Say whether there are tables, by the endings of their names, or by the first line of a text file."""
+    """Tell whether there are tables, by the endings of file names or the first line of a text file."""
     return bool(files_of(path, *TABLES)) or (path.suffix.lower() == ".txt" and path.is_file() and _has_header(path))
 
 
 def _has_header(path: Path) -> bool:
-    """Say whether a text file begins with the names of columns: Excel writes `Unicode Text` with the ending .txt."""
+    """Tell whether a text file begins with the names of columns: Excel writes `Unicode Text` with the ending .txt."""
     first = next(iter(head(path, 1)), "")
     try:
         find_columns(next(csv.reader([first], delimiter=delimiter_of(first, ".tsv")), []), {}, "", "")
@@ -96,18 +96,18 @@ _UNREAD = {
     (".html", ".htm"): "export the chat as JSON, or save the dialogues as plain text",
     (".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"): "unpack it, and let dataset.path name what was in it",
 }
-"""What to do with files whose dialogues cannot be read, by the ending of their names."""
+"""Remedies for files that cannot be read, by ending."""
 
 
 class UnreadError(DataError):
-    """Files are of a kind that is not read."""
+    """Files of an unsupported kind."""
 
 
 def detect(path: Path) -> Format:
     """Return the format of a file or folder.
 
     Raises:
-        DataError: there is nothing at the path, or it is of none of the formats.
+        DataError: the path does not exist, or has none of the formats.
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; dataset.path should name one")
@@ -121,7 +121,7 @@ def detect(path: Path) -> Format:
 
 
 def _is_empty(path: Path) -> bool:
-    """Say whether a file holds nothing, or an empty list or object of JSON; or a folder nothing but such files."""
+    """Tell whether a file holds nothing, or an empty list or object of JSON; or a folder nothing but such files."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     return bool(files) and all(file.stat().st_size <= _MOST_OF_NOTHING and _says_nothing(file) for file in files)
 

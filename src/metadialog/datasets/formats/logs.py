@@ -32,20 +32,20 @@ _WHATSAPP = re.compile(rf"\[?{_DATE}{_LINK_WORD}{_CLOCK}(?:\]|\s+[-\u2013])\s(?P
 _COPIED = re.compile(rf"\[{_CLOCK},\s+{_DATE}\]\s(?P<rest>.*)")
 _SPOKEN = re.compile(r"(?P<speaker>[^:\uff1a]+)[:\uff1a](?:\s+|$)(?P<text>.*)|(?P<other>[^:\uff1a]+)\uff1a(?P<said>.*)")
 _AFTERNOON = ("p", "下午", "晚上", "中午", "午後", "오후", "م", "μ")
-_SYSTEM = "\u200e"  # of an iPhone's: what WhatsApp itself says in a speaker's place begins with it
-_MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202c"))  # directions of writing, which WhatsApp puts in
+_SYSTEM = "\u200e"  # marks system messages in exports from an iPhone
+_MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202c"))  # direction marks, which WhatsApp inserts
 _NOTES = re.compile(
     r"<[^<>]*(?:omitted|weggelassen|omitido|omis|ausgeschlossen|文件|媒体)[^<>]*>"
     r"|(?:image|video|audio|sticker|GIF) omitted"
 )
 _LOOKED_INTO = 20
-"""Files of a folder that are looked into."""
+"""Maximum number of files of a folder that are inspected."""
 
 _SEPARATOR = re.compile(r"\s*(?:[-=*_#]{3,}\s*)?")
 
 
 def is_logs(path: Path) -> bool:
-    """Say whether the first text file with anything in it has lines with speakers."""
+    """Tell whether the first text file with anything in it has lines with speakers."""
     lines = _first_lines(path, *ENDINGS)
     return sum(parse_line(line) is not None for line in lines) * 2 > len(lines)
 
@@ -54,7 +54,7 @@ def read_logs(path: Path, options: Options) -> Iterator[Dialogue]:
     """Yield the dialogues of a text file, or of all in a folder.
 
     The topic is the folder that a file is in, or else the file. Dialogues in a file are separated by blank lines, or by
-    lines of dashes; where every turn stands apart, they are one dialogue.
+    lines of dashes; if every turn is separated, they are one dialogue.
 
     Raises:
         DataError: a file cannot be read, or does not begin with a speaker.
@@ -76,7 +76,7 @@ def _blocks(file: Path, encoding: str | None) -> Iterator[tuple[int, list[str]]]
     blocks = [
         list(group) for is_text, group in groupby(numbered, lambda line: not _SEPARATOR.fullmatch(line[1])) if is_text
     ]
-    # A paragraph without a speaker goes on with the turn before.
+    # A paragraph without a speaker continues the turn before.
     starts = [index for index, block in enumerate(blocks) if not index or parse_line(block[0][1]) is not None]
     blocks = [[line for block in blocks[i:j] for line in block] for i, j in pairwise([*starts, len(blocks)])]
     if len(blocks) > 1 and all(sum(parse_line(line) is not None for _, line in block) <= 1 for block in blocks):
@@ -85,13 +85,13 @@ def _blocks(file: Path, encoding: str | None) -> Iterator[tuple[int, list[str]]]
 
 
 def is_whatsapp(path: Path) -> bool:
-    """Say whether the first text file with anything in it is the export of a WhatsApp chat."""
+    """Tell whether the first text file with anything in it is the export of a WhatsApp chat."""
     lines = [line.translate(_MARKS) for line in _first_lines(path, ".txt")]
     return sum(_stamped(line) is not None for line in lines) * 3 > len(lines)
 
 
 def _first_lines(path: Path, *endings: str) -> list[str]:
-    """Return the first lines that are not blank of the first text file that has any."""
+    """Return the first non-blank lines of the first text file that has any."""
     files = files_of(path, *endings)
     heads = ([line for line in head(file) if line.strip()] for file in files[:_LOOKED_INTO])
     return next((lines for lines in heads if lines), [])
@@ -102,13 +102,13 @@ def _stamped(line: str) -> re.Match[str] | None:
 
 
 def read_whatsapp(path: Path, options: Options) -> Iterator[Dialogue]:
-    """Yield the dialogues of exported chats: a chat is a topic, and a dialogue ends where there is a long pause.
+    """Yield the dialogues of exported chats: a chat is a topic, and a dialogue ends at a long pause.
 
     Raises:
         DataError: a file cannot be read, or holds a date that is none.
     """
     for file in files_of(path, ".txt"):
-        name = file.parent.name if file.stem == "_chat" else file.stem  # so named in an iPhone's folder of the chat
+        name = file.parent.name if file.stem == "_chat" else file.stem  # the file name in exports from an iPhone
         topic = re.sub(r"^WhatsApp[ -]?Chat\s?(?:with|mit|con|avec|com|-) ?", "", name).strip("_ ") or name
         messages = list(_messages(file, options.encoding))
         for number, turns in enumerate(sessions(messages, options.gap), start=1):
@@ -130,7 +130,7 @@ def _messages(file: Path, encoding: str | None) -> Iterator[Message]:
             yield current
         current = None
         spoken = _SPOKEN.fullmatch(match["rest"])
-        if spoken:  # else a note of WhatsApp's own, such as who joined
+        if spoken:  # otherwise a system message, such as who joined
             speaker, text = spoken["speaker"] or spoken["other"], spoken["text"] or spoken["said"] or ""
             is_system = line.endswith(f": {_SYSTEM}{text}") and bool(text)
             time = _time(match, f"{file}:{number}", day_first=day_first)

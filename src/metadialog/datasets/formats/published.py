@@ -1,4 +1,4 @@
-"""Files that look like those of a published data set, which has a choice of its own."""
+"""Detection of files of published data sets."""
 
 import json
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from typing import Any
 
 from metadialog.datasets.formats.base import JSON_LINES, files_of, first_record, head
 
-_MOST = 5  # files of a folder that are looked into
+_MOST = 5  # files of a folder that are inspected
 _TEXTS = {
     "dailydialog": ("DailyDialog", "__eou__"),
     "personachat": ("PersonaChat", "your persona:"),
     "empathetic": ("EmpatheticDialogues", "conv_id,utterance_idx,context"),
 }
-"""What the first line of a text file of a data set holds."""
+"""Content of the first line of a text file, by data set."""
 
 _KEYS = {
     "crosswoz": ("CrossWOZ", {"messages", "goal", "sys-usr"}),
@@ -24,11 +24,11 @@ _KEYS = {
     "metalwoz": ("MetaLWOz", {"domain", "bot_id", "turns"}),
     "kdconv": ("KdConv", {"messages", "name"}),
 }
-"""Keys that each dialogue of a data set has."""
+"""Keys of each dialogue, by data set."""
 
 
 def published_as(path: Path) -> str | None:
-    """Return which published data set files are of, and the choice that reads it; None if they are of none."""
+    """Return a message with the published data set that files belong to; None if there is none."""
     found = _of_texts(path) or _of_json(path)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""JSON and JSON lines of several kinds: one dialogue a record."""
+"""Several kinds of JSON and JSON lines with one dialogue per record."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,13 +28,13 @@ TURNS_KEYS = ("turns", "messages", "conversations", "conversation", "dialogue", 
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
 
 _LOOKED_AT = 3
-"""Values that say whether all of a list or of an object are dialogues."""
+"""Number of values that are checked to tell whether a list or object contains dialogues."""
 
 Record = Mapping[str, Any]
 
 
 def detector(wanted: Callable[[Record], bool]) -> Callable[[Path], bool]:
-    """Return what says whether the first record of a file or folder is as wanted."""
+    """Return a function that checks the first record of a file or folder."""
 
     def detect(path: Path) -> bool:
         record = first_record(files_of(path, *ENDINGS), records_of)
@@ -44,10 +44,10 @@ def detector(wanted: Callable[[Record], bool]) -> Callable[[Path], bool]:
 
 
 def reader(turns_of: Callable[[Record, Options], Sequence[Turn]]) -> Callable[[Path, Options], Iterator[Dialogue]]:
-    """Return what reads a dialogue from each record of a file, or of all files of a folder.
+    """Return a function that reads a dialogue from each record of a file or folder.
 
     Args:
-        turns_of: makes turns of a record; raises ValueError where it is malformed.
+        turns_of: converts a record to turns; raises ValueError if it is malformed.
     """
 
     def read(path: Path, options: Options) -> Iterator[Dialogue]:
@@ -67,22 +67,22 @@ def reader(turns_of: Callable[[Record, Options], Sequence[Turn]]) -> Callable[[P
 
 
 def _id(record: Record, options: Options, name: str, number: int, *, in_folder: bool) -> str:
-    """Return the id of a record, which another file of a folder may have given too; its number, where it has none."""
+    """Return the id of a record, made unique within a folder; its number if it has none."""
     keys = [options.columns.get("dialogue_id") or "id", "dialogue_id", "conversation_id"]
     given = next((str(record[key]) for key in keys if isinstance(record.get(key), str | int)), None)
     return given if given is not None and not in_folder else f"{name}:{given or number}"
 
 
 def records_of(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the records of a file, each with its place, also those in a list or an object that one key holds.
+    """Yield the records of a file with their positions, including those nested in a list or object under one key.
 
-    Such are `{"dialogues": [...]}` and `{"ID": {"turns": [...]}, ...}`. A list of turns is a record as well.
+    Such are `{"dialogues": [...]}` and `{"ID": {"turns": [...]}, ...}`. A list of turns is also a record.
     """
     for where, record in json_records(path):
         yield from _unwrapped(where, record)
 
 
-def _unwrapped(where: str, record: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - whatever JSON holds
+def _unwrapped(where: str, record: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
     if isinstance(record, Mapping) and record and not has_turns(record):
         for key, value in record.items():
             if isinstance(value, list) and value and all(map(_is_dialogue, value[:_LOOKED_AT])):
@@ -97,7 +97,7 @@ def _unwrapped(where: str, record: Any) -> Iterator[tuple[str, Any]]:  # noqa: A
 
 
 def _is_dialogue(value: object) -> bool:
-    """Say whether a value of JSON is a list of turns, or an object with one."""
+    """Tell whether a value of JSON is a list of turns, or an object with one."""
     if isinstance(value, Mapping):
         return has_turns(value)
     return isinstance(value, list) and bool(value) and _is_turn(value[0])
@@ -113,7 +113,7 @@ def _is_turn(value: object) -> bool:
 
 
 def has_turns(record: Record) -> bool:
-    """Say whether a record has a list of turns under a usual key."""
+    """Tell whether a record has a list of turns under a usual key."""
     lists = (record.get(key) for key in TURNS_KEYS)
     return any(
         isinstance(value, list) and value and not (isinstance(value[0], Mapping) and has_turns(value[0]))
@@ -139,7 +139,7 @@ def _turn(item: object, position: int, key: str, options: Options) -> Turn | Non
     )
     text_key = options.columns.get("text") or next((k for k in TEXT_KEYS if k in item), "")
     speaker = item.get(speaker_key) if speaker_key else SPEAKERS[position % 2]
-    if isinstance(speaker, Mapping):  # as exports of Discord have it
+    if isinstance(speaker, Mapping):  # as in exports of Discord
         speaker = speaker.get("name") or speaker.get("role")
     if speaker in NO_SPEECH:
         return None
@@ -154,7 +154,7 @@ def _turn(item: object, position: int, key: str, options: Options) -> Turn | Non
 
 
 def plain(content: object) -> str | None:
-    """Return the text of a message, which may consist of parts; an absent one is empty, as where tools are called."""
+    """Return the text of a message, which may consist of parts; it is empty if absent, as in tool calls."""
     if content is None:
         return ""
     if isinstance(content, str):
@@ -166,13 +166,13 @@ def plain(content: object) -> str | None:
 
 
 def is_openai(record: Record) -> bool:
-    """Say whether a record is of OpenAI's chat format: messages with roles."""
+    """Tell whether a record is of OpenAI's chat format: messages with roles."""
     messages = record.get("messages")
     return isinstance(messages, list) and bool(messages) and isinstance(messages[0], Mapping) and "role" in messages[0]
 
 
 def is_sharegpt(record: Record) -> bool:
-    """Say whether a record is of ShareGPT's format: conversations, from whom and of what value."""
+    """Tell whether a record is of ShareGPT's format: conversations with `from` and `value`."""
     said = record.get("conversations")
     return (
         isinstance(said, list) and bool(said) and isinstance(said[0], Mapping) and {"from", "value"} <= said[0].keys()
@@ -183,13 +183,13 @@ def is_sharegpt(record: Record) -> bool:
 
 
 def is_label_studio(record: Record) -> bool:
-    """Say whether a record is a task of Label Studio whose data hold a dialogue."""
+    """Tell whether a record is a task of Label Studio whose data hold a dialogue."""
     data = record.get("data")
     return isinstance(data, Mapping) and ("annotations" in record or "completions" in record or has_paragraphs(data))
 
 
 def has_paragraphs(data: Record) -> bool:
-    """Say whether there is a list of objects, as the tag `Paragraphs` shows."""
+    """Tell whether there is a list of objects, as the tag `Paragraphs` shows."""
     return bool(_paragraphs(data))
 
 
@@ -247,13 +247,13 @@ def _choice(record: Record) -> str | None:
 
 
 def is_rasa_tracker(record: Record) -> bool:
-    """Say whether a record is a conversation that Rasa has kept: events of user and bot."""
+    """Tell whether a record is a conversation that Rasa has kept: events of user and bot."""
     events = record.get("events")
     return isinstance(events, list) and any(isinstance(e, Mapping) and "event" in e for e in events)
 
 
-def turns_of_tracker(record: Record, options: Options) -> list[Turn]:  # noqa: ARG001 - one signature for all
-    """Return what user and bot have said."""
+def turns_of_tracker(record: Record, options: Options) -> list[Turn]:  # noqa: ARG001 - same signature for all
+    """Return the turns of user and bot."""
     events = [event for event in record.get("events", []) if isinstance(event, Mapping)]
     said = [event for event in events if event.get("event") in ("user", "bot") and isinstance(event.get("text"), str)]
     return [Turn(str(event["event"]), event["text"]) for event in said]
@@ -263,11 +263,11 @@ def turns_of_tracker(record: Record, options: Options) -> list[Turn]:  # noqa: A
 
 
 def is_botpress(record: Record) -> bool:
-    """Say whether a record is an export of Botpress's questions and answers."""
+    """Tell whether a record is an export of Botpress's questions and answers."""
     return isinstance(record.get("qnas"), list)
 
 
-def read_botpress(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG001 - one signature for all
+def read_botpress(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG001 - same signature for all
     """Yield a dialogue for each question with its answer; the topic is its context.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Exports that come as a zip file, as those of WhatsApp on an iPhone, of Slack and of Dialogflow do."""
+"""Exports in zip files, such as those of WhatsApp on an iPhone, of Slack and of Dialogflow."""
 
 import tempfile
 import zipfile
@@ -13,11 +13,11 @@ from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, check_archive
 
 @contextmanager
 def unzipped(path: Path, max_ratio: int = MAX_RATIO) -> Iterator[Path]:
-    """Unpack a zip file into a temporary folder, called as the file is; yield any other path as it is.
+    """Unpack a zip file into a temporary folder of the same name; yield any other path unchanged.
 
     Raises:
-        DataError: it is no whole zip file, is encrypted, or would become far larger; also what is raised inside, whose
-            messages name the zip file.
+        DataError: it is damaged, encrypted or would become far larger; errors raised inside are changed to name the zip
+            file.
     """
     if path.suffix.lower() != ".zip" or not path.is_file():
         yield path
@@ -41,7 +41,7 @@ def unzipped(path: Path, max_ratio: int = MAX_RATIO) -> Iterator[Path]:
 
 
 def _innermost(folder: Path) -> Path:
-    """Return the folder itself, or what it holds alone: archives often hold all in one folder."""
+    """Return the folder, or its only subfolder, as archives often contain a single folder."""
     while True:
         visible = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
         if len(visible) != 1 or not visible[0].is_dir():

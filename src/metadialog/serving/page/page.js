@@ -152,8 +152,9 @@ function showAdaptation(found) {
     const [first, last] = [points[0], points[found.step]];
     const held = first.held_out_loss !== null;
     const loss = (point) => number(held ? point.held_out_loss : point.support_loss);
+    const steps = found.step === 1 ? say("one_step") : say("some_steps", { step: found.step });
     $("adapt-status").textContent = say("finished", {
-      step: found.step, before: loss(first), after: loss(last), on: say(held ? "on_held" : "on_support"),
+      steps, before: loss(first), after: loss(last), on: say(held ? "on_held" : "on_support"),
     });
   } else {
     $("adapt-status").textContent = found.status === "waiting" ? say("waiting")
