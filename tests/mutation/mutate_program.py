@@ -174,7 +174,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=4, help="of each test function")
     parser.add_argument("--only", default="", help="modules whose path matches this pattern")
     parser.add_argument("tests", nargs="*", help="those of the package, if none are named")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def main() -> None:

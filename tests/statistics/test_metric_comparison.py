@@ -11,7 +11,7 @@ ALGORITHMS = {"best": 0.0, "near": 0.02, "nearer": 0.01, "far": 0.5}
 
 
 @pytest.fixture(scope="module")
-def compared() -> RecordComparison:
+def records() -> pd.DataFrame:
     """Four algorithms on the same twelve episodes with three seeds, as their records are; the numbers are drawn."""
     rng = np.random.default_rng(0)
     units = [(f"topic {number % 6}", number // 6) for number in range(12)]
@@ -26,8 +26,12 @@ def compared() -> RecordComparison:
         for shots in (1, 5)
         for step in (0, 1)
     ]  # fmt: skip
-    records = pd.DataFrame(rows)
-    records["word_perplexity"] = np.exp(records["loss"] * records["tokens"] / records["words"])
+    frame = pd.DataFrame(rows)
+    return frame.assign(word_perplexity=np.exp(frame["loss"] * frame["tokens"] / frame["words"]))
+
+
+@pytest.fixture(scope="module")
+def compared(records: pd.DataFrame) -> RecordComparison:
     return compare_records(records, Settings(200, 0.95, "bootstrap", 0.05, 0, baseline="far"))
 
 
@@ -53,3 +57,13 @@ def test_the_scores_carry_the_corrected_values(compared: RecordComparison) -> No
     scores = compared.scores.set_index(["metric", "shots", "inner_step", "algorithm"])["p_value_vs_best"].dropna()
     assert len(scores) == len(corrected)
     pd.testing.assert_series_equal(scores, corrected[scores.index], check_names=False)
+
+
+def test_what_an_algorithm_was_not_scored_on_is_not_counted(records: pd.DataFrame) -> None:
+    lacks = (records["algorithm"] == "near") & (records["topic"] == "topic 5")
+    lacks |= (records["algorithm"] == "near") & (records["episode"] == 1) & (records["topic"] == "topic 4")
+    settings = Settings(100, 0.95, "bootstrap", 0.05, 0)
+    scores = compare_records(records[~lacks], settings).scores.set_index("algorithm")
+    counted = scores[["seeds", "topics", "episodes"]]
+    assert counted.loc["near"].drop_duplicates().to_numpy().tolist() == [[3, 5, 9]]
+    assert counted.loc["far"].drop_duplicates().to_numpy().tolist() == [[3, 6, 12]]
