@@ -39,5 +39,5 @@ def test_a_tied_embedding_is_in_both_parts() -> None:
 
 
 def test_what_matches_nothing_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ConfigError, match=r"inner\.adapted: 'haed' is no part .*head.*matches none.*linear\.bias"):
+    with pytest.raises(ConfigError, match=r"inner\.adapted: 'haed' is not a part .*head.*matches none.*linear\.bias"):
         select(make(), ["haed"], "inner.adapted")

@@ -20,7 +20,7 @@ _STYLES = {
     "ordinary gradient descent": (_BLACK, "s"),
     "gradient descent": (_BLACK, "s"),
     "vectorized": ("#D55E00", "o"),
-    "functional": ("#E69F00", "<"),
+    "functional": ("#E69F00", "h"),
     "lean": ("#0072B2", "D"),
     "auto": ("#CC79A7", "x"),
     "learn2learn": ("#009E73", "^"),
