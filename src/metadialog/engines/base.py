@@ -92,7 +92,7 @@ class MetaGradient:
 class Engine(Protocol):
     """Computes the meta-gradient; all engines give the same one.
 
-        If an engine has `graphs` (`metadialog.engines.graphs.Graphs`), joint training and evaluation use them too.
+    If an engine has `graphs` (`metadialog.engines.graphs.Graphs`), joint training and evaluation use them too.
 
     An engine that also supports algorithms with their own inner loop, such as those of learn2learn, has an attribute
     `takes_any_loop = True`. An engine that chooses among others has a method `settle` and an attribute `chosen`, like

@@ -25,7 +25,7 @@ class LeanEngine:
     tasks with one inner step. If not even the weights of one task fit, some of them are recomputed too (Griewank 1992).
 
     Args:
-            memory: memory budget, MiB; one task with one set of weights is run even if it takes more.
+        memory: memory budget, MiB; one task with one set of weights is run even if it takes more.
         cuda_graphs: whether to record steps as CUDA graphs on a GPU; see `VectorizedEngine`.
     """
 

@@ -25,7 +25,7 @@ a matrix product saves.
 class VectorizedEngine:
     """The exact meta-gradient of all tasks at once, with stacked weights.
 
-        The activations of every inner step are kept for the backward pass, which is fast but takes memory. For a large
+    The activations of every inner step are kept for the backward pass, which is fast but takes memory. For a large
     model, the number of tasks at once is limited, as large allocations are slow.
 
     Args:
