@@ -84,7 +84,7 @@ def test_what_is_wrong_is_said() -> None:
     model = Tagger().double()
     with pytest.raises(ValueError, match="there are none"):
         meta_gradient(model, squared, [], inner_lr=0.1)
-    with pytest.raises(ValueError, match=r"\['rnn'\] are no parameters"):
+    with pytest.raises(ValueError, match=r"\['rnn'\] are not parameters"):
         meta_gradient(model, squared, [(data(2, 2), data(2, 2))], inner_lr=0.1, adapted=["rnn"])
 
 
