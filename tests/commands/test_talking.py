@@ -179,7 +179,8 @@ def test_a_conversation_does_not_adapt_to_its_own_input(
 def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callable[[str], None]) -> None:
     type_in(
         f"hello\n/before\n/why\n/adapt {HIRE_IN_CHINESE}\n你好，租一辆自行车多少钱？\n/why\n/temperature 0.7\nhi\n"
-        "/temperature -1\n/temperature nan\n/temperature x\n/temperature\n/dance\n/save .\n/save talk.jsonl\n/reset\n"
+        "/temperature -1\n/temperature nan\n/temperature x\n/temperature\n/dance\n/save .\n"
+        "/save ~no-such-user/x\n/save a\0b\n/adapt ~no-such-user/x\n/save talk.jsonl\n/reset\n"
         "/before\n/help\n/quit\n"
         "never said\n"
     )
@@ -198,6 +199,9 @@ def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callab
         "/temperature x: should be a number, 0 or more, such as 0.7; 0 is greedy",
         "/temperature: name one, as in /temperature 0.7; 0 is greedy",
         "/save .: is a folder; name a file, as in /save talk.jsonl",
+        "/save=~no-such-user/x: there is no such home folder; write the path in full",
+        "/save 'a\\x00b': is no path; name a file, as in /save talk.jsonl",
+        "dialogues=~no-such-user/x: there is no such home folder; write the path in full",
         "saved 6 turns to talk.jsonl",
         "the conversation starts again, without adaptation",
         "nothing has been said yet",

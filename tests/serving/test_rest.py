@@ -227,6 +227,12 @@ def test_more_held_out_than_there_are_fails_and_says_so(server: Server) -> None:
         assert "failed" in error(client.post("/v1/replies", json={"context": "hi", "adaptation": found["id"]}), 409)
 
 
+def test_steps_that_are_chosen_are_limited_too(serve: Serve) -> None:
+    with serve(steps=2).client() as client:
+        for held_out in (0, 1):
+            assert len(adapted(client, held_out=held_out)["curve"]) <= 3
+
+
 def test_a_full_queue_answers_at_once(serve: Serve) -> None:
     server = serve(waiting_adaptations=1, waiting_replies=1, steps=100_000)
     with server.client() as client:

@@ -131,6 +131,7 @@ def _target(path: str) -> Iterator[Write]:
         yield lambda line: print(line, flush=True)  # noqa: T201
         return
     file = expand(path, "output")
+    refuse_special(file, "output")
     if file.is_dir():
         raise RunError(f"output={path}: is a folder; it should be a file")
     with replacing(file) as partial, partial.open("w", encoding="utf-8", errors="replace") as opened:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, RunError
 
 MOST_SEED = 2**63 - 2**32  # maximum of torch's generators, minus the reply numbers that are added to it
@@ -54,7 +55,8 @@ def as_folder(folder: Any) -> Path:  # noqa: ANN401
 
     Raises:
         RunError: it is no path.
+        ConfigError: it begins with `~user`, and there is no such home folder.
     """
-    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder) or "\0" in str(folder):
         raise RunError(f"folder={folder!r:.40}: should be the path of a folder")
-    return Path(folder).expanduser()
+    return expand(str(folder), "folder")

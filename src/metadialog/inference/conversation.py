@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.jsonl import SPEAKERS
+from metadialog.datasets.local import expand, refuse_special
 from metadialog.errors import ConfigError, DataError, MetadialogError
 from metadialog.inference.adapting import AdaptingAside, advice, curve_line, divide
 from metadialog.inference.dialogues import as_dialogues
@@ -155,7 +155,10 @@ class Conversation:
             raise ConfigError("/save: name a file, as in /save talk.jsonl")
         if not self.turns:
             raise DataError("nothing has been said yet")
-        path = Path(file).expanduser()
+        if "\0" in file:
+            raise ConfigError(f"/save {file!r}: is no path; name a file, as in /save talk.jsonl")
+        path = expand(file, "/save")
+        refuse_special(path, "/save")
         if path.is_dir():
             raise ConfigError(f"/save {file}: is a folder; name a file, as in /save talk.jsonl")
         write_atomically(path, to_jsonl([Dialogue("chat", tuple(self.turns), path.stem)]))

@@ -131,9 +131,9 @@ class Decoder:
             self._groups.append(group)
             return
         first = self._groups[0]
-        first.rows = [*first.rows, *group.rows]
-        first.logits = torch.cat([first.logits, group.logits])
-        first.state = map_state(_beside, first.state, group.state)
+        logits, state = torch.cat([first.logits, group.logits]), map_state(_beside, first.state, group.state)
+        # Only now, so that the group stays as it was if memory is too short.
+        first.rows, first.logits, first.state = [*first.rows, *group.rows], logits, state
 
     def _keep(self, group: _Group, positions: list[int]) -> None:
         group.rows = [group.rows[position] for position in positions]

@@ -15,7 +15,7 @@ from metadialog.datasets.formats.detection import FORMATS, UnreadError, detect
 from metadialog.datasets.formats.ending import ending_of
 from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.jsonl import SPEAKERS
-from metadialog.datasets.local import refuse_special
+from metadialog.datasets.local import expand, refuse_special
 from metadialog.errors import ConfigError, DataError
 
 DialogueLike = Dialogue | Sequence[Turn] | Sequence[str] | Mapping[str, Any]
@@ -64,12 +64,14 @@ def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
 
     Raises:
         DataError: it cannot be read, or holds no dialogues.
+        ConfigError: it begins with `~user`, and there is no such home folder.
     """
     if "\0" in os.fspath(path):
         raise DataError(f"{os.fspath(path)!r}: is no path; it should name a file of dialogues")
     if os.fspath(path) != "-":
-        refuse_special(Path(path).expanduser(), "dialogues")
-        with unzipped(Path(path).expanduser()) as opened:
+        file = expand(os.fspath(path), "dialogues")
+        refuse_special(file, "dialogues")
+        with unzipped(file) as opened:
             return _read(opened)
     return read_content(sys.stdin.buffer.read(), STANDARD_INPUT)
 

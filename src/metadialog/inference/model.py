@@ -169,12 +169,13 @@ class AdaptableModel:
         rate: float | None = None,
         language: str | None = None,
         on_step: OnStep | None = None,
+        max_steps: int = MAX_STEPS,
     ) -> "AdaptableModel":
         """Return a model that is adapted to dialogues.
 
         Args:
             dialogues: dialogues to adapt to; those of fewer than two turns are ignored.
-            steps: number of inner steps. None for the best number on the held-out dialogues, up to `MAX_STEPS` and to
+            steps: number of inner steps. None for the best number on the held-out dialogues, up to `max_steps` and to
                 `PATIENCE` after the best one; without held-out dialogues, the number chosen on the meta-validation
                 topics for the nearest number of dialogues, or the algorithm's own.
             held_out: dialogues that each step is scored on instead of being adapted to.
@@ -183,6 +184,7 @@ class AdaptableModel:
                 own as fallback.
             on_step: called with each point of the curve, the first one before adaptation; an exception stops the
                 adaptation.
+            max_steps: maximum number of inner steps where `steps` is None.
 
         Raises:
             DataError: a file cannot be read, or there is no dialogue of two turns or more.
@@ -203,7 +205,7 @@ class AdaptableModel:
         choosing = steps is None and bool(held)
         if steps is None:
             own = self._equipment.algorithm.inner_steps if chosen is None else chosen.inner_step
-            steps = MAX_STEPS if held else own
+            steps = max_steps if held else min(own, max_steps)
         curve: list[CurvePoint] = []
         best: Snapshot | None = None
         with self._computing():

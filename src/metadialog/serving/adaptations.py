@@ -37,6 +37,7 @@ class Adaptation:
         dialogues: dialogues of the request.
         steps: number of inner steps; None to choose it.
         held_out: number of held-out dialogues.
+        max_steps: maximum number of inner steps where they are chosen.
         status: current status.
         curve: adaptation curve so far.
         adapted: the adapted model, once it is finished.
@@ -51,6 +52,7 @@ class Adaptation:
     dialogues: Sequence[Dialogue]
     steps: int | None
     held_out: HeldOut
+    max_steps: int
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     status: Status = "waiting"
     curve: list[CurvePoint] = field(default_factory=list)
@@ -217,7 +219,11 @@ class Adaptations:
         adaptation.tell()
         division = divide(adaptation.dialogues, adaptation.held_out, seed=0)
         adapted = adaptation.parent.adapt(
-            division.support, adaptation.steps, held_out=division.held_out or None, on_step=on_step
+            division.support,
+            adaptation.steps,
+            held_out=division.held_out or None,
+            on_step=on_step,
+            max_steps=adaptation.max_steps,
         )
         if adapted.own_bytes > self._mib * 2**20:
             adaptation.refusal = RefusedError(

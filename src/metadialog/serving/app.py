@@ -23,7 +23,7 @@ from metadialog.datasets.formats.ending import ending_of
 from metadialog.errors import MetadialogError
 from metadialog.inference.dialogues import Context, as_dialogues, read_content
 from metadialog.inference.generations import as_generation
-from metadialog.inference.model import AdaptableModel
+from metadialog.inference.model import MAX_STEPS, AdaptableModel
 from metadialog.serving.adaptations import Adaptation, Adaptations
 from metadialog.serving.batching import Batcher, PendingReply
 from metadialog.serving.bodies import (
@@ -269,7 +269,9 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         if request.steps is not None and request.steps > service.limits.steps:
             raise over(400, "steps", request.steps, service.limits.steps)
         dialogues = await asyncio.to_thread(service.dialogues, request.dialogues, request.text)
-        adaptation = Adaptation(name, model, dialogues, request.steps, request.held_out)
+        adaptation = Adaptation(
+            name, model, dialogues, request.steps, request.held_out, min(MAX_STEPS, service.limits.steps)
+        )
         service.adaptations.submit(adaptation)
         response.headers["Location"] = f"/v1/adaptations/{adaptation.id}"
         return AdaptationBody.of(adaptation)

@@ -112,8 +112,8 @@ class Batcher:
                 self._guarded([reply], partial(self._begin, reply))
             for key, (model, decoder) in list(self._decoders.items()):
                 rows = [reply for reply in self._active.values() if reply.model.module is model.module]
-                self._guarded(rows, partial(self._step, model, decoder))
-                if not len(decoder):
+                worked = self._guarded(rows, partial(self._step, model, decoder))
+                if not worked or not len(decoder):
                     del self._decoders[key]
 
     def _begin(self, reply: PendingReply) -> None:
@@ -147,13 +147,14 @@ class Batcher:
         if (piece or growing.ended) and not reply.cancelled:
             reply.deliver(piece, growing.ended)
 
-    def _guarded(self, replies: Sequence[PendingReply], action: Callable[[], None]) -> None:
-        """Run an action for replies; if it fails, only these replies end."""
+    def _guarded(self, replies: Sequence[PendingReply], action: Callable[[], None]) -> bool:
+        """Run an action for replies, and return whether it succeeded; if it fails, only these replies end."""
         try:
             action()
         except Exception as error:  # noqa: BLE001 - whatever it is, the thread has to go on
             for reply in replies:
-                self._decoders.pop(id(reply.model.module), None)
                 if self._active.pop(reply.growing, None) is not None:
                     reply.error = f"the reply could not be generated: {type(error).__name__}"
                     reply.deliver("", True)
+            return False
+        return True
