@@ -90,6 +90,8 @@ def test_one_dialogue_is_enough_and_may_come_through_a_pipe(
         (["steps=-1"], "steps=-1: should be greater than or equal to 0"),
         (["rate=1e30"], "rate=1e+30: should be less than or equal to 1000000"),
         (["output=full"], "output=full: is there already"),
+        (["output=full/link"], "output=full/link: is a link to something that is not there"),
+        ([f"output={'x' * 250}"], f"output={'x' * 250}: nothing can be written there: File name too long"),
         (["run=none"], "none: there is no such folder"),
         (["run=full"], "full: holds no model"),
     ],
@@ -99,6 +101,7 @@ def test_a_mistake_costs_one_line_and_writes_nothing(
 ) -> None:
     Path("full").mkdir()
     Path("full/file").touch()
+    Path("full/link").symlink_to("nowhere")
     given = {"run": str(export()), "dialogues": str(HIRE), "output": "mine"}
     given |= dict(override.split("=", 1) for override in overrides)
     outcome = run("adapt", *(f"{key}={value}" for key, value in given.items()))

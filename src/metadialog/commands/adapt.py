@@ -84,14 +84,14 @@ def main(job: Job) -> float:
 
 
 def _check_writable(folder: Path) -> None:
-    """Create a folder's parents and a temporary file, to check early that the results can be written.
+    """Create a folder's parents and a temporary folder with its name, to check early that results can be written.
 
     Raises:
         RunError: nothing can be written there.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder.parent):
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent):
             pass
     except OSError as error:
         raise RunError(f"output={folder}: nothing can be written there: {error.strerror}; choose another") from error
@@ -99,6 +99,10 @@ def _check_writable(folder: Path) -> None:
 
 def _new_folder(output: str) -> Path:
     folder = expand(output, "output")
+    if folder.is_symlink() and not folder.exists():
+        raise RunError(
+            f"output={output}: is a link to something that is not there; choose a folder that is new, or empty"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"output={output}: is there already; choose a folder that is not, or is empty")
     return folder

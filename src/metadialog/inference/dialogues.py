@@ -66,7 +66,7 @@ def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
         DataError: it cannot be read, or holds no dialogues.
         ConfigError: it begins with `~user`, and there is no such home folder.
     """
-    if "\0" in os.fspath(path):
+    if not os.fspath(path) or "\0" in os.fspath(path):
         raise DataError(f"{os.fspath(path)!r}: is no path; it should name a file of dialogues")
     if os.fspath(path) != "-":
         file = expand(os.fspath(path), "dialogues")
