@@ -6,12 +6,12 @@ FOLDER gets `dialogues_N.jsonl` for N of 10, 30, 100 and 300: the meta-train dom
 random, and each N has those of the smaller ones; the other domains have all of theirs. SGD is the data set's folder.
 """
 
-import json
 import random
 import sys
 from pathlib import Path
 
 from metadialog.experiment.compose import compose
+from metadialog.inference.folder import to_jsonl
 from metadialog.preparation.topics import load_topics
 
 SIZES = (10, 30, 100, 300)
@@ -29,11 +29,8 @@ def main(folder: str, root: str) -> None:
     for name in split.train:
         random.Random(0).shuffle(dialogues[name])  # noqa: S311 - no secret
     for size in SIZES:
-        with (target / f"dialogues_{size}.jsonl").open("w", encoding="utf-8") as out:
-            for topic, said in dialogues.items():
-                for dialogue in said[:size] if topic in split.train else said:
-                    turns = [{"speaker": turn.speaker, "text": turn.text} for turn in dialogue.turns]
-                    out.write(json.dumps({"topic": topic, "turns": turns, "id": dialogue.id}) + "\n")
+        kept = [one for topic, said in dialogues.items() for one in (said[:size] if topic in split.train else said)]
+        (target / f"dialogues_{size}.jsonl").write_text(to_jsonl(kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

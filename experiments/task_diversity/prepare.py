@@ -7,15 +7,16 @@ folder of a data set, as in `dataset.root`.
 """
 
 import itertools
-import json
 import random
 import sys
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.experiment.compose import compose
+from metadialog.inference.folder import to_jsonl
 from metadialog.preparation.topics import load_topics
 
 TOPICS, DIALOGUES = 14, 60
@@ -78,11 +79,12 @@ def levels(roots: Mapping[str, str]) -> Iterable[tuple[str, Topics]]:
 
 def write(path: Path, topics: Topics) -> None:
     """Write topics as JSON Lines."""
-    with path.open("w", encoding="utf-8") as out:
-        for topic, dialogues in topics.items():
-            for number, dialogue in enumerate(dialogues):
-                turns = [{"speaker": turn.speaker, "text": turn.text} for turn in dialogue.turns]
-                out.write(json.dumps({"topic": topic, "turns": turns, "id": f"{topic}-{number}"}) + "\n")
+    named = [
+        replace(dialogue, topic=topic, id=f"{topic}-{number}")
+        for topic, dialogues in topics.items()
+        for number, dialogue in enumerate(dialogues)
+    ]
+    path.write_text(to_jsonl(named), encoding="utf-8")
 
 
 def main(folder: str, *roots: str) -> None:
@@ -91,9 +93,7 @@ def main(folder: str, *roots: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name, topics in levels(dict(root.split("=", 1) for root in roots)):
         write(target / f"{name}.jsonl", topics)
-        by_size: dict[int, int] = defaultdict(int)
-        for dialogues in topics.values():
-            by_size[len(dialogues)] += 1
+        by_size = Counter(map(len, topics.values()))
         print(name, ", ".join(f"{count} topics of {size}" for size, count in by_size.items()))
 
 

@@ -53,7 +53,7 @@ def interruptible() -> Iterator[None]:
 
 
 def resume() -> None:
-    """Say that the program goes on after a signal, as a conversation does after a reply: the next one counts."""
+    """Treat the last signal as handled, so that the next one counts; called where the program goes on after one."""
     _state.raised, _state.ignored_until = None, 0.0
 
 

@@ -1,8 +1,8 @@
-"""Steps as CUDA graphs: what they send to the GPU is recorded once for each shape, and replayed as a whole.
+"""Steps as CUDA graphs: their kernels are recorded once for each shape, and replayed as a whole.
 
-A meta-step of a small model is hundreds of small operations, and a GPU waits for each to be sent. A graph is sent at
-once. It computes with the memory that it was recorded with, so that arguments are copied in and results copied out;
-what is recorded may ask for no value of a tensor, and its random numbers are drawn before.
+A meta-step of a small model is hundreds of small kernels, and launching each takes longer than running it. A graph is
+launched at once. It uses the memory that it was recorded with, so arguments are copied in and results copied out. A
+recorded function must not read values of tensors on the host, and its random numbers are drawn beforehand.
 """
 
 import logging
@@ -17,20 +17,20 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 WARM_UPS = 3
 """Calls before a recording, as cuBLAS sets up its workspaces in the first ones."""
 MOST = 48
-"""Graphs of an engine; each keeps the memory of a step's arguments and results."""
+"""Maximum number of graphs of an engine; each keeps the memory of a step's arguments and results."""
 
 Function = Callable[[Any], Any]
-"""Of a nested structure of tensors, to another."""
+"""Maps a nested structure of tensors to another one."""
 Replay = Callable[[Any], Any]
 
 log = logging.getLogger(__name__)
 
 
 class Record(Protocol):
-    """Records a function on an argument."""
+    """Records what a function does to an argument."""
 
     def __call__(self, function: Function, argument: Any) -> Replay:  # noqa: ANN401 - nested as it is
-        """Return what does the same to arguments of the same shapes.
+        """Return a function that does the same to arguments of the same shapes.
 
         Raises:
             RuntimeError: the function cannot be recorded.
@@ -39,13 +39,13 @@ class Record(Protocol):
 
 
 class Graphs:
-    """Functions that are recorded when an argument of the same shapes comes for the second time.
+    """Calls functions, and records them the second time that an argument has the same shapes.
 
-    What cannot be recorded is called as it is, and so is everything while operations are counted: a graph has none.
+    If recording fails, functions are called directly, as they are while operations are counted: a replay shows none.
 
     Args:
-        record: how; None for CUDA graphs.
-        device: the kind of device whose functions are recorded.
+        record: records a function; None for CUDA graphs.
+        device: type of the devices on which functions are recorded.
     """
 
     def __init__(self, record: Record | None = None, device: str = "cuda") -> None:
@@ -56,16 +56,16 @@ class Graphs:
         self._refused = False
 
     def take(self, device: torch.device) -> bool:
-        """Tell whether functions on a device are recorded."""
+        """Return whether functions on a device are recorded."""
         return device.type == self._device and not self._refused
 
     def call(self, key: Hashable, function: Function, argument: Any) -> Any:  # noqa: ANN401
-        """Return what a function makes of an argument.
+        """Call a function, or replay it.
 
         Args:
-            key: of the function: two with the same key do the same to arguments of the same shapes.
-            function: asks for no value of a tensor.
-            argument: a nested structure of tensors; what else is in it belongs to the key.
+            key: identifies the function; two with the same key do the same to arguments of the same shapes.
+            function: a function that does not read values of tensors on the host.
+            argument: a nested structure of tensors; its other values are part of the key.
         """
         if self._refused or _get_current_dispatch_mode() is not None:
             return function(argument)
@@ -76,7 +76,7 @@ class Graphs:
         return self._replays[whole](argument)
 
     def _recorded(self, key: Hashable, function: Function, argument: Any) -> bool:  # noqa: ANN401
-        """Record a function, unless it is the first time that it comes, and tell whether that was done."""
+        """Record a function unless its key is new; return whether it was recorded."""
         if key not in self._seen or len(self._replays) >= MOST:
             self._seen.add(key)
             return False
@@ -95,13 +95,13 @@ def _shape(leaf: object) -> Hashable:
 
 
 class CudaGraphs:
-    """Records CUDA graphs, which share one pool of memory: of each but its results nothing is needed after a replay."""
+    """Records CUDA graphs, which share one memory pool, as only the results of a graph are needed after a replay."""
 
     def __init__(self) -> None:
         self._pool: Any = None
 
     def __call__(self, function: Function, argument: Any) -> Replay:  # noqa: ANN401
-        """See `Record`."""
+        """Record a CUDA graph; see `Record`."""
         leaves, spec = tree_flatten(argument)
         inputs = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         own = tree_unflatten(inputs, spec)
@@ -116,7 +116,7 @@ class CudaGraphs:
             if self._pool is None:
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
-            # Other threads, such as that of NCCL, may use the GPU meanwhile.
+            # Other threads, such as those of NCCL, may use the GPU at the same time.
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 outputs = function(own)
         return _Replay(graph, inputs, spec, outputs)

@@ -1,4 +1,4 @@
-"""Which of several engines is fastest on a meta-batch, by trying them."""
+"""Times several engines on a meta-batch to find the fastest one."""
 
 import logging
 import time
@@ -12,27 +12,27 @@ from metadialog.randomness import random_state, set_random_state
 
 ROUNDS = 3
 MARGIN = 1.25
-"""How many times as fast as the assumed engine another has to be: what is measured on a busy machine is not exact."""
-HOPELESS = 3.0
-"""An engine whose first call takes so many times what the fastest one's takes is not tried again."""
+"""Minimum speedup over the assumed engine for another one to be chosen, as timings on a busy machine are inexact."""
+TOO_SLOW = 3.0
+"""An engine whose first call takes this many times as long as the fastest one's is not timed again."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came of it.
+    """The result of a measurement.
 
     Attributes:
-        fastest: the name of the engine to take.
-        milliseconds: of each, the shortest of the rounds; of those that were not tried again, of the first call.
+        fastest: name of the chosen engine.
+        milliseconds: shortest time of each engine over the rounds; time of the first call of those not timed again.
     """
 
     fastest: str
     milliseconds: dict[str, float]
 
     def __str__(self) -> str:
-        """Say it in words, the fastest first."""
+        """Return the times in words, fastest first."""
         ranked = sorted(self.milliseconds.items(), key=lambda item: item[1])
         return ", ".join(f"{name} {value:.3g} ms" for name, value in ranked)
 
@@ -43,15 +43,15 @@ def measure(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Measured:
-    """Time each contender once, and those that are not hopeless in turns.
+    """Time each contender once, and then, in turns, those that are not far slower than the fastest.
 
-    Torch's random numbers go on as if nothing had been computed, and what counts operations counts none of these.
+    The state of torch's random numbers is restored afterwards, and operation counters do not see these calls.
 
     Args:
-        contenders: what to call, by name; one that lacks the memory is left out.
-        assumed: the name of the one that is kept unless another is faster by `MARGIN`.
-        device: where they compute.
-        clock: seconds.
+        contenders: functions to call, by name; one that runs out of memory is left out.
+        assumed: name of the contender that is kept unless another is faster by `MARGIN`.
+        device: the device that they compute on.
+        clock: returns the time in seconds.
     """
 
     def seconds(name: str) -> float:
@@ -65,8 +65,8 @@ def measure(
     state = random_state()
     try:
         with _disable_current_modes():
-            first = _those_that_can(contenders, assumed, seconds)
-            limit = HOPELESS * min(first.values())
+            first = _first_calls(contenders, assumed, seconds)
+            limit = TOO_SLOW * min(first.values())
             left = [name for name, taken in first.items() if name == assumed or taken <= limit]
             times = {name: [] for name in left} if len(left) > 1 else {}  # type: dict[str, list[float]]
             for _ in range(ROUNDS):
@@ -81,10 +81,10 @@ def measure(
     return Measured(kept, {name: 1000 * value for name, value in best.items()})
 
 
-def _those_that_can(
+def _first_calls(
     contenders: Mapping[str, Callable[[], object]], assumed: str, seconds: Callable[[str], float]
 ) -> dict[str, float]:
-    """Return the seconds of the first call of each, without those that fail."""
+    """Return the seconds of the first call of each contender that does not fail."""
     first: dict[str, float] = {}
     for name in contenders:
         try:

@@ -28,20 +28,20 @@ _log = logging.getLogger(__name__)
 def remembered(
     folder: Path | None, name: str, make: Callable[[], Measured], names: Sequence[str], *, anew: bool
 ) -> tuple[Measured, bool]:
-    """Return what was measured under a key before, or measure it and remember it.
+    """Return the stored result of an earlier measurement, or measure and store the result.
 
-    Of two processes that measure at once, both take what the first of them has written. An entry that is damaged, or
-    names no engine that may be taken, is as good as none.
+    If two processes measure at the same time, both use the result that is written first. An entry that is damaged, or
+    names an engine that is not a candidate, is replaced.
 
     Args:
-        folder: of the cache; None for the user's.
-        name: of the entry: a digest of all that the outcome depends on.
-        make: measures.
-        names: of the engines that may be taken.
-        anew: whether to forget what was measured before.
+        folder: cache folder; None for the user's.
+        name: name of the entry, a digest of everything that the result depends on.
+        make: takes the measurement.
+        names: names of the candidate engines.
+        anew: whether to discard an earlier result.
 
     Returns:
-        The outcome, and whether it was measured now.
+        The result, and whether it was measured now.
     """
     made: list[Measured] = []
 

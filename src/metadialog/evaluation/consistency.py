@@ -1,4 +1,4 @@
-"""How well replies agree with what is known of a topic, such as the sentences of a persona."""
+"""Agreement of replies with known facts about a topic, such as the sentences of a persona."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,7 +18,7 @@ _FACTS_LIMIT = 256 * 2**20
 
 
 class Facts(RootModel[dict[str, list[str]]]):
-    """What is known of each topic: sentences by the topic's name."""
+    """Sentences known about each topic, by the topic's name."""
 
 
 class Consistency(ReplyMetric):
@@ -45,7 +45,7 @@ class Consistency(ReplyMetric):
     batch: Annotated[int, Ge(1), Le(10**6)] = 32
 
     def check(self, topics: Sequence[str]) -> None:
-        """Load the classifier and the sentences; see there."""
+        """Load the classifier and the sentences, and check that every topic has some."""
         missing = [topic for topic in topics if not self._sentences.get(topic)]
         if missing:
             raise ConfigError(
