@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import stat
 import subprocess
 import sys
 import time
@@ -116,7 +117,7 @@ def test_replies_come_in_the_order_of_the_contexts_and_a_bad_line_ends_nothing(
 ) -> None:
     contexts: list[Any] = ["hi", ["hello", "hi", "how are you"], "你好"]
     lines = [json.dumps({"context": context, "id": place}) for place, context in enumerate(contexts)]
-    lines[1:1] = ["nonsense", "[]", '{"context": [1]}']
+    lines[1:1] = ["nonsense", "[]", '{"context": [1]}', '{"context": "hi", "id": NaN}']
     type_in("\n".join(lines))
     outcome = run("generate", f"run={export()}", "scores=true", "batch=2")
     assert outcome.code == 0, outcome.err
@@ -125,8 +126,9 @@ def test_replies_come_in_the_order_of_the_contexts_and_a_bad_line_ends_nothing(
     assert [one["reply"] for one in found if "reply" in one] == [model.reply(context) for context in contexts]
     assert [one["id"] for one in found if "reply" in one] == [0, 1, 2]
     assert all(one["score"] < 0 for one in found if "reply" in one)
-    assert [one["line"] for one in found if "error" in one] == [2, 3, 4]
-    assert outcome.err == "metadialog generate: 3 of 6 lines could not be answered\n"
+    assert [one["line"] for one in found if "error" in one] == [2, 3, 4, 5]
+    assert "not valid JSON (NaN is not a value of JSON)" in outcome.out
+    assert outcome.err == "metadialog generate: 4 of 7 lines could not be answered\n"
 
 
 def test_several_replies_to_a_file_after_adaptation(run: Run, export: Export) -> None:
@@ -152,6 +154,15 @@ def test_an_input_that_cannot_be_read_costs_one_line(run: Run, export: Export) -
     outcome = run("generate", f"run={export()}", "input=none")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert outcome.err.startswith("metadialog generate: none: cannot be read")
+
+
+def test_an_output_that_is_a_fifo_is_refused(run: Run, export: Export) -> None:
+    Path("in.jsonl").write_text('{"context": "hi"}\n', encoding="utf-8")
+    os.mkfifo("out")
+    outcome = run("generate", f"run={export()}", "input=in.jsonl", "output=out")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith("metadialog generate: output=out: is a FIFO, a socket or a device; it should be a ")
+    assert stat.S_ISFIFO(Path("out").stat().st_mode)
 
 
 def test_a_reply_comes_while_the_input_is_still_open(export: Export) -> None:

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.errors import ConfigError, DataError, MetadialogError
+from metadialog.errors import ConfigError, DataError, MetadialogError, RunError
 from metadialog.evaluation.scoring import evaluation_mode, score
 from metadialog.inference.decoding import Decoder
 from metadialog.inference.folder import load_model
@@ -339,6 +339,18 @@ def test_a_model_that_cannot_be_loaded_costs_one_sentence(
 ) -> None:
     with pytest.raises(MetadialogError, match=problem):
         load_model(**{"folder": export(), **options})
+
+
+def test_a_folder_with_other_files_is_not_written_to(model: AdaptableModel, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    model.save(tmp_path / "mine")
+    model.save(tmp_path / "mine")  # replaces the model
+    (tmp_path / "other.txt").touch()
+    with pytest.raises(RunError, match="holds other files; name a new or an empty folder, or that of a saved model"):
+        model.save(tmp_path)
+    with pytest.raises(RunError, match="is a file; name a new or an empty folder"):
+        model.save(tmp_path / "other.txt")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "other.txt"}
 
 
 def test_the_calling_program_keeps_its_threads(model: AdaptableModel, food: list[list[str]]) -> None:
