@@ -1,5 +1,9 @@
+import importlib
 import os
 import signal
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +122,40 @@ def test_a_program_that_goes_on_has_its_own_errors_and_the_next_signal() -> None
 
     with pytest.raises(ValueError, match="its own"):
         program()
+
+
+def test_a_signal_during_an_import_takes_effect_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "interrupted_module.py").write_text(
+        "import signal\nsignal.raise_signal(signal.SIGINT)\nfor _ in range(1000):\n    pass\nvalue = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def program() -> None:
+        with interruptible():
+            importlib.import_module("interrupted_module")
+            time.sleep(10)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            program()
+        assert sys.modules["interrupted_module"].value == 1
+    finally:
+        sys.modules.pop("interrupted_module", None)
+
+
+class _InterruptsInDestructor:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_that_cannot_be_raised_is_delivered_again(capfd: pytest.CaptureFixture[str]) -> None:
+    """Python prints what a destructor raises and goes on."""
+
+    def program() -> None:
+        with interruptible():
+            _InterruptsInDestructor()
+            time.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        program()
+    assert not capfd.readouterr().err

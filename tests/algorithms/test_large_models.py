@@ -20,7 +20,7 @@ from metadialog.evaluation.records import to_frame
 from metadialog.generation.greedy import Greedy
 from metadialog.models.context import InContext, show
 from metadialog.models.loss import mean_token_loss
-from metadialog.models.low_rank import LowRankLinear, factors
+from metadialog.models.low_rank import LowRankLinear, TaskAdaptiveLinear, factors
 from metadialog.models.rnn import DialogModel
 from metadialog.models.transformer import Transformer
 from metadialog.samplers.episodes import EpisodeSampler
@@ -107,9 +107,26 @@ def test_factors_are_those_of_the_equation() -> None:
     assert changed.weight is layer.weight
 
 
+def test_task_adaptive_weights_are_those_of_the_equation() -> None:
+    layer = nn.Linear(5, 4).double()
+    changed = TaskAdaptiveLinear(layer, RANK, SCALE)
+    tokens = torch.randn(2, 3, 5, dtype=torch.float64)
+    torch.testing.assert_close(changed(tokens), layer(tokens))
+    for name in changed.factors:
+        nn.init.normal_(changed.get_parameter(name))
+    for x, output in zip(tokens.flatten(0, 1), changed(tokens).flatten(0, 1), strict=True):
+        gate, diagonal = (1 + changed.expand @ (changed.squeeze @ x).relu()).split(RANK)
+        multiplier = 1 + changed.gate_out @ gate.diag() @ changed.gate_in
+        added = SCALE / RANK * changed.up @ diagonal.diag() @ changed.down
+        torch.testing.assert_close(output, (multiplier * layer.weight + added) @ x + layer.bias)
+
+
+@pytest.mark.parametrize("update", ["lora", "tarp"])
 @pytest.mark.parametrize("first_order", [False, True])
-def test_low_rank_maml(make_algorithm: Make, double: nn.Module, sampler: EpisodeSampler, first_order: bool) -> None:
-    algorithm = low_rank(make_algorithm, "low_rank_fomaml" if first_order else "low_rank_maml")
+def test_low_rank_maml(
+    make_algorithm: Make, double: nn.Module, sampler: EpisodeSampler, first_order: bool, update: str
+) -> None:
+    algorithm = low_rank(make_algorithm, "low_rank_fomaml" if first_order else "low_rank_maml", update=update)
     model = stirred(algorithm.prepare(double).double())
     adapted, start, episodes = sorted(factors(model)), leaves(model), sampler.batch(2)
     losses = []

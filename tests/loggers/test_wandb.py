@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from metadialog.errors import ConfigError
-from metadialog.loggers.base import RECORD_COLUMNS, SAMPLE_KEYS
+from metadialog.loggers.base import RECORD_COLUMNS, SAMPLE_KEYS, LoggedRun
 from metadialog.loggers.wandb import STEP, WandbLogger
 from metadialog.runs.metrics_file import MetricsFile, Split
 from metadialog.statistics.adaptation import adaptation_curves
@@ -42,8 +42,9 @@ SAMPLES = [
 def open_logger(tmp_path: Path) -> Iterator[Open]:
     opened: list[WandbLogger] = []
 
-    def make(run: str = "run", config: dict[str, object] = CONFIG, **options: object) -> WandbLogger:
-        run_id = options.pop("run_id", None)
+    def make(
+        run: str = "run", config: dict[str, object] = CONFIG, run_id: str | None = None, **options: object
+    ) -> WandbLogger:
         chosen: dict[str, Any] = {
             "title": None,
             "project": "p",
@@ -53,7 +54,7 @@ def open_logger(tmp_path: Path) -> Iterator[Open]:
             "mode": "offline",
         }
         chosen |= options
-        logger = WandbLogger(tmp_path / run, config, f"name of {run}", cast("str | None", run_id), **chosen)
+        logger = WandbLogger(LoggedRun(tmp_path / run, config, f"name of {run}", run_id), **chosen)
         opened.append(logger)
         return logger
 
@@ -344,12 +345,7 @@ def test_the_yaml_gives_exactly_the_options_of_the_class(choice: str) -> None:
     target = getattr(__import__(module, fromlist=[name]), name)
     parameters = inspect.signature(target).parameters.values()
     assert list(options) == [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == [
-        "run_dir",
-        "config",
-        "name",
-        "run_id",
-    ]
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == ["run"]
     for option in options:
         [line] = [line for line in text.splitlines() if line.startswith(f"{option}:")]
         assert "#" in line

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from metadialog.loggers import wandb_session
-from metadialog.loggers.base import Status
+from metadialog.loggers.base import LoggedRun, Status
 from metadialog.loggers.wandb import WandbLogger
 from metadialog.loggers.wandb_session import Mode
 
@@ -28,7 +28,9 @@ PATIENCE = 60
 
 
 def open_logger(run_dir: Path, mode: Mode = "auto") -> WandbLogger:
-    return WandbLogger(run_dir, {}, "name", None, title=None, project="p", entity=None, group=None, tags=[], mode=mode)
+    return WandbLogger(
+        LoggedRun(run_dir, {}, "name"), title=None, project="p", entity=None, group=None, tags=[], mode=mode
+    )
 
 
 def log_and_finish(logger: WandbLogger) -> None:
@@ -146,12 +148,12 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from metadialog.loggers import wandb_session
+from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.wandb import WandbLogger
 
 wandb_session.PROBE_SECONDS = 0.5
-logger = WandbLogger(
-    Path(sys.argv[1]), {}, "name", None, title=None, project="p", entity=None, group=None, tags=[], mode=sys.argv[2]
-)
+run = LoggedRun(Path(sys.argv[1]), {}, "name")
+logger = WandbLogger(run, title=None, project="p", entity=None, group=None, tags=[], mode=sys.argv[2])
 logger.log(1, "meta_train", {"loss": 0.5})
 """
 STOP_THE_SERVICE = """

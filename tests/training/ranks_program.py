@@ -25,6 +25,7 @@ from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Episode
 from metadialog.errors import MetadialogError
+from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.local import LocalLogger
 from metadialog.models.rnn import DialogModel
 from metadialog.runs.metrics_file import MetricsFile
@@ -95,7 +96,7 @@ def trainer(folder: Path, team: Ranks, job: list[Any]) -> Trainer:
         Outer(optimizer, constant(optimizer, 3, warmup_steps=0)),
         sampler("ai", "food", "humor", "trivia"),
         sampler("emotion").batch(3),
-        Sinks(run, metrics, LocalLogger(folder, {}, "x", None)),
+        Sinks(run, metrics, LocalLogger(LoggedRun(folder, {}, "x"))),
         team,
         TrainingOptions(steps=3, meta_batch=meta_batch, clip_norm=0.1, validate_every=2, nan=policy),
     )

@@ -1,8 +1,9 @@
 """The texts of a report: methods and warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from metadialog.reports.comparison import Comparison
+from metadialog.statistics.metric_comparison import Settings
 from metadialog.statistics.paired import Test
 from metadialog.text import counted
 
@@ -62,8 +63,18 @@ def size(comparison: Comparison) -> str:
 
 def methods(comparison: Comparison) -> list[tuple[str, str]]:
     """Return the description of the methods, as pairs of a term and its explanation."""
-    settings, first = comparison.settings, comparison.runs[0]
-    of_texts = [f"{name} by sacrebleu, signature {signature}" for name, signature in sorted(first.signatures.items())]
+    return [
+        *_measures(comparison.runs[0].signatures),
+        *_procedures(comparison.settings),
+        *([("Chosen steps", _chosen(comparison))] if len(comparison.chosen) else []),
+        ("Seeds", _seeds(comparison)),
+        ("Revisions", ", ".join(sorted({str(run.status.get("git_revision") or "unknown") for run in comparison.runs}))),
+    ]
+
+
+def _measures(signatures: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Describe what is measured on the replies of one episode."""
+    of_texts = [f"{name} by sacrebleu, signature {signature}" for name, signature in sorted(signatures.items())]
     return [
         (
             "Word perplexity",
@@ -89,6 +100,12 @@ def methods(comparison: Comparison) -> list[tuple[str, str]]:
             "Text metrics",
             f"computed for each episode's replies together, then averaged over episodes. {'; '.join(of_texts)}.",
         ),
+    ]
+
+
+def _procedures(settings: Settings) -> list[tuple[str, str]]:
+    """Describe what is computed from the measures of all episodes."""
+    return [
         (
             "Intervals",
             (
@@ -114,9 +131,6 @@ def methods(comparison: Comparison) -> list[tuple[str, str]]:
                 "(Lakens 2013)."
             ),
         ),
-        *([("Chosen steps", _chosen(comparison))] if len(comparison.chosen) else []),
-        ("Seeds", _seeds(comparison)),
-        ("Revisions", ", ".join(sorted({str(run.status.get("git_revision") or "unknown") for run in comparison.runs}))),
     ]
 
 

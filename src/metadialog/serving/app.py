@@ -53,6 +53,8 @@ PAGE = Path(__file__).parent / "page"
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody} for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 503, 507)
 }
+_EVENTS: dict[int | str, dict[str, Any]] = {**_ERRORS, 200: {"content": {"text/event-stream": {}}}}
+_ZIP: dict[int | str, dict[str, Any]] = {**_ERRORS, 200: {"content": {"application/zip": {}}}}
 _COUNTED = (
     *(f"/v1/{name}" for name in ("adaptations", "replies", "scores", "models")),
     *("/static", "/healthz", "/metrics", "/docs", "/openapi.json", "/"),
@@ -272,11 +274,7 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         """Return the status of an adaptation, with its curve so far."""
         return AdaptationBody.of(service.adaptations.get(name))
 
-    @app.get(
-        "/v1/adaptations/{name}/events",
-        response_class=StreamingResponse,
-        responses={**_ERRORS, 200: {"content": {"text/event-stream": {}}}},
-    )
+    @app.get("/v1/adaptations/{name}/events", response_class=StreamingResponse, responses=_EVENTS)
     async def follow_adaptation(name: str) -> StreamingResponse:
         """Follow an adaptation by server-sent events: status and point, and finally end or error."""
         return StreamingResponse(progress(service.adaptations.get(name)), media_type="text/event-stream")
@@ -286,31 +284,27 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         """Cancel or delete an adaptation."""
         service.adaptations.delete(name)
 
-    @app.get(
-        "/v1/adaptations/{name}/model",
-        response_class=FileResponse,
-        responses={**_ERRORS, 200: {"content": {"application/zip": {}}}},
-    )
+    @app.get("/v1/adaptations/{name}/model", response_class=FileResponse, responses=_ZIP)
     async def download_model(name: str) -> FileResponse:
         """Return the adapted model as a zip file, which `metadialog chat run=FOLDER` opens once it is unpacked."""
-        model = service.adaptations.adapted(name)
-        folder = Path(tempfile.mkdtemp(prefix="metadialog-"))
-        clean = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-        try:
-            await asyncio.to_thread(model.save, folder / "adapted", "adapted")
-            archive = await asyncio.to_thread(shutil.make_archive, str(folder / "adapted"), "zip", folder, "adapted")
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return FileResponse(archive, media_type="application/zip", filename="adapted-model.zip", background=clean)
+        return await _zipped(service.adaptations.adapted(name))
+
+
+async def _zipped(model: AdaptableModel) -> FileResponse:
+    """Return a model as a zip file, which is removed once it has been sent."""
+    folder = Path(tempfile.mkdtemp(prefix="metadialog-"))
+    clean = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        await asyncio.to_thread(model.save, folder / "adapted", "adapted")
+        archive = await asyncio.to_thread(shutil.make_archive, str(folder / "adapted"), "zip", folder, "adapted")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return FileResponse(archive, media_type="application/zip", filename="adapted-model.zip", background=clean)
 
 
 def _add_replies(app: FastAPI, service: Service) -> None:
-    @app.post(
-        "/v1/replies",
-        responses={**_ERRORS, 200: {"content": {"text/event-stream": {}}}},
-        response_model=RepliesBody,
-    )
+    @app.post("/v1/replies", responses=_EVENTS, response_model=RepliesBody)
     async def reply(request: ReplyRequest) -> RepliesBody | StreamingResponse:
         """Reply to a context; with `stream`, token by token."""
         model = service.asked(request.model, request.adaptation)
