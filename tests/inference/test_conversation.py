@@ -1,4 +1,4 @@
-"""Conversations: what a reply that is stopped leaves in the context."""
+"""Conversations: the context after a reply was stopped."""
 
 from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""The REST interface, through a real client of a real server."""
+"""The REST interface, with a real client and a real server."""
 
 import io
 import json
@@ -31,7 +31,7 @@ FOOD = [
 
 
 def adapted(client: httpx.Client, **request: Any) -> dict[str, Any]:
-    """Adapt, and wait until it has come to its end."""
+    """Adapt, and wait for the end."""
     begun = client.post("/v1/adaptations", json={"dialogues": FOOD, **request})
     assert begun.status_code == 202, begun.text
     until = time.monotonic() + 60
@@ -121,7 +121,7 @@ def test_an_adaptation_is_followed_step_by_step(server: Server) -> None:
     with server.client() as client:
         begun = client.post("/v1/adaptations", json={"dialogues": FOOD, "steps": 3}).json()
         path = f"/v1/adaptations/{begun['id']}"
-        for _ in range(2):  # while it goes on, and once more when it is over
+        for _ in range(2):  # while it runs, and again after its end
             with client.stream("GET", f"{path}/events") as response:
                 assert response.headers["content-type"].startswith("text/event-stream")
                 *happened, (name, end) = events(response)
@@ -369,7 +369,7 @@ def test_the_adaptation_used_least_recently_is_dropped_and_it_is_said(serve: Ser
     server = serve(adaptations=2)
     with server.client() as client:
         first, second = (adapted(client, steps=1)["id"] for _ in range(2))
-        client.get(f"/v1/adaptations/{first}")  # is used
+        client.get(f"/v1/adaptations/{first}")  # counts as use
         third = adapted(client, steps=1)["id"]
         assert "was dropped: the server keeps 2 adaptations, and" in error(client.get(f"/v1/adaptations/{second}"), 410)
         assert [client.get(f"/v1/adaptations/{name}").status_code for name in (first, third)] == [200, 200]
@@ -495,7 +495,7 @@ def test_paths_that_clients_make_up_are_counted_together(server: Server) -> None
         assert "made-up" not in client.get("/metrics").text
 
 
-@pytest.mark.filterwarnings("ignore")  # schemathesis' own
+@pytest.mark.filterwarnings("ignore")  # warnings of schemathesis
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_the_interface_keeps_to_its_own_description(server: Server, mode: GenerationMode) -> None:
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
@@ -504,7 +504,7 @@ def test_the_interface_keeps_to_its_own_description(server: Server, mode: Genera
     assert len(operations) == 10
     for operation in operations:
         if mode is GenerationMode.NEGATIVE and not operation.body:
-            continue  # there is nothing that could be wrong
+            continue  # without a body nothing can be wrong
 
         @settings(max_examples=20, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(mode))

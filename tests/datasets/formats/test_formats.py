@@ -1,4 +1,4 @@
-"""Files as people have them are made here by hand, in the formats that the programs write."""
+"""Formats of users' dialogues; the files are hand-made in the formats of the programs that export them."""
 
 import json
 import re
@@ -202,7 +202,7 @@ def text_of_excel(folder: Path) -> Path:
 def excel_with_a_title(folder: Path) -> Path:
     book = openpyxl.Workbook()
     sheet = book.create_sheet("Data")
-    moment = datetime(2024, 1, 31, 10, 2)  # noqa: DTZ001 - as a cell has it
+    moment = datetime(2024, 1, 31, 10, 2)  # noqa: DTZ001 - cells have no time zone
     for row in (
         ["Our tickets"],
         [],
