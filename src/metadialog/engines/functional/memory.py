@@ -88,9 +88,9 @@ def plan(
 def loop_bytes(
     model: nn.Module, support: Level, query: Level, inner: InnerLoop, derivatives: Derivatives, kind: object
 ) -> int | None:
-    """Return about what a loop over the tasks keeps that holds the graphs of all inner steps of one; see `plan`.
+    """Estimate the memory of a loop over tasks that keeps the graphs of all inner steps of one task; see `plan`.
 
-    None where the data cannot be stacked, of which the activations of a token are measured.
+    None if the data cannot be stacked, as the activations of a token are measured on stacked data.
     """
     if support.stacked is None or query.stacked is None:
         return None
