@@ -1,5 +1,9 @@
+import importlib
 import os
 import signal
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -88,20 +92,20 @@ class _InterruptsItsOwner:
 
 
 def test_a_signal_while_a_class_is_made_is_still_an_interrupt() -> None:
-    """Up to Python 3.11, what `__set_name__` raises comes out as a RuntimeError."""
+    """Up to Python 3.11, an exception in `__set_name__` is converted to a RuntimeError."""
     with pytest.raises(KeyboardInterrupt), interruptible():
         type("Owner", (), {"field": _InterruptsItsOwner()})
 
 
 def test_an_error_from_a_swallowed_signal_is_an_interrupt() -> None:
-    """A signal in the middle of an import leaves half a module, which fails later in words that explain nothing."""
+    """A signal during an import leaves an incomplete module, which later raises unrelated errors."""
 
     def program() -> None:
         with interruptible():
             try:
                 send(signal.SIGINT)
             except KeyboardInterrupt:
-                raise AttributeError("module has no attribute")  # noqa: B904 - nothing tells where it comes from
+                raise AttributeError("module has no attribute")  # noqa: B904 - the cause is lost
 
     with pytest.raises(KeyboardInterrupt):
         program()
@@ -118,3 +122,40 @@ def test_a_program_that_goes_on_has_its_own_errors_and_the_next_signal() -> None
 
     with pytest.raises(ValueError, match="its own"):
         program()
+
+
+def test_a_signal_during_an_import_takes_effect_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "interrupted_module.py").write_text(
+        "import signal\nsignal.raise_signal(signal.SIGINT)\nfor _ in range(1000):\n    pass\nvalue = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def program() -> None:
+        with interruptible():
+            importlib.import_module("interrupted_module")
+            time.sleep(10)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            program()
+        assert sys.modules["interrupted_module"].value == 1
+    finally:
+        sys.modules.pop("interrupted_module", None)
+
+
+class _InterruptsInDestructor:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_that_cannot_be_raised_is_delivered_again(capfd: pytest.CaptureFixture[str]) -> None:
+    """Python prints an exception in a destructor and continues."""
+
+    def program() -> None:
+        with interruptible():
+            _InterruptsInDestructor()
+            time.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        program()
+    assert not capfd.readouterr().err

@@ -10,6 +10,7 @@ import sys
 from types import FrameType
 
 INTERRUPTED = 130  # exit code of a program ended by SIGINT, as in shells
+TERMINATED = 143  # and by SIGTERM
 
 
 def main() -> int:
@@ -17,7 +18,16 @@ def main() -> int:
     signal.signal(signal.SIGINT, _leave)  # until a command installs its own handler
     from metadialog.cli import main as run
 
-    return run()
+    code = run()
+    if code in (INTERRUPTED, TERMINATED):
+        _silence()
+    return code
+
+
+def _silence() -> None:
+    """Discard what libraries that were interrupted half-way print while the interpreter shuts down."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - so it is called

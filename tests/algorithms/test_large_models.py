@@ -1,4 +1,4 @@
-"""Ways to adapt a model of any size, each against its defining equation, written out in float64; on any model."""
+"""Adaptation methods for large models, each compared with its defining equation in float64."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -20,7 +20,7 @@ from metadialog.evaluation.records import to_frame
 from metadialog.generation.greedy import Greedy
 from metadialog.models.context import InContext, show
 from metadialog.models.loss import mean_token_loss
-from metadialog.models.low_rank import LowRankLinear, factors
+from metadialog.models.low_rank import LowRankLinear, TaskAdaptiveLinear, factors
 from metadialog.models.rnn import DialogModel
 from metadialog.models.transformer import Transformer
 from metadialog.samplers.episodes import EpisodeSampler
@@ -68,7 +68,7 @@ def loss_of(model: nn.Module, values: Mapping[str, Tensor], batch: Batch | None)
 def descended(
     model: nn.Module, start: Mapping[str, Tensor], adapted: Sequence[str], support: Batch | None, steps: int
 ) -> dict[str, Tensor]:
-    """Take plain gradient steps on some parameters, within the graph."""
+    """Take plain gradient steps on some parameters, as part of the graph."""
     current = dict(start)
     for _ in range(steps):
         found = torch.autograd.grad(
@@ -90,7 +90,7 @@ def low_rank(make_algorithm: Make, choice: str, **options: object) -> Algorithm:
 
 
 def stirred(model: nn.Module) -> nn.Module:
-    """Move the factors off their start, where half of the derivatives are zero."""
+    """Change the factors from their initial values, at which half of the derivatives are zero."""
     for name in sorted(factors(model)):
         nn.init.normal_(model.get_parameter(name), std=0.2)
     return model
@@ -107,9 +107,26 @@ def test_factors_are_those_of_the_equation() -> None:
     assert changed.weight is layer.weight
 
 
+def test_task_adaptive_weights_are_those_of_the_equation() -> None:
+    layer = nn.Linear(5, 4).double()
+    changed = TaskAdaptiveLinear(layer, RANK, SCALE)
+    tokens = torch.randn(2, 3, 5, dtype=torch.float64)
+    torch.testing.assert_close(changed(tokens), layer(tokens))
+    for name in changed.factors:
+        nn.init.normal_(changed.get_parameter(name))
+    for x, output in zip(tokens.flatten(0, 1), changed(tokens).flatten(0, 1), strict=True):
+        gate, diagonal = (1 + changed.expand @ (changed.squeeze @ x).relu()).split(RANK)
+        multiplier = 1 + changed.gate_out @ gate.diag() @ changed.gate_in
+        added = SCALE / RANK * changed.up @ diagonal.diag() @ changed.down
+        torch.testing.assert_close(output, (multiplier * layer.weight + added) @ x + layer.bias)
+
+
+@pytest.mark.parametrize("update", ["lora", "tarp"])
 @pytest.mark.parametrize("first_order", [False, True])
-def test_low_rank_maml(make_algorithm: Make, double: nn.Module, sampler: EpisodeSampler, first_order: bool) -> None:
-    algorithm = low_rank(make_algorithm, "low_rank_fomaml" if first_order else "low_rank_maml")
+def test_low_rank_maml(
+    make_algorithm: Make, double: nn.Module, sampler: EpisodeSampler, first_order: bool, update: str
+) -> None:
+    algorithm = low_rank(make_algorithm, "low_rank_fomaml" if first_order else "low_rank_maml", update=update)
     model = stirred(algorithm.prepare(double).double())
     adapted, start, episodes = sorted(factors(model)), leaves(model), sampler.batch(2)
     losses = []
@@ -311,7 +328,7 @@ def test_low_rank_in_context(make_algorithm: Make, double: nn.Module, sampler: E
 
 
 def with_prefix(model: Any, prefix: Tensor, batch: Batch | None) -> Tensor:  # noqa: ANN401
-    """The mean token loss of a recurrent model that reads a prefix of vectors first, written out."""
+    """Return the mean token loss of a recurrent model that first reads a prefix of vectors, computed directly."""
     assert batch is not None
     vectors = torch.cat([prefix.expand(len(batch.inputs), -1, -1), model.embed(batch.inputs)], dim=1)
     hidden, _ = model.rnn(vectors)
@@ -386,7 +403,7 @@ def test_what_is_adapted_is_not_chosen_twice(make_algorithm: Make, choice: str) 
 def test_a_whole_episode_is_adapted_to(
     make_algorithm: Make, tiny_pretrained: object, choice: str, topics: Mapping[str, Sequence[Dialogue]]
 ) -> None:
-    """Every algorithm that can be chosen adapts a (tiny) pretrained model."""
+    """Every algorithm in `conf/algorithm` adapts a (tiny) pretrained model."""
     from metadialog.models.pretrained import PretrainedModel
     from metadialog.tokenizers.pretrained import PretrainedTokenizer
 

@@ -1,4 +1,4 @@
-"""The meta-gradient against finite differences, against plain autograd, and against its definitions."""
+"""The meta-gradient, compared with finite differences, plain autograd, and its definitions."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ STEP = 1e-5
 
 
 class Compute(Protocol):
-    """Computes a meta-gradient with one of the engines."""
+    """A function that computes a meta-gradient with one of the engines."""
 
     def __call__(
         self, model: nn.Module, episodes: Sequence[Episode], inner: InnerLoop, reduction: Reduction = "mean"
@@ -54,7 +54,7 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 def finite_differences(
     two_levels: TwoLevels, model: nn.Module, episodes: Sequence[Episode], inner: InnerLoop, reduction: Reduction
 ) -> Tensor:
-    """Differentiate the whole two-level objective by central differences, one coordinate after another."""
+    """Differentiate the two-level objective by central differences, one coordinate at a time."""
     parameters = {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}
     values = list(parameters.values())
 
@@ -63,7 +63,7 @@ def finite_differences(
         kept = flattened[place].item()
         flattened[place] = kept + offset
         torch.manual_seed(SEED)
-        # The inner gradients are needed, their graph is not.
+        # The inner gradients are needed, but not their graph.
         result = two_levels(model, parameters, episodes, replace(inner, first_order=True), reduction).item()
         flattened[place] = kept
         return float(result)

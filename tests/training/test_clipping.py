@@ -1,4 +1,4 @@
-"""The outer gradient is clipped as a whole: that of the model together with that of what is learned beside it."""
+"""The outer gradient is clipped as a whole: that of the model together with that of other learned tensors."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from metadialog.algorithms.meta_sgd import MetaSGD
 from metadialog.datasets.chatterbot import ChatterbotDataset
 from metadialog.datasets.corpus import build_corpus
 from metadialog.engines.learn2learn import Learn2LearnEngine
+from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.local import LocalLogger
 from metadialog.models.rnn import DialogModel
 from metadialog.runs.metrics_file import MetricsFile
@@ -24,7 +25,7 @@ from metadialog.training.trainer import Outer, Sinks, Trainer
 
 
 def step(folder: Path, clip_norm: float | None) -> tuple[Tensor, Tensor]:
-    """Take one outer step of gradient descent with a rate of 1; return how far weights and learned rates have moved."""
+    """Take one outer step of gradient descent with a rate of 1; return the changes of weights and learned rates."""
     torch.manual_seed(0)
     model = DialogModel(
         261, cell="gru", embedding_size=4, hidden_size=6, layers=1, dropout=0.0, tied_embedding=False
@@ -59,7 +60,7 @@ def step(folder: Path, clip_norm: float | None) -> tuple[Tensor, Tensor]:
             Outer(optimizer, constant(optimizer, 1, warmup_steps=0)),
             samplers[0],
             samplers[1].batch(1),
-            Sinks(RunDirectory(folder), metrics, LocalLogger(folder, {}, "x", None)),
+            Sinks(RunDirectory(folder), metrics, LocalLogger(LoggedRun(folder, {}, "x"))),
             ALONE,
             TrainingOptions(steps=1, meta_batch=2, clip_norm=clip_norm, validate_every=1),
         ).run(lambda *_, **__: None)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from metadialog.errors import ConfigError, RunError
 from metadialog.hydra_internals import naming_sweeper, store_sweeper
 from metadialog.overrides import quote
 from metadialog.sweeps import launchers
-from metadialog.sweeps.directory import SweepDirectory
+from metadialog.sweeps.directory import Record, SweepDirectory
 from metadialog.sweeps.identity import identify
 from metadialog.sweeps.plan import make_plan
 from metadialog.sweeps.search import Search, best_record, summary
@@ -101,25 +102,36 @@ class MetadialogSweeper(Sweeper):
             *(settings.name, jobs, config.threads if threads is None else threads, cores(), directory.path),
         )
         identity = identify(plan, compose)
-        search = Search(
-            settings, plan, identity, directory, jobs, extra, partial(launch, launcher, naming_sweeper(NAME))
-        )
-        records = search.run(
-            {
-                "arguments": arguments,
-                "hydra": list(config.hydra.overrides.hydra),
-                "config_sources": OmegaConf.to_container(config.hydra.runtime.config_sources),
-                "folder": os.getcwd(),  # noqa: PTH109
-            }
-        )
-        best = best_record(records)
-        _log.info("%s; in %s", summary(records), directory.path)
-        failed = [f"#{record.number}: {record.reason}" for record in records if record.state == "failed"]
-        if best is None:
-            raise RunError("\n".join([f"{directory.path}: no trial has finished", *failed]))
-        for line in failed:
-            _log.warning("failed: %s", line)
-        return best.value
+        start = partial(launch, launcher, naming_sweeper(NAME))
+        search = Search(settings, plan, identity, directory, jobs, extra, start)
+        records = search.run(_start(config, arguments))
+        return _best_value(records, directory.path)
+
+
+def _start(config: DictConfig, arguments: list[str]) -> dict[str, Any]:
+    """Return how the sweep was started, which `metadialog sweeps resume` repeats."""
+    return {
+        "arguments": arguments,
+        "hydra": list(config.hydra.overrides.hydra),
+        "config_sources": OmegaConf.to_container(config.hydra.runtime.config_sources),
+        "folder": os.getcwd(),  # noqa: PTH109
+    }
+
+
+def _best_value(records: Sequence[Record], directory: Path) -> float | None:
+    """Report the trials of a sweep, and return the best value.
+
+    Raises:
+        RunError: no trial has finished.
+    """
+    best = best_record(records)
+    _log.info("%s; in %s", summary(records), directory)
+    failed = [f"#{record.number}: {record.reason}" for record in records if record.state == "failed"]
+    if best is None:
+        raise RunError("\n".join([f"{directory}: no trial has finished", *failed]))
+    for line in failed:
+        _log.warning("failed: %s", line)
+    return best.value
 
 
 def _threads(config: DictConfig, choice: str, jobs: int) -> int | None:

@@ -65,8 +65,9 @@ class LowRank(MAML):
     Departures: this is the static, additive part of the paper's task-adaptive reparameterisation (TARP), which is that
     of LoRA (Hu et al. 2022, arXiv:2106.09685). The paper also multiplies W elementwise by a low-rank matrix, and puts a
     diagonal matrix between the factors that a small network computes from the layer's input: here the updates belong to
-    the weights and are the same for every token, so that they apply inside recurrent layers. Its search for a
-    task-adaptive structure (TAMS) is not implemented, and the paper starts from a pretrained language model.
+    the weights and are the same for every token, so that they apply inside recurrent layers; `low_rank_maml` with
+    `algorithm.update=tarp` has the paper's form, on linear layers. Its search for a task-adaptive structure (TAMS) is
+    not implemented, and the paper starts from a pretrained language model.
 
     Args:
         matrices: weight matrices to update: parts of the model (embeddings, body, head) or patterns of parameter names;

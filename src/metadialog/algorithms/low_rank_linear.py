@@ -11,7 +11,7 @@ from metadialog.algorithms.maml import MAML
 from metadialog.algorithms.meta_sgd import MetaSGD
 from metadialog.algorithms.reptile import Reptile
 from metadialog.errors import ConfigError
-from metadialog.models.low_rank import add_low_rank, factors
+from metadialog.models.low_rank import Update, add_low_rank, factors
 from metadialog.options import FROM_YAML
 
 Base = Literal["auto", "frozen", "trained"]
@@ -36,12 +36,16 @@ class LowRankFactors(GradientAlgorithm):
             names.
         rank: rank of the factors.
         scale: alpha in the paper.
+        update: form of the update: `lora`, as above, or `tarp`, in which a task also multiplies W elementwise and a
+            small network makes both changes depend on the layer's input (`TaskAdaptiveLinear`); that takes as many
+            more products with W as the rank.
         base: whether the outer loop also trains the weights.
     """
 
     layers: Annotated[list[str], Len(1)] = FROM_YAML
     rank: Annotated[int, Ge(1), Le(10**5)] = FROM_YAML
     scale: Annotated[float, Gt(0), Le(1e6)] = FROM_YAML
+    update: Update = FROM_YAML
     base: Base = FROM_YAML
 
     def __post_init__(self) -> None:
@@ -60,7 +64,7 @@ class LowRankFactors(GradientAlgorithm):
             ConfigError: no linear layer matches `layers`.
         """
         settle_base(model, self.base)
-        add_low_rank(model, self.layers, self.rank, self.scale, "algorithm.layers")
+        add_low_rank(model, self.layers, self.rank, self.scale, "algorithm.layers", self.update)
         return super().prepare(model)
 
     def adapted_parameters(self, model: nn.Module) -> frozenset[str] | None:
@@ -69,7 +73,10 @@ class LowRankFactors(GradientAlgorithm):
 
 
 class LowRankMAML(LowRankFactors, MAML):
-    """MAML of low-rank factors: Hou et al. 2022, "Meta-Learning the Difference" (TACL), section 3, in LoRA's form."""
+    """MAML of low-rank factors: Hou et al. 2022, "Meta-Learning the Difference" (TACL), section 3.
+
+    With `update=tarp` in the paper's form, otherwise in LoRA's.
+    """
 
 
 class LowRankReptile(LowRankFactors, Reptile):

@@ -15,6 +15,7 @@ from metadialog.cli.preflight import Prepared, preflight
 from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
 from metadialog.composing.compose import PACKAGE, Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
+from metadialog.entry import INTERRUPTED, TERMINATED
 from metadialog.errors import ConfigError, MetadialogError, Terminated
 from metadialog.home import provide_home
 from metadialog.hydra_internals import VERSION, GlobalHydra, HydraException, main
@@ -23,9 +24,6 @@ from metadialog.overrides import spelled_out
 from metadialog.sweeps.storage import hide_password
 from metadialog.training.launch import RankInfo, rank_info
 from metadialog.trust import take_trust
-
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143  # exit code of a program ended by SIGTERM, as in shells
 
 
 def run(command: str, arguments: list[str]) -> int:
@@ -65,7 +63,7 @@ def run(command: str, arguments: list[str]) -> int:
         terminated = isinstance(error, Terminated)
         if here is None or here.is_first:
             print(f"metadialog {command}: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)  # noqa: T201
-        return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
+        return TERMINATED if terminated else INTERRUPTED
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.experiment.compare import TableConfig, compare_directories
-from metadialog.loggers.base import Logger, Status
+from metadialog.loggers.base import LoggedRun, Logger, Status
 from metadialog.reports.terminal import terminal
 from metadialog.reports.write import NO_COST, Report, render
 
@@ -37,7 +37,7 @@ def main(job: Job) -> None:
 
 def _log(node: Mapping[str, Any], config: Mapping[str, Any], report: Report, directory: Path) -> None:
     """Log the tables and figures as a separate run."""
-    run_logger: Logger = build(node, directory, config, f"table-{report.comparison.dataset}", None)
+    run_logger: Logger = build(node, LoggedRun(directory, config, f"table-{report.comparison.dataset}"))
     outcome: Status = "failed"
     try:
         tables = {

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from metadialog.config import build
 from metadialog.errors import PrunedError
-from metadialog.loggers.base import Logger, Status
+from metadialog.loggers.base import LoggedRun, Logger, Status
 from metadialog.loggers.local import LocalLogger
 from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
@@ -74,11 +74,8 @@ class Workspace:
             name: name of the run.
             run_id: identifier by which a resumed run continues its log.
         """
-        logger: Logger = (
-            build(self.config["logger"], self.run.path, self.config, name, run_id)
-            if self.team.is_first
-            else LocalLogger(self.run.path, self.config, name, run_id)
-        )
+        logged = LoggedRun(self.run.path, self.config, name, run_id)
+        logger: Logger = build(self.config["logger"], logged) if self.team.is_first else LocalLogger(logged)
         outcome: Status = "failed"
         try:
             yield logger
