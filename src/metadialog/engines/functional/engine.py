@@ -15,7 +15,7 @@ from metadialog.engines.functional.derivatives import Derivatives
 from metadialog.engines.functional.dropout import Draws, draws_of
 from metadialog.engines.functional.levels import Level, twice_differentiable
 from metadialog.engines.functional.memory import Plan, loop_bytes, plan
-from metadialog.engines.functional.sweep import Sweep, Swept
+from metadialog.engines.functional.sweep import Problem, Sweep, Swept
 from metadialog.episodes import Batch, Episode
 from metadialog.options import FROM_YAML, with_defaults
 from metadialog.randomness import TaskSeeds
@@ -73,11 +73,11 @@ class FunctionalEngine:
         None where that is not known: the tasks cannot be stacked, or go through in parts as memory is short.
         """
         support, query = levels_of(model, objective, episodes, inner)
-        derivatives = self._derivatives.setdefault(_kind_of(model, objective, inner), Derivatives())
-        key = _kind_of(model, objective, inner), model.training
+        kind = _kind_of(model, objective, inner)
+        problem = Problem(model, support, query, inner, self._derivatives.setdefault(kind, Derivatives()))
         try:
             with twice_differentiable():
-                return loop_bytes(model, support, query, inner, derivatives, key)
+                return loop_bytes(problem, (kind, model.training))
         except (RuntimeError, NotImplementedError):  # an operation that `vmap` cannot take
             return None
 
@@ -102,20 +102,20 @@ class FunctionalEngine:
             numbers: numbers of the tasks, which determine their random numbers.
             kind: key of the model and the losses, by which it is remembered whether `vmap` supports them.
         """
-        derivatives = self._derivatives.setdefault(kind, Derivatives())
+        problem = Problem(model, support, query, inner, self._derivatives.setdefault(kind, Derivatives()))
         parts: list[Swept] = []
         seeds = TaskSeeds()
         key = kind, model.training
         tasks = len(numbers)
         with twice_differentiable():
-            together = tasks > 1 and support.stacked is not None and query.stacked is not None
+            together = tasks > 1 and problem.is_stacked
             while (done := sum(len(part.query_losses) for part in parts)) < tasks:
                 if together and key not in self.one_by_one:
                     try:
-                        planned = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
+                        planned = plan(problem, tasks, self.memory, key)
                         some = slice(done, min(done + planned.tasks, tasks))
                         masks = draws_of(model, support.of(some), query.of(some), inner, seeds, numbers[some])
-                        parts.append(self._sweep(model, support, query, inner, derivatives, some, planned, masks))
+                        parts.append(_sweep(problem, some, planned, masks))
                         continue
                     except (RuntimeError, NotImplementedError) as error:
                         if isinstance(error, torch.OutOfMemoryError):
@@ -124,40 +124,25 @@ class FunctionalEngine:
                         log.info("engine functional runs the tasks one by one: %s", self.one_by_one[key])
                 with seeds.of(numbers[done]):
                     alone = slice(done, done + 1)
-                    all_kept = Plan(1, inner.steps)
-                    parts.append(self._sweep(model, support, query, inner, derivatives, alone, all_kept, alone=True))
+                    parts.append(_sweep(problem, alone, Plan(1, inner.steps), alone=True))
         return _together(model, inner, parts, reduction)
-
-    def _sweep(
-        self,
-        model: nn.Module,
-        support: Level,
-        query: Level,
-        inner: InnerLoop,
-        derivatives: Derivatives,
-        tasks: slice,
-        planned: Plan,
-        masks: Draws | None = None,
-        *,
-        alone: bool = False,
-    ) -> Swept:
-        return Sweep(
-            model,
-            support.of(tasks),
-            query.of(tasks),
-            inner,
-            derivatives,
-            tasks.stop - tasks.start,
-            at_once=not alone,
-            slots=planned.slots,
-            draws=alone,
-            short_of_memory=planned.short_of_memory,
-            masks=masks,
-        ).run()
 
     def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
         """Yield the model after each inner step; see `Engine.adapt`."""
         return descend(model, objective, support, inner)
+
+
+def _sweep(problem: Problem, tasks: slice, planned: Plan, masks: Draws | None = None, *, alone: bool = False) -> Swept:
+    """Sweep over some of the tasks."""
+    return Sweep(
+        problem.of(tasks),
+        tasks.stop - tasks.start,
+        at_once=not alone,
+        slots=planned.slots,
+        draws=alone,
+        short_of_memory=planned.short_of_memory,
+        masks=masks,
+    ).run()
 
 
 def _kind_of(model: nn.Module, objective: Objective, inner: InnerLoop) -> object:
