@@ -14,8 +14,8 @@ from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.local import LocalLogger
 from metadialog.models.rnn import DialogModel
-from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
+from metadialog.runs.scalars_file import ScalarsFile
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.schedules.outer import constant
 from metadialog.tokenizers.character import CharacterTokenizer
@@ -53,14 +53,14 @@ def step(folder: Path, clip_norm: float | None) -> tuple[Tensor, Tensor]:
     before = [torch.nn.utils.parameters_to_vector(part).detach().clone() for part in parts]
     optimizer = torch.optim.SGD([*parts[0], *parts[1]], lr=1.0)
     folder.mkdir()
-    with MetricsFile(folder / "metrics.jsonl") as metrics:
+    with ScalarsFile(folder / "metrics.jsonl") as scalars:
         Trainer(
             model,
             learner,
             Outer(optimizer, constant(optimizer, 1, warmup_steps=0)),
             samplers[0],
             samplers[1].batch(1),
-            Sinks(RunDirectory(folder), metrics, LocalLogger(LoggedRun(folder, {}, "x"))),
+            Sinks(RunDirectory(folder), scalars, LocalLogger(LoggedRun(folder, {}, "x"))),
             ALONE,
             TrainingOptions(steps=1, meta_batch=2, clip_norm=clip_norm, validate_every=1),
         ).run(lambda *_, **__: None)

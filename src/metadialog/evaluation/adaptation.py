@@ -186,13 +186,9 @@ class Evaluator:
             scored: scores of the adapted model on the query set.
             further: values of further columns by name: quality of the replies, and content of the prompt.
         """
-        labels, words = self.labels, int(episode.query.words.sum())
+        words = int(episode.query.words.sum())
         return Record(
-            algorithm=labels.algorithm,
-            engine=labels.engine,
-            dataset=labels.dataset,
-            seed=labels.seed,
-            split=labels.split,
+            **asdict(self.labels),
             topic=episode.topic,
             episode=episode.index,
             shots=episode.shots,
@@ -276,8 +272,7 @@ def generate_replies(
     prompts = [exchange.prompt for exchange in exchanges]
     # Sampling starts from the same state for every algorithm, step and episode.
     generator = torch.Generator(device=next(model.parameters()).device).manual_seed(0)
-    forbidden = [tokenizer.pad_id, tokenizer.begin_id, tokenizer.self_id, tokenizer.other_id]
-    ids = generation.generate(model, prompts, tokenizer.end_id, forbidden, generator)
+    ids = generation.generate(model, prompts, tokenizer.end_id, tokenizer.unspoken, generator)
     return [tokenizer.decode(reply) for reply in ids]
 
 

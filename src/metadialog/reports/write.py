@@ -15,13 +15,12 @@ from metadialog.reports.compute import compute_figure, costs
 from metadialog.reports.differences import baseline_rows, difference_rows
 from metadialog.reports.figures import curves_figure, shots_figure, style, topics_figure
 from metadialog.reports.forest import difference_curves_figure, forest_figure
-from metadialog.reports.grid import Grid, score_grids, topic_grids
+from metadialog.reports.grid import Grid, Tables, score_grids, topic_grids
 from metadialog.reports.latex import DOCUMENT, latex
 from metadialog.reports.markdown import markdown
 from metadialog.reports.page import Picture, page
 from metadialog.reports.reach import reach_grids
 from metadialog.reports.samples import samples_of
-from metadialog.reports.tables import Tables
 from metadialog.reports.words import title
 from metadialog.runs.atomic import write_atomically
 from metadialog.statistics.comparison import CHOSEN

@@ -1,7 +1,7 @@
 """The engine for models without hand-written derivatives."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -9,21 +9,21 @@ from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
-from metadialog.engines.descent import descend
+from metadialog.engines.descent import BaseEngine
 from metadialog.engines.functional.batches import levels_of
 from metadialog.engines.functional.derivatives import Derivatives
 from metadialog.engines.functional.dropout import Draws, draws_of
 from metadialog.engines.functional.levels import Level, twice_differentiable
 from metadialog.engines.functional.memory import Plan, loop_bytes, plan
 from metadialog.engines.functional.sweep import Problem, Sweep, Swept
-from metadialog.episodes import Batch, Episode
+from metadialog.episodes import Episode
 from metadialog.options import FROM_YAML, with_defaults
 from metadialog.randomness import TaskSeeds
 
 log = logging.getLogger(__name__)
 
 
-class FunctionalEngine:
+class FunctionalEngine(BaseEngine):
     """The exact meta-gradient of any twice differentiable module, with memory that does not grow with inner steps.
 
     All tasks that fit into memory are computed in one pass by `torch.func.vmap`, with stacked parameters. Linear and
@@ -48,9 +48,6 @@ class FunctionalEngine:
         self.memory = memory
         self._derivatives: dict[object, Derivatives] = {}
         self.one_by_one: dict[object, str] = {}
-
-    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Accept every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -126,10 +123,6 @@ class FunctionalEngine:
                     alone = slice(done, done + 1)
                     parts.append(_sweep(problem, alone, Plan(1, inner.steps), alone=True))
         return _together(model, inner, parts, reduction)
-
-    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
-        """Yield the model after each inner step; see `Engine.adapt`."""
-        return descend(model, objective, support, inner)
 
 
 def _sweep(problem: Problem, tasks: slice, planned: Plan, masks: Draws | None = None, *, alone: bool = False) -> Swept:
