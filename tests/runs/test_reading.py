@@ -99,7 +99,7 @@ def test_a_line_that_was_broken_off_is_passed_over_where_a_process_may_be_killed
     path.write_text(whole + whole[:20])
     assert [metric.value for metric in schemas.read_scalars(path)] == [1.5]
     with pytest.raises(RunError, match=r"metrics\.jsonl: line 2: no readable metric"):
-        read_json_lines(path, schemas.Metric, SMALL, "metric")
+        read_json_lines(path, schemas.ScalarLine, SMALL, "metric")
 
 
 @pytest.mark.parametrize(
