@@ -28,11 +28,14 @@ from metadialog.statistics.metrics import Metric
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
+REPORT = "report.html"
+_BASELINE_TABLE = "differences_from_baseline.csv"
+
 NO_COST = "cost.png is left out: not every run holds a cost.json with its meta_train cost."
 
 _SOMETIMES = {
     *(f"{name}.{kind}" for name in ("cost", "forest", "difference_curves") for kind in ("png", "pdf")),
-    "differences_from_baseline.csv",
+    _BASELINE_TABLE,
 }
 """Files that are not in every report."""
 _UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -132,10 +135,10 @@ def _texts(comparison: Comparison, tables: Tables, command: str, pictures: Mappi
         "differences.csv": _csv(comparison.differences),
         "topics.csv": _csv(comparison.topics),
         "table.html": page(comparison, tables, command),
-        "report.html": page(comparison, tables, command, list(pictures.values())),
+        REPORT: page(comparison, tables, command, list(pictures.values())),
     }
     if comparison.settings.baseline is not None:
-        texts["differences_from_baseline.csv"] = _csv(comparison.baseline_differences)
+        texts[_BASELINE_TABLE] = _csv(comparison.baseline_differences)
     return texts
 
 
