@@ -186,9 +186,13 @@ class Evaluator:
             scored: scores of the adapted model on the query set.
             further: values of further columns by name: quality of the replies, and content of the prompt.
         """
-        words = int(episode.query.words.sum())
+        labels, words = self.labels, int(episode.query.words.sum())
         return Record(
-            **asdict(self.labels),
+            algorithm=labels.algorithm,
+            engine=labels.engine,
+            dataset=labels.dataset,
+            seed=labels.seed,
+            split=labels.split,
             topic=episode.topic,
             episode=episode.index,
             shots=episode.shots,
