@@ -73,7 +73,7 @@ def finite_differences(
         parameters = {name: value.clone().requires_grad_() for name, value in moved.items()}
         torch.manual_seed(SEED)
         # The inner gradients are needed, their graph is not.
-        return float(two_levels(model, parameters, episodes, replace(inner, first_order=True), "mean"))
+        return two_levels(model, parameters, episodes, replace(inner, first_order=True), "mean").item()
 
     found = [(at(along, STEP) - at(along, -STEP)) / (2 * STEP) for along in directions(model)]
     return torch.tensor(found, dtype=torch.float64)
