@@ -147,7 +147,7 @@ class Evaluator:
 
     def _quality(self, replies: Sequence[str], episode: Episode) -> dict[str, Any]:
         language, references = self.labels.language, [exchange.response for exchange in episode.exchanges]
-        metrics = self.protocol.metrics.items()
+        metrics = self.protocol.own_metrics.items()
         own = {name: float(metric.score(replies, references, language, episode.topic)) for name, metric in metrics}
         return asdict(reply_quality(replies, references, language)) | {"own": own}
 
