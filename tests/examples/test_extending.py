@@ -234,7 +234,7 @@ def test_a_retriever_of_ones_own_replies_from_the_dialogues(
         adapted.save(folder / "saved")
         for one in (adapted, md.load_model(folder / "saved")):
             assert one.reply("hello") == "I am a robot"
-            assert one.reply("hello", n=2) == ["I am a robot", "always"]
+            assert one.reply("hello", n=2) == ["I am a robot", "why"]
             assert "".join(one.stream("hello")) == "I am a robot"
         assert model.reply("hello") == ""  # it has been shown nothing
     (folder / "contexts.jsonl").write_text('{"context": "hello"}')
