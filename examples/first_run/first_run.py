@@ -1,7 +1,7 @@
 """What metadialog is for, in about a minute of CPU: meta-train, compare, adapt to a shop's dialogues, and ask.
 
     python examples/first_run/first_run.py                    English, as `make run` does
-    python examples/first_run/first_run.py --language zh      Chinese, in a little more
+    python examples/first_run/first_run.py --language zh      Chinese, in about 70 s of CPU
 
 It trains on embedded dialogues, tabulates what a few dialogues of topics that were held out are worth, beside joint
 training (finetune) and no training (scratch), and then adapts the model to dialogues of a bicycle hire.

@@ -1,4 +1,4 @@
-"""KdConv, CrossWOZ, EmpatheticDialogues, Wizard of Wikipedia, MultiWOZ 2.2 and later Taskmasters."""
+"""KdConv, CrossWOZ, EmpatheticDialogues, Wizard of Wikipedia, MultiWOZ 2.2, and Taskmaster-3 and -4."""
 
 import json
 import zipfile

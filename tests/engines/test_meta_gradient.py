@@ -1,4 +1,4 @@
-"""The meta-gradient against finite differences, against plain autograd, and against its definitions."""
+"""The meta-gradient, compared with finite differences, plain autograd, and its definitions."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ STEP = 1e-5
 
 
 class Compute(Protocol):
-    """Computes a meta-gradient with one of the engines."""
+    """A function that computes a meta-gradient with one of the engines."""
 
     def __call__(
         self, model: nn.Module, episodes: Sequence[Episode], inner: InnerLoop, reduction: Reduction = "mean"
@@ -72,7 +72,7 @@ def finite_differences(
         moved = start | {name: start[name] + offset * along for name, along in direction.items()}
         parameters = {name: value.clone().requires_grad_() for name, value in moved.items()}
         torch.manual_seed(SEED)
-        # The inner gradients are needed, their graph is not.
+        # The inner gradients are needed, but not their graph.
         return two_levels(model, parameters, episodes, replace(inner, first_order=True), "mean").item()
 
     found = [(at(along, STEP) - at(along, -STEP)) / (2 * STEP) for along in directions(model)]

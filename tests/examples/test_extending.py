@@ -1,4 +1,4 @@
-"""The examples of own classes train, resume and evaluate, in the folder where they lie."""
+"""The examples of users' classes train, resume and evaluate, in their own folder."""
 
 import json
 import os
@@ -33,8 +33,8 @@ CHOICES = {
 
 
 @pytest.fixture
-def folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:  # noqa: ARG001 - it goes to an empty folder
-    """The working directory, with the examples and real transcripts in it."""
+def folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:  # noqa: ARG001 - changes to an empty folder
+    """The working directory, with the examples and real transcripts."""
     here = Path.cwd()
     shutil.copytree(EXTENDING, here, dirs_exist_ok=True)
     (here / "transcripts").mkdir()
@@ -124,7 +124,7 @@ def test_the_console_script_finds_a_class_in_the_current_folder(folder: Path) ->
 
 @pytest.mark.slow
 def test_processes_cannot_share_what_nobody_has_said_can_be_shared(folder: Path) -> None:
-    """Weights that compare tasks gave other numbers, silently, where the class forgot to say `additive = False`."""
+    """Without `additive = False`, weights that compare tasks would silently give other numbers with two processes."""
     module = folder / "my_dialogue" / "robust_maml.py"
     lines = module.read_text("utf-8").splitlines(keepends=True)
     module.write_text("".join(line for line in lines if "additive" not in line), "utf-8")

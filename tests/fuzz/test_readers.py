@@ -1,4 +1,4 @@
-"""Whatever is in a file, it is read, or refused in one line: no traceback, no hanging, no code run."""
+"""Any file is read, or refused in one line: no traceback, no hang, and no code is run."""
 
 import gzip
 import json

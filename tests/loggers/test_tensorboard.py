@@ -20,7 +20,7 @@ def records() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RECORD_COLUMNS))
 
 
-def read(run_dir: Path) -> Any:  # noqa: ANN401 - TensorBoard has no types
+def read(run_dir: Path) -> Any:  # noqa: ANN401 - TensorBoard is untyped
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = EventAccumulator(str(run_dir / "tensorboard"))

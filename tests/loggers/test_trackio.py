@@ -18,7 +18,7 @@ def test_what_is_logged_can_be_read_back_and_a_resumed_run_goes_on(tmp_path: Pat
         [sys.executable, program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    [line] = done.stdout.splitlines()  # trackio's own lines are left out
+    [line] = done.stdout.splitlines()  # without the lines that trackio prints
     read = json.loads(line)
     assert read["run"] == read["id"]
     assert read["run"].startswith("a run ")

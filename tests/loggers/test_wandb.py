@@ -90,11 +90,11 @@ def test_the_offline_run_says_what_the_scalars_file_says(tmp_path: Path, open_lo
     rng = np.random.default_rng(1)
     splits: list[Split] = ["meta_train", "meta_validation", "meta_test"]
     with ScalarsFile(tmp_path / "run" / "metrics.jsonl") as scalars:
-        for step in range(200):  # enough for several blocks of the file
+        for step in range(200):  # fills several blocks of the file
             values = {"query_loss": float(rng.lognormal(0, 9)), "gradient_norm": step / 7}
             scalars.log(step, splits[step % 3], values)
             logger.log(step, splits[step % 3], values)
-        for step, value in ((7, 1e-300), (8, math.nan), (9, math.inf)):  # a resumed run goes back
+        for step, value in ((7, 1e-300), (8, math.nan), (9, math.inf)):  # a resumed run repeats steps
             scalars.log(step, "meta_train", {"query_loss": value})
             logger.log(step, "meta_train", {"query_loss": value})
     logger.finish("finished")
@@ -116,7 +116,7 @@ def test_the_offline_run_says_what_the_scalars_file_says(tmp_path: Path, open_lo
 
 
 def number(value: object) -> float | None:
-    """Undo wandb's spelling of what JSON cannot say; the file of scalars has null for it."""
+    """Replace wandb's spelling of non-finite numbers, for which the file of scalars has null."""
     result = float(str(value))
     return result if math.isfinite(result) else None
 
@@ -162,7 +162,7 @@ def test_adaptation_is_a_table_a_chart_and_a_gain(tmp_path: Path, open_logger: O
 
 
 def test_an_integer_that_is_missing_is_missing_there(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
-    """Where not all of the references is counted, their characters are not known."""
+    """If references were cut, their number of characters is unknown."""
     frame = records()
     characters = [None if row % 2 == 0 else row for row in range(len(frame))]
     logger = open_logger()
@@ -256,7 +256,7 @@ def test_a_run_that_was_never_finished_does_not_swallow_the_next(
 
 
 def test_a_resumed_run_offline_holds_all_from_the_start(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
-    # The upload of the second takes the place of the first's: it must lose nothing.
+    # The upload of the second run replaces that of the first, so it must contain everything.
     first = open_logger()
     with ScalarsFile(tmp_path / "run" / "metrics.jsonl") as scalars:
         for step in (1, 2):

@@ -1,4 +1,4 @@
-"""Log a run in two parts, as one that is resumed does, and print what trackio has of it; it reads its folder once."""
+"""Log a run in two parts, like a resumed run, and print trackio's records, whose folder is read once per process."""
 
 import json
 from pathlib import Path

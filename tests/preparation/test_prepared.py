@@ -88,7 +88,7 @@ def test_options_topics_and_code_make_other_entries(
     train_tokenizer(BPE | {"vocab_size": 262}, topics)
     assert len(entries(place)) == 5
     train_tokenizer(BPE, prepare_topics(node, SPLIT | {"seed": 1}, str(place)))
-    assert len(entries(place)) in (6, 7)  # texts so much alike may give the same vocabulary, and so the same tokens
+    assert len(entries(place)) in (6, 7)  # very similar texts may give the same vocabulary, and thus the same tokens
     before = len(entries(place))
     monkeypatch.setattr(preparing, "digest_code", lambda _: {"another": "version"})
     assert words(load(node, place)) == {"Hallo"}

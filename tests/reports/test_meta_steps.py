@@ -1,4 +1,4 @@
-"""The table and the figure of costs, from a file as the benchmark writes it."""
+"""The table and figure of costs, from a file in the format of the benchmark."""
 
 import json
 from pathlib import Path

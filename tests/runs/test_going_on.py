@@ -1,4 +1,4 @@
-"""Going on with a run that is not as it was, or has come to its end: nothing of it is lost."""
+"""Resuming a run that was changed or has finished loses none of its results."""
 
 import json
 import shutil

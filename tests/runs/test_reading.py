@@ -1,4 +1,4 @@
-"""Files that somebody else may have written are read as data, or refused in one line that names them."""
+"""Untrusted files are read as data, or refused in one line that names them."""
 
 import json
 import os
@@ -74,7 +74,7 @@ READERS: list[Callable[[Path], object]] = [
 
 
 def said_of(read: Callable[[Path], object], path: Path) -> str:
-    """Return the message of a refusal; nothing if the file was read."""
+    """Return the error message; empty if the file was read."""
     try:
         read(path)
     except RunError as error:

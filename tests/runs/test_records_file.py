@@ -1,4 +1,4 @@
-"""Records that are damaged, of other types, or that would fill the memory."""
+"""Records that are damaged, have wrong types, or would fill the memory."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Directories that version 0.1.0 wrote are read by this version, and go on as they would have then."""
+"""Directories of version 0.1.0 can be read and resumed by this version, with the same results."""
 
 import json
 import shutil

@@ -1,7 +1,7 @@
-"""Trains a small model over several processes, for `test_distributed.py`: one import, then a fork for each rank.
+"""Trains a small model in several processes, for `test_distributed.py`: imports once, then forks for each rank.
 
-Takes a folder and, as JSON, a list of `[name, ranks, algorithm, options, meta_batch, fault]`; leaves `name.pt` of each.
-The fault `nan POLICY TOPIC` makes gradients of a topic's tasks NaN.
+The arguments are a folder and, as JSON, a list of `[name, ranks, algorithm, options, meta_batch, fault]`; `name.pt` is
+written for each. The fault `nan POLICY TOPIC` makes the gradients of a topic's tasks NaN.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def sampler(*topics: str) -> EpisodeSampler:
 
 
 def poison(learner: Algorithm, topic: str) -> None:
-    """Let the gradients of a topic's tasks be no numbers."""
+    """Make the gradients of a topic's tasks NaN."""
     compute = learner.outer_step
 
     def outer_step(model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
@@ -107,7 +107,7 @@ def train(folder: Path, team: Ranks, job: list[Any]) -> None:
     with team.connected(CPU):
         made = trainer(folder, team, job)
         if fault == "keeper" and team.rank == 2:
-            time.sleep(3600)  # long enough to be ended
+            time.sleep(3600)  # long enough to be terminated
         if fault in ("keeper", "dies", "fails") and team.rank == (0 if fault == "keeper" else 1):
             if fault == "dies":
                 os._exit(9)
@@ -121,7 +121,7 @@ def train(folder: Path, team: Ranks, job: list[Any]) -> None:
 
 
 def rank(folder: Path, here: RankInfo, port: int, job: list[Any]) -> int:
-    """Be one rank; return the exit code, and say why, if that is this rank's to say."""
+    """Run one rank; return the exit code, and print the reason if it is this rank's own failure."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     team = join(here)
     try:
@@ -135,7 +135,7 @@ def rank(folder: Path, here: RankInfo, port: int, job: list[Any]) -> int:
 
 
 def ended(children: list[int], *, as_one: bool) -> list[int]:
-    """Return the exit codes; as `torchrun` does, if so told, end all processes as soon as the first has failed."""
+    """Return the exit codes; if requested, terminate all processes after the first failure, as `torchrun` does."""
     codes: dict[int, int] = {}
     while len(codes) < len(children):
         child, status = os.waitpid(-1, 0)
@@ -147,10 +147,10 @@ def ended(children: list[int], *, as_one: bool) -> list[int]:
 
 
 def main() -> None:
-    torch.set_num_threads(1)  # the threads of a pool do not live on in a fork, which would wait for them for ever
+    torch.set_num_threads(1)  # the threads of a pool do not exist in a fork, which would wait for them forever
     folder, jobs = Path(sys.argv[1]), json.loads(sys.argv[2])
     for number, job in enumerate(jobs):
-        if job[1] == 1:  # here: what torch imports late is then there for all
+        if job[1] == 1:  # imported before forking, like everything that torch imports late
             train(folder, ALONE, job)
             continue
         children = []

@@ -1,4 +1,4 @@
-"""The outer gradient is clipped as a whole: that of the model together with that of what is learned beside it."""
+"""The outer gradient is clipped as a whole: that of the model together with that of other learned tensors."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from metadialog.training.trainer import Outer, Sinks, Trainer
 
 
 def step(folder: Path, clip_norm: float | None) -> tuple[Tensor, Tensor]:
-    """Take one outer step of gradient descent with a rate of 1; return how far weights and learned rates have moved."""
+    """Take one outer step of gradient descent with a rate of 1; return the changes of weights and learned rates."""
     torch.manual_seed(0)
     model = DialogModel(
         261, cell="gru", embedding_size=4, hidden_size=6, layers=1, dropout=0.0, tied_embedding=False

@@ -91,6 +91,8 @@ def show_format(source: AutoDataset, console: Console) -> None:
     console.print(line, highlight=False, markup=False)
     if (published := source.published_as()) is not None:
         console.print(f"it looks like {published}", highlight=False, markup=False)
+    if (not_read := source.not_read()) is not None:
+        console.print(not_read, highlight=False, markup=False)
     first = next(source.dialogues())
     show_dialogue(anonymise_dialogue(first) if source.cleaning.anonymise else first, console)
 

@@ -71,7 +71,7 @@ def _parse(line: bytes) -> dict[str, Any]:
     if len(line) > _MOST_BYTES:
         raise DataError(f"the line has more than {_MOST_BYTES:,} bytes; it should be {LAYOUT}")
     try:
-        request = json.loads(line.decode("utf-8-sig"))
+        request = json.loads(line.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise DataError(f"byte {error.start + 1} of the line is not UTF-8; save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
@@ -79,6 +79,15 @@ def _parse(line: bytes) -> dict[str, Any]:
     if not isinstance(request, dict) or "context" not in request:
         raise DataError(f'the line has no "context"; it should be {LAYOUT}')
     return request
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN, Infinity and -Infinity, which Python reads but JSON does not have.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{name} is not a value of JSON")
 
 
 def line_batches(source: BinaryIO, size: int) -> Iterator[list[tuple[int, bytes]]]:

@@ -331,11 +331,12 @@ class AdaptableModel:
         loading repeats the adaptation.
 
         Args:
-            folder: folder to create; a model in it is replaced.
+            folder: a new or an empty folder, or that of a saved model, which is replaced.
             name: name for the model card; None for the model's own or, if it was adapted, that of the folder.
 
         Raises:
-            RunError, OSError: the folder cannot be written.
+            RunError: the folder is a file, or has other files.
+            OSError: the folder cannot be written.
         """
         from metadialog.inference.folder import save_model
 

@@ -1,6 +1,7 @@
 """The texts of a report: methods and warnings."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from metadialog.reports.comparison import Comparison
 from metadialog.statistics.metric_comparison import Settings
@@ -54,10 +55,11 @@ def size(comparison: Comparison) -> str:
     few, most = int(seeds.min()), int(seeds.max())
     many = f"{few} to {most} seeds" if few < most else counted(few, "seed")
     topics, episodes = (int(comparison.scores[name].max()) for name in ("topics", "episodes"))
+    runs = sum(len(run.statuses) for run in comparison.runs)
     algorithms, held_out = counted(len(comparison.algorithms), "algorithm"), counted(topics, "held-out topic")
     return (
         f"{comparison.dataset}: {algorithms}, {many} each, {held_out}, {counted(episodes, 'episode')}, the same for "
-        f"all; {counted(len(comparison.runs), 'run')}."
+        f"all; {counted(runs, 'run')}."
     )
 
 
@@ -68,7 +70,7 @@ def methods(comparison: Comparison) -> list[tuple[str, str]]:
         *_procedures(comparison.settings),
         *([("Chosen steps", _chosen(comparison))] if len(comparison.chosen) else []),
         ("Seeds", _seeds(comparison)),
-        ("Revisions", ", ".join(sorted({str(run.status.get("git_revision") or "unknown") for run in comparison.runs}))),
+        ("Revisions", ", ".join(sorted({str(one.get("git_revision") or "unknown") for one in _statuses(comparison)}))),
     ]
 
 
@@ -136,7 +138,11 @@ def _procedures(settings: Settings) -> list[tuple[str, str]]:
 
 def commands(comparison: Comparison) -> list[str]:
     """Return the commands that made the runs, each once."""
-    return list(dict.fromkeys(str(run.status.get("command", "unknown")) for run in comparison.runs))
+    return list(dict.fromkeys(str(one.get("command", "unknown")) for one in _statuses(comparison)))
+
+
+def _statuses(comparison: Comparison) -> list[Mapping[str, Any]]:
+    return [status for run in comparison.runs for status in run.statuses]
 
 
 def varied_lines(comparison: Comparison) -> list[str]:

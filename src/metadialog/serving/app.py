@@ -1,7 +1,6 @@
 """The REST interface, and the page at its root."""
 
 import asyncio
-import re
 import shutil
 import tempfile
 from collections import Counter
@@ -21,6 +20,7 @@ from starlette.exceptions import HTTPException
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
 from metadialog.datasets.formats.ending import ending_of
 from metadialog.errors import MetadialogError
+from metadialog.inference.adapting import divide
 from metadialog.inference.dialogues import Context, as_dialogues, read_content
 from metadialog.inference.generations import as_generation
 from metadialog.inference.model import MAX_STEPS, AdaptableModel
@@ -45,6 +45,7 @@ from metadialog.serving.bodies import (
 from metadialog.serving.events import progress, reply_body, reply_events, to_loop, whole_reply
 from metadialog.serving.guard import Guard
 from metadialog.serving.limits import Limits, RefusedError, over, too_many
+from metadialog.serving.mistakes import malformed
 from metadialog.serving.prometheus import exposition
 
 PAGE = Path(__file__).parent / "page"
@@ -210,29 +211,18 @@ def _handle_errors(app: FastAPI) -> None:
         return say(422, " ".join(str(error).split()))
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        return say(422, _malformed(error.errors()))
+    async def mistyped(request: Request, error: RequestValidationError) -> JSONResponse:
+        return say(422, malformed(error.errors(), request.url.path))
 
     @app.exception_handler(HTTPException)
-    async def unknown(_: Request, error: HTTPException) -> JSONResponse:
-        sentence = {404: "there is nothing here; /docs lists what there is", 405: "this is asked for in another way"}
-        headers = error.headers
-        return JSONResponse(
-            {"error": sentence.get(error.status_code, str(error.detail))}, error.status_code, dict(headers or {})
-        )
-
-
-def _malformed(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return a one-sentence message for pydantic's errors of a request."""
-    # Of a value that may be of several kinds, each has its errors; the innermost one is of the kind that is meant.
-    found = max(errors, key=lambda error: len(error["loc"]))
-    # Kinds stand between the keys, such as `constrained-str`, `list[...]` and `TurnBody`.
-    where = [str(part) for part in found["loc"] if re.fullmatch("[a-z0-9_]+", str(part)) and part != "body"]
-    if found["type"] == "json_invalid":
-        return f"the request is not valid JSON at character {where[-1]}: {found['ctx']['error']}"
-    if not where and found["type"] == "missing":
-        return "the request has no body; send JSON, as /docs says"
-    return f"{'.'.join(where) or 'the request'}: {found['msg'][:300]}"
+    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        sentences = {
+            400: "the request is not JSON in UTF-8; send a JSON object, as /docs describes",
+            404: "there is no such path; /docs lists all paths",
+            405: f"the method {request.method} is not allowed here; allowed: {headers.get('Allow', 'see /docs')}",
+        }
+        return JSONResponse({"error": sentences.get(error.status_code, str(error.detail))}, error.status_code, headers)
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
@@ -269,6 +259,7 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         if request.steps is not None and request.steps > service.limits.steps:
             raise over(400, "steps", request.steps, service.limits.steps)
         dialogues = await asyncio.to_thread(service.dialogues, request.dialogues, request.text)
+        divide(dialogues, request.held_out, seed=0)  # refuses now what could not be divided later
         adaptation = Adaptation(
             name, model, dialogues, request.steps, request.held_out, min(MAX_STEPS, service.limits.steps)
         )

@@ -1,4 +1,4 @@
-"""The functional engine: models of every kind, with everything that an inner loop can be."""
+"""The functional engine, with models of every kind and all options of the inner loop."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -166,7 +166,7 @@ def test_self_critical_training(
     objectives = self_critical(tokenizer, reward="rouge_l", bleu_tokenizer="13a", level=level, weight=0.5, max_tokens=4)
     for objective in (objectives.inner, objectives.outer):
         if isinstance(objective, SelfCritical):
-            # What nothing has been learned from yet says nothing that the references say.
+            # An untrained model says nothing that is in the references.
             objective.reward = lambda _, reply: len(set(reply)) / 4
     torch.manual_seed(0)
     size = tokenizer.vocab_size

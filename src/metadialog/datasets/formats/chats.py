@@ -127,7 +127,10 @@ def _slack_names(file: Path) -> dict[str, str]:
 
 
 def members(path: Path) -> frozenset[str]:
-    """Return the names of people that an export of Telegram or Slack holds, whether or not they speak."""
+    """Return the names of people that an export of Telegram or Slack holds, whether or not they speak.
+
+    Exports of WhatsApp do not list the members of a group.
+    """
     if is_telegram(path):
         return frozenset(filter(None, _telegram_names(parsed_json(path / "result.json" if path.is_dir() else path))))
     file = path / "users.json"
