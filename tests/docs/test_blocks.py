@@ -194,3 +194,11 @@ def test_yaml_and_json_blocks_can_be_read() -> None:
                     assert yaml.safe_load(document) is not None
             if block.language == "python":
                 ast.parse(block.text)
+
+
+def test_measurements_of_the_questions_are_those_of_the_studies() -> None:
+    studies = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("experiments/*/README.md"))
+    answers = (ROOT / "docs/faq.md").read_text(encoding="utf-8")
+    numbers = re.findall(r"(?<![\d.])\d+\.\d{2,}(?!\d)", answers)
+    assert len(numbers) > 10
+    assert [number for number in numbers if number not in studies] == []

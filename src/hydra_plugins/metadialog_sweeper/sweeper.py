@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.metadialog_sweeper.launching import composed, keep_submitit_files_together, launch
 from metadialog.config import build
 from metadialog.errors import ConfigError, RunError
+from metadialog.hydra_internals import naming_sweeper, store_sweeper
 from metadialog.overrides import quote
 from metadialog.sweeps import launchers
 from metadialog.sweeps.directory import Record, SweepDirectory
@@ -30,12 +30,7 @@ from metadialog.threads import cores
 
 NAME = "metadialog"
 
-ConfigStore.instance().store(
-    group="hydra/sweeper",
-    name=NAME,
-    node={"_target_": "hydra_plugins.metadialog_sweeper.sweeper.MetadialogSweeper"},
-    provider=NAME,
-)
+store_sweeper(NAME, {"_target_": "hydra_plugins.metadialog_sweeper.sweeper.MetadialogSweeper"})
 
 _log = logging.getLogger(__name__)
 
@@ -100,14 +95,15 @@ class MetadialogSweeper(Sweeper):
             return [f"hydra.sweep.dir={quote(str(directory.path))}", *_names(config, settings.title, number), *said]
 
         def compose(lines: list[str]) -> dict[str, Any]:
-            return composed(context, config, lines)
+            return composed(context, config, [*lines, *naming_sweeper(NAME)])
 
         _log.info(
             "sweep %s: at most %d at a time, %s of %d cores each, in %s",
             *(settings.title, jobs, config.threads if threads is None else threads, cores(), directory.path),
         )
         identity = identify(plan, compose)
-        search = Search(settings, plan, identity, directory, jobs, extra, partial(launch, launcher))
+        start = partial(launch, launcher, naming_sweeper(NAME))
+        search = Search(settings, plan, identity, directory, jobs, extra, start)
         records = search.run(_start(config, arguments))
         return _best_value(records, directory.path)
 
