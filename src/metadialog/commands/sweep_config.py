@@ -24,8 +24,8 @@ _METHODS = {"tpe": "bayes", "random": "random", "grid": "grid"}
 _HELP = """\
 usage: metadialog sweep-config [train's overrides] > sweep.yaml
 
-Writes a sweep file of Weights & Biases to stdout. What is varied is what `metadialog train -m sweep=optuna` with the
-same overrides varies; sweep=random and sweep=grid, sweep.trials and sweep.space are understood too.
+Writes a sweep file of Weights & Biases to stdout. It varies the same options as `metadialog train -m sweep=optuna` with
+the same overrides; sweep=random and sweep=grid, sweep.trials and sweep.space can be given too.
 
   metadialog sweep-config algorithm=maml > sweep.yaml
   wandb sweep sweep.yaml

@@ -16,7 +16,7 @@ def main(job: Job) -> None:
     """Compare runs, and write tables, figures and a report.
 
     Raises:
-        ConfigError: an option names something that the records do not hold.
+        ConfigError: an option names something that is not in the records.
         RunError: the runs cannot be read, or cannot be compared.
     """
     config: TableConfig = build(job.config)

@@ -39,7 +39,7 @@ _AUTOGRAD = 4
 _ACCURACY = 1.33
 _STACKED = ("vectorized", "lean")
 _CERTAIN = _ACCURACY**2
-"""From which ratio on what is expected is right, were one time too short by as much and the other too long."""
+"""Ratio of expected times from which on the faster engine is certain, given their typical errors."""
 
 
 class _MetaBatch(NamedTuple):
@@ -110,7 +110,7 @@ class AutoEngine(BaseEngine):
         return {engine.name: engine for engine in some}
 
     def settle(self, cache: Path, agree: Callable[[Callable[[], str]], str]) -> None:
-        """Say where outcomes are remembered, and how the processes of a run come to one choice.
+        """Set where results are stored, and how the processes of a run agree on a choice.
 
         Args:
             cache: the cache folder.
@@ -139,7 +139,7 @@ class AutoEngine(BaseEngine):
         return self._engines[name].meta_gradient(model, objective, episodes, inner, reduction)
 
     def _size_for(self, device: torch.device) -> None:
-        """Take the memory of a GPU as it is at the first step: a power of two, so that it is the same the next time."""
+        """Set the limit from the free memory of a GPU at the first step, as a power of two for reproducibility."""
         free = machine_memory.free(device) if device.type == "cuda" and not self._sized else None
         if free is not None:
             self.memory = float(2 ** math.floor(math.log2(max(1, self.share * free / MIB))))
@@ -154,7 +154,7 @@ class AutoEngine(BaseEngine):
         return tasks_at_once(model, len(episodes)) * of_task.vectorized(inner) <= self.memory * MIB
 
     def _choose(self, first: _MetaBatch, reduction: Reduction) -> str:
-        """Choose the engine for a kind of inner loop, on its first meta-batch, and say so."""
+        """Choose the engine for a kind of inner loop on its first meta-batch, and log the choice."""
         model, objective, episodes, inner = first
         assumed, why = self.pick(*first)
         others = [] if self.measure == "never" else self._rivals(assumed, first)
@@ -178,14 +178,14 @@ class AutoEngine(BaseEngine):
         return result.fastest
 
     def _rivals(self, assumed: str, first: _MetaBatch) -> list[str]:
-        """Name the engines that may be faster than the one that is assumed to be."""
+        """Return the names of engines that may be faster than the assumed one."""
         model, _, episodes, inner = first
         if assumed == "functional":
             loop = self._functional.loop_bytes(*first)
             return ["learn2learn"] if loop is not None and loop <= self.memory * MIB else []
         known = cast("DialogModel", model)
         expected = {one.engine: one for one in candidates(known, episodes, inner, self.memory)}
-        on_cpu = next(model.parameters()).device.type == "cpu"  # of which the expectations are
+        on_cpu = next(model.parameters()).device.type == "cpu"  # the estimates are for these
         return [
             name
             for name, one in expected.items()
@@ -219,7 +219,7 @@ class AutoEngine(BaseEngine):
 
 
 def _kind(inner: InnerLoop) -> str:
-    """Say which kind of inner loop this is, in words."""
+    """Return a description of the kind of inner loop."""
     order = ", first order" if inner.first_order else ""
     return f"{inner.steps} inner step{'' if inner.steps == 1 else 's'}{order}"
 

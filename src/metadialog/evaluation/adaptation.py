@@ -184,7 +184,7 @@ class Evaluator:
             episode: the episode.
             step: number of inner steps.
             scored: scores of the adapted model on the query set.
-            further: values of further columns by name: quality of the replies, and content of the prompt.
+            further: values of additional columns by name: quality of the replies, and content of the prompt.
         """
         labels, words = self.labels, int(episode.query.words.sum())
         return Record(

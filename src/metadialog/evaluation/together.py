@@ -133,7 +133,7 @@ def adapted_together(
 
 
 def in_one_pass(models: SideBySide) -> bool:
-    """Tell whether several models are scored, and speak, faster together."""
+    """Tell whether scoring several models and generating their replies is faster together."""
     return next(models.model.parameters()).device.type in TOGETHER
 
 

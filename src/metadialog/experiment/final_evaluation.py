@@ -125,7 +125,7 @@ class FinalEvaluation:
 
     @contextmanager
     def _progress(self, title: str, episodes: Sequence[Episode]) -> Iterator[Each[Any]]:
-        """Yield what maps a function over groups of episodes: the processes share them, and progress is shown."""
+        """Yield a function that maps over groups of episodes, which the processes share, and shows progress."""
         team = self.workspace.team
         with progress(self.workspace.console, title, len(episodes)) as report:
             done = 0

@@ -1,7 +1,7 @@
 """`resume=auto`: resume the run in a directory, or start it if there is none.
 
-A run may so be started any number of times, by a sweep that is resumed or by a batch system that requeues it, and its
-work is done once. Processes with the same run wait for each other.
+A run can thus be started any number of times, by a resumed sweep or by a batch system that requeues it, and its work is
+done once. Processes with the same run wait for each other.
 """
 
 import os
@@ -108,7 +108,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def requeueing() -> Iterator[None]:
-    """Stop the run in order on submitit's signal, as on Ctrl-C, before the job is requeued.
+    """Stop the run properly on submitit's signal, as on Ctrl-C, before the job is requeued.
 
     submitit's own handler would end the process immediately.
     """

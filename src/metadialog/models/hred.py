@@ -19,7 +19,7 @@ class HRED(TurnsModel):
     """Serban et al. 2016, "Building end-to-end dialogue systems ..." (arXiv:1507.04808), section 3.
 
     An encoder reads each turn by itself; a recurrent layer over turns, the context, reads its last states; a decoder
-    speaks the next turn, starting from `tanh(D_0 c + b_0)`, `c` the context (equation 3). The logits are
+    generates the next turn, starting from `tanh(D_0 c + b_0)`, `c` the context (equation 3). The logits are
     `O (H_0 d + E_0 x + b)` of the decoder's state `d` and the token before, `x`, with an output embedding `O`.
 
     Args:

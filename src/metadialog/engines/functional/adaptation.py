@@ -43,7 +43,7 @@ class SideBySide:
         self.tasks = tasks
 
     def one(self, task: int) -> nn.Module:
-        """Return the model of one task, as a copy; the model itself, where it has been adapted to none."""
+        """Return the model of one task, as a copy; the model itself if it has not been adapted."""
         if not self.parameters:
             return self.model
         alone = copy.deepcopy(self.model)
@@ -217,7 +217,7 @@ def _by_kernels(
 def _whole_embedding(model: DialogModel, touched: Tensor, rows: Tensor) -> Tensor:
     """Return each task's embedding, `[tasks, ids, width]`, given the rows that have changed.
 
-    Where `rows` is filled up, an id comes again, with a row that has not changed.
+    Padding of `rows` repeats an id, with an unchanged row.
 
     Args:
         model: supplies the other rows.

@@ -65,9 +65,9 @@ class FunctionalEngine(BaseEngine):
     def loop_bytes(
         self, model: nn.Module, objective: Objective, episodes: Sequence[Episode], inner: InnerLoop
     ) -> int | None:
-        """Return about what learn2learn's loop, which keeps the graph of one task, would take of a meta-batch.
+        """Estimate the memory of learn2learn's loop, which keeps the graph of one task, for a meta-batch, in bytes.
 
-        None where that is not known: the tasks cannot be stacked, or go through in parts as memory is short.
+        None if it is unknown: the tasks cannot be stacked, or are processed in parts for lack of memory.
         """
         support, query = levels_of(model, objective, episodes, inner)
         kind = _kind_of(model, objective, inner)
@@ -75,7 +75,7 @@ class FunctionalEngine(BaseEngine):
         try:
             with twice_differentiable():
                 return loop_bytes(problem, (kind, model.training))
-        except (RuntimeError, NotImplementedError):  # an operation that `vmap` cannot take
+        except (RuntimeError, NotImplementedError):  # an operation that `vmap` does not support
             return None
 
     def differentiate(

@@ -69,9 +69,9 @@ def plan(problem: Problem, tasks: int, memory: float, kind: object) -> Plan:
 
 
 def loop_bytes(problem: Problem, kind: object) -> int | None:
-    """Return about what a loop over the tasks keeps that holds the graphs of all inner steps of one; see `plan`.
+    """Estimate the memory of a loop over tasks that keeps the graphs of all inner steps of one task; see `plan`.
 
-    None where the data cannot be stacked, of which the activations of a token are measured.
+    None if the data cannot be stacked, as the activations of a token are measured on stacked data.
     """
     if not problem.is_stacked:
         return None
