@@ -18,7 +18,7 @@ from metadialog.experiment.config import LearningConfig
 from metadialog.experiment.learner import make_learner
 from metadialog.preparation.episodes import held_out
 from metadialog.preparation.tokens import train_tokenizer
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 
 QUESTION = "Evaluation"
 ALONE = "one by one"
@@ -56,7 +56,7 @@ def evaluation(setting: Setting) -> Iterator[Row]:
 def _made(overrides: Sequence[str], device: torch.device) -> tuple[Evaluator, nn.Module, list[Episode]]:
     """Return an evaluator of a config's untrained model, and some episodes of each number of shots."""
     config = compose("train", ["logger=local", *overrides]).config
-    topics = load_topics(config["dataset"], config["split"], config["cache"])
+    topics = prepare_topics(config["dataset"], config["split"], config["cache"])
     tokenizer = train_tokenizer(config["tokenizer"], topics)
     learner, protocol = make_learner(LearningConfig.of(config), tokenizer), build(config["evaluation"])
     drawn = held_out(topics.of(topics.split.test), tokenizer, protocol, config["sampler"])

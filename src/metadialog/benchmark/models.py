@@ -12,7 +12,7 @@ from metadialog.benchmark.base import RESULTS, TABLE, BaseBenchmark
 from metadialog.benchmark.model_parts import PARTS, Part
 from metadialog.benchmark.rows import Clock, Row, Setting, tables
 from metadialog.memory import keep_freed_memory
-from metadialog.reports.growth import growth_figure
+from metadialog.reports.meta_steps import growth_figure
 from metadialog.runs.atomic import replacing, write_atomically
 
 

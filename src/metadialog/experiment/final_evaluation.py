@@ -179,7 +179,7 @@ def draw_evaluation(
         ConfigError: a metric of the user's lacks something.
     """
     protocol, tokenizer = build(config.evaluation), learner.tokenizer
-    for metric in protocol.metrics.values():
+    for metric in protocol.own_metrics.values():
         metric.check(topics.split.test)
     episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, config.sampler)
     chosen_on = selection_episodes(topics, tokenizer, protocol, config.sampler)

@@ -29,7 +29,7 @@ __all__ = ["AUTO", "Preempted", "check_same_results", "holds_run", "run_what_is_
 _WITHOUT_EFFECT = ("resume", "logger", "device", "threads", "cache")
 
 # Files of a run that was interrupted before its first checkpoint.
-_LEFTOVERS = (layout.STATUS, layout.METRICS, layout.CONFIG)
+_LEFTOVERS = (layout.STATUS, layout.SCALARS, layout.CONFIG)
 
 
 class Preempted(Terminated):
