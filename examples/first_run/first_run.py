@@ -27,7 +27,7 @@ from metadialog.config import build
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.jsonl import JsonlDataset
 from metadialog.preparation.episodes import held_out
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 
 WIDTH = 80
 SHOWN = 90
@@ -123,7 +123,7 @@ def _scores(records: pd.DataFrame, letters: int) -> tuple[str, str, str]:
 def characters(run: Run, shared: Sequence[str]) -> int:
     """Return the characters of all references that a run has been scored on."""
     options = metadialog.compose("train", list(shared)).options
-    topics = load_topics(options.dataset, options.split)
+    topics = prepare_topics(options.dataset, options.split)
     protocol = build(options.evaluation)
     episodes = held_out(topics.of(topics.split.test), run.model.tokenizer, protocol, options.sampler)
     return sum(len(exchange.response) for episode in episodes for exchange in episode.exchanges)

@@ -12,9 +12,9 @@ from metadialog.benchmark import talking_parts
 from metadialog.benchmark.plain_loops import plain_adaptation, plain_reply
 from metadialog.benchmark.talking import Sizes
 from metadialog.evaluation.scoring import score
+from metadialog.inference.decoding import whole_characters
 from metadialog.inference.dialogues import as_turns
 from metadialog.inference.folder import load_model
-from metadialog.inference.text import whole_characters
 
 Run = Callable[..., Any]
 

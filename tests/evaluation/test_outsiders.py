@@ -37,10 +37,6 @@ PROTOCOL = AdaptationProtocol(
     report_steps=[0, 1],
     episodes_per_topic=1,
     max_tokens=16,
-    seed=0,
-    rates=None,
-    selection_episodes=1,
-    leave_one_out=False,
 )
 
 

@@ -89,10 +89,6 @@ def protocol() -> AdaptationProtocol:
         report_steps=[0, 3],
         episodes_per_topic=1,
         max_tokens=24,
-        seed=0,
-        rates=None,
-        selection_episodes=1,
-        leave_one_out=False,
     )
 
 

@@ -14,7 +14,7 @@ import yaml
 from metadialog.errors import ConfigError
 from metadialog.loggers.base import RECORD_COLUMNS, SAMPLE_KEYS, LoggedRun
 from metadialog.loggers.wandb import STEP, WandbLogger
-from metadialog.runs.metrics_file import MetricsFile, Split
+from metadialog.runs.scalars_file import ScalarsFile, Split
 from metadialog.statistics.adaptation import adaptation_curves
 
 Read = Callable[[Path], Any]
@@ -85,17 +85,17 @@ def table(run_dir: Path, row: dict[str, Any], key: str) -> list[list[Any]]:
     return [content["columns"], *content["data"]]
 
 
-def test_the_offline_run_says_what_the_metrics_file_says(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
+def test_the_offline_run_says_what_the_scalars_file_says(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
     logger = open_logger()
     rng = np.random.default_rng(1)
     splits: list[Split] = ["meta_train", "meta_validation", "meta_test"]
-    with MetricsFile(tmp_path / "run" / "metrics.jsonl") as metrics:
+    with ScalarsFile(tmp_path / "run" / "metrics.jsonl") as scalars:
         for step in range(200):  # fills several blocks of the file
             values = {"query_loss": float(rng.lognormal(0, 9)), "gradient_norm": step / 7}
-            metrics.log(step, splits[step % 3], values)
+            scalars.log(step, splits[step % 3], values)
             logger.log(step, splits[step % 3], values)
         for step, value in ((7, 1e-300), (8, math.nan), (9, math.inf)):  # a resumed run repeats steps
-            metrics.log(step, "meta_train", {"query_loss": value})
+            scalars.log(step, "meta_train", {"query_loss": value})
             logger.log(step, "meta_train", {"query_loss": value})
     logger.finish("finished")
 
@@ -116,7 +116,7 @@ def test_the_offline_run_says_what_the_metrics_file_says(tmp_path: Path, open_lo
 
 
 def number(value: object) -> float | None:
-    """Replace wandb's spelling of non-finite numbers, for which the metrics file has null."""
+    """Replace wandb's spelling of non-finite numbers, for which the file of scalars has null."""
     result = float(str(value))
     return result if math.isfinite(result) else None
 
@@ -258,10 +258,10 @@ def test_a_run_that_was_never_finished_does_not_swallow_the_next(
 def test_a_resumed_run_offline_holds_all_from_the_start(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
     # The upload of the second run replaces that of the first, so it must contain everything.
     first = open_logger()
-    with MetricsFile(tmp_path / "run" / "metrics.jsonl") as metrics:
+    with ScalarsFile(tmp_path / "run" / "metrics.jsonl") as scalars:
         for step in (1, 2):
             values = {"loss": 1.0 / step, "gradient_norm": math.inf}
-            metrics.log(step, "meta_train", values)
+            scalars.log(step, "meta_train", values)
             first.log(step, "meta_train", values)
     first.finish("failed")
     second = open_logger(run_id=first.run_id)

@@ -28,8 +28,8 @@ from metadialog.errors import MetadialogError
 from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.local import LocalLogger
 from metadialog.models.rnn import DialogModel
-from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
+from metadialog.runs.scalars_file import ScalarsFile
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.schedules.outer import constant
 from metadialog.tokenizers.character import CharacterTokenizer
@@ -88,7 +88,7 @@ def trainer(folder: Path, team: Ranks, job: list[Any]) -> Trainer:
     if topic is not None:
         poison(learner, topic)
     optimizer = torch.optim.Adam([*model.parameters(), *learner.learned.parameters()], lr=0.05)
-    metrics = MetricsFile(folder / "metrics.jsonl" if team.is_first else Path(os.devnull))
+    scalars = ScalarsFile(folder / "metrics.jsonl" if team.is_first else Path(os.devnull))
     run = RunDirectory(folder)
     return Trainer(
         model,
@@ -96,7 +96,7 @@ def trainer(folder: Path, team: Ranks, job: list[Any]) -> Trainer:
         Outer(optimizer, constant(optimizer, 3, warmup_steps=0)),
         sampler("ai", "food", "humor", "trivia"),
         sampler("emotion").batch(3),
-        Sinks(run, metrics, LocalLogger(LoggedRun(folder, {}, "x"))),
+        Sinks(run, scalars, LocalLogger(LoggedRun(folder, {}, "x"))),
         team,
         TrainingOptions(steps=3, meta_batch=meta_batch, clip_norm=0.1, validate_every=2, nan=policy),
     )

@@ -106,17 +106,15 @@ def test_it_goes_on_from_what_was_kept(episodes: Sequence[Episode]) -> None:
     assert (again.steps, again.seconds, again.tokens) == (2, 2.0, 2 * 58)
 
 
-def test_annealing_is_accounted_for() -> None:
-    algorithm = MAMLPlusPlus(
-        Tools(Learn2LearnEngine()),
-        name="maml_plus_plus",
-        inner_lr=0.1,
-        inner_steps=3,
-        reduction="mean",
-        multi_step_until=10,
-        first_order_until=5,
-        learned_rates=True,
+def annealed() -> MAMLPlusPlus:
+    """First order for five steps, query losses of all inner steps for ten."""
+    return MAMLPlusPlus(
+        Tools(Learn2LearnEngine()), inner_lr=0.1, inner_steps=3, multi_step_until=10, first_order_until=5
     )
+
+
+def test_annealing_is_accounted_for() -> None:
+    algorithm = annealed()
     of_phases = [Passes(3, 0, 3)] * 5 + [Passes(3, 3, 3)] * 5 + [Passes(3, 3, 1)] * 2
     assert [algorithm.passes(step) for step in range(12)] == of_phases
     for step, passes in enumerate(of_phases):  # the count equals the executed operations
@@ -136,14 +134,5 @@ def test_what_was_counted_is_the_measure_of_what_was_not() -> None:
 
 
 def test_steps_that_go_elsewhere_are_counted() -> None:
-    algorithm = MAMLPlusPlus(
-        Tools(Learn2LearnEngine()),
-        name="maml_plus_plus",
-        inner_lr=0.1,
-        inner_steps=3,
-        reduction="mean",
-        multi_step_until=10,
-        first_order_until=5,
-        learned_rates=True,
-    )
+    algorithm = annealed()
     assert [step for step in range(40) if is_counted(algorithm, step)] == [0, 1, 5, 10, 16, 32]

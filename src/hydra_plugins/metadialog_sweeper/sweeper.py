@@ -92,14 +92,14 @@ class MetadialogSweeper(Sweeper):
 
         def extra(number: int) -> list[str]:
             said = [] if threads is None else [f"threads={threads}"]
-            return [f"hydra.sweep.dir={quote(str(directory.path))}", *_names(config, settings.name, number), *said]
+            return [f"hydra.sweep.dir={quote(str(directory.path))}", *_names(config, settings.title, number), *said]
 
         def compose(lines: list[str]) -> dict[str, Any]:
             return composed(context, config, [*lines, *naming_sweeper(NAME)])
 
         _log.info(
             "sweep %s: at most %d at a time, %s of %d cores each, in %s",
-            *(settings.name, jobs, config.threads if threads is None else threads, cores(), directory.path),
+            *(settings.title, jobs, config.threads if threads is None else threads, cores(), directory.path),
         )
         identity = identify(plan, compose)
         start = partial(launch, launcher, naming_sweeper(NAME))

@@ -45,7 +45,7 @@ def main(job: Job) -> float:
 
 
 def _adapt(model: AdaptableModel, division: Division, config: AdaptConfig, console: Console) -> AdaptableModel:
-    """Adapt a model, and print the curve while it grows."""
+    """Adapt a model, and print each point of the curve as soon as it is known."""
     passed_over = f", {division.passed_over} without an answer passed over" if division.passed_over else ""
     console.print(
         f"adapting to {counted(len(division.support), 'dialogue')}; {len(division.held_out)} held out{passed_over}",

@@ -24,13 +24,12 @@ from metadialog.generation.base import Generation
 from metadialog.generation.stepwise import Stepwise
 from metadialog.inference.checking import MOST_SEED, as_folder, check_rate, check_whole
 from metadialog.inference.compute import THREADS, computing
-from metadialog.inference.decoding import Decoder, Growing, choice
+from metadialog.inference.decoding import Decoder, Growing, Text, choice, whole_characters
 from metadialog.inference.dialogues import STANDARD_INPUT, Context, Dialogues, as_dialogues, as_turns, replier
 from metadialog.inference.generations import GenerationLike, as_generation
 from metadialog.inference.languages import language_of
 from metadialog.inference.results import CurvePoint, DialogueScore, NearExchange, Reply
 from metadialog.inference.sharing import Snapshot, changed_parameters, share
-from metadialog.inference.text import Text, whole_characters
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.text import counted
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -408,11 +407,10 @@ class AdaptableModel:
     def _replies_as_a_whole(
         self, prompts: Sequence[Sequence[int]], n: int, way: Generation, seed: int
     ) -> list[list[Reply]]:
-        special = self.tokenizer
-        forbidden = [special.pad_id, special.begin_id, special.self_id, special.other_id]
+        end, forbidden = self.tokenizer.end_id, self.tokenizer.unspoken
         with self._computing():
             generator = torch.Generator(device=self.device).manual_seed(seed)
-            replies = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
+            replies = way.n_best(self._module, prompts, end, forbidden, generator, n)
         return [[Reply(self._text(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
 
     def _text(self, tokens: Sequence[int]) -> str:

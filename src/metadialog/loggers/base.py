@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
-from metadialog.runs.metrics_file import Split
+from metadialog.runs.scalars_file import Split
 
 Status = Literal["finished", "failed", "interrupted"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from metadialog.loggers.base import LoggedRun, Status
-from metadialog.runs.metrics_file import Split
+from metadialog.runs.scalars_file import Split
 
 
 class LocalLogger:

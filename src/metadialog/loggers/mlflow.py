@@ -11,7 +11,7 @@ from annotated_types import MinLen
 from metadialog.extras import need
 from metadialog.loggers.base import SAMPLE_KEYS, LoggedRun, Status
 from metadialog.loggers.service_calls import GivesUp
-from metadialog.runs.metrics_file import Split
+from metadialog.runs.scalars_file import Split
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:

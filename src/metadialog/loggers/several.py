@@ -10,7 +10,7 @@ from annotated_types import Len
 
 from metadialog.config import build
 from metadialog.loggers.base import LoggedRun, Logger, Status
-from metadialog.runs.metrics_file import Split
+from metadialog.runs.scalars_file import Split
 
 Name = Literal["wandb", "tensorboard", "mlflow", "trackio"]
 Node = dict[str, Any]

@@ -17,8 +17,8 @@ from metadialog.errors import MetadialogError
 from metadialog.loggers import wandb_session
 from metadialog.loggers.base import SAMPLE_KEYS, LoggedRun, Status
 from metadialog.loggers.service_calls import within
-from metadialog.runs.layout import METRICS
-from metadialog.runs.metrics_file import Split, read_rows
+from metadialog.runs.layout import SCALARS
+from metadialog.runs.scalars_file import Split, read_rows
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class WandbLogger:
             return
         self._call(_define_axes)
         if run.id is not None:
-            self._call(lambda opened: _log_again(opened, run.directory / METRICS))
+            self._call(lambda opened: _log_again(opened, run.directory / SCALARS))
 
     @property
     def run_id(self) -> str | None:
@@ -175,7 +175,7 @@ def _define_axes(run: "wandb.Run") -> None:
         run.define_metric(f"{split}/*", step_metric=STEP)
 
 
-def _log_again(run: "wandb.Run", metrics: Path) -> None:
+def _log_again(run: "wandb.Run", scalars: Path) -> None:
     """Log the scalars from before a resume, unless the server has resumed the run.
 
     An offline run cannot append to another: its steps count from 0, so that its upload replaces the earlier one with
@@ -183,7 +183,7 @@ def _log_again(run: "wandb.Run", metrics: Path) -> None:
     """
     if run.resumed:
         return
-    for row in read_rows(metrics):
+    for row in read_rows(scalars):
         run.log({STEP: row.step} | {f"{row.split}/{name}": value for name, value in row.scalars.items()})
 
 

@@ -15,13 +15,12 @@ from metadialog.reports.compute import compute_figure, costs
 from metadialog.reports.differences import baseline_rows, difference_rows
 from metadialog.reports.figures import curves_figure, shots_figure, style, topics_figure
 from metadialog.reports.forest import difference_curves_figure, forest_figure
-from metadialog.reports.grid import Grid, score_grids, topic_grids
+from metadialog.reports.grid import Grid, Tables, score_grids, topic_grids
 from metadialog.reports.latex import DOCUMENT, latex
 from metadialog.reports.markdown import markdown
 from metadialog.reports.page import Picture, page
 from metadialog.reports.reach import reach_grids
 from metadialog.reports.samples import samples_of
-from metadialog.reports.tables import Tables
 from metadialog.reports.words import title
 from metadialog.runs.atomic import write_atomically
 from metadialog.statistics.comparison import CHOSEN
@@ -29,11 +28,14 @@ from metadialog.statistics.metrics import Metric
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
+REPORT = "report.html"
+_BASELINE_TABLE = "differences_from_baseline.csv"
+
 NO_COST = "cost.png is left out: not every run holds a cost.json with its meta_train cost."
 
 _SOMETIMES = {
     *(f"{name}.{kind}" for name in ("cost", "forest", "difference_curves") for kind in ("png", "pdf")),
-    "differences_from_baseline.csv",
+    _BASELINE_TABLE,
 }
 """Files that are not in every report."""
 _UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -133,10 +135,10 @@ def _texts(comparison: Comparison, tables: Tables, command: str, pictures: Mappi
         "differences.csv": _csv(comparison.differences),
         "topics.csv": _csv(comparison.topics),
         "table.html": page(comparison, tables, command),
-        "report.html": page(comparison, tables, command, list(pictures.values())),
+        REPORT: page(comparison, tables, command, list(pictures.values())),
     }
     if comparison.settings.baseline is not None:
-        texts["differences_from_baseline.csv"] = _csv(comparison.baseline_differences)
+        texts[_BASELINE_TABLE] = _csv(comparison.baseline_differences)
     return texts
 
 

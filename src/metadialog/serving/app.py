@@ -32,7 +32,6 @@ from metadialog.serving.bodies import (
     DialoguesBody,
     ErrorBody,
     HealthBody,
-    LimitsBody,
     ModelBody,
     ModelsBody,
     RepliesBody,
@@ -46,8 +45,8 @@ from metadialog.serving.bodies import (
 from metadialog.serving.events import progress, reply_body, reply_events, to_loop, whole_reply
 from metadialog.serving.guard import Guard
 from metadialog.serving.limits import Limits, RefusedError, over, too_many
-from metadialog.serving.metrics import exposition
 from metadialog.serving.mistakes import malformed
+from metadialog.serving.prometheus import exposition
 
 PAGE = Path(__file__).parent / "page"
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -231,8 +230,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     async def list_models() -> ModelsBody:
         """List the models."""
         models = [_model_body(name, model) for name, model in service.models.items()]
-        limits = LimitsBody(**{name: getattr(service.limits, name) for name in LimitsBody.model_fields})
-        return ModelsBody(models=models, limits=limits)
+        return ModelsBody(models=models, limits=service.limits)
 
     @app.get("/healthz")
     async def is_healthy() -> HealthBody:
@@ -365,7 +363,7 @@ def _model_body(name: str, model: AdaptableModel) -> ModelBody:
 
 
 def _content(text: str) -> bytes:
-    """Return what is in a file that was sent as text, if it is of a kind whose size is that of its dialogues."""
+    """Return the content of a file that was sent as text, unless it is of a kind that may unpack to far more."""
     try:
         content = text.encode()
     except UnicodeEncodeError as error:  # JSON can escape it

@@ -148,7 +148,7 @@ def topic_of_file(path: Path, file: Path) -> str:
     return " ".join((file.parent.name if nested else file.stem).replace("_", " ").split()) or file.name
 
 
-def load_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+def parsed_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     """Return the content of a JSON file.
 
     Raises:
@@ -174,7 +174,7 @@ def json_records(path: Path) -> Iterator[tuple[str, Any]]:
             if line.strip():
                 yield f"{path}:{number}", _line(line.removeprefix("\ufeff"), f"{path}:{number}")
         return
-    content = load_json(path)
+    content = parsed_json(path)
     if isinstance(content, list):
         yield from ((f"{path}: [{number}]", record) for number, record in enumerate(content))
     else:
