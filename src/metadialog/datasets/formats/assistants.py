@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.formats.base import Options, files_of, load_json
+from metadialog.datasets.formats.base import Options, files_of, parsed_json
 from metadialog.errors import DataError
 
 YAML = (".yml", ".yaml")
@@ -113,9 +113,9 @@ def read_dialogflow(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa
     """
     for file in sorted(path.rglob("intents/*_usersays_*.json")):
         stem, _, language = file.stem.rpartition("_usersays_")
-        intent = load_json(file.with_name(f"{stem}.json"))
+        intent = parsed_json(file.with_name(f"{stem}.json"))
         reply = _response(intent, language)
-        for number, phrase in enumerate(load_json(file)):
+        for number, phrase in enumerate(parsed_json(file)):
             parts = phrase.get("data", []) if isinstance(phrase, Mapping) else []
             text = "".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
             if reply and text.strip():
