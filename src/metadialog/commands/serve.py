@@ -15,6 +15,7 @@ from metadialog.experiment.talking import ServeConfig
 from metadialog.extras import need
 from metadialog.inference.folder import load_model
 from metadialog.inference.model import AdaptableModel
+from metadialog.runs.reading import MIB, read_text
 from metadialog.training.model_card import slug
 
 
@@ -75,10 +76,7 @@ def _token(config: ServeConfig) -> str | None:
         return None
     file = expand(config.token_file, "token_file")
     refuse_special(file, "token_file")
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"token_file={file}: cannot be read: {error}") from error
+    token = read_text(file, MIB, "token").strip()
     if len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(f"token_file={file}: should hold one token of 16 letters and digits or more, on one line")
     return token
@@ -100,6 +98,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)
-    except OSError as error:
-        raise ConfigError(f"host={host} port={port}: cannot be listened on: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: no name that the system could look up
+        problem = getattr(error, "strerror", None) or error
+        raise ConfigError(f"host={host} port={port}: cannot be listened on: {problem}") from error
     return listening
