@@ -30,7 +30,7 @@ Context = str | Dialogue | Sequence[Turn] | Sequence[str] | Sequence[Mapping[str
 LAYOUT = '["a turn", "its answer", ...]'
 STANDARD_INPUT = "standard input"
 MOST_BYTES = 256 * 2**20
-"""Maximum size of text or JSON to adapt to, which is read at once."""
+"""Maximum size of a file to adapt to, most kinds of which are read at once."""
 _TOO_MUCH = f"has more than {MOST_BYTES // 2**20} MiB; a model is adapted to a few dialogues of a topic"
 _PARSED = ("json", "logs")
 _REMEDY = "`metadialog data dataset=auto output=FOLDER` takes these options, and writes dialogues that can be read here"
@@ -104,6 +104,8 @@ def read_content(content: bytes, name: str) -> list[Dialogue]:
 
 def _read(path: Path) -> list[Dialogue]:
     """Read a file or folder; JSON and plain text are read by `parse_dialogues`, which is more tolerant."""
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise DataError(f"{path}: {_TOO_MUCH}")
     try:
         result = detect(path).name if path.exists() else None
     except UnreadError:
@@ -115,8 +117,6 @@ def _read(path: Path) -> list[Dialogue]:
     if path.is_dir():
         raise DataError(f"{path}: holds no file of dialogues")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path}: {_TOO_MUCH}")
         return parse_dialogues(_decoded(path.read_bytes(), str(path)), str(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; it should be a file of dialogues") from error
