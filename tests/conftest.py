@@ -1,4 +1,4 @@
-"""What all tests share: a command line run in a folder of its own, and a reader of wandb's own files."""
+"""Fixtures of all tests, such as a command line in a temporary folder, and a reader of wandb's files."""
 
 import functools
 import gc
@@ -33,24 +33,24 @@ from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.export import export_model
 from metadialog.training.trainer import Trainer
 
-# How long an example takes is no matter of right or wrong.
+# The time that an example takes depends on the load of the machine.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
 
-# Several test processes share the cores: one thread each is faster than all of them fighting for all.
+# Several test processes share the cores: one thread for each is faster than several that compete.
 torch.set_num_threads(1)
 
-# TensorBoard brings absl, whose handler closes the stream that it was made with whenever logging is configured
-# again, as Hydra does. Here that stream would be pytest's own.
+# TensorBoard imports absl, whose handler closes the stream that it was created with whenever logging is configured
+# again, as Hydra does. In tests that stream would be pytest's own.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
-# These would be the developer's own settings, and not what a test is about.
+# Settings of the developer, which must not affect tests.
 _FOREIGN = ("HYDRA_FULL_ERROR", "METADIALOG_TRACEBACK", "WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -58,7 +58,7 @@ class Outcome:
 
     @property
     def run_directory(self) -> Path:
-        """The directory that the command named at its end."""
+        """The run directory in the last line of the output."""
         lines = [line for line in self.out.splitlines() if line.startswith("run directory: ")]
         return Path(lines[-1].removeprefix("run directory: "))
 
@@ -67,7 +67,7 @@ Run = Callable[..., Outcome]
 
 
 class Without(MetaPathFinder):
-    """Makes Python believe that a package is not installed."""
+    """Hides a package from imports, as if it were not installed."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -75,7 +75,7 @@ class Without(MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None = None,  # noqa: ARG002 - so it is called
+        path: Sequence[str] | None = None,  # noqa: ARG002 - the signature of the protocol
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         if fullname == self.package:
@@ -89,7 +89,7 @@ BeforeStep = Callable[[Hook], AbstractContextManager[None]]
 
 @pytest.fixture(scope="session")
 def before_step() -> BeforeStep:
-    """Return a context that has something done before each outer step of training, which is told its number."""
+    """Return a context in which a hook is called before each outer step of training, with the step's number."""
 
     @contextmanager
     def installed(hook: Hook) -> Iterator[None]:
@@ -108,7 +108,7 @@ def before_step() -> BeforeStep:
 
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function that makes a package as good as not installed."""
+    """Return a function that hides a package, as if it were not installed."""
 
     def hide(package: str) -> None:
         monkeypatch.delitem(sys.modules, package, raising=False)
@@ -119,18 +119,18 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def leave_what_is_there() -> None:
-    """Take all objects that are there now out of garbage collection, which would go through a million each time."""
+    """Exclude all present objects from garbage collection, which would traverse a million of them each time."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_sessionfinish() -> None:
-    """Let Python's end collect everything."""
+    """Include all objects in garbage collection again."""
     gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Skip what computes on a GPU where there is none."""
+    """Skip tests of GPUs if there is none."""
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("cuda"):
@@ -139,17 +139,17 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def device(request: pytest.FixtureRequest) -> torch.device:
-    """The CPU, and a GPU where there is one."""
+    """The CPU, and a GPU if there is one."""
     return torch.device(request.param)
 
 
-# Where data sets in their publishers' formats may lie; none of them is part of this repository.
+# Possible locations of data sets in their publishers' formats, which are not part of this repository.
 _DATA = Path(os.environ.get("METADIALOG_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 
 @pytest.fixture(scope="session")
 def published() -> Callable[[str], Path]:
-    """Return a function that gives the local copy of a published data set, or skips the test."""
+    """Return a function that returns the local copy of a published data set, or skips the test."""
 
     def local_copy(name: str) -> Path:
         if not (_DATA / name).is_dir():
@@ -163,7 +163,7 @@ def published() -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the developer's own cache out of the tests, and the tests out of it."""
+    """Use a cache of the test session instead of the developer's."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("METADIALOG_CACHE", str(folder))
@@ -193,7 +193,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
             finally:
                 os.environ.clear()
                 os.environ.update(environment)
-                logging.root.handlers[:] = handlers  # Hydra's write to a stream that closes with this test
+                logging.root.handlers[:] = handlers  # Hydra's handlers write to a stream that is closed after this test
         captured = capfd.readouterr()
         return Outcome(code, captured.out, captured.err)
 
@@ -207,7 +207,7 @@ FULL, LAST = 1, 4
 
 @dataclass
 class WandbRecords:
-    """What a `.wandb` file says of its run."""
+    """The content of a `.wandb` file."""
 
     run: Any = None  # wandb_internal_pb2.RunRecord
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -219,7 +219,7 @@ class WandbRecords:
 
 
 def payloads(data: bytes) -> Iterator[bytes]:
-    """Yield the records of a LevelDB log whose first block begins with wandb's own header of 7 bytes."""
+    """Yield the records of a LevelDB log whose first block begins with wandb's header of 7 bytes."""
     offset, parts = HEADER, b""
     while offset + HEADER <= len(data):
         if BLOCK - offset % BLOCK < HEADER:  # the rest of the block is padding
@@ -250,7 +250,7 @@ def read_records(path: Path) -> WandbRecords:
     data = path.read_bytes()
     assert data[:4] == b":W&B", f"{path} is no wandb file"
     result = WandbRecords()
-    # wandb chooses among several generated modules by the version of protobuf, so types are not to be had.
+    # wandb chooses among several generated modules by the version of protobuf, so there are no types.
     record_type: Any = importlib.import_module("wandb.proto.wandb_internal_pb2").Record
     for payload in payloads(data):
         record = record_type.FromString(payload)
@@ -299,7 +299,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def export(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Export:
-    """Return a function that exports a small model with random weights, made with some overrides; not to be changed."""
+    """Return a function that exports a small model with random weights and some overrides; tests must not change it."""
 
     @functools.cache
     def make(*overrides: str) -> Path:
@@ -325,7 +325,7 @@ CHAT_TEMPLATE = (
 
 @pytest.fixture(scope="session")
 def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny random language model of SmolLM2's class, with a tokenizer and a chat template."""
+    """The folder of a tiny language model of SmolLM2's class with random weights, a tokenizer and a chat template."""
     transformers = pytest.importorskip("transformers")
     from metadialog.datasets.chatterbot import ChatterbotDataset
     from metadialog.tokenizers.byte_pair import BytePairTokenizer
@@ -354,7 +354,7 @@ def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def export_pretrained(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Export:
-    """Return a function that exports the tiny pretrained model, made with some overrides; not to be changed."""
+    """Return a function that exports the tiny pretrained model with some overrides; tests must not change it."""
     from metadialog.tokenizers.pretrained import PretrainedTokenizer
 
     @functools.cache

@@ -1,4 +1,4 @@
-"""The check of a config against the signatures that it names."""
+"""The check of a config against the signatures of the classes that it names."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""Text of others reaches the terminal as text."""
+"""Control characters in text from files or requests are escaped before it is printed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`install.py`: what it leaves to pip. A fresh environment is installed by it in the workflow of public forges."""
+"""`install.py`: the command line of pip. The public CI workflow installs a fresh environment with it."""
 
 import importlib.util
 import sys

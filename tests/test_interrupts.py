@@ -92,20 +92,20 @@ class _InterruptsItsOwner:
 
 
 def test_a_signal_while_a_class_is_made_is_still_an_interrupt() -> None:
-    """Up to Python 3.11, what `__set_name__` raises comes out as a RuntimeError."""
+    """Up to Python 3.11, an exception in `__set_name__` is converted to a RuntimeError."""
     with pytest.raises(KeyboardInterrupt), interruptible():
         type("Owner", (), {"field": _InterruptsItsOwner()})
 
 
 def test_an_error_from_a_swallowed_signal_is_an_interrupt() -> None:
-    """A signal in the middle of an import leaves half a module, which fails later in words that explain nothing."""
+    """A signal during an import leaves an incomplete module, which later raises unrelated errors."""
 
     def program() -> None:
         with interruptible():
             try:
                 send(signal.SIGINT)
             except KeyboardInterrupt:
-                raise AttributeError("module has no attribute")  # noqa: B904 - nothing tells where it comes from
+                raise AttributeError("module has no attribute")  # noqa: B904 - the cause is lost
 
     with pytest.raises(KeyboardInterrupt):
         program()
@@ -149,7 +149,7 @@ class _InterruptsInDestructor:
 
 
 def test_a_signal_that_cannot_be_raised_is_delivered_again(capfd: pytest.CaptureFixture[str]) -> None:
-    """Python prints what a destructor raises and goes on."""
+    """Python prints an exception in a destructor and continues."""
 
     def program() -> None:
         with interruptible():

@@ -1,4 +1,4 @@
-"""learn2learn stays behind one file."""
+"""learn2learn is imported in one file only."""
 
 import ast
 from pathlib import Path

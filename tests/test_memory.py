@@ -1,4 +1,4 @@
-"""Peak memory, as the system counts it."""
+"""Peak memory as reported by the operating system."""
 
 import pytest
 import torch

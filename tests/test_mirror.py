@@ -1,4 +1,4 @@
-"""Every package has its folder of tests, and every group of the config is one package's."""
+"""Every package has a folder of tests, and every config group belongs to one package."""
 
 import re
 from pathlib import Path
@@ -12,9 +12,9 @@ PACKAGES = sorted(
     folder.parent.relative_to(SOURCE) for folder in SOURCE.rglob("__init__.py") if folder.parent != SOURCE
 )
 GROUPS = sorted({file.parent.relative_to(CONF) for file in CONF.rglob("*.yaml")} - {Path()})
-# These choose options of other groups, or parts of a group's; their tests are those of what they are for.
+# Groups that set options of other groups, with the package that has their tests.
 WITHOUT_CLASS = {Path("debug"): "conf", Path("dataset/cleaning"): "datasets", Path("sweep/space"): "sweeps"}
-# What is tested beside packages: files at the top of the repository, and the whole program.
+# Folders of tests that belong to no package: tests of files at the top of the repository, and of the whole program.
 WITHOUT_PACKAGE = {"bad_inputs", "conf", "docs", "examples", "experiments", "faults", "fixtures", "fuzz"}
 
 

@@ -1,4 +1,4 @@
-"""Configs of earlier versions, as they are read today."""
+"""Configs of earlier versions can still be read."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ OLD = Path(__file__).parent / "fixtures" / "version_0_1_0"
 
 
 def numbers(directory: Path) -> list[tuple[Any, ...]]:
-    """Return everything but the clock and what it measures."""
+    """Return everything except times and durations."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     return [(m["step"], m["split"], m["name"], m["value"]) for m in lines if m["name"] != "tasks_per_second"]
 

@@ -1,4 +1,4 @@
-"""The count of operations, against what the shapes say and against outer steps that are counted whole."""
+"""The count of operations, compared with a calculation from shapes and with counts of whole outer steps."""
 
 from collections.abc import Callable
 

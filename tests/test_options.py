@@ -1,4 +1,4 @@
-"""Options: declared once, inherited, and with their defaults in the yaml alone."""
+"""Options are declared once, inherited, and have their defaults in the yaml only."""
 
 import re
 from abc import ABC, abstractmethod
@@ -136,7 +136,7 @@ def test_what_a_call_leaves_out_is_in_the_yaml() -> None:
     assert vars(MAML(inner_lr=0.25)).items() >= {**packaged_defaults(MAML), "inner_lr": 0.25}.items()
     assert MAML().tools.engine.name == "auto"
     assert AutoEngine(memory=3).memory == 3
-    # From the yaml that the class's own extends.
+    # From the yaml that the yaml of the class extends.
     assert packaged_defaults(ANIL) == {**packaged_defaults(MAML), "name": "anil", "adapted": ["head"]}
     assert Adam().weight_decay == 0
     assert "first_order" not in packaged_defaults(MAMLPlusPlus)

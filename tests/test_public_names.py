@@ -1,4 +1,4 @@
-"""The names that `from metadialog import ...` offers, as the article writes them."""
+"""The public names of `metadialog`, as the article uses them."""
 
 import torch
 from torch import nn

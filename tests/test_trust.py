@@ -1,4 +1,4 @@
-"""What somebody else wrote names no code: each case would leave a marker file."""
+"""Files from other people cannot make code run: in each case such code would create a marker file."""
 
 import json
 import os
@@ -23,8 +23,8 @@ EVIL = f"from pathlib import Path\nPath({MARKER!r}).touch()\n"
 
 
 @pytest.fixture
-def finished(run: Run) -> Path:  # noqa: ARG001 - it makes the working directory
-    """A finished run in the working directory, with a module that leaves a marker when it is imported."""
+def finished(run: Run) -> Path:  # noqa: ARG001 - creates the working directory
+    """A finished run in the working directory, and a module that creates a marker when it is imported."""
     directory = Path.cwd() / "finished"
     shutil.copytree(FIXTURES / "finished", directory)
     (directory / "model" / "evil.py").write_text(EVIL)

@@ -1,4 +1,4 @@
-"""Compressed files that become far more than they are cost one line, and no memory."""
+"""Compressed files that would become far larger are refused in one line, without using much memory."""
 
 import gzip
 import zipfile
@@ -23,7 +23,7 @@ ALWAYS = 2**20
 
 @pytest.fixture(autouse=True)
 def _always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is unpacked from any file is a MiB, so that the files here need not become large."""
+    """Lower the size that may always be unpacked to a MiB, so that the test files can be small."""
     monkeypatch.setattr("metadialog.unpacked.ALWAYS", ALWAYS)
 
 
@@ -34,7 +34,7 @@ def test_small_files_have_room_and_large_ones_a_ratio() -> None:
 
 @pytest.mark.parametrize("unit", [b" " * 1024, b" " * 1023 + b"\n"])
 def test_a_gzip_that_grows_is_refused(unit: bytes, tmp_path: Path) -> None:
-    """Whether it is one endless line or many blank ones."""
+    """One endless line and many blank lines are both refused."""
     path = tmp_path / "my.jsonl.gz"
     path.write_bytes(gzip.compress(unit * (ALWAYS // 1024 + 1)))
     with pytest.raises(DataError, match=r"my\.jsonl\.gz:\d+: is not read on: it unpacks to more than 1,048,576 bytes"):
@@ -70,7 +70,7 @@ def _excel(path: Path, text: str, rows: int) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "text", "rows"),
     [
-        # a long text, and a text that the file holds once and 100 rows repeat
+        # a long text, and a text that the file contains once and 100 rows refer to
         ("my.parquet", _parquet, " " * (ALWAYS + 1), 1),
         ("my.parquet", _parquet, " " * 2**16, 100),
         ("my.xlsx", _excel, "a" * 32_000, 40),

@@ -1,4 +1,4 @@
-"""The built wheel, in a fresh environment and another folder: `conf/` has to be inside it."""
+"""The built wheel contains `conf/`, and works in a fresh environment and another folder."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """What metadialog is for, in about a minute of CPU: meta-train, compare, adapt to a shop's dialogues, and ask.
 
     python examples/first_run/first_run.py                    English, as `make run` does
-    python examples/first_run/first_run.py --language zh      Chinese, in a little more
+    python examples/first_run/first_run.py --language zh      Chinese, in about 70 s of CPU
 
 It trains on embedded dialogues, tabulates what a few dialogues of topics that were held out are worth, beside joint
 training (finetune) and no training (scratch), and then adapts the model to dialogues of a bicycle hire.
@@ -27,7 +27,7 @@ from metadialog.config import build
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.jsonl import JsonlDataset
 from metadialog.preparation.episodes import held_out
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 
 WIDTH = 80
 SHOWN = 90
@@ -123,7 +123,7 @@ def _scores(records: pd.DataFrame, letters: int) -> tuple[str, str, str]:
 def characters(run: Run, shared: Sequence[str]) -> int:
     """Return the characters of all references that a run has been scored on."""
     options = metadialog.compose("train", list(shared)).options
-    topics = load_topics(options.dataset, options.split)
+    topics = prepare_topics(options.dataset, options.split)
     protocol = build(options.evaluation)
     episodes = held_out(topics.of(topics.split.test), run.model.tokenizer, protocol, options.sampler)
     return sum(len(exchange.response) for episode in episodes for exchange in episode.exchanges)

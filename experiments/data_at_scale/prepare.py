@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 
 from metadialog.config import build
 from metadialog.preparation.tokens import train_tokenizer
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 from metadialog.samplers.episodes import EpisodeSampler
 
 CORPUS = "corpus.jsonl"
@@ -49,7 +49,7 @@ def run(step: str, folder: Path, overrides: list[str], episodes: int) -> None:
     kept = [override for override in overrides if not override.startswith("dataset")]
     config = _config("train", [*dataset, *kept])
     begin = time.perf_counter()
-    topics = load_topics(config["dataset"], config["split"], config["cache"])
+    topics = prepare_topics(config["dataset"], config["split"], config["cache"])
     read = time.perf_counter()
     tokenizer = train_tokenizer(config["tokenizer"], topics)
     cut = time.perf_counter()

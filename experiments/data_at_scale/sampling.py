@@ -16,7 +16,7 @@ from torch import nn
 from metadialog.config import build, plain
 from metadialog.episodes import Batch
 from metadialog.preparation.tokens import train_tokenizer
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 
 ROUNDS = 5
 EPISODES = 100
@@ -27,7 +27,7 @@ def main() -> None:
     with initialize_config_module("metadialog.conf", version_base="1.3"):
         config = plain(compose("train", sys.argv[1:]))
     begin = time.perf_counter()
-    topics = load_topics(config["dataset"], config["split"], config["cache"])
+    topics = prepare_topics(config["dataset"], config["split"], config["cache"])
     tokenizer = train_tokenizer(config["tokenizer"], topics)
     print(f"data: {time.perf_counter() - begin:.2f} s from files or cache to tokens")
     sampler = build(config["sampler"], topics.of(topics.split.train), tokenizer, 0)

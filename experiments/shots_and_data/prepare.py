@@ -12,7 +12,7 @@ from pathlib import Path
 
 from metadialog.experiment.compose import compose
 from metadialog.inference.folder import to_jsonl
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 
 SIZES = (10, 30, 100, 300)
 
@@ -23,7 +23,7 @@ def main(folder: str, root: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
     overrides = ["+after_convergence=config", f"dataset.root={root}"]  # has the same data and the same split
     config = compose("train", overrides, Path(__file__).parents[1]).config
-    topics = load_topics(config["dataset"], config["split"])
+    topics = prepare_topics(config["dataset"], config["split"])
     split = topics.split
     dialogues = {name: list(said) for name, said in topics.of([*split.train, *split.validation, *split.test]).items()}
     for name in split.train:

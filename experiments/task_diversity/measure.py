@@ -28,7 +28,7 @@ import metadialog
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.topic_gain import topic_gain
 from metadialog.inference.model import AdaptableModel
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 from metadialog.splits.split import TopicSplit
 from metadialog.text import fold, words
 
@@ -82,7 +82,7 @@ def cosines(model: AdaptableModel, topics: Topics) -> tuple[float, float]:
 def measure(directory: str) -> str:
     """Return a line of the table."""
     run = metadialog.load(directory)
-    split = load_topics(run.config["dataset"], run.config["split"])
+    split = prepare_topics(run.config["dataset"], run.config["split"])
     everything = {name: list(said) for name, said in split.of(_names(split.split)).items()}
     dice = random.Random(0)  # noqa: S311 - no secret
     held_out = {name: dice.sample(everything[name], 2 * ADAPTED) for name in split.split.test}

@@ -17,7 +17,7 @@ from pathlib import Path
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.experiment.compose import compose
 from metadialog.inference.folder import to_jsonl
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 
 TOPICS, DIALOGUES = 14, 60
 PERSONAS, OF_A_PERSONA = 56, 10
@@ -28,7 +28,7 @@ Topics = dict[str, list[Dialogue]]
 def read(*overrides: str) -> Topics:
     """Return the dialogues of a data set by topic."""
     config = compose("train", [*overrides, "split=seeded", "split.min_dialogues=1"]).config
-    topics = load_topics(config["dataset"], config["split"])
+    topics = prepare_topics(config["dataset"], config["split"])
     split = topics.split
     return {name: list(said) for name, said in topics.of([*split.train, *split.validation, *split.test]).items()}
 

@@ -1,4 +1,4 @@
-"""Real topics as tasks, the algorithms from their yaml files, and a small model."""
+"""Fixtures: tasks from real topics, algorithms from their yaml files, and a small model."""
 
 import copy
 import functools
@@ -27,7 +27,7 @@ TRAIN, HELD_OUT = ("ai", "botprofile", "food", "humor", "trivia"), ("emotion", "
 
 @functools.cache
 def composed(*overrides: str) -> dict[str, Any]:
-    """Return the config of a training run with some choices; not to be changed."""
+    """Return the config of a training run with some choices; tests must not change it."""
     with initialize_config_module("metadialog.conf", version_base="1.3"):
         config: dict[str, Any] = plain(compose("train", list(overrides)))
     return config
@@ -35,13 +35,13 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 @pytest.fixture(params=CHOICES)
 def choice(request: pytest.FixtureRequest) -> str:
-    """Each algorithm that can be chosen."""
+    """Each choice of `algorithm`."""
     return str(request.param)
 
 
 @pytest.fixture
 def make_algorithm() -> Callable[..., Algorithm]:
-    """A function that makes an algorithm as its yaml says, with other options where they are given."""
+    """A function that builds an algorithm from its yaml, with given options changed."""
 
     def make(choice: str, *, engine: str = "learn2learn", inner: str = "inner=sgd", **options: object) -> Algorithm:
         config = composed(f"algorithm={choice}", f"engine={engine}", inner)
@@ -55,7 +55,7 @@ def make_algorithm() -> Callable[..., Algorithm]:
 
 @pytest.fixture
 def make_model(tokenizer: Tokenizer) -> Callable[[str], nn.Module]:
-    """A function that makes a small model of any kind, without dropout."""
+    """A function that builds a small model of any kind, without dropout."""
 
     def make(kind: str) -> nn.Module:
         config = composed(f"model={kind}", "model.embedding_size=8", "model.hidden_size=8", "model.dropout=0")

@@ -1,4 +1,4 @@
-"""What holds for every algorithm that can be chosen; a new yaml is tested by being there."""
+"""Properties of every algorithm in `conf/algorithm`, so that a new yaml is tested automatically."""
 
 from collections.abc import Callable
 
@@ -58,17 +58,17 @@ def test_an_outer_step_gives_every_parameter_a_finite_gradient(
     prepared = algorithm.prepare(model)
     algorithm.outer_step(prepared, sampler.batch(2), 0)
     for name, parameter in (*prepared.named_parameters(), *algorithm.learned.named_parameters()):
-        if name == "embed.context":  # starts each task at zero, and is never learned
+        if name == "embed.context":  # starts at zero in each task, and is not learned
             assert parameter.grad is None
             continue
         if not parameter.requires_grad:  # frozen by the algorithm
             assert choice == "low_rank_reptile"
             continue
         assert parameter.grad is not None, name
-        if name in ("hidden.weight", "hidden.bias"):  # what comes of them counts nothing, until the first step is taken
+        if name in ("hidden.weight", "hidden.bias"):  # their output is multiplied by zero until the first step
             continue
         if name.endswith(".down") and choice in ("low_rank_finetune", "low_rank_in_context"):
-            continue  # counts nothing in joint training, until the other factor is no longer zero
+            continue  # has no gradient in joint training until the other factor is no longer zero
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
 
@@ -88,7 +88,7 @@ def test_outer_steps_lower_the_outer_loss_on_the_same_tasks(
         optimizer.step()
         optimizer.zero_grad()
     assert losses[-1] < losses[0] - 0.1
-    unsaved.check()  # a checkpoint holds all that training has changed
+    unsaved.check()  # a checkpoint contains everything that training has changed
 
 
 @pytest.mark.cuda
@@ -99,7 +99,7 @@ def test_a_gpu_computes_the_same(
     drawn = sampler.batch(2)
 
     def computed(device: str) -> dict[str, Tensor]:
-        """The gradients of an outer step, and what two inner steps make of the first task's model."""
+        """Return the gradients of an outer step, and the first task's model after two inner steps."""
         algorithm, episodes = make_algorithm(choice), [episode.to(torch.device(device)) for episode in drawn]
         model = algorithm.prepare(make_model(kind)).to(device, torch.float64)
         algorithm.learned.to(device, torch.float64)

@@ -56,7 +56,7 @@ def test_joint_training_may_count_every_task_alike(
     expected = torch.autograd.grad(mean, list(model.parameters()))
     outer = make_algorithm("finetune", average="tasks").outer_step(model, episodes, 0)
     assert outer.loss == pytest.approx(mean.item())
-    assert outer.size is None  # so that several processes weigh their parts by their tasks
+    assert outer.size is None  # so that several processes weight their parts by the number of tasks
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
 
@@ -105,7 +105,7 @@ def test_joint_training_is_one_pass_with_the_dropout_of_each_task(
     [
         (lambda size: Seq2Seq(size, attention="luong", layers=1, **SIZES), True),
         (lambda size: HRED(size, layers=1, **SIZES), True),
-        (lambda size: Seq2Seq(size, attention="luong", layers=2, **SIZES), False),  # drops between its layers
+        (lambda size: Seq2Seq(size, attention="luong", layers=2, **SIZES), False),  # has dropout between its layers
     ],
     ids=["seq2seq", "hred", "two layers"],
 )

@@ -1,4 +1,4 @@
-"""Ways to adapt a model of any size, each against its defining equation, written out in float64; on any model."""
+"""Adaptation methods for large models, each compared with its defining equation in float64."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -37,10 +37,6 @@ PROTOCOL = AdaptationProtocol(
     report_steps=[0, 1],
     episodes_per_topic=1,
     max_tokens=64,
-    seed=0,
-    rates=None,
-    selection_episodes=1,
-    leave_one_out=False,
 )
 
 
@@ -68,7 +64,7 @@ def loss_of(model: nn.Module, values: Mapping[str, Tensor], batch: Batch | None)
 def descended(
     model: nn.Module, start: Mapping[str, Tensor], adapted: Sequence[str], support: Batch | None, steps: int
 ) -> dict[str, Tensor]:
-    """Take plain gradient steps on some parameters, within the graph."""
+    """Take plain gradient steps on some parameters, as part of the graph."""
     current = dict(start)
     for _ in range(steps):
         found = torch.autograd.grad(
@@ -90,7 +86,7 @@ def low_rank(make_algorithm: Make, choice: str, **options: object) -> Algorithm:
 
 
 def stirred(model: nn.Module) -> nn.Module:
-    """Move the factors off their start, where half of the derivatives are zero."""
+    """Change the factors from their initial values, at which half of the derivatives are zero."""
     for name in sorted(factors(model)):
         nn.init.normal_(model.get_parameter(name), std=0.2)
     return model
@@ -328,7 +324,7 @@ def test_low_rank_in_context(make_algorithm: Make, double: nn.Module, sampler: E
 
 
 def with_prefix(model: Any, prefix: Tensor, batch: Batch | None) -> Tensor:  # noqa: ANN401
-    """The mean token loss of a recurrent model that reads a prefix of vectors first, written out."""
+    """Return the mean token loss of a recurrent model that first reads a prefix of vectors, computed directly."""
     assert batch is not None
     vectors = torch.cat([prefix.expand(len(batch.inputs), -1, -1), model.embed(batch.inputs)], dim=1)
     hidden, _ = model.rnn(vectors)
@@ -403,7 +399,7 @@ def test_what_is_adapted_is_not_chosen_twice(make_algorithm: Make, choice: str) 
 def test_a_whole_episode_is_adapted_to(
     make_algorithm: Make, tiny_pretrained: object, choice: str, topics: Mapping[str, Sequence[Dialogue]]
 ) -> None:
-    """Every algorithm that can be chosen adapts a (tiny) pretrained model."""
+    """Every algorithm in `conf/algorithm` adapts a (tiny) pretrained model."""
     from metadialog.models.pretrained import PretrainedModel
     from metadialog.tokenizers.pretrained import PretrainedTokenizer
 

@@ -1,7 +1,7 @@
-"""What each algorithm learns of a family of tasks that is made for it.
+"""Each algorithm learns a family of synthetic tasks.
 
-A topic always answers with the same two words, whatever it is asked: six words make 36 topics. All topics are alike
-but for that, so that nothing can be known of a new one before its dialogues are seen, and one look is enough for all.
+In a topic the reply is always the same two words, whatever the context: six words make 36 topics. Topics differ in
+nothing else, so a new topic cannot be predicted without its dialogues, and one of its dialogues is enough.
 """
 
 import math
@@ -25,7 +25,7 @@ PAIRS = [(one, two) for one in WORDS for two in WORDS]
 random.Random(0).shuffle(PAIRS)
 TRAIN, HELD_OUT = PAIRS[:28], PAIRS[28:]
 KNOWING_NOTHING = 2 * math.log(len(WORDS)) / 3
-"""Nats a token, of two words and the end."""
+"""Loss of chance, in nats per token, for two words and the end."""
 
 
 def batch(pair: tuple[int, int], size: int, dice: random.Random) -> Batch:
@@ -42,7 +42,7 @@ def episode(pair: tuple[int, int], index: int, dice: random.Random) -> Episode:
 
 
 def learn(algorithm: Algorithm, steps: int, lr: float) -> tuple[float, float]:
-    """Train on some topics; return the mean loss on the others before and after adaptation, nats a token."""
+    """Train on some topics; return the mean loss on the others before and after adaptation, nats per token."""
     torch.manual_seed(0)
     dice = random.Random(1)
     bare = DialogModel(11, cell="gru", embedding_size=8, hidden_size=16, layers=1, dropout=0.0, tied_embedding=False)
@@ -70,9 +70,9 @@ META_LEARNERS = {
     "low_rank": 60,
     "alfa": 100,
 }
-"""Outer steps that are enough for each to be far beyond what joint training gives."""
+"""After these outer steps, the loss is far below that of joint training."""
 JOINT = 0.2
-"""Less than joint training and fine-tuning come to with as many steps, which is 0.26."""
+"""The loss is lower than that of joint training and fine-tuning after as many steps, 0.26."""
 
 
 @pytest.mark.parametrize("name", META_LEARNERS)
@@ -83,7 +83,7 @@ def test_a_meta_learner_learns_to_learn_what_joint_training_cannot(make_algorith
 
 
 def test_a_context_vector_learns_the_topic_too(make_algorithm: Make) -> None:
-    """More slowly, as all that it has to turn is a vector beside the embedding."""
+    """Takes more steps, as it adapts only a vector that is added to the embedding."""
     before, after = learn(make_algorithm("cavia", engine="auto", inner_lr=1.0, inner_steps=3), 200, 0.005)
     assert before > KNOWING_NOTHING
     assert after < KNOWING_NOTHING - 0.1
@@ -98,7 +98,7 @@ def test_fine_tuning_learns_the_topic_but_less_well(make_algorithm: Make, name: 
 
 def test_from_scratch_there_is_much_to_learn(make_algorithm: Make) -> None:
     before, after = learn(make_algorithm("scratch", engine="auto", **OPTIONS), 120, 0.01)
-    assert before == pytest.approx(math.log(11), rel=0.1)  # nothing but chance, over the whole vocabulary
+    assert before == pytest.approx(math.log(11), rel=0.1)  # chance level over the whole vocabulary
     assert KNOWING_NOTHING < after < before - 0.5
 
 

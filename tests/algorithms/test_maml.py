@@ -29,7 +29,7 @@ def test_the_outer_gradient_is_that_of_plain_autograd(
     *,
     first_order: bool,
 ) -> None:
-    """Finn et al. 2017, algorithm 1, written out in float64 without any engine."""
+    """Finn et al. 2017, algorithm 1, computed directly in float64 without an engine."""
     model.double()
     episodes = sampler.batch(2)
     start = {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}

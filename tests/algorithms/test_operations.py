@@ -1,4 +1,4 @@
-"""The account of operations of every algorithm, against a count of every product in real outer steps."""
+"""The calculated operations of every algorithm, compared with a count of all products in real outer steps."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def counted(algorithm: Algorithm, model: torch.nn.Module, episodes: list[Episode
 def executed(
     algorithm: Algorithm, model: torch.nn.Module, episodes: list[Episode], step: int
 ) -> tuple[int, tuple[int, int]]:
-    """Take an outer step; return its operations, and the tokens that its passes go over."""
+    """Take an outer step; return its operations, and the number of tokens in its passes."""
     with OperationCounter() as counter:
         result = algorithm.outer_step(model, episodes, step)
     return int(counter.total), result.tokens or count_sets(episodes)
@@ -39,7 +39,7 @@ def executed(
 def test_the_account_is_what_is_executed(
     make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler, choice: str
 ) -> None:
-    """Of all steps to a few percent, though only some are counted."""
+    """The operations of all steps are within a few percent, though only some steps are counted."""
     algorithm = make_algorithm(choice, engine="auto")
     if not algorithm.trains:
         return
@@ -64,7 +64,7 @@ def test_joint_training_computes_no_logits_that_do_not_count(
     sets = [batch for episode in episodes for batch in (episode.support, episode.query) if batch is not None]
     tokens = sum(int(batch.mask.sum()) for batch in sets)
     places = sum(len(batch.inputs) for batch in sets) * max(batch.inputs.shape[1] for batch in sets)
-    assert tokens < places / 2  # the loss is on the response alone
+    assert tokens < places / 2  # the loss is on the response only
     output = model.linear.weight.numel()
     inputs, recurrent = (model.get_parameter(f"rnn.weight_{kind}_l0").numel() for kind in ("ih", "hh"))
     least = 6 * (tokens * output + places * (inputs + recurrent))
@@ -75,7 +75,7 @@ def test_joint_training_computes_no_logits_that_do_not_count(
 
 
 def test_adapting_less_executes_less(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:
-    """ANIL and first-order MAML, by what they execute, not by the passes they are said to take."""
+    """ANIL and first-order MAML, by the executed operations rather than the declared passes."""
     episodes = sampler.batch(2)
     exact, head, first_order = (
         counted(make_algorithm(choice, engine="vectorized", inner_steps=3), model, episodes, 0)

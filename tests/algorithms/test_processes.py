@@ -1,4 +1,4 @@
-"""Which algorithms several processes may share: the class that combines the tasks says so."""
+"""Which algorithms can run in several processes: the class that combines the tasks declares it."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ Make = Callable[..., Algorithm]
 
 
 class Silent(MAML):
-    """Combines the tasks in a way of its own, and says nothing of it."""
+    """Combines the tasks in its own way, and does not declare it."""
 
     name = "silent"
 
@@ -24,7 +24,7 @@ class Silent(MAML):
 
 
 class Heir(Silent):
-    """Inherits the silence."""
+    """Inherits from a class that does not declare it."""
 
     name = "heir"
 
@@ -40,7 +40,7 @@ class Comparing(MAML):
 
 
 class OtherInnerLoop(MAML):
-    """Leaves to MAML how tasks are combined, and what it says of that."""
+    """Inherits the combination of tasks and its declaration from MAML."""
 
     name = "other_inner_loop"
     inner_steps = 2

@@ -1,4 +1,4 @@
-"""MAML's relatives: each against its defining equation, written out with plain autograd in float64."""
+"""Variants of MAML, each compared with its defining equation in plain autograd and float64."""
 
 from collections.abc import Callable, Mapping
 
@@ -29,7 +29,7 @@ def double(model: DialogModel) -> DialogModel:
 
 
 def loss_of(model: nn.Module, parameters: Parameters, batch: Batch | None) -> Tensor:
-    """The mean token loss, written out."""
+    """Return the mean token loss, computed directly."""
     assert batch is not None
     logits: Tensor = functional_call(model, dict(parameters), (batch.inputs,))[0]
     chosen = logits.log_softmax(-1).gather(-1, batch.targets[..., None]).squeeze(-1)
@@ -229,7 +229,7 @@ def test_maml_plus_plus_without_its_mends_is_maml(
 def test_learned_rates_are_those_of_adaptation(
     make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler
 ) -> None:
-    """Each step has its own rate; steps beyond those of training have the last one's; `scale` multiplies all."""
+    """Each step has its own rate; steps beyond those of training have the last rate; `scale` multiplies all."""
     support = sampler.sample().support
     algorithm = plus_plus(make_algorithm, inner_steps=2)
     algorithm.prepare(double)
@@ -291,7 +291,7 @@ def test_meta_curvature_transforms_the_inner_gradients(
 
 
 def alfa(make_algorithm: Make, model: nn.Module, **options: object) -> ALFA:
-    """ALFA with a network that generates something else for every task and step."""
+    """Return ALFA with a network that generates different values for every task and step."""
     given = {"inner_lr": RATE, "inner_steps": 2, **options}
     algorithm = make_algorithm("alfa", **given)
     assert isinstance(algorithm, ALFA)
@@ -307,7 +307,7 @@ def alfa(make_algorithm: Make, model: nn.Module, **options: object) -> ALFA:
 def alfa_step(
     made: Parameters, current: Parameters, found: Parameters, changed: list[str], step: int, scale: float = 1.0
 ) -> dict[str, Tensor]:
-    """The inner step of ALFA, written out."""
+    """Take an inner step of ALFA, computed directly."""
     state = torch.stack([current[n].mean() for n in changed] + [found[n].detach().mean() for n in changed])
     hidden = torch.clamp(made["hidden.weight"] @ state + made["hidden.bias"], min=0)
     generated = made["output.weight"] @ hidden + made["output.bias"]
@@ -340,7 +340,7 @@ def test_alfa_generates_rates_and_decay_and_learns_how(
 
 
 def test_alfa_generates_anew_in_adaptation(make_algorithm: Make, double: DialogModel, sampler: EpisodeSampler) -> None:
-    """Steps beyond those of training have the last one's numbers; `scale` multiplies the rates, not the decay."""
+    """Steps beyond those of training have the values of the last one; `scale` multiplies the rates, not the decay."""
     support = sampler.sample().support
     algorithm = alfa(make_algorithm, double)
     current, made = leaves(double), leaves(algorithm.learned)
@@ -404,7 +404,7 @@ def test_meta_curvature_refuses_what_learn2learn_does_not_do(make_algorithm: Mak
 
 
 def test_the_learned_part_leads_somewhere(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:
-    """A few outer steps over learned parts alone lower the outer loss on the same tasks."""
+    """A few outer steps on learned parts only lower the outer loss on the same tasks."""
     episodes: list[Episode] = sampler.batch(4)
     for choice in ("meta_sgd", "maml_plus_plus", "meta_curvature", "alfa"):
         algorithm = make_algorithm(choice, inner_lr=0.05, inner_steps=2)
@@ -486,7 +486,7 @@ def test_low_rank_adapts_the_factors_and_learns_all(
 def test_little_models_of_a_task_learn_from_it(
     make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler
 ) -> None:
-    """A few outer steps on the same tasks, and adaptation of the few parameters helps more than before."""
+    """After a few outer steps on the same tasks, adaptation of the few parameters lowers the loss more than before."""
     episodes = sampler.batch(3)
     for choice, rate in (("cavia", 1.0), ("low_rank", 0.3)):
         algorithm = make_algorithm(choice, inner_lr=rate, inner_steps=2)

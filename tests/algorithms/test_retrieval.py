@@ -1,4 +1,4 @@
-"""The retrieval baseline, on real dialogues and by hand."""
+"""The retrieval baseline, on real dialogues and on hand-made ones."""
 
 import math
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_rare_words_weigh_more(episode: Episode) -> None:
         return Exchange((0,), context, response)
 
     support = [exchange("do you like tea", "A"), exchange("do you like beer", "B"), exchange("what is tea", "C")]
-    # "is" and "what" occur once of three, "do", "you" and "like" twice: C by the weights, A by words alone.
+    # "is" and "what" occur in one of three, "do", "you" and "like" in two: C by the weights, A by the number of words.
     asked = replace(
         episode, support_exchanges=support, exchanges=[exchange("what is like it", "")], query=episode.query
     )

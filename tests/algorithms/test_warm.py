@@ -1,4 +1,4 @@
-"""A warm start is joint training first, and then the algorithm from its own first step."""
+"""A warm start is joint training, followed by the algorithm from its first step."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ OPTIONS = {"inner_lr": 0.4, "inner_steps": 2, "multi_step_until": 4, "first_orde
 def test_the_algorithm_counts_from_where_it_takes_over(
     make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler, step: int
 ) -> None:
-    """MAML++ anneals by the step, so that another step is another gradient and another cost."""
+    """MAML++ depends on the step number, so another step has another gradient and cost."""
     model.double()
     episodes = sampler.batch(2)
     warm = WarmStarted(make_algorithm("maml_plus_plus", **OPTIONS), JOINT)

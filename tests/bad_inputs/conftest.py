@@ -1,4 +1,4 @@
-"""How the bad inputs of the corpus are made: each is a copy of a fixture with one file damaged."""
+"""Creates the bad inputs of the corpus: copies of a fixture with one damaged file."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def _fifo(path: Path, _: str) -> None:
 def _socket(path: Path, _: str) -> None:
     path.unlink()
     here = Path.cwd()
-    os.chdir(path.parent)  # the path of a socket may have 107 characters at most
+    os.chdir(path.parent)  # the path of a socket has at most 107 characters
     try:
         with socket.socket(socket.AF_UNIX) as one:
             one.bind(path.name)
@@ -51,7 +51,7 @@ def _directory(path: Path, _: str) -> None:
 
 def _huge(path: Path, _: str) -> None:
     with path.open("ab") as file:
-        file.truncate(1 << 42)  # sparse: it takes no room
+        file.truncate(1 << 42)  # sparse: takes no space on the disk
 
 
 def _encoded(encoding: str) -> Damage:
@@ -106,7 +106,7 @@ def _delete(path: Path, place: str) -> None:
     _dump(path, content)
 
 
-def _load(path: Path) -> Any:  # noqa: ANN401 - as the file has it
+def _load(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     text = path.read_text(encoding="utf-8")
     return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
 
@@ -154,5 +154,5 @@ DAMAGES: dict[str, Damage] = {
 
 @pytest.fixture
 def damages() -> dict[str, Damage]:
-    """The ways to damage a file, by name."""
+    """The functions that damage a file, by name."""
     return DAMAGES

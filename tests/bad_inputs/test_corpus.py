@@ -1,8 +1,8 @@
-"""Every line of the corpus: a command with a bad input costs one line and exit code 2, and leaves nothing behind.
+"""Every command with a bad input in the corpus prints one line, exits with code 2, and leaves no files.
 
-A line of `corpus/*.txt` has three parts between ` | `: what is typed after `metadialog`; how the input is made (a
-fixture of version 0.1.0, and then `FILE DAMAGE ARGUMENT`, or nothing); and a text that the message must hold.
-A sample runs with the other tests, all of it with `make test-hard`.
+A line of `corpus/*.txt` has three parts separated by ` | `: the arguments of `metadialog`; how the input is created (a
+fixture of version 0.1.0, and then `FILE DAMAGE ARGUMENT`, or nothing); and a text that the message must contain.
+A sample runs with the other tests, the whole corpus with `make test-hard`.
 """
 
 import shlex
@@ -22,7 +22,7 @@ Damages = dict[str, Callable[[Path, str], None]]
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "version_0_1_0"
 CORPUS = Path(__file__).parent / "corpus"
-SECONDS = 60  # a refusal takes two; what hangs does not end
+SECONDS = 60  # a refusal takes two
 SAMPLE_EVERY = 16
 MOST_LINES = 3
 
@@ -36,12 +36,12 @@ class Line:
     message: str
 
     def __str__(self) -> str:
-        """Return what pytest shows."""
+        """Return the id of the case in pytest's output."""
         return f"{self.arguments} [{self.damage}]"
 
 
 def read_corpus() -> list[Line]:
-    """Return all lines, but for comments."""
+    """Return all lines except comments."""
     texts = [path.read_text(encoding="utf-8") for path in sorted(CORPUS.glob("*.txt"))]
     lines = [line for text in texts for line in text.splitlines() if line and not line.startswith("#")]
     return [Line(*(part.strip() for part in line.split(" | "))) for line in lines]
@@ -90,14 +90,14 @@ def _make(damage: str, work: Path, damages: Damages) -> None:
 
 
 def _everything(folder: Path) -> dict[str, int | None]:
-    """Return what is in a folder: the length of each file, by path; but for locks, which stay where they were taken."""
+    """Return the length of each file in a folder by path, except locks, which are not removed."""
     paths = [path for path in folder.rglob("*") if path.name != ".lock"]
     return {str(path): path.lstat().st_size if path.is_file() else None for path in paths}
 
 
 @contextmanager
 def _in_time() -> Iterator[None]:
-    """Break off what hangs."""
+    """Stop a command that hangs."""
 
     def stop(_: int, __: FrameType | None) -> None:
         raise TimeoutError(f"not answered in {SECONDS} seconds")

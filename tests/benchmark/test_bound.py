@@ -1,4 +1,4 @@
-"""The arithmetic of a meta-step."""
+"""The calculated number of operations of a meta-step."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def test_gradient_descent_counts_every_product() -> None:
     tokens = 2 * sizes.tasks * sizes.batch * sizes.time
     output = 6 * tokens * sizes.hidden_size * sizes.vocab_size
     recurrent = 2 * 6 * tokens * sizes.hidden_size * 3 * sizes.hidden_size
-    # The embedding takes no product, and the derivative by the first states is not needed.
+    # The embedding needs no product, and the derivative with respect to the first states is not needed.
     assert 0.95 * (output + recurrent) < descent <= output + recurrent
 
 

@@ -1,4 +1,4 @@
-"""Every contender computes the same meta-gradient: otherwise their times would not compare."""
+"""Every contender computes the same meta-gradient, so that their times are comparable."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def relative_error(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> f
     return max(float((a - b).norm() / b.norm()) for a, b in zip(found, expected, strict=True))
 
 
-@pytest.mark.filterwarnings("ignore")  # the peers warn of themselves
+@pytest.mark.filterwarnings("ignore")  # other libraries emit warnings
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("name", EXACT)
 def test_the_meta_gradients_are_one(name: Name, steps: int) -> None:
@@ -33,7 +33,7 @@ def test_the_meta_gradients_are_one(name: Name, steps: int) -> None:
         pytest.skip(f"{name} is not installed")
     work = workload(steps)
     expected = Learn2LearnEngine().meta_gradient(work.model, mean_token_loss, work.episodes, work.inner, "mean")
-    for _ in range(2):  # the second call finds nothing left over from the first
+    for _ in range(2):  # the second call must not depend on the first
         assert relative_error(CONTENDERS[name].gradient(work), expected.gradients) < 1e-10
 
 

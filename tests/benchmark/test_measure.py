@@ -1,4 +1,4 @@
-"""`metadialog bench` from the outside, on the smallest part of it."""
+"""`metadialog bench` as a command, on its smallest part."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every model costs: rows in turns, the command with its figure, and what is in memory."""
+"""The benchmark of models: interleaved measurements, the command with its figure, and memory."""
 
 import json
 import runpy
@@ -58,7 +58,7 @@ def test_memory_is_counted_by_what_it_is_of() -> None:
         del features
         logits = torch.ones(7, 50)
         logits.mul_(2)
-        logits[:3].add_(1)  # a view is nothing new
+        logits[:3].add_(1)  # a view takes no memory
         del logits
         torch.ones(3, 4)
     assert kept.numel() == 400

@@ -1,4 +1,4 @@
-"""Contenders that fail, and a benchmark that is broken off: one line, and no process left behind."""
+"""Failing contenders and an interrupted benchmark print one line and leave no process."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def test_a_contender_that_fails_says_why(lane: Lane) -> None:
         "bench.contenders: engine vectorized: CUDA out of memory. Tried to allocate 8 GiB.; leave it out, or measure "
         "smaller bench.configs or fewer bench.inner_steps"
     )
-    assert len(lane.ask(Prepare(TINY, 1)).probes) > 0  # what is smaller can still be measured
+    assert len(lane.ask(Prepare(TINY, 1)).probes) > 0  # smaller cases can still be measured
 
 
 def test_a_contender_that_is_gone_is_named() -> None:
@@ -80,7 +80,7 @@ def test_the_others_go_on_without_a_contender_that_fails(
         torch.device("cpu"), configs=["small"], inner_steps=[2], tasks=[], hidden_sizes=[], contenders=["vectorized"],
         rounds=3, seconds=1.0, threads=1,
     )  # fmt: skip
-    # The other contenders have processes of their own; the one that fails is served here.
+    # The other contenders run in their own processes; the failing one runs here.
     started = benchmark.lane
 
     @contextmanager
@@ -100,12 +100,12 @@ def test_the_others_go_on_without_a_contender_that_fails(
 
 
 def processes_of(group: int) -> list[int]:
-    """Return the processes of a process group that run."""
+    """Return the running processes of a process group."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, of_group = status.read_text().rpartition(")")[2].split()[:3]
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has ended in the meantime
             continue
         if int(of_group) == group and state != "Z":
             found.append(int(status.parent.name))
@@ -124,8 +124,8 @@ def test_an_interrupt_is_one_line(tmp_path: Path) -> None:
     ) as process:
         until = time.monotonic() + 120
         while len(processes_of(process.pid)) < 4 and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.1)  # until the contenders are being started
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+            time.sleep(0.1)  # wait until contenders are started
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err == "metadialog bench: interrupted\n"

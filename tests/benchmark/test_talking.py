@@ -1,4 +1,4 @@
-"""What adapting and talking cost: that the plain loops do what is measured beside them, and the command."""
+"""The benchmark of adaptation and replies: the plain loops compute the same as the measured functions."""
 
 import json
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from metadialog.benchmark import talking_parts
 from metadialog.benchmark.plain_loops import plain_adaptation, plain_reply
 from metadialog.benchmark.talking import Sizes
 from metadialog.evaluation.scoring import score
+from metadialog.inference.decoding import whole_characters
 from metadialog.inference.dialogues import as_turns
 from metadialog.inference.folder import load_model
-from metadialog.inference.text import whole_characters
 
 Run = Callable[..., Any]
 
@@ -30,7 +30,7 @@ def test_the_plain_loops_do_the_same(export: Export) -> None:
     prompt = model.equipment.encoder.prompt(as_turns("hello"), "bot")
     said = plain_reply(model.module, prompt, 5)
     reply = model.reply("hello", generation={"name": "greedy", "max_tokens": 5, "min_tokens": 5})
-    assert whole_characters(model.tokenizer.decode(said)) == reply  # neither ends, nor says what may not be said
+    assert whole_characters(model.tokenizer.decode(said)) == reply  # no end token, and no forbidden tokens
 
 
 def test_the_command_measures_and_makes_a_table(run: Run) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from metadialog.cache.directory import cache_directory
+from metadialog.cache.entries import cache_directory
 from metadialog.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ CONTENT = bytes(range(256)) * 8192
 
 
 class Builder:
-    """Writes two files, and counts how often."""
+    """Writes two files, and counts the calls."""
 
     def __init__(self) -> None:
         self.calls = 0

@@ -47,7 +47,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
 
     def refuse(self: Path, mode: str = "r") -> object:
         if self == path:
-            raise PermissionError(13, "Permission denied", str(path))  # root, as in a container, may read all
+            raise PermissionError(13, "Permission denied", str(path))  # root, as in a container, can read all files
         return real(self, mode)
 
     monkeypatch.setattr(Path, "open", refuse)

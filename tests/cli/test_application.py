@@ -1,4 +1,4 @@
-"""How a command starts and ends: what it imports, what ends it early, and how it writes."""
+"""How a command starts and ends: imports, early exits, and output."""
 
 import json
 import os

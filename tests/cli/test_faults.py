@@ -1,4 +1,4 @@
-"""What went wrong once on the command line, each as a user would meet it."""
+"""Regression tests of faults on the command line, as a user would meet them."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def write_dialogues(path: Path) -> None:
 
 @pytest.mark.usefixtures("run")
 def test_of_two_starts_in_one_directory_the_loser_changes_nothing() -> None:
-    """Whoever wins: what is in the directory is of one run alone, its composed config too."""
+    """Whichever run gets the directory, all its content, including the composed config, is of that run."""
     starts = {name: process("train", *SMALL, f"algorithm={name}", "hydra.run.dir=here") for name in ("maml", "reptile")}
     errors = {name: start.communicate()[1].decode() for name, start in starts.items()}
     won = [name for name, start in starts.items() if start.returncode == 0]
@@ -116,7 +116,7 @@ def test_devices_that_are_not_there_are_named(run: Run, device: str) -> None:
 
 
 def test_an_own_class_in_the_current_folder_is_used_everywhere(run: Run) -> None:
-    """By the console script, whose folder is not the current one; `evaluate` does not fall back to the stock class."""
+    """The console script finds a class in the current folder; `evaluate` does not fall back to the packaged class."""
     Path("loud.py").write_text(OWN_ALGORITHM)
     start = process("train", *SMALL, "algorithm._target_=loud.Louder", "hydra.run.dir=here")
     assert start.communicate()[1] == b""

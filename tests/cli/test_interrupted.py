@@ -1,4 +1,4 @@
-"""Ctrl-C while a command starts is one line and exit code 130, wherever it falls."""
+"""Ctrl-C at any moment while a command starts prints one line and exits with code 130."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 @pytest.mark.parametrize("seconds", [0.01, 0.3])
 def test_ctrl_c_is_one_line(command: tuple[str, ...], seconds: float, tmp_path: Path) -> None:
-    """The clock begins with our own code: what Python itself does before, no program can change."""
+    """Times are counted from the first line of our code; nothing before it can be handled."""
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(seconds), *command],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""No job writes over a run, or over another job of its sweep."""
+"""No job overwrites a run, or another job of its sweep."""
 
 from collections.abc import Callable
 from pathlib import Path

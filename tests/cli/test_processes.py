@@ -1,4 +1,4 @@
-"""`torchrun -m metadialog train`, as users start it: two processes, and then one."""
+"""`torchrun -m metadialog train` with two processes, resumed with one."""
 
 import json
 import os
@@ -26,14 +26,14 @@ def metrics(directory: Path) -> dict[tuple[int, str], float]:
 
 
 def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Start two processes; the port is one that is free."""
+    """Start two processes, with a free port."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-endpoint=127.0.0.1:0"]
     command += ["--rdzv-backend=c10d", "-m", "metadialog", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_two_processes_then_one_are_one_run(run: Run) -> None:
-    """Half of the run is two processes', the other half one's; the whole is what one process makes."""
+    """A run whose first half has two processes and whose second half has one gives the numbers of one process."""
     whole = run("train", *OPTIONS).run_directory
     begun = torchrun("train", *OPTIONS, "training.steps=2")
     assert begun.returncode == 0, begun.stderr

@@ -1,4 +1,4 @@
-"""Hydra's launchers: the same runs with the same numbers, wherever they are started."""
+"""All of Hydra's launchers give runs with the same numbers."""
 
 import json
 import os
@@ -23,7 +23,7 @@ LAUNCHERS = {
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[list[float]]:
-    """The validation losses of the runs one after another, in this process."""
+    """The validation losses of the runs, executed one after another in this process."""
     folder = tmp_path_factory.mktemp("here")
     return [
         validation_losses(md.compose("train", [*QUICK, f"seed={seed}"]).run(folder / str(seed)).path) for seed in (0, 1)
@@ -38,7 +38,7 @@ def validation_losses(run: Path) -> list[float]:
 def launched(place: Path, launcher: str) -> list[list[float]]:
     command = [sys.executable, "-m", "metadialog", "train", "-m", *QUICK, "seed=0,1", f"hydra/launcher={launcher}"]
     command += [*LAUNCHERS[launcher], "hydra.sweep.dir=sweep"]
-    # Ray starts its workers with a niceness of 15: beside other tests they would hardly get a core.
+    # Ray starts its workers with a niceness of 15, so they would hardly get a core while other tests run.
     environment = {**os.environ, "RAY_worker_niceness": "0"}
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

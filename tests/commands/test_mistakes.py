@@ -1,4 +1,4 @@
-"""Every mistake costs one line, exit code 2, and nothing is written."""
+"""Every mistake is reported in one line, with exit code 2, and nothing is written."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Every model from the command line: trained, resumed, evaluated; with algorithms of every kind."""
+"""Every model is trained, resumed and evaluated from the command line, with algorithms of every kind."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def losses(directory: Path) -> list[float]:
 
 
 def engines(directory: Path) -> dict[str, str]:
-    """What engine=auto has chosen, as the run's cost and its checkpoint say."""
+    """Return the choice of engine=auto in the run's cost and in its checkpoint."""
     chosen: dict[str, str] = json.loads((directory / "cost.json").read_text())["meta_train"]["engines"]
     assert torch.load(directory / "checkpoints" / "last", weights_only=True)["cost"]["engines"] == chosen
     assert set(chosen) == {"3 inner steps"}
@@ -41,7 +41,7 @@ def test_a_run_is_trained_resumed_and_evaluated(run: Run, cache: Path, model: tu
     assert run("train", *TINY, *model, "generation=beam", "training.steps=1", "hydra.run.dir=part").code == 0
     chosen = engines(Path("part"))
     assert chosen == engines(Path("whole"))
-    for choice in cache.glob("engines/*"):  # what was measured on this machine is no longer known, and the run says it
+    for choice in cache.glob("engines/*"):  # the choice then comes from the run
         shutil.rmtree(choice)
     assert run("train", "resume=part", "training.steps=2", "generation.beams=2").code == 0
     assert not list(cache.glob("engines/*"))

@@ -1,4 +1,4 @@
-"""Answering a test specification with a finished run."""
+"""`metadialog predict`: predictions of a finished run for a test specification."""
 
 import json
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_every_line_is_answered_in_the_competitions_format(run: Run, specificati
 
 
 def metalwoz(folder: Path) -> Path:
-    """Write dialogues of our own in the layout of MetaLWOz; return a specification that asks for one of them."""
+    """Write hand-made dialogues in the layout of MetaLWOz; return a specification that requests one of them."""
     (folder / "dialogues").mkdir(parents=True)
     (folder / "tasks.txt").write_text(json.dumps({"task_id": "t", "domain": "SKI"}) + "\n")
     shared = {"user_id": "u", "bot_id": "b", "domain": "SKI", "task_id": "t", "turns": ["Hello?", "A pass.", "Done."]}

@@ -1,4 +1,4 @@
-"""Runs with a pretrained model, from the command line: trained, evaluated again, and small on the disk."""
+"""Runs with a pretrained model from the command line: training, evaluation, and size on the disk."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ def test_a_name_of_the_hub_without_a_network_is_told_at_once(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]  # nothing listens there any more
+        port = server.getsockname()[1]  # nothing listens on the port any more
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://me:s3cr3t@127.0.0.1:{port}")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

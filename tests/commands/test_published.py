@@ -1,4 +1,4 @@
-"""Training on published data sets, on real dialogues where a local copy is at hand."""
+"""Training on published data sets; tests of real dialogues are skipped without a local copy."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Passwords and keys of the environment and of URLs stand in no byte that a run, a sweep or a report writes."""
+"""No file of a run, a sweep or a report contains passwords or keys from the environment or URLs."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ SECRETS = ("s3cr3tWandbKey" * 3, "s3cr3tInEnv", "s3cr3tPassword", "s3cr3tQuery",
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """Return the content of every file, and the names of all, as they may hold a secret too."""
+    """Return the content and the name of every file, as names could contain a secret too."""
     files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     return files | {"names": "\n".join(str(path) for path in folder.rglob("*")).encode()}
 

@@ -1,4 +1,4 @@
-"""SmolLM2 itself, adapted and talked to from the command line."""
+"""Adaptation of and chat with the real SmolLM2 from the command line."""
 
 import json
 import os
@@ -15,7 +15,7 @@ QUESTION = "What is the capital of France?"
 
 
 def metadialog(*arguments: str, typed: str = "") -> tuple[str, int]:
-    """Run a command; return what it wrote, and its peak memory in bytes."""
+    """Run a command; return its output, and its peak memory in bytes."""
     command = [sys.executable, "-m", "metadialog", *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdin is not None
@@ -34,7 +34,7 @@ def test_smollm2_is_adapted_within_its_memory_and_talked_to(tmp_path: Path, monk
     pytest.importorskip("gguf")
     pytest.importorskip("transformers")
     monkeypatch.chdir(tmp_path)
-    own = [option for option in SMOLLM2_OPTIONS if not option.startswith("model.system")]  # which it answers best with
+    own = [option for option in SMOLLM2_OPTIONS if not option.startswith("model.system")]  # best answers without it
     untrained([*own, "generation.max_tokens=12"], []).save("base")
     said, _ = metadialog("chat", "run=base", typed=f"{QUESTION}\n/before\n")
     assert said.count("Paris") == 2

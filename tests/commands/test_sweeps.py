@@ -1,4 +1,4 @@
-"""Sweeps from the outside: `metadialog train -m sweep=...`, `metadialog sweeps`, `metadialog sweep-config`."""
+"""Sweeps as commands: `metadialog train -m sweep=...`, `metadialog sweeps`, `metadialog sweep-config`."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def metadialog(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a search space of one's own, and a grid that was swept there."""
+    """A folder with a user's search space, and the runs of a grid search in it."""
     found = tmp_path_factory.mktemp("sweeps")
     spaces = found / "mine" / "sweep" / "space"
     spaces.mkdir(parents=True)
@@ -64,7 +64,7 @@ SWEEP = Path("multirun/train/mine")
 
 @pytest.fixture
 def there(place: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs commands in the folder with the search space."""
+    """A function that runs commands in the folder with the search space."""
     monkeypatch.chdir(place)
     return run
 
@@ -109,7 +109,7 @@ def test_best_prints_overrides_to_paste(place: Path, run: Run) -> None:
     assert outcome.code == 0, outcome.err
     trials = [json.loads(line) for line in (place / SWEEP / "trials.jsonl").read_text().splitlines()]
     best = min((trial for trial in trials if trial["state"] == "finished"), key=lambda trial: trial["value"])
-    # Also the folder of further configs, without which the overrides may mean nothing.
+    # Also with the folder of additional configs, which the overrides may need.
     assert shlex.split(outcome.out) == ["--config-dir", str(place / "mine"), *best["overrides"]]
     assert f"best validation loss {best['value']:.4f}" in outcome.err
     again = run("train", *shlex.split(outcome.out))
@@ -183,7 +183,7 @@ def test_an_edited_config_is_another_sweep(place: Path, there: Run, tmp_path: Pa
 
 @pytest.fixture
 def old_study(tmp_path: Path) -> Path:
-    """The sweep of version 0.1.0, in a folder that it could have been started in."""
+    """The sweep of version 0.1.0, in a folder from which it could have been started."""
     study = tmp_path / "study"
     shutil.copytree(Path(__file__).parents[1] / "fixtures" / "version_0_1_0" / "study", study)
     about = json.loads((study / "sweep.json").read_text())
@@ -261,7 +261,7 @@ def test_a_damaged_sweep_is_named(run: Run, damage: str, tmp_path: Path) -> None
     assert len(outcome.err.splitlines()) == 1
 
 
-# As W&B documents sweep files: a parameter has a value, values, or a distribution with its ends.
+# As W&B documents sweep files: a parameter has a value, values, or a distribution with its bounds.
 FORMS = (
     {"value"},
     {"values"},
@@ -310,7 +310,7 @@ def test_sweep_files_are_what_wandb_documents(run: Run, algorithm: str, argument
 def test_the_command_of_a_sweep_file_runs_and_reports_its_metric(
     run: Run, tmp_path: Path, read_wandb: Callable[[Path], Any]
 ) -> None:
-    """What `wandb agent` does: it fills in the command, and sets the run's id; the server only chooses the values."""
+    """A stand-in for `wandb agent`, which fills in the command and sets the run's id; the server chooses the values."""
     fixed = [option for option in QUICK if option != "logger=local"]
     outcome = run("sweep-config", "algorithm=fomaml", *fixed, "logger.mode=offline")
     config = yaml.safe_load(outcome.out)

@@ -1,4 +1,4 @@
-"""`metadialog table` from the outside, on runs as `metadialog train` leaves them."""
+"""`metadialog table` as a command, on runs of `metadialog train`."""
 
 import json
 import os
@@ -59,14 +59,14 @@ def test_a_sweep_becomes_a_report(run: Run, sweep: Path) -> None:
 
 
 def test_each_run_of_a_sweep_has_a_cost_of_its_own(sweep: Path) -> None:
-    """All of them ran in one process, one after another."""
+    """All runs are executed in one process, one after another."""
     costs = {path.parent.name: json.loads(path.read_text()) for path in sweep.glob("*/cost.json")}
     assert len(costs) == 4
     for number, cost in costs.items():
         name = pd.read_parquet(sweep / number / "adaptation.parquet")["algorithm"].iloc[0]
-        assert (cost["evaluation"]["tokens"] > 0) == (name == "maml")  # nothing is adapted to without inner steps
+        assert (cost["evaluation"]["tokens"] > 0) == (name == "maml")  # without inner steps there is no adaptation
         if sys.platform == "linux":
-            # A process with torch in it has several times as much.
+            # A process that imports torch uses several times as much.
             assert cost["meta_train"]["peak_bytes"] < 200 * 2**20
 
 

@@ -1,10 +1,11 @@
-"""Adapting a model to dialogues, and talking to it, from the command line."""
+"""Adaptation to dialogues, generation and chat from the command line."""
 
 import io
 import json
 import os
 import pty
 import select
+import stat
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ HIRE_IN_CHINESE = HIRE.with_name("bicycle_hire_zh.jsonl")
 
 @pytest.fixture
 def type_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function that makes a text the standard input."""
+    """Return a function that provides a text as the standard input."""
 
     def put(text: str) -> None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
@@ -57,7 +58,7 @@ def test_adapting_writes_a_model_a_card_and_a_report(run: Run, export: Export) -
     assert (metadata["language"], metadata["library_name"]) == (["en"], "metadialog")
     report = Path("mine/report.md").read_text(encoding="utf-8")
     replies = report.split("| context | said | before | after |")[1].strip().splitlines()[1:]
-    assert len(replies) == 9  # each of the three held-out dialogues has three turns that answer
+    assert len(replies) == 9  # each of the three held-out dialogues has three replies
     assert f"- inner steps: {about.adapted_to.steps} of " in report
     assert sorted(path.name for path in Path("mine").iterdir()) == [
         "README.md",
@@ -77,7 +78,7 @@ def test_one_dialogue_is_enough_and_may_come_through_a_pipe(
     assert outcome.code == 0, outcome.err
     about = load_model("mine").equipment.about.adapted_to
     assert about is not None
-    assert (about.dialogues, about.held_out, about.steps) == (1, 0, 3)  # the algorithm's own steps
+    assert (about.dialogues, about.held_out, about.steps) == (1, 0, 3)  # the default steps of the algorithm
     report = Path("mine/report.md").read_text(encoding="utf-8")
     assert "- inner steps: 3, as chosen on other topics, or the algorithm's own" in report
     assert "- held out: 0 dialogues (too few to spare one)" in report
@@ -117,7 +118,7 @@ def test_replies_come_in_the_order_of_the_contexts_and_a_bad_line_ends_nothing(
 ) -> None:
     contexts: list[Any] = ["hi", ["hello", "hi", "how are you"], "你好"]
     lines = [json.dumps({"context": context, "id": place}) for place, context in enumerate(contexts)]
-    lines[1:1] = ["nonsense", "[]", '{"context": [1]}']
+    lines[1:1] = ["nonsense", "[]", '{"context": [1]}', '{"context": "hi", "id": NaN}']
     type_in("\n".join(lines))
     outcome = run("generate", f"run={export()}", "scores=true", "batch=2")
     assert outcome.code == 0, outcome.err
@@ -126,8 +127,9 @@ def test_replies_come_in_the_order_of_the_contexts_and_a_bad_line_ends_nothing(
     assert [one["reply"] for one in found if "reply" in one] == [model.reply(context) for context in contexts]
     assert [one["id"] for one in found if "reply" in one] == [0, 1, 2]
     assert all(one["score"] < 0 for one in found if "reply" in one)
-    assert [one["line"] for one in found if "error" in one] == [2, 3, 4]
-    assert outcome.err == "metadialog generate: 3 of 6 lines could not be answered\n"
+    assert [one["line"] for one in found if "error" in one] == [2, 3, 4, 5]
+    assert "not valid JSON (NaN is not a value of JSON)" in outcome.out
+    assert outcome.err == "metadialog generate: 4 of 7 lines could not be answered\n"
 
 
 def test_several_replies_to_a_file_after_adaptation(run: Run, export: Export) -> None:
@@ -153,6 +155,15 @@ def test_an_input_that_cannot_be_read_costs_one_line(run: Run, export: Export) -
     outcome = run("generate", f"run={export()}", "input=none")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert outcome.err.startswith("metadialog generate: none: cannot be read")
+
+
+def test_an_output_that_is_a_fifo_is_refused(run: Run, export: Export) -> None:
+    Path("in.jsonl").write_text('{"context": "hi"}\n', encoding="utf-8")
+    os.mkfifo("out")
+    outcome = run("generate", f"run={export()}", "input=in.jsonl", "output=out")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith("metadialog generate: output=out: is a FIFO, a socket or a device; it should be a ")
+    assert stat.S_ISFIFO(Path("out").stat().st_mode)
 
 
 def test_a_reply_comes_while_the_input_is_still_open(export: Export) -> None:
@@ -245,14 +256,14 @@ def test_a_conversation_in_a_terminal(export: Export) -> None:
 
 
 class _Screen:
-    """What a program writes to a terminal, and the answers that a terminal gives by itself."""
+    """Reads the output of a program in a terminal, and sends the responses of a terminal."""
 
     def __init__(self, terminal: int) -> None:
         self.terminal = terminal
         self.seen = ""
 
     def wait_for(self, text: str) -> None:
-        """Wait until a text comes, and pass over what came before."""
+        """Wait for a text, and discard the output before it."""
         until = time.monotonic() + 60
         while text not in self.seen:
             assert time.monotonic() < until, self.seen
@@ -269,9 +280,9 @@ class _Screen:
             return True
         try:
             self.seen += os.read(self.terminal, 4096).decode(errors="replace")
-        except OSError:  # the program has gone
+        except OSError:  # the program has ended
             return False
-        if "\x1b[6n" in self.seen:  # it asks where the cursor is
+        if "\x1b[6n" in self.seen:  # a query of the cursor position
             os.write(self.terminal, b"\x1b[1;1R")
             self.seen = self.seen.replace("\x1b[6n", "")
         return True

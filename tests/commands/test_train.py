@@ -1,4 +1,4 @@
-"""The whole path, from dialogues to a run directory, on the embedded data and a tiny model."""
+"""`metadialog train`, from dialogues to a run directory, on the embedded data with a tiny model."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def files(directory: Path) -> set[str]:
 
 
 def metrics(directory: Path) -> list[tuple[int, str, str, float]]:
-    """Return everything but the clock and what it measures."""
+    """Return everything except times and durations."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     return [(m["step"], m["split"], m["name"], m["value"]) for m in lines if m["name"] != "tasks_per_second"]
 
@@ -106,7 +106,7 @@ def test_the_records_hold_every_inner_step_of_every_episode(run: Run) -> None:
     assert steps == {0: {0}, 2: {0, 1}, 5: {0, 1}}
     perplexity = np.exp(records["loss"] * records["tokens"] / records["words"])
     assert records["word_perplexity"].tolist() == pytest.approx(perplexity.tolist())
-    # Before adaptation the shots make no difference, as the query sets are the same.
+    # Before adaptation the number of shots makes no difference, as the query sets are the same.
     before = records[records["inner_step"] == 0].groupby("topic")["loss"].nunique()
     assert set(before) == {1}
     drawn = json.loads(pq.read_metadata(directory / "adaptation.parquet").metadata[EPISODES_KEY])
@@ -148,7 +148,7 @@ def test_resume_gives_the_same_numbers_to_the_last_bit(run: Run, before_step: Be
     broken = Path("broken").absolute()
     interrupt(run, before_step, broken, options, after=3)
     with (broken / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "spl')  # as if it had been killed while it wrote
+        file.write('{"step": 4, "spl')  # as if it had been killed while writing
     resumed = run("train", f"resume={broken}")
     assert resumed.code == 0, resumed.err
     assert resumed.run_directory.samefile(broken)
@@ -179,7 +179,7 @@ def test_a_gpu_trains_resumes_and_evaluates_as_a_cpu_does(run: Run, before_step:
 
 
 def interrupt(run: Run, before_step: BeforeStep, directory: Path, options: tuple[str, ...], after: int) -> None:
-    """Start a run, and press Ctrl-C after some outer steps."""
+    """Start a run, and interrupt it after some outer steps."""
 
     def stop(step: int) -> None:
         if step == after + 1:
@@ -191,12 +191,12 @@ def interrupt(run: Run, before_step: BeforeStep, directory: Path, options: tuple
     assert outcome.err.endswith("metadialog train: interrupted\n")
     status = json.loads((directory / "status.json").read_text())
     assert (status["status"], status["reason"]) == ("failed", "KeyboardInterrupt")
-    # Not of the last validation, but of the very step.
+    # The checkpoint is of the interrupted step, not of the last validation.
     assert torch.load(directory / "checkpoints" / "last", weights_only=True)["standing"]["step"] == after
 
 
 def test_a_run_that_broke_off_at_once_begins_anew(run: Run) -> None:
-    """As kill -9 leaves it before the config is written, and before the first checkpoint is."""
+    """A run that was killed before its config, or before its first checkpoint, was written."""
     options = (*SMOKE, "sampler.shots=3", "model.dropout=0.2")
     whole = run("train", *options).run_directory
     for kept in ({".hydra"}, {".hydra", "config.yaml", "status.json", "metrics.jsonl"}):

@@ -1,4 +1,4 @@
-"""A whole run with Weights & Biases offline, read back from wandb's own file."""
+"""A complete run with Weights & Biases offline, read from wandb's file."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_the_offline_run_holds_what_the_run_directory_holds(run: Run, read_wandb
     }
 
     assert wandb_run.config["algorithm"]["inner_lr"] == 0.3
-    assert wandb_run.config["model"]["hidden_size"] == 8  # as resolved: debug=smoke has the last word
+    assert wandb_run.config["model"]["hidden_size"] == 8  # as resolved: debug=smoke overrides the others
     assert list(wandb_run.run.tags) == ["trial"]
     assert wandb_run.run.display_name == "maml-chatterbot-english-seed0"
     logged = {name for row in wandb_run.history for name in row}

@@ -1,4 +1,4 @@
-"""Meta-learners that start from a joint-trained model: as a phase of the same run, and from another run."""
+"""Meta-learning that starts from a jointly trained model: as a phase of the same run, or from another run."""
 
 import json
 from collections.abc import Callable

@@ -9,12 +9,12 @@ Compose = Callable[[Sequence[str]], Composed]
 
 @pytest.fixture
 def hydra() -> Iterator[None]:
-    """Hydra, ready to compose `train`."""
+    """Hydra, initialised to compose `train`."""
     with initialised("train"):
         yield
 
 
 @pytest.fixture
-def composed(hydra: None) -> Compose:  # noqa: ARG001 - it composes
-    """Return a function that composes a job of `train`, with Hydra's own part."""
+def composed(hydra: None) -> Compose:  # noqa: ARG001 - needed for composing
+    """Return a function that composes a job of `train`, including Hydra's config."""
     return lambda overrides: Composed(compose_job("train", overrides, with_hydra=True))

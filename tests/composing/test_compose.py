@@ -1,4 +1,4 @@
-"""Configs are composed as by Hydra's application, and Hydra's globals are as they were."""
+"""Configs are composed as in Hydra's application, and Hydra's global state is restored."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The config of a run that is named becomes overrides, and the last word is the user's."""
+"""The config of an earlier run is converted to overrides; the user's overrides come last."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ FINISHED = Path(__file__).parents[1] / "fixtures" / "version_0_1_0" / "finished"
 
 @pytest.fixture
 def made_with_a_folder(tmp_path: Path) -> Path:
-    """A run that was made with `--config-dir`, and took its optimizer from there."""
+    """A run whose optimizer comes from a folder of `--config-dir`."""
     run = tmp_path / "made"
     shutil.copytree(FINISHED, run)
     settings = run / ".hydra" / "hydra.yaml"

@@ -1,4 +1,4 @@
-"""What Hydra says of a mistake becomes one line that names the override and what is near."""
+"""Hydra's errors become one line that names the override and similar valid names."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

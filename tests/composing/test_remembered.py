@@ -1,4 +1,4 @@
-"""A folder of further configs that somebody else named can do no more than give options."""
+"""A folder of configs that is named in a run directory can only set options, not run code."""
 
 from pathlib import Path
 

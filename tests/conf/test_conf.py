@@ -1,4 +1,4 @@
-"""Every choice in `conf/` composes, passes the check, and says in a comment what each option is."""
+"""Every choice in `conf/` composes, passes the check, and has a comment for each option."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from metadialog.options import schema
 FOLDER = Path(str(files("metadialog.conf").joinpath("train.yaml"))).parent
 FILES = sorted(FOLDER.rglob("*.yaml"))
 APPLICATIONS = [command for command in COMMANDS if (FOLDER / f"{command}.yaml").exists()]
-# What has no default, and has to be given wherever its choice is composed.
+# Options without a default, which must be given to compose their choice.
 GIVEN = {
     "start=run": ["start.run=outputs/joint"],
     "dataset=auto": ["dataset.path=exports"],
@@ -53,7 +53,7 @@ RUN = {
 
 
 def choices() -> Iterator[tuple[str, str]]:
-    """Yield each command with each choice of the groups that it composes."""
+    """Yield each command with each choice of its config groups."""
     with initialize_config_module("metadialog.conf", version_base="1.3"):
         for command in APPLICATIONS:
             composed = compose(command)
@@ -65,11 +65,11 @@ def choices() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("command", "choice"), list(choices()))
 def test_every_choice_composes_and_passes_the_check(command: str, choice: str) -> None:
-    register()  # as the application does
+    register()  # as in the application
     with initialize_config_module("metadialog.conf", version_base="1.3"):
         composed = compose(command, [choice, *GIVEN.get(choice, []), *RUN.get(command, [])])
     node = config.plain(composed)
-    if sweep := node.pop("sweep", None):  # it is not of a run
+    if sweep := node.pop("sweep", None):  # not an option of runs
         config.check(sweep, "sweep")
     config.check(node)
 
@@ -108,7 +108,7 @@ def test_every_file_is_reached() -> None:
     reached = {choice for _, choice in choices()}
     for file in FILES:
         group = file.relative_to(FOLDER).parent.as_posix()
-        # What sweeps search is checked where they are, and what data sets share in each of them.
+        # Search spaces are checked with the sweeps, and options that data sets share with each of them.
         if group not in (".", "sweep/space", "dataset/cleaning"):
             assert f"{group}={file.stem}" in reached
 
@@ -128,13 +128,13 @@ def test_a_defaults_list_says_where_the_file_itself_stands(file: Path) -> None:
     assert isinstance(content, DictConfig)
     defaults = content.get("defaults")
     if defaults is not None and file.parent != FOLDER:
-        # Hydra wants overrides of other groups behind all else; they add nothing themselves.
+        # Hydra requires overrides of other groups to come last; they add no options.
         added = [entry for entry in defaults if isinstance(entry, str) or not next(iter(entry)).startswith("override ")]
         assert added[-1] == "_self_"
 
 
 def numbers(annotation: object, limits: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
-    """Yield the limits of each kind of number that an annotation allows."""
+    """Yield the bounds of each kind of number that an annotation allows."""
     if annotation in (int, float):
         yield limits
     elif get_origin(annotation) is Annotated:
@@ -152,7 +152,7 @@ def test_the_walk_finds_numbers_wherever_they_stand() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
 def test_no_number_is_without_an_upper_bound(file: Path) -> None:
-    """A number that cannot be meant is refused before anything starts, and not after hours or in the middle."""
+    """A number out of range is refused before training starts."""
     target = re.search(r"^_target_: *(\S+)", file.read_text("utf-8"), re.M)
     if target is None:
         return

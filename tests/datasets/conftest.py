@@ -1,4 +1,4 @@
-"""What the tests of loaders share."""
+"""Fixtures for the tests of loaders."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from metadialog.errors import DataError
 
 @pytest.fixture(scope="session")
 def complaint() -> Callable[[Dataset], str]:
-    """Return a function that reads a whole data set, and returns the message if that fails as it may."""
+    """Return a function that reads a whole data set, and returns the message of an expected error."""
 
     def read(dataset: Dataset) -> str:
         try:

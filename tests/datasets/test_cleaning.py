@@ -164,7 +164,7 @@ def test_twins_are_kept_on_one_side_of_the_split() -> None:
     }
     assert separated.dropped.twins == 2
     assert ("dialogues beginning, or begun by, one in another part of the split", 2) in separated.dropped.reasons()
-    # A topic that cannot spare a dialogue keeps it, where the other one can.
+    # If removing a dialogue would make a topic too small, the duplicate in the other topic is removed.
     spared, _ = separate_twins(corpus, split, 4)
     assert [len(spared.topics[topic]) for topic in "abc"] == [4, 4, 4]
     with pytest.raises(DataError, match=r"without them no topic of meta-(train|validation) has 5 dialogues"):

@@ -29,7 +29,7 @@ def test_english_chatterbot() -> None:
     assert len(corpus.topics) == 21
     assert list(corpus.topics) == sorted(corpus.topics)
     assert sum(corpus.sizes.values()) + corpus.dropped.dialogues == 2026
-    # The corpus holds the same 10 tech support conversations 105 times.
+    # The corpus contains the same 10 tech support conversations 105 times.
     assert corpus.sizes["tech_support"] == 10
     assert corpus.dropped.short == 1
     assert corpus.dropped.duplicates_within > 1000

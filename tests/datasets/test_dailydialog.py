@@ -1,4 +1,4 @@
-"""Real dialogues where a local copy is at hand; small files of our own in the same format for the rest."""
+"""DailyDialog: real dialogues if there is a local copy, and small hand-made files in the same format."""
 
 import zipfile
 from collections import Counter
@@ -63,7 +63,7 @@ def test_the_layout_of_dailydialog_itself(tmp_path: Path) -> None:
 
 
 def test_a_part_has_the_topics_of_the_same_texts(tmp_path: Path) -> None:
-    """The publishers' archive holds one of each part, and topics for all dialogues together alone."""
+    """The published archive has a file for each part, but topics only for all dialogues together."""
     write(tmp_path / "ijcnlp_dailydialog", LINES, "1\n10\n")
     with zipfile.ZipFile(tmp_path / "ijcnlp_dailydialog" / "test.zip", "w") as archive:
         text = "How much? __eou__ Ten. __eou__ Thanks. __eou__\nNew . __eou__ Yes . __eou__\n"

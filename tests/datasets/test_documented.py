@@ -1,4 +1,4 @@
-"""The tables of docs/data.md name what there is."""
+"""The tables in docs/data.md list all data sets and formats."""
 
 import re
 from itertools import pairwise
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, set[str]]:
-    """What the first column of each table names, by its heading."""
+    """Return the names in the first column of each table, by its heading."""
     heading, names = "", dict[str, set[str]]()
     lines = ["", *(ROOT / "docs" / "data.md").read_text("utf-8").splitlines()]
     for before, line in pairwise(lines):

@@ -100,7 +100,7 @@ def test_the_command_writes_a_page(run: Run, tmp_path: Path) -> None:
     for title in (*titles, "tokens a turn", "BytePairTokenizer(vocab_size=400), trained on the meta-train topics"):
         assert title in page
     assert "duplicates of a dialogue of the same topic</td><td>1,127" in page
-    assert run("data", f"output={tmp_path / 'out'}").code == 0  # a page there is written anew
+    assert run("data", f"output={tmp_path / 'out'}").code == 0  # an existing page is replaced
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     refused = run("data", f"output={tmp_path / 'other'}")

@@ -1,4 +1,4 @@
-"""The library loads from this machine here, and never asks the hub."""
+"""`dataset=huggingface`, with data sets on this machine and no access to the hub."""
 
 import json
 import sys

@@ -26,7 +26,19 @@ def test_a_perfect_reply_is_perfect_in_every_language(code: str) -> None:
     assert words(text) == list(text)
 
 
-@pytest.mark.parametrize(("code", "known"), [("en", "en"), ("eng", "en"), ("deu", "de"), ("gsw", "gsw"), ("bur", "my")])
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [
+        ("en", "en"),
+        ("eng", "en"),
+        ("deu", "de"),
+        ("ger", "de"),
+        ("pes", "fa"),
+        ("gsw", "gsw"),
+        ("bur", "my"),
+        ("hne", "hne"),
+    ],
+)
 def test_codes_of_three_letters(code: str, known: str) -> None:
     assert check_language(code) == known
 
@@ -37,7 +49,7 @@ def test_what_is_no_code_is_refused(code: str) -> None:
         check_language(code)
 
 
-@pytest.mark.parametrize("code", ["xx", "cn", "jp", "zz"])
-def test_two_letters_of_no_language_are_refused(code: str) -> None:
+@pytest.mark.parametrize("code", ["xx", "cn", "jp", "zz", "jap", "xyz", "zzz", "und", "mul", "zxx"])
+def test_letters_of_no_language_are_refused(code: str) -> None:
     with pytest.raises(ConfigError, match=f"dataset.language={code}: is the code of no language"):
         check_language(code)

@@ -1,4 +1,4 @@
-"""The fixtures are our own, in the publisher's format: no copy of MetaLWOz may be passed on."""
+"""Hand-made fixtures in the publisher's format, as MetaLWOz itself may not be redistributed."""
 
 import json
 import zipfile
@@ -62,7 +62,7 @@ def test_an_archive_without_dialogues_is_named(tmp_path: Path) -> None:
 
 def test_hidden_files_are_no_data(tmp_path: Path) -> None:
     write(tmp_path, "SKI", record(1, "SKI", "t1"))
-    (tmp_path / "dialogues" / "._SKI.txt").write_bytes(b"\x00\x05\x16\x07")  # as macOS leaves them beside files
+    (tmp_path / "dialogues" / "._SKI.txt").write_bytes(b"\x00\x05\x16\x07")  # as macOS adds them to archives
     assert [d.id for d in read(tmp_path)] == ["00000001"]
 
 

@@ -1,4 +1,4 @@
-"""KdConv, CrossWOZ, EmpatheticDialogues, Wizard of Wikipedia, MultiWOZ 2.2 and later Taskmasters."""
+"""KdConv, CrossWOZ, EmpatheticDialogues, Wizard of Wikipedia, MultiWOZ 2.2, and Taskmaster-3 and -4."""
 
 import json
 import zipfile
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from metadialog.datasets.base import SEVERAL_DOMAINS
 from metadialog.datasets.chitchat import EMPTY, GREETINGS, ChitChatDataset
 from metadialog.datasets.crosswoz import CrossWozDataset
 from metadialog.datasets.dialogue import Dataset, Dialogue, LeftOut, Turn
@@ -15,7 +16,6 @@ from metadialog.datasets.empathetic import EmpatheticDialoguesDataset
 from metadialog.datasets.kdconv import KdConvDataset
 from metadialog.datasets.metalwoz import MetaLwozDataset
 from metadialog.datasets.multiwoz import MultiWozDataset
-from metadialog.datasets.published import SEVERAL_DOMAINS
 from metadialog.datasets.specification import requested_dialogues
 from metadialog.datasets.taskmaster import TaskmasterDataset
 from metadialog.datasets.wizard import WizardOfWikipediaDataset

@@ -1,4 +1,4 @@
-"""The fixtures are our own, in the format of ConvAI2."""
+"""Hand-made fixtures in the format of ConvAI2."""
 
 import pickle
 import re

@@ -1,4 +1,4 @@
-"""Real dialogues where a local copy is at hand; small files of our own in the same format for the mistakes."""
+"""SGD: real dialogues if there is a local copy, and small hand-made files for errors."""
 
 import json
 import zipfile

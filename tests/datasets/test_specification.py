@@ -1,4 +1,4 @@
-"""The fixtures are our own, in the format of the competition."""
+"""Hand-made fixtures in the format of the competition."""
 
 import json
 from pathlib import Path

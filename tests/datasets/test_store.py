@@ -22,7 +22,7 @@ from metadialog.threads import cores
 
 
 class Listed:
-    """Dialogues that are there already."""
+    """Returns dialogues that are in memory."""
 
     name = "listed"
     language = "en"
@@ -36,7 +36,7 @@ class Listed:
 
 
 class Halves(Listed):
-    """The same in parts that say which process has read them."""
+    """Returns the dialogues in parts, with the process that has read each."""
 
     def shards(self) -> Sequence[Shard]:
         middle = len(self._dialogues) // 2
@@ -79,7 +79,7 @@ def test_real_dialogues_come_back_as_they_would_lie_in_memory(tmp_path: Path) ->
         assert describe(corpus, split) == describe(expected, split)
 
 
-# Few letters, so that duplicates are frequent; blank and single turns are frequent as well.
+# Few letters, so that duplicates are frequent; blank and single turns are frequent too.
 some_dialogues = st.lists(
     st.builds(
         Dialogue,
@@ -149,7 +149,7 @@ def read_or_die(dialogues: list[Dialogue], reader: int) -> Iterator[Dialogue]:
 
 
 class Deadly(Halves):
-    """Its parts end every other process that reads them."""
+    """Terminates every other process that reads its parts."""
 
     def shards(self) -> Sequence[Shard]:
         middle = len(self._dialogues) // 2
@@ -190,7 +190,7 @@ def test_other_processes_end_with_one_that_is_killed(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.kill()
-        process.communicate(timeout=20)  # ends when no process is left that could write
+        process.communicate(timeout=20)  # ends when no process has the pipe open for writing
 
 
 def test_picking_reads_in_the_order_of_the_places(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_malformed_parquet_file_is_named_with_the_row(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"my\.parquet:2: speaker is None; it should be a text"):
         read(path)
     whole = path.read_bytes()
-    path.write_bytes(b"more" + whole)  # the library says in several lines that pages are not where they should be
+    path.write_bytes(b"more" + whole)  # the library's message about misplaced pages has several lines
     with pytest.raises(DataError, match=r"my\.parquet: cannot be read: .*; dataset\.path should name") as caught:
         read(path)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The fixtures are our own, in the publishers' format."""
+"""Hand-made fixtures in the publishers' format."""
 
 import json
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Every command and code block of the documentation is run, or, where that takes long, composed and checked.
+"""Every command and code block of the documentation is run, or composed and checked if running it takes long.
 
-Python blocks run, those of a page one after another. Of a command of ours the config is composed and checked, as
-`--cfg job` does; of others it is seen that what they name is there.
+Python blocks are run, those of a page in order. The config of a `metadialog` command is composed and checked, as by
+`--cfg job`; for other commands, the program and the files that they name must exist.
 """
 
 import ast
@@ -33,7 +33,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
 )
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
-# Programs that come with the system, or with what a page says to install.
+# Programs of the system, or that a page says to install.
 FOREIGN = {
     "git",
     "eval",
@@ -53,7 +53,7 @@ _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fence of a page."""
+    """A fenced block of a page."""
 
     language: str
     text: str
@@ -61,12 +61,12 @@ class Block:
 
 def blocks(name: str) -> Iterator[Block]:
     for language, text in _FENCE.findall((ROOT / name).read_text(encoding="utf-8")):
-        if "--8<--" not in text:  # a file that has a test of its own
+        if "--8<--" not in text:  # a file with its own test
             yield Block(language, text)
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """Yield the words of each command: a line, or several with a backslash at the end; `...` stands for anything."""
+    """Yield the words of each command: a line, or several joined by backslashes; `...` stands for anything."""
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         for part in " ".join(map(shlex.quote, words)).split(" '&&' "):
@@ -85,7 +85,7 @@ def all_commands() -> Iterator[tuple[str, list[str]]]:
 def test_every_fence_says_what_it_is() -> None:
     for name in NAMES:
         for block in blocks(name):
-            # One without a word is taken for commands.
+            # A block without a language has commands.
             known = block.language in ("", "sh", "python", "yaml", "json", "text", "math", "latex")
             assert known, f"{name}: {block.text}"
 
@@ -110,7 +110,7 @@ def test_python_blocks_run(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def execute(text: str, namespace: dict[str, object]) -> str:
-    """Run a block in a namespace; return what it printed."""
+    """Run a block in a namespace; return its output."""
     printed = StringIO()
     with redirect_stdout(printed):
         exec(compile(text, "block", "exec"), namespace)  # noqa: S102 - our own documentation
@@ -128,7 +128,7 @@ def test_commands_are_there_and_compose(name: str, tmp_path: Path, monkeypatch: 
 
 
 def run(words: list[str], tmp_path: Path) -> None:
-    """Check one command."""
+    """Check a command."""
     program, *rest = words
     if program == "metadialog":
         compose_command(rest, tmp_path)
@@ -147,18 +147,18 @@ def run(words: list[str], tmp_path: Path) -> None:
 
 
 def compose_command(arguments: list[str], tmp_path: Path) -> None:
-    """Compose what `metadialog ARGUMENTS` would run, and check its options; nothing is started."""
+    """Compose the config of `metadialog ARGUMENTS`, and check its options; nothing is started."""
     command, *rest = arguments
     if command.startswith("-") or command == "<command>":
         return
     assert command in COMMANDS, arguments
     if command == "sweeps":
         assert rest[0] in ("list", "best", "resume")
-        assert run_sweeps([rest[0], str(tmp_path / "none")]) == 2  # it is known, and says that nothing is there
+        assert run_sweeps([rest[0], str(tmp_path / "none")]) == 2  # the option exists, and the path does not
         return
     rest = rest[: rest.index(">")] if ">" in rest else rest
     line = CommandLine.parse(spelled_out([word for word in rest if not word.startswith("trust=")]))
-    # Launchers are extras of their own, and what a search draws from is no value.
+    # Launchers are separate extras, and a search space is not a value.
     overrides = [one for one in line.overrides if not one.startswith("hydra/launcher") and "interval(" not in one]
     overrides = [one for one in overrides if not one.startswith("hydra.launcher")]
     config_name = "train" if command == "sweep-config" else command
@@ -166,13 +166,13 @@ def compose_command(arguments: list[str], tmp_path: Path) -> None:
     with initialised(config_name, existing(line.options.config_dir, tmp_path)):
         jobs = jobs_to_check(overrides, config_name, multirun=bool(line.options.multirun))
         node = plain(compose_job(config_name, next(jobs)))
-    if sweep := node.pop("sweep", None):  # it is not of a run
+    if sweep := node.pop("sweep", None):  # not an option of runs
         check(sweep, "sweep")
     check(node)
 
 
 def existing(folder: str | None, tmp_path: Path) -> str | None:
-    """Return a folder of configs; one that a page has the reader write is made of what the page says."""
+    """Return a folder of configs; if the reader is asked to write it, it is created from the page's blocks."""
     if folder is None or Path(folder).is_dir():
         return folder
     for name in NAMES:
@@ -194,3 +194,11 @@ def test_yaml_and_json_blocks_can_be_read() -> None:
                     assert yaml.safe_load(document) is not None
             if block.language == "python":
                 ast.parse(block.text)
+
+
+def test_measurements_of_the_questions_are_those_of_the_studies() -> None:
+    studies = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("experiments/*/README.md"))
+    answers = (ROOT / "docs/faq.md").read_text(encoding="utf-8")
+    numbers = re.findall(r"(?<![\d.])\d+\.\d{2,}(?!\d)", answers)
+    assert len(numbers) > 10
+    assert [number for number in numbers if number not in studies] == []

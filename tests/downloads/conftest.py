@@ -1,4 +1,4 @@
-"""A publisher's server on the loopback interface, which can be told to misbehave."""
+"""A publisher's server on the loopback interface, with configurable faults."""
 
 import hashlib
 import threading
@@ -15,16 +15,16 @@ IMPATIENT = Patience(connect=2, read=2, without_progress=3, attempts=20, pause=0
 
 @dataclass
 class Publisher:
-    """What is published, and how the server behaves.
+    """The published files, and the behaviour of the server.
 
     Attributes:
         files: contents by path.
-        cut: bytes after which an answer breaks off; one number an answer, then none does.
-        statuses: statuses of answers to come that hold nothing; then all is well.
-        ranges: whether it answers requests for a part.
+        cut: numbers of bytes after which the next responses are cut off, in order.
+        statuses: status codes of the next responses, which have no content.
+        ranges: whether it supports range requests.
         tags: whether it sends ETags.
         lengths: whether it sends lengths.
-        requests: the Range header of each request, or "".
+        requests: the Range header of each request so far, or "".
     """
 
     address: str = ""

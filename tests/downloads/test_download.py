@@ -69,7 +69,7 @@ def dialogues() -> bytes:
 
 @pytest.fixture
 def source(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Source:
-    """A data set of an archive and of a file as it is, published on the loopback interface."""
+    """A data set of an archive and a plain file, published on the loopback interface."""
     publisher.files |= {"data.zip": zipped(dialogues=dialogues()), "readme.txt": b"Read me."}
     sha256 = hashlib.sha256(publisher.files["data.zip"]).hexdigest()
     published = Source(
@@ -130,7 +130,7 @@ def test_what_an_earlier_attempt_left_is_checked(
     with pytest.raises(DataError, match=r"readme.txt: the server answered 404"):
         download("published", tmp_path, console, impatient)
     (archive,) = tmp_path.rglob("0-data.zip")
-    archive.write_bytes(archive.read_bytes()[:-1])  # as after a power cut
+    archive.write_bytes(archive.read_bytes()[:-1])  # as after a power failure
     publisher.files["readme.txt"] = readme
     assert (download("published", tmp_path, console, impatient) / "dialogues.jsonl").read_bytes() == dialogues()
 
@@ -200,7 +200,7 @@ def test_two_processes_at_once_bring_it_once(source: Source, publisher: Publishe
 
 
 SHARED = [field.name for field in fields(Cleaning) if field.default is not None]
-"""Hydra does not take out an option that is null; the loader above has that one."""
+"""Hydra cannot remove an option that is null, which the loader above has."""
 
 
 @pytest.mark.usefixtures("source")

@@ -84,7 +84,7 @@ def test_what_is_whole_already_is_not_asked_for_again(publisher: Publisher, targ
     publisher.cut = [98_304]
     publisher.statuses = []
     bring(publisher, target, impatient)
-    # A process that died between the last byte and the new name.
+    # As left by a process that was killed between writing the last byte and renaming the file.
     target.rename(target.with_name("data.bin.part"))
     notes = f'{{"url": "{publisher.url("data.bin")}", "validator": "\\"x\\"", "total": {len(CONTENT)}}}'
     target.with_name("data.bin.part.json").write_text(notes)
@@ -108,7 +108,7 @@ def test_servers_that_cannot_resume_send_all_of_it_again(
     missing: str, publisher: Publisher, target: Path, impatient: Patience
 ) -> None:
     setattr(publisher, missing, False)
-    # Without a length nobody can tell that an answer broke off, unless the checksum does.
+    # Without a length, only the checksum shows that a response was cut off.
     publisher.cut = [] if missing == "lengths" else [98_304, 114_688]
     assert bring(publisher, target, impatient) == SHA256
     assert target.read_bytes() == CONTENT
@@ -192,5 +192,5 @@ def test_proxies_of_the_environment_are_used(
 ) -> None:
     monkeypatch.setenv("http_proxy", publisher.url(""))
     monkeypatch.setenv("no_proxy", "")
-    publisher.files["http://data.example/data.bin"] = CONTENT  # a proxy is asked with the whole address
+    publisher.files["http://data.example/data.bin"] = CONTENT  # requests to a proxy have the full URL
     assert bring(publisher, target, impatient, url="http://data.example/data.bin") == SHA256

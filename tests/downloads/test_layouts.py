@@ -1,4 +1,4 @@
-"""What comes from each publisher is what its loader reads: archives of our own, in the publishers' layouts."""
+"""Each loader reads the files of its publisher; the archives are hand-made in the publishers' layouts."""
 
 import hashlib
 import io

@@ -129,7 +129,7 @@ def test_bombs_are_refused_by_size_and_by_ratio(kind: Kind, tmp_path: Path, targ
 
 def test_a_size_that_the_archive_lies_about_counts_as_it_is(tmp_path: Path, target: Path) -> None:
     packed = pack(tmp_path / "a", "zip", {"zeros": bytes(30 << 20)})
-    # In both headers the size of 30 MiB becomes one byte.
+    # Both headers then claim one byte instead of 30 MiB.
     packed.write_bytes(packed.read_bytes().replace((30 << 20).to_bytes(4, "little"), (1).to_bytes(4, "little")))
     with pytest.raises(DataError, match="is not unpacked: "):
         unpack(packed, archive("zip"), target)

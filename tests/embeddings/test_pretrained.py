@@ -1,4 +1,4 @@
-"""Word vectors from files as GloVe, fastText and word2vec write them."""
+"""Word vectors from files in the formats of GloVe, fastText and word2vec."""
 
 import gzip
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def test_words_get_their_vectors_and_all_else_stays(
     assert vector(model, tokenizer, " the") == [0.1, 0.2, 0.3]  # the first of two
     assert vector(model, tokenizer, " train") == [-1.0, 0.5, 0.2]
     assert vector(model, tokenizer, " Train") == [4.0, 5.0, 6.0]
-    assert vector(model, tokenizer, "The") == [0.1, 0.2, 0.3]  # in small letters, as there is no other
+    assert vector(model, tokenizer, "The") == [0.1, 0.2, 0.3]  # in lower case, as there is no other
     assert vector(model, tokenizer, " nine") == vector(before, tokenizer, " nine")
     same = (model.embed.weight == before.embed.weight).all(dim=1)
     changed = int((~same).sum())

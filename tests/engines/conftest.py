@@ -1,4 +1,4 @@
-"""Real dialogues in a vocabulary so small that every parameter can be checked by itself."""
+"""Fixtures: real dialogues in a vocabulary so small that every parameter can be checked."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,13 +26,13 @@ TwoLevels = Callable[[nn.Module, dict[str, Tensor], Sequence[Episode], InnerLoop
 
 
 def folded(batch: Batch | None) -> Batch:
-    """Fold the token ids into the small vocabulary; lengths, padding and mask stay those of the dialogues."""
+    """Map the token ids to the small vocabulary; lengths, padding and mask are those of the dialogues."""
     assert batch is not None
     return replace(batch, inputs=batch.inputs % VOCABULARY, targets=batch.targets % VOCABULARY)
 
 
 def in_buckets(batch: Batch) -> Batch:
-    """Divide a batch in two by length, as samplers do with long ones."""
+    """Divide a batch in two by length, as samplers do with long batches."""
     lengths = (batch.mask * torch.arange(1, batch.mask.shape[1] + 1)).amax(1)
     order = lengths.argsort()
     buckets = []
@@ -66,7 +66,7 @@ def episodes() -> list[Episode]:
 
 @pytest.fixture
 def make_model() -> Callable[..., DialogModel]:
-    """A function that makes a small model in float64."""
+    """A function that builds a small model in float64."""
 
     def make(cell: str = "gru", *, layers: int = 1, dropout: float = 0.0, tied: bool = False) -> DialogModel:
         torch.manual_seed(3)
@@ -99,12 +99,12 @@ def engines() -> dict[str, Engine]:
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine in turn."""
+    """Each engine."""
     return ENGINES[request.param]
 
 
 def cross_entropy(model: nn.Module, parameters: dict[str, Tensor], batch: Batch) -> Tensor:
-    """The mean token loss, written out."""
+    """Return the mean token loss, computed directly."""
     logits: Tensor = functional_call(model, parameters, (batch.inputs,))[0]
     chosen = logits.log_softmax(-1).gather(-1, batch.targets[..., None]).squeeze(-1)
     return -(chosen * batch.mask).sum() / batch.mask.sum()
@@ -113,7 +113,7 @@ def cross_entropy(model: nn.Module, parameters: dict[str, Tensor], batch: Batch)
 def of_task(
     model: nn.Module, parameters: dict[str, Tensor], episode: Episode, inner: InnerLoop, seeds: TaskSeeds
 ) -> Tensor:
-    """The outer loss of one task: of the query losses after the inner steps, those that count."""
+    """Return the outer loss of one task: the weighted query losses after the inner steps."""
     assert episode.support is not None
     adapted, losses = dict(parameters), []
     weights = inner.query_weights or [0.0] * inner.steps + [1.0]
@@ -133,7 +133,7 @@ def of_task(
 
 @pytest.fixture
 def two_levels() -> TwoLevels:
-    """The outer objective as a function of the parameters, by plain autograd and without learn2learn."""
+    """Return the outer objective as a function of the parameters, in plain autograd without learn2learn."""
 
     def objective(
         model: nn.Module,

@@ -1,4 +1,4 @@
-"""Adaptation to one task, where values alone are wanted."""
+"""Adaptation to one task without a meta-gradient."""
 
 import gc
 import weakref

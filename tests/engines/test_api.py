@@ -1,4 +1,4 @@
-"""`meta_gradient` for any model and any tasks, against plain autograd; and the examples of its use."""
+"""`meta_gradient` for any model and tasks, compared with plain autograd; and the examples of its use."""
 
 import runpy
 from collections.abc import Callable
@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class Tagger(nn.Module):
-    """A recurrent layer of torch's own, whose first dimension is time."""
+    """A recurrent layer of torch, whose first dimension is time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def squared(model: nn.Module, data: dict[str, Any]) -> Tensor:
 
 
 def branching(model: nn.Module, data: dict[str, Any]) -> Tensor:
-    """A loss with control flow that depends on values, which `vmap` cannot take."""
+    """A loss with control flow that depends on values, which `vmap` does not support."""
     loss = squared(model, data)
     return loss if loss.item() > 0.5 else 2 * loss
 

@@ -1,4 +1,4 @@
-"""engine=auto measures, remembers what came of it, and keeps to it."""
+"""engine=auto measures the engines, caches the result, and keeps its choice."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ KIND = "2 inner steps"
 
 
 def clock_of(seconds: Sequence[float]) -> Callable[[], float]:
-    """A clock by which one call after another takes so many seconds."""
+    """A clock by which consecutive calls take the given numbers of seconds."""
 
     def times() -> Iterator[float]:
         now = 0.0
@@ -39,11 +39,11 @@ def clock_of(seconds: Sequence[float]) -> Callable[[], float]:
 @pytest.mark.parametrize(
     ("first", "rounds", "expected"),
     [
-        # what is assumed stays, unless another is faster by a quarter in its best round
+        # the assumed engine is kept unless another is faster by a quarter in its best round
         ((1.0, 1.0), [(1.0, 0.85), (1.0, 0.85), (1.0, 0.85)], "a"),
         ((1.0, 1.0), [(1.0, 0.7), (1.1, 0.9), (2.0, 0.9)], "b"),
         ((1.0, 1.0), [(9.0, 0.7), (0.8, 9.0), (9.0, 9.0)], "a"),
-        # the first call of the assumed one may be slow; another that is hopeless is not tried again
+        # the first call of the assumed engine may be slow; an engine that is far slower is not tried again
         ((5.0, 1.0), [(1.0, 1.0)] * 3, "a"),
         ((1.0, 3.1), [], "a"),
     ],
@@ -90,7 +90,7 @@ def model() -> Seq2Seq:
 
 
 class Timed(AutoEngine):
-    """An engine auto by whose clock one of the engines takes ten times as long as the other."""
+    """An automatic engine with a clock by which one engine takes ten times as long as the other."""
 
     def __init__(self, folder: Path, measured: Measure = "once", *, slow: str = "functional") -> None:
         super().__init__(memory=1024, measure=measured)
@@ -128,7 +128,7 @@ def test_what_is_faster_is_kept_and_remembered(
     assert used(Timed(tmp_path), episodes) == "learn2learn"
     assert "measured now: learn2learn" in caplog.text
     caplog.clear()
-    assert used(Timed(tmp_path, slow="learn2learn"), episodes) == "learn2learn"  # as another run found it
+    assert used(Timed(tmp_path, slow="learn2learn"), episodes) == "learn2learn"  # as another run has chosen
     assert "measured before, on this machine: learn2learn" in caplog.text
     assert used(Timed(tmp_path, "never"), episodes) == "functional"
     assert used(Timed(tmp_path, "anew", slow="learn2learn"), episodes) == "functional"
@@ -159,7 +159,7 @@ def test_what_a_run_has_chosen_is_kept_to(
 
 def test_all_processes_take_what_the_first_has_chosen(episodes: list[Episode], tmp_path: Path) -> None:
     engine = Timed(tmp_path)
-    engine.settle(tmp_path, lambda _: "functional")  # what the first one says
+    engine.settle(tmp_path, lambda _: "functional")  # the choice of the first one
     assert used(engine, episodes) == "functional"
     assert not list(tmp_path.iterdir())
 

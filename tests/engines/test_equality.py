@@ -1,4 +1,4 @@
-"""The engines against the reference and against plain autograd: one meta-gradient, however it is computed."""
+"""All engines compute the meta-gradient of the reference engine and of plain autograd."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ FAST: dict[str, Engine] = {
 
 @pytest.fixture(params=FAST)
 def fast(request: pytest.FixtureRequest) -> Engine:
-    """Each engine that has derivatives of its own."""
+    """Each engine with its own derivatives."""
     return FAST[request.param]
 
 
@@ -43,7 +43,7 @@ def with_seed(engine: Engine, model: nn.Module, episodes: Sequence[Episode], inn
 
 
 def relative_error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """Return the largest relative error of any parameter's gradient, so that none hides behind a larger one."""
+    """Return the largest relative error of any parameter's gradient, so that small gradients count as well."""
     errors = []
     for a, b in zip(found, expected, strict=True):
         assert a.shape == b.shape
@@ -143,7 +143,7 @@ def body(model: nn.Module) -> frozenset[str]:
 
 
 def rates_of(model: nn.Module, inner: InnerLoop, count: int) -> tuple[dict[str, Tensor], ...]:
-    """Rates of every shape, for some steps: of each weight, of each row, and one for a whole parameter."""
+    """Rates of every shape for some steps: for each weight, for each row, and for a whole parameter."""
     torch.manual_seed(1)
     steps = []
     for step in range(count):
@@ -229,7 +229,7 @@ def test_the_order_of_tasks_does_not_matter(make_model: MakeModel, episodes: lis
 
 
 def longer(episode: Episode) -> Episode:
-    """Pad an episode's sets with tokens that do not count."""
+    """Pad an episode's sets with tokens that do not count in the loss."""
 
     def padded(batch: Batch) -> Batch:
         pad = torch.nn.functional.pad
@@ -274,7 +274,7 @@ def test_very_unlikely_targets_keep_the_loss_finite(
 
 
 class OtherModel(DialogModel):
-    """A model whose derivatives are not written out."""
+    """A model for which the engines have no derivatives of their own."""
 
     def forward(self, tokens: Tensor, hidden: object = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         logits, state = super().forward(tokens, hidden)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The model of time behind engine=auto, against torch's own count of operations and against what was measured."""
+"""The time model of engine=auto, compared with torch's count of operations and with measured times."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_forward_pass_is_what_torch_counts(cell: str, *, tied: bool) -> None:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         for episode in work.episodes:
             mean_token_loss(model, support_of(episode))
-    # torch counts the recurrent layers' products as one operation of each time step, or not at all.
+    # torch counts the products of recurrent layers as one operation per time step, or not at all.
     linear = 2 * 48 * 16 * (1000 * (24 if tied else 32) + (24 * 32 if tied else 0))
     assert counter.get_total_flops() in (linear, found.support)
     gates = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
@@ -64,7 +64,7 @@ def _small() -> tuple[DialogModel, list]:  # type: ignore[type-arg]
 
 
 def test_it_expects_what_was_measured() -> None:
-    """Within a factor of two everywhere, and so the same engine is fastest as in the benchmark."""
+    """The estimate is within a factor of two, so the same engine is fastest as in the benchmark."""
     measured = [
         row
         for row in json.loads(RESULTS.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Steps that are recorded and replayed: as CUDA graphs on a GPU, and as torch.fx graphs here.
+"""Steps that are recorded and replayed: as CUDA graphs on a GPU, and as torch.fx graphs in these tests.
 
-A torch.fx graph is to a step what a CUDA graph is: the operations that were sent while it was recorded, and nothing of
-the Python around them. What is right when the one is replayed on other meta-batches is right with the other.
+Like a CUDA graph, a torch.fx graph consists of the operations that were executed while it was recorded, without the
+Python code around them. If replaying it on other meta-batches is correct, then so is replaying a CUDA graph.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ CUDA = pytest.param("cuda", marks=pytest.mark.cuda)
 
 @pytest.fixture(scope="module", name="episodes")
 def short(episodes: list[Episode]) -> list[Episode]:
-    """The tasks with their first tokens alone, as recording takes a second for a hundred operations."""
+    """The tasks with only their first tokens, as recording a hundred operations takes a second."""
 
     def cut(batch: Batch | None) -> Batch:
         assert batch is not None
@@ -76,7 +76,7 @@ class Traced:
 
 
 def variations(episodes: Sequence[Episode]) -> Iterator[list[Episode]]:
-    """Meta-batches of other tokens, of which others count, that are padded to the same sizes."""
+    """Return meta-batches of other tokens and masks, padded to the same sizes."""
     yield list(episodes)
     for number in (3, 5):
         yield [
@@ -95,7 +95,7 @@ def variations(episodes: Sequence[Episode]) -> Iterator[list[Episode]]:
 
 
 def recorded(engine: Engine, device: str) -> tuple[Engine, Traced]:
-    """Let an engine record on a device."""
+    """Make an engine record on a device."""
     traced = Traced()
     if device == "cpu":
         engine.graphs = Graphs(traced, "cpu")
@@ -139,9 +139,9 @@ def test_a_replayed_step_is_that_of_the_reference(
         there = [episode.to(torch.device(device)) for episode in tasks]
         found = computed(engine, model, there, inner)
         agree(found, computed(Learn2LearnEngine(), model, there, inner))
-        # When sizes come for the second time: with `lean`, which takes a task at a time here, within a meta-batch.
+        # When sizes occur for the second time: with `lean`, which takes one task at a time here, within a meta-batch.
         assert traced.graphs == ((number > 0 or steps == 3) and device == "cpu")
-        with torch.no_grad():  # as an optimizer does
+        with torch.no_grad():  # as an optimizer would
             for parameter in model.parameters():
                 parameter.mul_(0.9)
 
@@ -191,7 +191,7 @@ LOOPS = (InnerLoop(0.5, 1), InnerLoop(0.5, 3), InnerLoop(0.5, 2, first_order=Tru
 def test_a_step_asks_for_no_value(
     cell: str, *, tapes: bool, inner: InnerLoop, make_model: MakeModel, episodes: list[Episode]
 ) -> None:
-    """Tensors on the device "meta" have shapes and no values: to wait for one, or to let one decide, would fail."""
+    """Nothing synchronises or branches on values: tensors on the device "meta" have none, so it would fail."""
     model = make_model(cell)
     sets: Sets = prepare(model, episodes, inner, TaskSeeds(), rounded=True)
     there, start = tree_map(lambda leaf: leaf if leaf is None else leaf.to("meta"), (sets, start_of(model)))
@@ -203,7 +203,7 @@ def test_a_step_asks_for_no_value(
 
 
 class Shapes(TorchDispatchMode):
-    """Notes every operation with the shapes that it has."""
+    """Records every operation with its shapes."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

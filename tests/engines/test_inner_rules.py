@@ -1,4 +1,4 @@
-"""The inner rules against torch's own optimizers, and their derivatives against finite differences."""
+"""The inner rules, compared with torch's optimizers, and their derivatives, with finite differences."""
 
 from collections.abc import Callable
 from dataclasses import replace

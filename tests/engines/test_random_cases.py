@@ -1,4 +1,4 @@
-"""The engines against the reference on random models, inner loops and episodes, the odd ones among them."""
+"""The engines, compared with the reference on random models, inner loops and episodes, including edge cases."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ PARTS = st.sampled_from([(), ("embeddings",), ("body",), ("head",), ("*_hh_*", "
 
 @dataclass(frozen=True)
 class Case:
-    """What a meta-gradient is computed of."""
+    """The inputs of a meta-gradient."""
 
     model: DialogModel
     inner: InnerLoop
@@ -38,7 +38,7 @@ class Case:
 
 @st.composite
 def models(draw: st.DrawFn) -> DialogModel:
-    """Small models of all kinds; parts of some are frozen, all of a few."""
+    """Small models of all kinds; some are partly frozen, a few completely."""
     torch.manual_seed(draw(st.integers(0, 99)))
     model = DialogModel(
         draw(st.sampled_from([1, 2, 9])),
@@ -57,7 +57,7 @@ def models(draw: st.DrawFn) -> DialogModel:
 
 @st.composite
 def batches(draw: st.DrawFn, vocab: int) -> Batch:
-    """Batches from one token to 4 exchanges of 5, with exchanges of which nothing counts, whole or in two buckets."""
+    """Batches of one token up to 4 exchanges of 5, some without counted tokens, whole or in two buckets."""
     rows, time = draw(st.integers(1, 4)), draw(st.integers(1, 5))
     tokens = torch.randint(vocab, (2, rows, time), generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
     flags = draw(st.lists(st.booleans(), min_size=rows * time, max_size=rows * time).filter(any))
@@ -76,7 +76,7 @@ def batches(draw: st.DrawFn, vocab: int) -> Batch:
 
 @st.composite
 def inner_loops(draw: st.DrawFn, model: DialogModel) -> InnerLoop:
-    """Inner loops of 0 to 5 steps, of any part, order, rates and query weights."""
+    """Inner loops of 0 to 5 steps, with any adapted part, order, rates and query weights."""
     steps = draw(st.integers(0, 5))
     adapted = draw(st.none() | PARTS.map(lambda parts: select(model, parts, "adapted")))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
@@ -97,7 +97,7 @@ def inner_loops(draw: st.DrawFn, model: DialogModel) -> InnerLoop:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """All together; from 1 to 4 tasks."""
+    """Complete cases with 1 to 4 tasks."""
     model = draw(models())
     sets = batches(model.embed.num_embeddings)
     episodes = [
@@ -112,7 +112,7 @@ def compute(engine: Engine, case: Case) -> MetaGradient:
 
 
 def close(found: Tensor, expected: Tensor, scale: float) -> None:
-    """Compare within 1e-10 of the tensor's norm; of one that all but vanishes, within as little of the whole's."""
+    """Compare within 1e-10 of the tensor's norm, or of the norm of all tensors if this one is nearly zero."""
     assert found.shape == expected.shape
     assert (found - expected).norm() <= 1e-10 * (expected.norm() + 1e-4 * scale)
 
@@ -137,7 +137,7 @@ def test_all_engines_give_one_meta_gradient(case: Case) -> None:
     state = torch.get_rng_state()
     for engine in FAST.values():
         agree(compute(engine, case), expected)
-        assert torch.equal(torch.get_rng_state(), state)  # what is drawn next is the same, with every engine
+        assert torch.equal(torch.get_rng_state(), state)  # the next random numbers are the same with every engine
 
 
 @pytest.mark.parametrize("engine", [Learn2LearnEngine(), *FAST.values()], ids=["learn2learn", *FAST])

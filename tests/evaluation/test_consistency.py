@@ -1,4 +1,4 @@
-"""The C-score, by a small classifier with random weights: what it answers does not matter, only how it is counted."""
+"""The C-score with a small random classifier: the tests verify how its answers are counted."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Hooks by which somebody else's algorithm or model takes part: no class of ours is asked for."""
+"""Hooks for a user's algorithms and models, which need not inherit from ours."""
 
 from collections.abc import Iterator, Sequence
 
@@ -37,15 +37,11 @@ PROTOCOL = AdaptationProtocol(
     report_steps=[0, 1],
     episodes_per_topic=1,
     max_tokens=16,
-    seed=0,
-    rates=None,
-    selection_episodes=1,
-    leave_one_out=False,
 )
 
 
 class OwnLayers(BaseModel):
-    """A GRU model that computes what `DialogModel` does, from layers of the same names."""
+    """A GRU model that computes the same as `DialogModel`, with layers of the same names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,19 +56,19 @@ class OwnLayers(BaseModel):
 
 
 class Covered(OwnLayers):
-    """The same, and says so."""
+    """The same, and declares it."""
 
     obstacle = None
 
 
 class WithPrompt(OwnLayers):
-    """Says that two dialogues of three stand in its prompt."""
+    """Declares that its prompt has two dialogues of three."""
 
     shown = Shown(tokens=(5, 6, 7), dialogues=2, left_out=1)
 
 
 class Parrot(ZeroShot):
-    """Says what was said last in the support set."""
+    """Replies with the last turn of the support set."""
 
     name = "parrot"
 
@@ -84,7 +80,7 @@ class Parrot(ZeroShot):
 
 
 class Greedier(FineTuning):
-    """Adapts to all of a topic's dialogues but the query's."""
+    """Adapts to all dialogues of a topic except the queries."""
 
     name = "greedier"
 

@@ -1,4 +1,4 @@
-"""The choice of inner rate and steps, against the whole grid measured by hand."""
+"""The choice of inner rate and steps, compared with the whole grid computed directly."""
 
 import json
 from collections.abc import Sequence

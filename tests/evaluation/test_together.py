@@ -1,4 +1,4 @@
-"""Episodes that are evaluated in one pass, against the same one by one."""
+"""Episodes that are evaluated in one pass, compared with the same episodes one by one."""
 
 import dataclasses
 import math
@@ -58,7 +58,7 @@ def tokenizer(topics: Mapping[str, Sequence[Dialogue]]) -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def episodes(topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer) -> list[Episode]:
-    """Of two topics, with the same queries for all numbers of shots."""
+    """Episodes of two topics, with the same queries for all numbers of shots."""
     encoder = ExchangeEncoder(tokenizer, 2, 24, "response")
     return held_out_episodes(
         {topic: topics[topic] for topic in ("food", "humor")},
@@ -71,7 +71,7 @@ def episodes(topics: Mapping[str, Sequence[Dialogue]], tokenizer: Tokenizer) -> 
 
 
 def alone(algorithm: Algorithm) -> Algorithm:
-    """Let an algorithm adapt to one episode after another."""
+    """Make an algorithm adapt to one episode at a time."""
     algorithm.adapt_together = lambda *_, **__: None  # type: ignore[method-assign]
     return algorithm
 
@@ -89,10 +89,6 @@ def protocol() -> AdaptationProtocol:
         report_steps=[0, 3],
         episodes_per_topic=1,
         max_tokens=24,
-        seed=0,
-        rates=None,
-        selection_episodes=1,
-        leave_one_out=False,
     )
 
 
@@ -104,7 +100,7 @@ def model_of(kind: str, tokenizer: Tokenizer) -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what has been found not to work at once, and let the CPU do what a GPU does."""
+    """Clear the record of what failed in one pass, and use the code path of a GPU on the CPU."""
     together._alone.clear()
     monkeypatch.setitem(together.AT_ONCE, "cpu", 16)
     monkeypatch.setattr(together, "TOGETHER", {"cpu"})
@@ -119,7 +115,7 @@ def test_a_records_perplexity_is_by_word(episodes: list[Episode], tokenizer: Tok
     words = {(episode.topic, episode.index): int(episode.query.words.sum()) for episode in episodes}
     for record in found:
         of_episode = words[record.topic, record.episode]
-        assert record.words == of_episode < record.tokens  # so that one in the place of the other shows
+        assert record.words == of_episode < record.tokens  # so that a swapped pair is noticed
         assert record.word_perplexity == pytest.approx(math.exp(record.loss * record.tokens / of_episode))
 
 
@@ -142,7 +138,7 @@ def test_records_and_replies_are_those_of_one_by_one(
             same = mine[name] == value or (isinstance(value, float) and math.isnan(value))
             assert same or mine[name] == pytest.approx(value, rel=1e-10, abs=1e-12), name
     assert model.training
-    assert not together._alone  # nothing has fallen back
+    assert not together._alone  # no fallback was used
 
 
 def test_a_cpu_adapts_in_one_pass_and_scores_one_by_one(

@@ -1,5 +1,6 @@
-"""The examples of own classes train, resume and evaluate, in the folder where they lie."""
+"""The examples of users' classes train, resume and evaluate, in their own folder."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import metadialog as md
 from metadialog.datasets.chatterbot import ChatterbotDataset
+from metadialog.errors import RunError
+from metadialog.trust import trusting
 
 Run = Callable[..., Any]
 BeforeStep = Callable[[Callable[[int], None]], AbstractContextManager[None]]
@@ -29,8 +33,8 @@ CHOICES = {
 
 
 @pytest.fixture
-def folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:  # noqa: ARG001 - it goes to an empty folder
-    """The working directory, with the examples and real transcripts in it."""
+def folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:  # noqa: ARG001 - changes to an empty folder
+    """The working directory, with the examples and real transcripts."""
     here = Path.cwd()
     shutil.copytree(EXTENDING, here, dirs_exist_ok=True)
     (here / "transcripts").mkdir()
@@ -120,7 +124,7 @@ def test_the_console_script_finds_a_class_in_the_current_folder(folder: Path) ->
 
 @pytest.mark.slow
 def test_processes_cannot_share_what_nobody_has_said_can_be_shared(folder: Path) -> None:
-    """Weights that compare tasks gave other numbers, silently, where the class forgot to say `additive = False`."""
+    """Without `additive = False`, weights that compare tasks would silently give other numbers with two processes."""
     module = folder / "my_dialogue" / "robust_maml.py"
     lines = module.read_text("utf-8").splitlines(keepends=True)
     module.write_text("".join(line for line in lines if "additive" not in line), "utf-8")
@@ -201,3 +205,39 @@ def test_what_an_own_algorithm_does_wrong_costs_one_line(
         evaluated = run("evaluate", "run=made", "trust=[own]")
         assert evaluated.code == 0, evaluated.err
         pd.testing.assert_frame_equal(numbers(evaluated.run_directory), numbers(folder / "made"), check_exact=True)
+
+
+RETRIEVER = '''
+from metadialog.algorithms.baselines import ZeroShot
+
+class Latest(ZeroShot):
+    """Answers what was answered last in the dialogues that it is shown."""
+    def retriever(self):
+        return lambda context, exchanges: [exchange.response for exchange in reversed(exchanges)]
+'''
+SHOWN = [["what do you eat", "electricity, mostly"], ["are you hungry", "always", "why", "I am a robot"]]
+
+
+def test_a_retriever_of_ones_own_replies_from_the_dialogues(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "own.py").write_text(RETRIEVER)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    (folder / "conf" / "algorithm" / "own.yaml").write_text("defaults: [zero_shot, _self_]\n_target_: own.Latest\n")
+    trained = run("train", *DEBUG, "algorithm=own", "hydra.run.dir=made")
+    assert trained.code == 0, trained.err
+    with pytest.raises(RunError, match=r"own\.Latest.*trust=\[own\]"):
+        md.load_model(folder / "made")
+    with trusting("own"):
+        model = md.load_model(folder / "made")
+        adapted = model.adapt(SHOWN)
+        adapted.save(folder / "saved")
+        for one in (adapted, md.load_model(folder / "saved")):
+            assert one.reply("hello") == "I am a robot"
+            assert one.reply("hello", n=2) == ["I am a robot", "why"]
+            assert "".join(one.stream("hello")) == "I am a robot"
+        assert model.reply("hello") == ""  # it has been shown nothing
+    (folder / "contexts.jsonl").write_text('{"context": "hello"}')
+    told = run("generate", "run=saved", "input=contexts.jsonl", TRUST.replace("my_dialogue", "own"))
+    assert told.code == 0, told.err
+    assert json.loads(told.out)["reply"] == "I am a robot"

@@ -1,4 +1,4 @@
-"""The first run of `make run`, made short."""
+"""The first run of `make run`, shortened."""
 
 import importlib.util
 from pathlib import Path

@@ -18,13 +18,13 @@ OPTIONS = [
 
 @pytest.fixture
 def options() -> list[str]:
-    """Return the overrides of an experiment that takes a second."""
+    """Return the overrides of an experiment that takes about a second."""
     return list(OPTIONS)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, which is empty."""
+    """An empty working directory."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)

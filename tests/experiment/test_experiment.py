@@ -1,4 +1,4 @@
-"""Experiments in Python: what the command line does, without a command line."""
+"""Experiments in Python give the same results as the command line."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def metrics(run: md.Run) -> pd.DataFrame:
 
 
 def without_times(path: Path) -> object:
-    """Return what a file of a run holds, without times and names of folders."""
+    """Return the content of a file of a run, without times and names of folders."""
     if path.name == "metrics.jsonl":
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         return [{**line, "time": 0} for line in lines if line["name"] not in TIMES]
@@ -45,7 +45,7 @@ def without_times(path: Path) -> object:
 
 
 def clear(node: Any) -> Any:  # noqa: ANN401
-    """Return a state with tensors as lists, and without what was measured of time and memory."""
+    """Return a state with tensors as lists, and without measured times and memory."""
     if isinstance(node, Mapping):
         return {k: clear(v) for k, v in node.items() if k not in ("seconds", "peak_bytes", "metrics_position")}
     if isinstance(node, list | tuple):
@@ -173,7 +173,7 @@ def test_a_run_that_is_there_is_taken_as_it_is(folder: Path, options: list[str])
 
 
 class Stopping(Console):
-    """Presses Ctrl-C when the first outer step is told of."""
+    """Raises KeyboardInterrupt when the first outer step is reported."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         if str(objects[0]).startswith("training 1/"):

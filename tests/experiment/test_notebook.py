@@ -1,4 +1,4 @@
-"""The notebook of the examples, executed by a real kernel on a run of a second; a cell that is run again works."""
+"""The example notebook, executed by a real kernel with a short run; cells can be run again."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ def read() -> nbformat.NotebookNode:
 
 
 def text(cell: nbformat.NotebookNode) -> str:
-    """Return all that a cell shows."""
+    """Return the output of a cell."""
     return "\n".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in cell.outputs)
 
 
@@ -56,6 +56,6 @@ def test_the_quickstart_runs(folder: Path, options: list[str]) -> None:
 
 
 def test_it_is_kept_without_outputs() -> None:
-    """What a cell shows depends on the machine, down to its paths."""
+    """The committed notebook has no output, which would depend on the machine."""
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in read().cells)
     assert json.loads(QUICKSTART.read_text(encoding="utf-8"))["nbformat"] == 4

@@ -1,4 +1,4 @@
-"""A committed table comes out of the records beside it, to the byte; and where it does not, that is told."""
+"""Committed tables equal those made from the committed records, byte by byte, and differences are reported."""
 
 import shutil
 from importlib.util import module_from_spec, spec_from_file_location
@@ -24,11 +24,11 @@ def program() -> ModuleType:
 
 @pytest.mark.usefixtures("run")
 def test_a_table_comes_out_of_its_records(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "_saved", lambda *_: b"")  # pictures take seconds, and are not compared
+    monkeypatch.setattr(write, "_saved", lambda *_: b"")  # figures take seconds, and are not compared
     study = Path(shutil.copytree(EXPERIMENTS / "chinese", tmp_path / "chinese"))
     table = study / "results" / "table_kdconv.md"
     lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
-    lines[0] = "# Another title\n"  # everything else has to be the same
+    lines[0] = "# Another title\n"  # everything else must be the same
     table.write_text("".join(lines), encoding="utf-8")
     [(name, differences)] = program.reproduce(study)
     assert name == table.name

@@ -1,4 +1,4 @@
-"""What studies commit names folders as their commands do, not those of the machine it was made on."""
+"""Committed results have the folder names of their commands, and no paths of the machine."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs as processes that can be killed, and what their directories say of them."""
+"""Runs as processes that can be killed, and the content of their directories."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-# Seconds after which a run hangs that has said nothing new, and after which any run does.
+# Seconds without new output, and in total, after which a run is considered to hang.
 PATIENCE = 300
 LONGEST = 3600
 TINY = (
@@ -31,7 +31,7 @@ TINY = (
 
 @dataclass
 class Process:
-    """A run at work."""
+    """A running process."""
 
     number: int
     output: Path
@@ -41,12 +41,12 @@ class Process:
         os.kill(self.number, number)
 
     def is_alive(self) -> bool:
-        """Whether it has not ended; one that has waits to be asked for its code."""
+        """Whether it is running; an ended process remains until its exit code is read."""
         state = Path(f"/proc/{self.number}/stat").read_text().rpartition(")")[2].split()[0]
         return state != "Z"
 
     def wait(self) -> int:
-        """Return its exit code, negative if a signal has ended it."""
+        """Return its exit code, negative if it was ended by a signal."""
         began = heard = time.monotonic()
         said = ""
         while self.is_alive():
@@ -62,7 +62,7 @@ class Process:
 
 
 class Starter:
-    """Starts `metadialog` as processes that have nothing left to import."""
+    """Starts `metadialog` in forked processes, which have imported everything."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -109,20 +109,20 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
 
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
-    """Options of a run that does everything, in seconds."""
+    """Options of a run that uses everything and takes seconds."""
     return TINY
 
 
 @pytest.fixture(scope="session")
 def dice() -> random.Random:
-    """Where all random moments come from; the seed is printed, and can be given."""
+    """The generator of all random moments; its seed is printed, and can be given."""
     seed = int(os.environ.get("METADIALOG_FAULTS_SEED") or random.SystemRandom().randrange(2**32))
     print(f"\nMETADIALOG_FAULTS_SEED={seed}")  # noqa: T201
     return random.Random(seed)
 
 
 def results(directory: Path) -> dict[str, object]:
-    """Return everything that a run has found out, but for the clock and what it measures."""
+    """Return the results of a run, without times and durations."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     records = pd.read_parquet(directory / "adaptation.parquet")
     selection = directory / "selection.json"
@@ -140,5 +140,5 @@ def results(directory: Path) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def read_results() -> Callable[[Path], dict[str, object]]:
-    """A function that reads what a finished run has found out."""
+    """A function that reads the results of a finished run."""
     return results

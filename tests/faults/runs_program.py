@@ -1,7 +1,7 @@
-"""Starts runs for the tests of faults: everything is imported once, and each run is a fork of this process.
+"""Starts runs for the tests of faults: everything is imported once, and each run is forked from this process.
 
-Reads a JSON object a line from stdin: `arguments` (of `metadialog`), `environment`, and `output` (a file for stdout and
-stderr); answers with the process id. With `wait`, the id of a run, it answers with the exit code once that has ended.
+Reads one JSON object per line from stdin: `arguments` (of `metadialog`), `environment`, and `output` (a file for stdout
+and stderr); answers with the process id. With `wait`, the id of a run, it answers with the exit code after its end.
 """
 
 import json
@@ -39,7 +39,7 @@ def start(request: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    # What torch imports late is imported here.
+    # Import what torch would import later.
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
     torch.set_num_threads(1)
     os.chdir(Path(sys.argv[1]))

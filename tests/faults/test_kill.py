@@ -1,6 +1,6 @@
-"""Kill -9 at any moment: what is resumed ends with the numbers of a run that was not interrupted, bit for bit.
+"""Kill -9 at any moment: a resumed run ends with the same numbers as an uninterrupted run, bit by bit.
 
-A sweep has a module of its own, `test_kill_sweep.py`.
+Sweeps are tested in `test_kill_sweep.py`.
 """
 
 import os
@@ -20,7 +20,7 @@ Results = Callable[[Path], dict[str, object]]
 
 KILLS = int(os.environ.get("METADIALOG_FAULTS_KILLS", "24"))
 KILLS_OF_ONE_RUN = 3
-# The moments in which something is being written, or has just been; beside those that come at random.
+# Moments in which something is being or has just been written, in addition to random ones.
 FILES = (
     ".hydra/config.yaml",
     ".hydra/overrides.yaml",
@@ -41,7 +41,7 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def undisturbed(start: Start, tiny: tuple[str, ...], read_results: Results) -> tuple[dict[str, object], float]:
-    """What an undisturbed run finds out, and how long it takes, in seconds."""
+    """The results of an uninterrupted run, and its duration in seconds."""
     for name in ("first", "whole"):  # the first fills the cache
         began = time.monotonic()
         process = start("train", *tiny, f"hydra.run.dir={start.folder / name}")  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ def stamps(directory: Path) -> dict[str, int]:
 
 
 def until_moment(dice: random.Random, directory: Path, seconds: float) -> Iterator[str]:
-    """Yield what is waited for, again and again until it is there."""
+    """Yield repeatedly until a condition holds."""
     if dice.random() < 0.4:
         moment = time.monotonic() + dice.uniform(0, seconds)
         while time.monotonic() < moment:
@@ -73,7 +73,7 @@ def until_moment(dice: random.Random, directory: Path, seconds: float) -> Iterat
 
 
 def begin(start: Start, tiny: tuple[str, ...], directory: Path) -> Any:  # noqa: ANN401
-    """Do what a user does: go on with what is there, and start again where the run says that nothing is."""
+    """Act like a user: resume a run, and start it again if it says that there is nothing to resume."""
     if directory.exists():
         process = start("train", f"resume={directory}")
         time.sleep(0.01)

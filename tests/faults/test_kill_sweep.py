@@ -1,4 +1,4 @@
-"""Kill -9 at any moment of a sweep: started again, it ends with the trials and runs of one that was not interrupted."""
+"""Kill -9 at any moment of a sweep: when started again, it ends with the trials of an uninterrupted one."""
 
 import json
 import os
@@ -16,8 +16,8 @@ Start = Callable[..., Any]
 Results = Callable[[Path], dict[str, object]]
 
 KILLS = int(os.environ.get("METADIALOG_FAULTS_SWEEP_KILLS", "8"))
-# The third trial is the first that is drawn by what the ones before it have found. More threads would wait for each
-# other where something else wants the cores.
+# The third trial is the first that depends on the results of earlier ones. More threads would wait for each other
+# while other programs use the cores.
 OPTIONS = (
     "train", "-m", "sweep=optuna", "sweep.trials=4", "sweep.startup_trials=2", "sweep.prune_after_trials=2", "threads=1"
 )  # fmt: skip
@@ -43,7 +43,7 @@ def test_a_killed_sweep_ends_as_if_nothing_had_been(
     kills = 0
     while kills < KILLS:
         process = begin(directory)
-        # Later and later, so that every part of the sweep has its turn.
+        # At later and later moments, so that every part of the sweep is interrupted.
         moment = time.monotonic() + dice.uniform(0, seconds * (kills + 1) / KILLS)
         while process.is_alive() and time.monotonic() < moment:
             time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""A cluster takes a job's place and queues it again: the run ends with the numbers of one that was not interrupted."""
+"""A preempted and requeued job of a cluster ends with the same numbers as an uninterrupted run."""
 
 import json
 import os
@@ -16,7 +16,7 @@ PATIENCE = 120
 
 
 def job(directory: Path) -> int:
-    """Return the process that submitit runs a job of a sweep in."""
+    """Return the process in which submitit runs a job of a sweep."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         for process in Path("/proc").glob("[0-9]*"):
@@ -33,7 +33,7 @@ def job(directory: Path) -> int:
 def test_a_preempted_job_is_queued_again_and_goes_on(
     start: Callable[..., Any], tiny: tuple[str, ...], read_results: Callable[[Path], dict[str, object]]
 ) -> None:
-    # Of another number of threads the last digits are others.
+    # The last digits depend on the number of threads.
     options = ("train", "-m", "sweep=random", "sweep.trials=1", *tiny, "training.steps=60", "threads=1")
     folder: Path = start.folder  # type: ignore[attr-defined]
     whole = start(*options, f"hydra.sweep.dir={folder / 'whole-job'}")

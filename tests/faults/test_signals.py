@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while the run trains, validates or evaluates: it ends in order, and goes on as if it had not."""
+"""SIGTERM and SIGINT during training, validation or evaluation: the run ends properly and can be resumed exactly."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.faults
 Start = Callable[..., Any]
 Results = Callable[[Path], dict[str, object]]
 Ready = Callable[[Path, Any], bool]
-# Each has one phase that takes nearly all of the time.
+# In each case one phase takes nearly all of the time.
 LONG = {
     "training": ("training.meta_batch=16", "training.validate_every=20", "training.steps=20"),
     "validation": ("training.validation_episodes=30", "training.steps=6"),
@@ -77,7 +77,7 @@ def test_a_signal_ends_the_run_in_order(
     process = start("train", f"resume={directory}", "logger=local")
     assert process.wait() == 0, process.said()
     if phase != "evaluation":
-        # The first progress line is of the step after the one that was reached: nothing is computed twice.
+        # The first progress line is of the next step: nothing is computed twice.
         assert f"training {reached + 1}/" in process.said() or phase == "training"
     expected, found = read_results(whole), read_results(directory)
     for key in ("metrics", "losses", "samples", "model", "status"):

@@ -1,4 +1,4 @@
-"""What is damaged at random, and how: shared by all that reads files of others."""
+"""Random damage to files, shared by the tests of all readers."""
 
 import copy
 import json
@@ -18,11 +18,11 @@ Read = Callable[[Path], object]
 Inputs = st.SearchStrategy[bytes]
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
-"""For all targets together; `make fuzz` sets it to an hour. Without it the same few inputs are tried every time."""
+"""Seconds for all targets together; `make fuzz` sets an hour. Without it the same few inputs are tried every time."""
 EXAMPLES = 10
-"""Of each target between looks at the clock."""
+"""Inputs of each target between checks of the time."""
 SLOWEST = 20.0
-"""Seconds that an input may take, on a machine that has other things to do as well."""
+"""Maximum time of an input in seconds, on a machine that may be busy."""
 
 NASTY: tuple[Any, ...] = (
     *(
@@ -65,7 +65,7 @@ TOKENS = (
 
 
 def _damaged(valid: bytes) -> Inputs:
-    """Return what a file may become: some bytes changed, taken out, put in, said twice, or cut off."""
+    """Return damaged content: some bytes are changed, removed, inserted, repeated, or cut off."""
     place = st.integers(0, max(len(valid) - 1, 0))
     edit = st.tuples(st.sampled_from(("set", "insert", "delete", "repeat", "cut")), place, st.integers(1, 40), _bytes())
     return st.lists(edit, min_size=1, max_size=4).map(lambda edits: _edited(valid, edits))
@@ -88,7 +88,7 @@ def _edited(content: bytes, edits: list[tuple[str, int, int, bytes]]) -> bytes:
 
 
 def _changed_inputs(value: object, dump: Callable[[Any], str]) -> Inputs:
-    """Return what a structured file may become: still well-formed, with some values that are not meant."""
+    """Return well-formed content with some wrong values."""
     paths = list(_paths(value))
     change = st.tuples(st.sampled_from(paths), st.sampled_from(("replace", "remove", "rename")), st.sampled_from(NASTY))
     return st.lists(change, min_size=1, max_size=3).map(lambda changes: dump(_changed(value, changes)).encode())
@@ -104,7 +104,7 @@ def _paths(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 def _changed(value: object, changes: list[tuple[tuple[Any, ...], str, Any]]) -> object:
     result: Any = json.loads(json.dumps(value))
     for path, how, nasty in changes:
-        new = copy.deepcopy(nasty)  # a later change may put something into it
+        new = copy.deepcopy(nasty)  # a later change may insert something into it
         if not path:
             return new
         node = result
@@ -117,7 +117,7 @@ def _changed(value: object, changes: list[tuple[tuple[Any, ...], str, Any]]) -> 
                 taken = node.pop(path[-1])
                 node.update({str(new)[:40]: taken} if how == "rename" else {})
         except (KeyError, IndexError, TypeError, AttributeError):
-            continue  # an earlier change has taken it away
+            continue  # an earlier change has removed it
     return result
 
 
@@ -132,7 +132,7 @@ def _as_lines(value: object) -> str:
 
 
 def _check(read: Read, path: Path, content: bytes) -> None:
-    """Read an input: it is read, or refused in one line without control characters."""
+    """Read an input, which must succeed or be refused in one line without control characters."""
     path.write_bytes(content)
     began = time.monotonic()
     try:
@@ -147,7 +147,7 @@ def _check(read: Read, path: Path, content: bytes) -> None:
 
 @pytest.fixture
 def fuzz(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    """Return a function that tries inputs until this target's share of the time is over."""
+    """Return a function that tries inputs until the time of the target is over."""
     targets = sum("fuzz" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function))
 
     def run(read: Read, path: Path, inputs: Inputs) -> None:
@@ -156,7 +156,7 @@ def fuzz(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> 
         quiet = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         while True:
 
-            @seed(time.time_ns() if SECONDS else 0)  # pytest shows it with what fails
+            @seed(time.time_ns() if SECONDS else 0)  # pytest shows it if the test fails
             @quiet
             @given(inputs)
             def once(content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Whatever is in a file, it is read, or refused in one line: no traceback, no hanging, no code run."""
+"""Any file is read, or refused in one line: no traceback, no hang, and no code is run."""
 
 import gzip
 import json
@@ -25,9 +25,9 @@ from metadialog.evaluation.selection import read_selection
 from metadialog.inference.dialogues import read_dialogues
 from metadialog.inference.folder import load_model
 from metadialog.runs import config_file
-from metadialog.runs.metrics_file import read_rows
 from metadialog.runs.records import read_records
 from metadialog.runs.run_directory import RunDirectory
+from metadialog.runs.scalars_file import read_rows
 from metadialog.sweeps.directory import SweepDirectory
 from metadialog.sweeps.outcomes import read_outcome
 from metadialog.training.checkpoint import read_checkpoint

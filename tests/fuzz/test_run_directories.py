@@ -1,8 +1,8 @@
-"""Whatever happens to run directories, in whatever order: nothing that was finished is lost, and nothing is made up.
+"""Random sequences of operations on run directories: no finished result is lost, and none is invented.
 
-Runs are begun, killed at a moment, resumed, copied by halves, moved, damaged, evaluated, compared and listed, as
-hypothesis chooses. A kill is what is on the disk at that moment: each time that something is written, moved or removed,
-a copy of the directory is what a process that was killed there would have left.
+Runs are started, killed, resumed, partly copied, moved, damaged, evaluated, compared and listed, as chosen by hypothesis.
+To simulate kills, the directory is copied each time before something is written, moved or removed: a process that is
+killed at that moment would leave the same files.
 """
 
 import contextlib
@@ -35,34 +35,34 @@ SECONDS = float(os.environ.get("FUZZ_SECONDS", "0")) / 10
 STEPS = 3
 TINY = ("debug=smoke", "logger=local", "evaluation.shots=[1]", "sampler.shots=1")
 MULTIRUN = Path(__file__).parents[1] / "fixtures" / "version_0_1_0" / "sweep" / "multirun.yaml"
-# What nothing can tell from what was meant, where somebody changes it.
+# Files whose changes cannot be detected.
 TRUSTED = ("config.yaml", "metrics.jsonl", "status.json", "cost.json", "trial.json", ".hydra")
 
 
 class Killed(BaseException):
-    """Nothing of the program catches it; what it does on its way out is done to a directory that nobody looks at."""
+    """A simulated kill. The program does not catch it; what clean-up code does to the directory is not looked at."""
 
 
 class Disk:
-    """Is told of all that this process changes below a directory, just before it does."""
+    """Calls a function before each change that this process makes below a directory."""
 
     def __init__(self) -> None:
         self.directory: Path | None = None
         self.moment: Moment = lambda: None
-        sys.addaudithook(self._heard)  # it cannot be taken away again
+        sys.addaudithook(self._heard)  # an audit hook cannot be removed
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.directory is None or event not in ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate"):
             return
         if event == "open" and not int(arguments[2]) & (os.O_WRONLY | os.O_RDWR):
             return
-        with contextlib.suppress(TypeError):  # a file by its number
+        with contextlib.suppress(TypeError):  # a file by its descriptor
             if Path(os.fsdecode(arguments[0])).absolute().is_relative_to(self.directory):
                 self.moment()
 
     @contextlib.contextmanager
     def watched(self, directory: Path, moment: Moment) -> Iterator[None]:
-        def once() -> None:  # what is done meanwhile is not heard
+        def once() -> None:  # changes by the function itself are ignored
             watched, self.directory = self.directory, None
             moment()
             self.directory = watched
@@ -81,13 +81,13 @@ def disk() -> Disk:
 
 @dataclass(frozen=True)
 class Directory:
-    """A run directory, and what has been done to it.
+    """A run directory and its history.
 
     Attributes:
-        path: where it is.
-        finished: whether its run came to its end.
-        steps: how many outer steps it was asked for.
-        damaged: the files that were changed by hand, or that a copy lacks.
+        path: its path.
+        finished: whether the run has finished.
+        steps: requested number of outer steps.
+        damaged: files that were changed, or that a copy lacks.
     """
 
     path: Path
@@ -96,12 +96,12 @@ class Directory:
     damaged: tuple[str, ...] = ()
 
     def may_differ(self) -> bool:
-        """Whether it says something else than it did, in a way that nobody can notice."""
+        """Whether its results may be wrong in a way that cannot be detected."""
         return any(name.startswith(TRUSTED) for name in self.damaged)
 
 
 def results(directory: Path) -> dict[str, object]:
-    """Return everything that a run has found out, but for the clock and what it measures."""
+    """Return the results of a run, without times and durations."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     return {
         "metrics": [(m["step"], m["split"], m["name"], m["value"]) for m in lines if "per_second" not in m["name"]],
@@ -121,7 +121,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Reference:
-    """What runs that nothing happened to leave: directories by their steps, and those of one killed at each moment."""
+    """Reference directories: those of finished runs by number of steps, and those of a run killed at each moment."""
 
     whole: dict[int, Path]
     results: dict[int, dict[str, object]]
@@ -130,7 +130,7 @@ class Reference:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Real dialogues: a few of some topics."""
+    """A few real dialogues of several topics."""
     path = tmp_path / "few.jsonl"
     by_topic: dict[str, list[str]] = {}
     for one in ChatterbotDataset(language="english").dialogues():
@@ -175,7 +175,7 @@ def _check_one_line(outcome: Any) -> None:  # noqa: ANN401
 
 
 class Directories(RuleBasedStateMachine):
-    """Run directories below one folder, and what may happen to them."""
+    """The state machine: run directories below one folder, and the operations on them."""
 
     run: ClassVar[Command]
     disk: ClassVar[Disk]
@@ -206,7 +206,7 @@ class Directories(RuleBasedStateMachine):
 
     @rule(target=directories, one=directories, files=st.integers(1, 15))
     def half_copied(self, one: Directory, files: int) -> Directory:
-        """Copy some files whole, the next by half, and no others."""
+        """Copy some files completely, half of the next one, and no others."""
         path, names = self._new(), [*contents(one.path)]
         for name in names[: files + 1]:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -238,7 +238,7 @@ class Directories(RuleBasedStateMachine):
 
     @rule(target=directories, one=consumes(directories), longer=st.booleans())
     def resumed(self, one: Directory, longer: bool) -> Directory:
-        """Go on with a run, or begin it where it says that there is nothing to go on with."""
+        """Resume a run, or start it if it says that there is nothing to resume."""
         before, steps = contents(one.path), one.steps
         if longer and STEPS + 1 in self.reference.results:
             steps = STEPS + 1
@@ -256,7 +256,7 @@ class Directories(RuleBasedStateMachine):
 
     @rule(target=directories, one=consumes(directories), moment=moments)
     def killed_as_it_goes_on(self, one: Directory, moment: int) -> Directory:
-        """Go on with a run, which is killed at a moment; if it ends before, that is as good."""
+        """Resume a run, and kill it at some moment unless it has ended before."""
         heard, left = 0, self._new()
 
         def kill() -> None:
@@ -289,7 +289,7 @@ class Directories(RuleBasedStateMachine):
 
     @rule(one=directories)
     def compared(self, one: Directory) -> None:
-        """Compare it as `metadialog table` does, without the seconds that its figures take."""
+        """Compare it as `metadialog table` does, without figures, which would take seconds."""
         before = contents(one.path)
         refused = None
         try:
@@ -322,10 +322,10 @@ class Directories(RuleBasedStateMachine):
         assert all(states[name] == "finished" for name, run in runs.items() if run.finished and not run.damaged)
 
     def _check_refusal(self, one: Directory, outcome: Any, before: dict[str, str]) -> None:  # noqa: ANN401
-        """Check that a refusal is one line, and that nothing of the run has changed."""
+        """Check that a refusal is one line, and that the run has not changed."""
         _check_one_line(outcome)
         after = contents(one.path)
-        if not one.finished:  # it may say that it has failed
+        if not one.finished:  # its status may be set to failed
             before, after = ({n: d for n, d in of.items() if n != "status.json"} for of in (before, after))
         assert after == before, outcome.err
 
@@ -338,7 +338,7 @@ class Directories(RuleBasedStateMachine):
 def directories(
     run: Command, reference: Reference, disk: Disk, data: Path, tmp_path: Path
 ) -> Iterator[type[Directories]]:
-    """The machine, with what it works on."""
+    """The state machine, with its reference directories."""
     folder = tmp_path / "directories"
     folder.mkdir()
 

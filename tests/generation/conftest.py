@@ -25,7 +25,7 @@ def dialogues() -> list[Dialogue]:
 
 @pytest.fixture(scope="session")
 def encoder(dialogues: Sequence[Dialogue]) -> ExchangeEncoder:
-    """Makes prompts of them, in byte pairs."""
+    """An encoder of exchanges, with a byte-pair tokenizer."""
     tokenizer = BytePairTokenizer(vocab_size=VOCAB_SIZE).train(turn.text for d in dialogues for turn in d.turns)
     return ExchangeEncoder(tokenizer, 3, 40, "all")
 
@@ -39,7 +39,7 @@ def prompts(dialogues: Sequence[Dialogue], encoder: ExchangeEncoder) -> list[tup
 
 @pytest.fixture(scope="session", params=CELLS)
 def trained(request: pytest.FixtureRequest, dialogues: Sequence[Dialogue], encoder: ExchangeEncoder) -> DialogModel:
-    """A model that has learned a little English, in double precision: rounding must not decide between tokens."""
+    """A model that was trained a little, in double precision, so that rounding does not decide between tokens."""
     batch = encoder.batch(dialogues)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -11,12 +11,12 @@ from metadialog.models.rnn import DialogModel
 
 PAD, BEGIN, END, SELF, OTHER = range(5)
 FORBIDDEN = (PAD, BEGIN)
-NEVER = (PAD, BEGIN, SELF, OTHER)  # in real vocabularies; the small ones here have other meanings for the last two
+NEVER = (PAD, BEGIN, SELF, OTHER)  # as in real vocabularies; the small ones here use the last two for words
 Prompts = list[tuple[int, ...]]
 
 
 class Chain(nn.Module):
-    """A Markov chain: the next token depends on the last alone."""
+    """A Markov chain: the next token depends only on the last one."""
 
     def __init__(self, rows: dict[int, dict[int, float]]) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Chain(nn.Module):
         return self.table[tokens], torch.zeros(1, len(tokens), 1) if hidden is None else hidden
 
 
-# From 3: 4 is likelier (0.6) than 5 (0.4), but what follows 5 is certain, and what follows 4 is not.
+# After 3, token 4 is likelier (0.6) than 5 (0.4), but the token after 5 is certain, and that after 4 is not.
 GARDEN_PATH = {3: {4: 0.6, 5: 0.4}, 4: {END: 0.4, 5: 0.3, 6: 0.3}, 5: {END: 1.0}, 6: {END: 1.0}}
 
 
@@ -39,7 +39,7 @@ def beam(beams: int, length_penalty: float = 0.0, max_tokens: int = 5) -> Beam:
 
 
 def hypotheses(vocabulary: Sequence[int], max_tokens: int) -> Iterator[tuple[int, ...]]:
-    """All token sequences that end, or that are as long as allowed."""
+    """Return all token sequences that end or have the maximum length."""
     for length in range(max_tokens):
         for tokens in product(vocabulary, repeat=length):
             yield (*tokens, END)
@@ -95,7 +95,7 @@ def test_two_beams_leave_the_garden_path() -> None:
 
 
 def test_the_length_penalty_prefers_longer_replies() -> None:
-    # Ending at once has 0.4; going on has 0.6 * 0.6 = 0.36. Per token, log 0.36 / 3 is over log 0.4 / 1.
+    # Ending at once has probability 0.4, continuing 0.6 * 0.6 = 0.36. Per token, log 0.36 / 3 is above log 0.4 / 1.
     model = Chain({3: {END: 0.4, 4: 0.6}, 4: {5: 0.6, 6: 0.4}, 5: {END: 1.0}, 6: {END: 1.0}})
     assert beam(4, length_penalty=0.0).generate(model, [[3]], END, FORBIDDEN, None) == [[]]
     assert beam(4, length_penalty=1.0).generate(model, [[3]], END, FORBIDDEN, None) == [[4, 5]]
@@ -107,8 +107,8 @@ def test_a_reply_that_is_cut_competes_with_those_that_ended() -> None:
 
 
 def test_the_beam_keeps_its_width_after_a_hypothesis_has_ended() -> None:
-    # Ending at once has log 0.4 = -0.92 a token. Of 4 and 5, that go on, 4 is likelier and leads nowhere; 5 ends for
-    # sure: log 0.25 / 2 = -0.69. A beam that loses a place to the hypothesis that has ended never sees it.
+    # Ending at once has log 0.4 = -0.92 per token. Of the continuations 4 and 5, 4 is likelier but leads to worse ones;
+    # 5 certainly ends: log 0.25 / 2 = -0.69. A beam in which the ended hypothesis takes up a place never finds it.
     model = Chain({3: {END: 0.4, 4: 0.35, 5: 0.25}, 4: {4: 0.25, 5: 0.25, 6: 0.25, END: 0.25}, 5: {END: 1.0}})
     (best,) = beam(2, length_penalty=1.0).n_best(model, [[3]], END, FORBIDDEN, None, 2)
     assert [reply.tokens for reply in best] == [[5], []]
@@ -121,7 +121,7 @@ def test_more_beams_than_tokens() -> None:
 
 
 def plain_search(model: nn.Module, prompt: Sequence[int], beams: int, max_tokens: int) -> list[int]:
-    """The same search as a textbook has it: every hypothesis is read again from its beginning."""
+    """Beam search as in a textbook: every hypothesis is read again from its beginning."""
     alive: list[tuple[float, list[int]]] = [(0.0, [])]
     ended: list[tuple[float, list[int]]] = []
     for length in range(1, max_tokens + 1):

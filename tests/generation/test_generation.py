@@ -40,7 +40,7 @@ def test_a_reply_is_the_same_alone_as_beside_others(kind: str, trained: DialogMo
     assert together == alone
     backwards = generation.generate(trained, prompts[::-1], END, FORBIDDEN, seeded())
     assert backwards == together[::-1]
-    # Else it would say little: prompts and replies of many lengths, and replies that end by themselves.
+    # The comparison is meaningful only with prompts and replies of many lengths, some of which end by themselves.
     assert len({len(prompt) for prompt in prompts}) >= 5
     assert len({tuple(reply) for reply in together}) >= 3
     assert min(len(reply) for reply in together) < 24
@@ -53,7 +53,7 @@ def test_replies_hold_no_forbidden_token_and_no_end(kind: str, trained: DialogMo
     said = {token for reply in usual for token in reply}
     assert said
     assert not said & {END, *FORBIDDEN}
-    # Whatever is said most is not said once it is forbidden.
+    # The most frequent token does not occur once it is forbidden.
     frequent = max(said, key=[token for reply in usual for token in reply].count)
     changed = generation.generate(trained, prompts, END, [*FORBIDDEN, frequent], seeded())
     assert all(frequent not in reply for reply in changed)
@@ -63,7 +63,7 @@ def test_replies_hold_no_forbidden_token_and_no_end(kind: str, trained: DialogMo
 @pytest.mark.parametrize("max_tokens", [1, 3])
 def test_replies_are_no_longer_than_allowed(kind: str, max_tokens: int) -> None:
     model = tiny()
-    never = [0, 1, 2]  # the end among them
+    never = [0, 1, 2]  # including the end token
     replies = from_yaml(kind, max_tokens=max_tokens).generate(model, [[3], [4, 5]], 2, never, seeded())
     assert [len(reply) for reply in replies] == [max_tokens, max_tokens]
 
@@ -119,7 +119,7 @@ def test_greedy_is_the_argmax_step_by_step(trained: DialogModel, prompts: Prompt
     for prompt, reply in zip(prompts, replies, strict=True):
         expected: list[int] = []
         while len(expected) < 24:
-            logits, _ = model(torch.tensor([[*prompt, *expected]]))  # all of it again, without a hidden state
+            logits, _ = model(torch.tensor([[*prompt, *expected]]))  # without a hidden state
             order = logits[0, -1].argsort(descending=True).tolist()
             token = next(token for token in order if token not in FORBIDDEN)
             if token == END:

@@ -1,4 +1,4 @@
-"""The rules on the next token, streaming, and the best replies with their scores; for recurrent and cached models."""
+"""Rules for the next token, streaming, and n-best replies with scores, for recurrent and cached models."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -61,7 +61,7 @@ def test_a_tiny_repetition_penalty_leaves_finite_logits() -> None:
 
 
 def test_no_sequence_comes_twice_by_hand() -> None:
-    # After 0 1 2 0 1, a 2 would make the pair (1, 2) and the triple (0, 1, 2) come twice.
+    # After 0 1 2 0 1, a 2 would repeat the pair (1, 2) and the triple (0, 1, 2).
     said = [[0, 1, 2, 0, 1]]
     for size, banned in ((1, {0, 1, 2}), (2, {2}), (3, {2}), (4, set()), (6, set())):
         found = Rules(no_repeat_ngrams=size).apply(torch.zeros(1, 4), said, end_id=3)

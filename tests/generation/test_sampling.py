@@ -37,7 +37,7 @@ def replies(seed: int | None, prompts: list[list[int]]) -> list[list[int]]:
         (strategy(top_p=0.4), [0, 1, 0, 0]),
         (strategy(top_p=0.7), [0, 2 / 3, 0, 1 / 3]),
         (strategy(top_p=0.8), [1 / 6, 5 / 9, 0, 5 / 18]),
-        # The nucleus is of what the top k leave: 5/9, 5/18, 1/6. Of all, it would have the third as well.
+        # The nucleus is taken from the top k: 5/9, 5/18, 1/6. From all tokens, it would include the third as well.
         (strategy(top_k=3, top_p=0.8), [0, 2 / 3, 0, 1 / 3]),
         (strategy(temperature=1e-3), [0, 1, 0, 0]),
         (strategy(temperature=1e6), [0.25, 0.25, 0.25, 0.25]),
@@ -68,7 +68,7 @@ def test_tokens_come_as_often_as_they_should() -> None:
     logits[:2] = -torch.inf
     expected = (logits.softmax(-1) * copies).tolist()
     chi_square = sum((counts[token] - mean) ** 2 / mean for token, mean in enumerate(expected) if mean)
-    assert chi_square < 21.7  # 9 degrees of freedom, one in a hundred
+    assert chi_square < 21.7  # 9 degrees of freedom, significance level 1 %
     assert not counts[0]
     assert not counts[1]
 

@@ -1,4 +1,4 @@
-"""A few dialogues of one topic."""
+"""Fixtures: a few dialogues of one topic."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An adaptation that is watched while it is made."""
+"""Adaptation whose curve is followed while it runs."""
 
 import pytest
 from tests.conftest import Export

@@ -1,4 +1,4 @@
-"""Dialogues and contexts as programs, files and requests give them."""
+"""Conversion of dialogues and contexts from Python objects, files and requests."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A trained model in use, on models of every kind and every algorithm."""
+"""Adaptation, replies and scores of trained models, for every kind of model and every algorithm."""
 
 import math
 import threading
@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.errors import ConfigError, DataError, MetadialogError
+from metadialog.errors import ConfigError, DataError, MetadialogError, RunError
 from metadialog.evaluation.scoring import evaluation_mode, score
 from metadialog.inference.decoding import Decoder
 from metadialog.inference.folder import load_model
@@ -137,7 +137,7 @@ def test_the_curve_is_told_point_by_point_and_its_losses_are_those_of_the_models
     told: list[CurvePoint] = []
     adapted = model.adapt(food[:3], steps=4, held_out=food[3:], on_step=told.append)
     assert tuple(told) == adapted.curve
-    assert adapted.step == 4  # asked for, whatever the held-out dialogues say
+    assert adapted.step == 4  # as requested, regardless of the held-out dialogues
     assert told[0].held_out_loss == pytest.approx(model.score(food[3:]).loss)
     assert told[-1].held_out_loss == pytest.approx(adapted.score(food[3:]).loss)
     assert told[-1].support_loss == pytest.approx(adapted.score(food[:3]).loss)
@@ -243,7 +243,7 @@ def test_more_replies_than_a_way_of_generating_has_is_refused(model: AdaptableMo
     [
         (["你好", "你好，很高兴认识你"], ("zh", "en")),
         (["こんにちは", "今日はとてもいい天気ですね"], ("ja", "en")),
-        (["Was kostet ein Rad?", "Ein Tag kostet 18 Euro."], ("en",)),  # letters do not tell
+        (["Was kostet ein Rad?", "Ein Tag kostet 18 Euro."], ("en",)),  # the script does not determine the language
         (["Привет", "Как дела?"], ("und", "en")),
         (["42", "43"], ("en",)),
     ],
@@ -320,7 +320,7 @@ def test_wrong_values_cost_one_sentence(model: AdaptableModel, food: list[list[s
         model.adapt([["alone"]])
     with pytest.raises(ConfigError, match=r"rate=1e\+38: the loss after 3 inner steps is no finite number"):
         model.adapt(food, 3, rate=1e38)
-    assert model.adapt(food[1:], held_out=food[:1], rate=1e38).step == 0  # of steps that may be chosen, none is good
+    assert model.adapt(food[1:], held_out=food[:1], rate=1e38).step == 0  # no number of steps gives a finite loss
     for replying in (model.stream, model.growing):
         with pytest.raises(ConfigError, match="seed=-1"):
             replying("hello", seed=-1)
@@ -339,6 +339,18 @@ def test_a_model_that_cannot_be_loaded_costs_one_sentence(
 ) -> None:
     with pytest.raises(MetadialogError, match=problem):
         load_model(**{"folder": export(), **options})
+
+
+def test_a_folder_with_other_files_is_not_written_to(model: AdaptableModel, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    model.save(tmp_path / "mine")
+    model.save(tmp_path / "mine")  # replaces the model
+    (tmp_path / "other.txt").touch()
+    with pytest.raises(RunError, match="holds other files; name a new or an empty folder, or that of a saved model"):
+        model.save(tmp_path)
+    with pytest.raises(RunError, match="is a file; name a new or an empty folder"):
+        model.save(tmp_path / "other.txt")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "other.txt"}
 
 
 def test_the_calling_program_keeps_its_threads(model: AdaptableModel, food: list[list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""A pretrained model in use: adapted, asked, scored, and small in a folder."""
+"""Adaptation, replies and scores of a pretrained model, and the size of its saved folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_an_adapted_one_survives_a_folder(
     assert adapted.curve[-1].support_loss != adapted.curve[0].support_loss
     adapted.save(tmp_path / "adapted")
     with safe_open(tmp_path / "adapted" / "model.safetensors", framework="pt") as tensors:
-        assert not [name for name in tensors.keys() if name.endswith("q_proj.weight")]  # noqa: SIM118 - no mapping
+        assert not [name for name in tensors.keys() if name.endswith("q_proj.weight")]  # noqa: SIM118 - not a mapping
     loaded = load_model(tmp_path / "adapted")
     assert loaded.score(food) == adapted.score(food)
     assert loaded.reply(CONTEXT, generation=GREEDY) == adapted.reply(CONTEXT, generation=GREEDY)
@@ -120,7 +120,7 @@ def test_a_run_without_training_is_adapted_and_talked_to(run: Run, tiny_pretrain
     assert outcome.code == 0, outcome.err
     adapting = run("adapt", f"run={outcome.run_directory}", f"dialogues={HIRE}", "output=mine", "steps=1")
     assert adapting.code == 0, adapting.err
-    assert load_model("mine").step == 0  # it is a model of its own
+    assert load_model("mine").step == 0  # loaded as a model of its own
     assert Path("mine/report.md").exists()
     Path("in.jsonl").write_text('{"context": "hi"}\n', encoding="utf-8")
     generating = run("generate", "run=mine", "input=in.jsonl")

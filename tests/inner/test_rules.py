@@ -1,4 +1,4 @@
-"""Every inner rule against PyTorch's optimizer of the same name, step by step."""
+"""Every inner rule, compared step by step with PyTorch's optimizer of the same name."""
 
 from collections.abc import Callable, Iterable
 
@@ -65,7 +65,7 @@ def test_it_takes_the_steps_of_pytorchs_optimizer(name: str) -> None:
 
 def test_weight_decay_draws_back_to_the_start() -> None:
     plain, decayed = steps(GradientDescent(), 2), steps(GradientDescent(weight_decay=0.5), 2)
-    torch.testing.assert_close(decayed[1], plain[1])  # the first step is from the start itself
+    torch.testing.assert_close(decayed[1], plain[1])  # the first step starts from the initial parameters
     for key, began in decayed[0].items():
         back = RATE * 0.5 * (decayed[1][key] - began)
         torch.testing.assert_close(decayed[2][key], plain[2][key] - back)

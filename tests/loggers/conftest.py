@@ -1,4 +1,4 @@
-"""An environment without the developer's own key, settings and network."""
+"""Fixtures: an environment without the developer's key, settings and network."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No key, no settings and no network of the developer's; and nothing may be written where one stands."""
+    """Hide the developer's key, settings and network, and change to a read-only working directory."""
     home, here = tmp_path / "home", tmp_path / "here"
     home.mkdir()
     here.mkdir()

@@ -4,15 +4,15 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.mlflow import MlflowLogger
 from metadialog.loggers.several import SeveralLoggers
 
 
 def open_logger(place: Path, run_id: str | None = None) -> MlflowLogger:
     config = {"seed": 3, "algorithm": {"inner_lr": 0.1}}
-    return MlflowLogger(
-        place, config, "a run", run_id, experiment="dialogues", tracking_uri=(place / "mlruns").as_uri()
-    )
+    run = LoggedRun(place, config, "a run", run_id)
+    return MlflowLogger(run, experiment="dialogues", tracking_uri=(place / "mlruns").as_uri())
 
 
 def test_what_is_logged_can_be_read_back(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_server_that_is_not_there_does_not_stop_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    logger = MlflowLogger(tmp_path, {}, "a run", None, experiment="e", tracking_uri="http://127.0.0.1:9")
+    logger = MlflowLogger(LoggedRun(tmp_path, {}, "a run"), experiment="e", tracking_uri="http://127.0.0.1:9")
     logger.log(1, "meta_train", {"loss": 1.0})
     logger.finish("finished")
     assert logger.run_id is None
@@ -74,7 +74,7 @@ def test_several_loggers_are_told_the_same_and_resume_each_its_own(tmp_path: Pat
     ids: list[str | None] = []
     for step in (1, 2):
         run_id = ids[-1] if ids else None
-        logger = SeveralLoggers(tmp_path, {}, "a run", run_id, use=["tensorboard", "mlflow"], **nodes)
+        logger = SeveralLoggers(LoggedRun(tmp_path, {}, "a run", run_id), use=["tensorboard", "mlflow"], **nodes)
         logger.log(step, "meta_train", {"loss": float(step)})
         logger.finish("finished")
         ids.append(logger.run_id)

@@ -4,7 +4,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from metadialog.loggers.base import RECORD_COLUMNS
+from metadialog.loggers.base import RECORD_COLUMNS, LoggedRun
 from metadialog.loggers.tensorboard import TensorboardLogger
 from metadialog.statistics.adaptation import adaptation_gain
 
@@ -20,7 +20,7 @@ def records() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RECORD_COLUMNS))
 
 
-def read(run_dir: Path) -> Any:  # noqa: ANN401 - TensorBoard has no types
+def read(run_dir: Path) -> Any:  # noqa: ANN401 - TensorBoard is untyped
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = EventAccumulator(str(run_dir / "tensorboard"))
@@ -29,7 +29,7 @@ def read(run_dir: Path) -> Any:  # noqa: ANN401 - TensorBoard has no types
 
 
 def test_what_is_logged_can_be_read_back(tmp_path: Path) -> None:
-    logger = TensorboardLogger(tmp_path, {"seed": 3}, "a run", "abc")
+    logger = TensorboardLogger(LoggedRun(tmp_path, {"seed": 3}, "a run", "abc"))
     for step in (1, 2):
         logger.log(step, "meta_train", {"loss": 1 / step, "gradient_norm": 2.0})
     logger.log_adaptation(records())
@@ -49,7 +49,7 @@ def test_what_is_logged_can_be_read_back(tmp_path: Path) -> None:
 
 def test_a_resumed_run_takes_the_place_of_the_same_steps(tmp_path: Path) -> None:
     for values in ({1: 5.0, 2: 6.0}, {2: 7.0, 3: 8.0}):
-        logger = TensorboardLogger(tmp_path, {}, "a run", None)
+        logger = TensorboardLogger(LoggedRun(tmp_path, {}, "a run"))
         for step, value in values.items():
             logger.log(step, "meta_train", {"loss": value})
         logger.finish("finished")
@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_written_does_not_stop_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tensorboard").write_text("a file")
-    logger = TensorboardLogger(tmp_path, {}, "a run", None)
+    logger = TensorboardLogger(LoggedRun(tmp_path, {}, "a run"))
     logger.log(1, "meta_train", {"loss": 1.0})
     logger.finish("finished")
     [line] = capsys.readouterr().err.splitlines()

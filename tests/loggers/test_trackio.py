@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from metadialog.errors import ConfigError
+from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.trackio import TrackioLogger
 
 
@@ -17,7 +18,7 @@ def test_what_is_logged_can_be_read_back_and_a_resumed_run_goes_on(tmp_path: Pat
         [sys.executable, program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    [line] = done.stdout.splitlines()  # trackio's own lines are left out
+    [line] = done.stdout.splitlines()  # without the lines that trackio prints
     read = json.loads(line)
     assert read["run"] == read["id"]
     assert read["run"].startswith("a run ")
@@ -31,4 +32,4 @@ def test_what_is_logged_can_be_read_back_and_a_resumed_run_goes_on(tmp_path: Pat
 def test_without_trackio_the_extra_is_named(without: object, tmp_path: Path) -> None:
     without("trackio")  # type: ignore[operator]
     with pytest.raises(ConfigError, match=r"metadialog\[trackio\]"):
-        TrackioLogger(tmp_path, {}, "a run", None, project="dialogues")
+        TrackioLogger(LoggedRun(tmp_path, {}, "a run"), project="dialogues")

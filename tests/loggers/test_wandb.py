@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from metadialog.errors import ConfigError
-from metadialog.loggers.base import RECORD_COLUMNS, SAMPLE_KEYS
+from metadialog.loggers.base import RECORD_COLUMNS, SAMPLE_KEYS, LoggedRun
 from metadialog.loggers.wandb import STEP, WandbLogger
-from metadialog.runs.metrics_file import MetricsFile, Split
+from metadialog.runs.scalars_file import ScalarsFile, Split
 from metadialog.statistics.adaptation import adaptation_curves
 
 Read = Callable[[Path], Any]
@@ -42,8 +42,9 @@ SAMPLES = [
 def open_logger(tmp_path: Path) -> Iterator[Open]:
     opened: list[WandbLogger] = []
 
-    def make(run: str = "run", config: dict[str, object] = CONFIG, **options: object) -> WandbLogger:
-        run_id = options.pop("run_id", None)
+    def make(
+        run: str = "run", config: dict[str, object] = CONFIG, run_id: str | None = None, **options: object
+    ) -> WandbLogger:
         chosen: dict[str, Any] = {
             "title": None,
             "project": "p",
@@ -53,7 +54,7 @@ def open_logger(tmp_path: Path) -> Iterator[Open]:
             "mode": "offline",
         }
         chosen |= options
-        logger = WandbLogger(tmp_path / run, config, f"name of {run}", cast("str | None", run_id), **chosen)
+        logger = WandbLogger(LoggedRun(tmp_path / run, config, f"name of {run}", run_id), **chosen)
         opened.append(logger)
         return logger
 
@@ -84,17 +85,17 @@ def table(run_dir: Path, row: dict[str, Any], key: str) -> list[list[Any]]:
     return [content["columns"], *content["data"]]
 
 
-def test_the_offline_run_says_what_the_metrics_file_says(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
+def test_the_offline_run_says_what_the_scalars_file_says(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
     logger = open_logger()
     rng = np.random.default_rng(1)
     splits: list[Split] = ["meta_train", "meta_validation", "meta_test"]
-    with MetricsFile(tmp_path / "run" / "metrics.jsonl") as metrics:
-        for step in range(200):  # enough for several blocks of the file
+    with ScalarsFile(tmp_path / "run" / "metrics.jsonl") as scalars:
+        for step in range(200):  # fills several blocks of the file
             values = {"query_loss": float(rng.lognormal(0, 9)), "gradient_norm": step / 7}
-            metrics.log(step, splits[step % 3], values)
+            scalars.log(step, splits[step % 3], values)
             logger.log(step, splits[step % 3], values)
-        for step, value in ((7, 1e-300), (8, math.nan), (9, math.inf)):  # a resumed run goes back
-            metrics.log(step, "meta_train", {"query_loss": value})
+        for step, value in ((7, 1e-300), (8, math.nan), (9, math.inf)):  # a resumed run repeats steps
+            scalars.log(step, "meta_train", {"query_loss": value})
             logger.log(step, "meta_train", {"query_loss": value})
     logger.finish("finished")
 
@@ -115,7 +116,7 @@ def test_the_offline_run_says_what_the_metrics_file_says(tmp_path: Path, open_lo
 
 
 def number(value: object) -> float | None:
-    """Undo wandb's spelling of what JSON cannot say; the metrics file has null for it."""
+    """Replace wandb's spelling of non-finite numbers, for which the file of scalars has null."""
     result = float(str(value))
     return result if math.isfinite(result) else None
 
@@ -161,7 +162,7 @@ def test_adaptation_is_a_table_a_chart_and_a_gain(tmp_path: Path, open_logger: O
 
 
 def test_an_integer_that_is_missing_is_missing_there(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
-    """Where not all of the references is counted, their characters are not known."""
+    """If references were cut, their number of characters is unknown."""
     frame = records()
     characters = [None if row % 2 == 0 else row for row in range(len(frame))]
     logger = open_logger()
@@ -255,12 +256,12 @@ def test_a_run_that_was_never_finished_does_not_swallow_the_next(
 
 
 def test_a_resumed_run_offline_holds_all_from_the_start(tmp_path: Path, open_logger: Open, read_wandb: Read) -> None:
-    # The upload of the second takes the place of the first's: it must lose nothing.
+    # The upload of the second run replaces that of the first, so it must contain everything.
     first = open_logger()
-    with MetricsFile(tmp_path / "run" / "metrics.jsonl") as metrics:
+    with ScalarsFile(tmp_path / "run" / "metrics.jsonl") as scalars:
         for step in (1, 2):
             values = {"loss": 1.0 / step, "gradient_norm": math.inf}
-            metrics.log(step, "meta_train", values)
+            scalars.log(step, "meta_train", values)
             first.log(step, "meta_train", values)
     first.finish("failed")
     second = open_logger(run_id=first.run_id)
@@ -344,12 +345,7 @@ def test_the_yaml_gives_exactly_the_options_of_the_class(choice: str) -> None:
     target = getattr(__import__(module, fromlist=[name]), name)
     parameters = inspect.signature(target).parameters.values()
     assert list(options) == [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == [
-        "run_dir",
-        "config",
-        "name",
-        "run_id",
-    ]
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == ["run"]
     for option in options:
         [line] = [line for line in text.splitlines() if line.startswith(f"{option}:")]
         assert "#" in line

@@ -1,4 +1,4 @@
-"""What happens without a key, without a network, and with a server or a service that fails."""
+"""Logging to Weights & Biases without a key or network, and with a failing server or service."""
 
 import json
 import os
@@ -17,18 +17,20 @@ import pandas as pd
 import pytest
 
 from metadialog.loggers import wandb_session
-from metadialog.loggers.base import Status
+from metadialog.loggers.base import LoggedRun, Status
 from metadialog.loggers.wandb import WandbLogger
 from metadialog.loggers.wandb_session import Mode
 
 Read = Callable[[Path], Any]
 KEY = "k" * 40
 PATIENCE = 60
-"""Seconds after which something hangs: what is waited for here would not come for hours."""
+"""Seconds after which a program is considered to hang; one that does would wait for hours."""
 
 
 def open_logger(run_dir: Path, mode: Mode = "auto") -> WandbLogger:
-    return WandbLogger(run_dir, {}, "name", None, title=None, project="p", entity=None, group=None, tags=[], mode=mode)
+    return WandbLogger(
+        LoggedRun(run_dir, {}, "name"), title=None, project="p", entity=None, group=None, tags=[], mode=mode
+    )
 
 
 def log_and_finish(logger: WandbLogger) -> None:
@@ -51,7 +53,7 @@ def silent_server() -> Iterator[str]:
 
 
 class RunServer(BaseHTTPRequestHandler):
-    """As much of a W&B server as a run needs to begin; every other request is never answered."""
+    """The part of a W&B server that a run needs to start; other requests are never answered."""
 
     accepts_runs = True
     over = threading.Event()
@@ -91,10 +93,10 @@ class RunServer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def run_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a server that lets runs begin and then falls silent."""
+    """The address of a server that lets runs start, and then no longer answers."""
     monkeypatch.setattr(RunServer, "over", threading.Event())
     server = ThreadingHTTPServer(("127.0.0.1", 0), RunServer)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hung up
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that have disconnected
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -131,7 +133,7 @@ def test_with_a_key_from_netrc_and_no_server_it_is_offline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]  # free again, and nobody listens
+        port = server.getsockname()[1]  # a free port on which nothing listens
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
     Path(os.environ["NETRC"]).write_text(f"machine 127.0.0.1:{port}\n  login user\n  password {KEY}\n")
     Path(os.environ["NETRC"]).chmod(0o600)
@@ -146,12 +148,12 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from metadialog.loggers import wandb_session
+from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.wandb import WandbLogger
 
 wandb_session.PROBE_SECONDS = 0.5
-logger = WandbLogger(
-    Path(sys.argv[1]), {}, "name", None, title=None, project="p", entity=None, group=None, tags=[], mode=sys.argv[2]
-)
+run = LoggedRun(Path(sys.argv[1]), {}, "name")
+logger = WandbLogger(run, title=None, project="p", entity=None, group=None, tags=[], mode=sys.argv[2])
 logger.log(1, "meta_train", {"loss": 0.5})
 """
 STOP_THE_SERVICE = """
@@ -167,9 +169,9 @@ FINISH = "logger.finish('finished')"
 
 
 def run_program(*parts: str, run_dir: Path, mode: str) -> tuple[list[str], list[str]]:
-    """Run a program to its very end; return the lines of its stdout and of its stderr."""
+    """Run a program to its end; return the lines of its stdout and of its stderr."""
     out, err = run_dir.with_name("out"), run_dir.with_name("err")
-    # Files, not pipes: a service that outlives the program would hold a pipe open.
+    # Files instead of pipes: a service that outlives the program would keep a pipe open.
     with out.open("w") as stdout, err.open("w") as stderr:
         command = [sys.executable, "-c", "".join(parts), str(run_dir), mode]
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, timeout=PATIENCE, check=True)
@@ -204,7 +206,7 @@ def test_a_server_that_does_not_take_the_run_costs_seconds(
     line = the_line(capfd)
     assert line.startswith("W&B is offline: ")
     assert "CommError" in line
-    # The attempt leaves no half-begun run beside the offline one.
+    # The failed attempt leaves no incomplete run beside the offline one.
     assert len(read_wandb(tmp_path / "run").history) == 1
 
 
@@ -237,7 +239,7 @@ def test_a_server_that_goes_away_in_mid_run_is_said_once_and_loses_nothing(
 ) -> None:
     monkeypatch.setattr(RunServer, "over", threading.Event())
     server = ThreadingHTTPServer(("127.0.0.1", 0), RunServer)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hung up
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that have disconnected
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setenv("WANDB_API_KEY", KEY)

@@ -14,7 +14,7 @@ def responses(language: str, count: int = 40) -> list[str]:
 
 
 def shifted(texts: Sequence[str]) -> list[str]:
-    """Each text with its second half from the next: replies that are partly right."""
+    """Return each text with the second half of the next one: replies that are partly right."""
     following = [*texts[1:], texts[0]]
     return [a[: len(a) // 2] + b[len(b) // 2 :] for a, b in zip(texts, following, strict=True)]
 
@@ -67,7 +67,7 @@ def test_rouge_l_of_several_replies_is_the_mean_of_theirs() -> None:
 
 
 def test_rouge_l_counts_chinese_characters() -> None:
-    # 5 of 6 characters in common, either way.
+    # 5 of 6 characters in common, in both directions.
     assert reply_quality(["今天天气很好"], ["今天天气不好"], "zh").rouge_l == pytest.approx(5 / 6)
 
 
@@ -119,7 +119,7 @@ def test_one_word_again_and_again_is_no_information() -> None:
 
 
 def test_scores_are_silent(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
-    texts = ["this looks tokenized ."] * 150  # sacrebleu warns of such text unless told not to
+    texts = ["this looks tokenized ."] * 150  # sacrebleu warns about such text by default
     with caplog.at_level(logging.INFO):
         reply_quality(texts, texts, "en")
         reply_quality(["", ""], ["a", "b"], "en")

@@ -1,4 +1,4 @@
-"""ROUGE-L against values that the package rouge-score 0.1.2 gave for the same words."""
+"""ROUGE-L, compared with values of the package rouge-score 0.1.2 for the same words."""
 
 import json
 from pathlib import Path

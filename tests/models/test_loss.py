@@ -1,4 +1,4 @@
-"""The loss that all algorithms share, on real dialogues."""
+"""The loss of all algorithms, on real dialogues."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def encoder() -> ExchangeEncoder:
 
 @pytest.fixture(scope="module")
 def batches(encoder: ExchangeEncoder) -> list[Batch]:
-    """Exchanges of different lengths, one a batch."""
+    """Exchanges of different lengths, each as a batch."""
     corpus = build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot")
     found = [encoder.batch([dialogue]) for dialogue in corpus.topics["food"][:4]]
     assert len({batch.inputs.shape[1] for batch in found}) > 1

@@ -1,4 +1,4 @@
-"""Pretrained language models: a tiny random one of SmolLM2's class, and once the real one."""
+"""Pretrained language models: a tiny random one of SmolLM2's class, and in one test the real one."""
 
 import re
 from collections.abc import Callable
@@ -94,7 +94,7 @@ def test_losses_are_those_of_the_whole_logits(model: PretrainedModel, prompts: l
     torch.testing.assert_close(losses[batch.mask], expected[batch.mask])
     assert (losses[~batch.mask] == 0).all()
     assert torch.equal(hits, (log_p.argmax(-1) == batch.targets) & batch.mask)
-    # Each row by itself, without padding.
+    # Each row alone, without padding.
     for row, prompt in enumerate(prompts):
         alone = batch_of([prompt], [[[20, 30], [40], [50, 60, 70]][row]])
         found = model.token_losses(alone.inputs, alone.targets, alone.mask)
@@ -173,7 +173,7 @@ def test_second_derivatives(model: PretrainedModel, prompts: list[list[int]]) ->
     along = torch.randn(start.shape, dtype=start.dtype, generator=torch.Generator().manual_seed(0))
     _, first = gradient(start, create_graph=True)
     (second,) = torch.autograd.grad((first * along).sum(), start)
-    # The network computes some steps in single precision: so the differences are wide.
+    # The network computes some operations in single precision, so the differences are large.
     ahead, behind = (gradient((start + step * along).detach()) for step in (0.003, -0.003))
     slope = float((first * along).sum().detach())
     assert (float(ahead[0] - behind[0]) / 0.006) == pytest.approx(slope, rel=0.02)

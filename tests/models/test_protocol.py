@@ -1,4 +1,4 @@
-"""What is asked of a model: every kind fulfils it, and so does an outsider's."""
+"""The protocol of models, which every kind and a user's model fulfil."""
 
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ SIZES = {"embedding_size": 6, "hidden_size": 6, "layers": 1, "dropout": 0.0, "ti
 
 
 class Outsider(BaseModel):
-    """What somebody else may write: the next token depends on the mean of what was read."""
+    """A user's model: the next token depends on the mean embedding of the tokens so far."""
 
     parts: ClassVar = {"embeddings": ("table.*",), "head": ("out.*",)}
     embedding_name = "table"
@@ -38,7 +38,7 @@ class Outsider(BaseModel):
 
 
 class Bare(nn.Module):
-    """A module that is derived from nothing of ours."""
+    """A module that inherits from none of our classes."""
 
     def __init__(self, of: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The dialogue model: shapes, causality, the cells against their equations, and its second derivatives."""
+"""The recurrent model: shapes, causality, the equations of its cells, and second derivatives."""
 
 from collections.abc import Callable
 
@@ -132,7 +132,7 @@ def test_a_tied_embedding_is_one_parameter(tokens: Tensor, embedding_size: int) 
     assert model(tokens)[0].shape == (BATCH, TIME, VOCABULARY)
     untied = make(embedding_size=embedding_size)
     saved = sum(p.numel() for p in untied.parameters()) - sum(p.numel() for p in model.parameters())
-    # The output weights are saved; from the hidden to a narrower embedding leads a linear layer.
+    # There are no output weights; a linear layer maps the hidden state to the smaller embedding.
     between = 0 if embedding_size == HIDDEN else (HIDDEN + 1) * embedding_size
     assert saved == VOCABULARY * HIDDEN - between
 

@@ -1,4 +1,4 @@
-"""The Transformer from scratch: causality, its equations, the cache, second derivatives, and every engine."""
+"""The Transformer: causality, its equations, the cache, second derivatives, and all engines."""
 
 from typing import Any
 

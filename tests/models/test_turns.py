@@ -1,4 +1,4 @@
-"""Models that know of turns: against their papers' equations, token by token, and what all models have to keep to."""
+"""Models with turn structure, compared with their papers' equations, and the properties of all models."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,9 +18,9 @@ KINDS = ("luong", "bahdanau", "hred")
 BEGIN, END = 1, 2
 DIALOGUES = [
     [BEGIN, OTHER_ID, 5, 6, END, SELF_ID, 7, 8, 9, END, OTHER_ID, 10, END],
-    [6, 7, SELF_ID, 11, OTHER_ID, 12, 5, 5, SELF_ID, 9],  # cut at its start, and goes on at its end
-    [SELF_ID, SELF_ID, 8],  # a turn without a word
-    [5, 6, 7],  # nothing but the rest of a turn
+    [6, 7, SELF_ID, 11, OTHER_ID, 12, 5, 5, SELF_ID, 9],  # begins and ends within a turn
+    [SELF_ID, SELF_ID, 8],  # an empty turn
+    [5, 6, 7],  # only the rest of a turn
 ]
 
 Model = HRED | Seq2Seq
@@ -44,7 +44,7 @@ def padded(dialogues: Sequence[Sequence[int]]) -> Tensor:
 
 
 def turns_of(tokens: Sequence[int]) -> list[list[int]]:
-    """Turn 0, and those that begin with a marker."""
+    """Return the tokens of each turn; turns after the first begin with a marker."""
     found: list[list[int]] = [[]]
     for token in tokens:
         if token in (SELF_ID, OTHER_ID):
@@ -57,7 +57,7 @@ State = tuple[Tensor, ...]
 
 
 class Loop:
-    """A recurrent layer by its equations, one token at a time."""
+    """Compute a recurrent layer by its equations, one token at a time."""
 
     def __init__(self, rnn: nn.RNNBase) -> None:
         assert rnn.num_layers == 1
@@ -91,7 +91,7 @@ def embedded(model: Model, tokens: Sequence[int]) -> list[Tensor]:
 
 
 def hred_by_hand(model: HRED, tokens: Sequence[int]) -> Tensor:
-    """Serban et al. 2016, section 3 and equation 3: each turn encoded alone, a context of turns, a decoder a turn."""
+    """Serban et al. 2016, section 3 and equation 3: an encoder per turn, a context over turns, a decoder per turn."""
     encoder, over_turns, decoder = Loop(model.encoder), Loop(model.context), Loop(model.decoder)
     context, logits = over_turns.zero(), []
     for turn in turns_of(tokens):
@@ -194,7 +194,7 @@ def test_a_token_changes_nothing_before_it(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_a_state_can_be_chosen(kind: str) -> None:
-    """As beam search does."""
+    """States are reordered, as by beam search."""
     model, tokens = rows(kind, "lstm")
     _, state = model(tokens)
     chosen = torch.tensor([2, 0, 0])

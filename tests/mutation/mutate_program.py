@@ -1,7 +1,7 @@
-"""Mutation testing: how many small changes to the code does a package's own tests notice?
+"""Mutation testing: how many small changes to the code are detected by a package's own tests?
 
-cosmic-ray makes the changes; a sample of them is tried. Each is a fork of this process in which the module is imported
-with the change: no file is touched, and nothing heavy is imported twice. What survives is printed as a diff.
+cosmic-ray makes the changes, of which a sample is tested. For each one this process is forked and imports the module
+with the change, so no file is modified and large libraries are imported only once. Survivors are printed as diffs.
 
     make mutate PACKAGE=statistics SAMPLE=60
 """
@@ -31,12 +31,12 @@ from cosmic_ray.plugins import get_operator
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "metadialog"
 
-# Imported once, before the forks; what may be changed is imported in each.
+# Imported once before forking; modules that may be changed are imported in each fork.
 HEAVY = (
     *("hydra", "matplotlib.pyplot", "metadialog.learn2learn_interface", "omegaconf", "pandas", "pyarrow.parquet"),
     *("pydantic", "rich.console", "sacrebleu", "scipy.stats", "tokenizers", "torch", "wandb"),
 )
-# Those of cosmic-ray's changes that could be a slip; `+` to `<<` is none, and any test would notice it.
+# Those of cosmic-ray's changes that resemble real mistakes; changing `+` to `<<`, for instance, does not.
 SWAPPED = {"Add": "Sub", "Sub": "Add", "Mul": "Div", "Div": "Mul", "FloorDiv": "Div", "Mod": "Mul", "Pow": "Mul"}
 COMPARED = {"Lt": "LtE", "LtE": "Lt", "Gt": "GtE", "GtE": "Gt", "Eq": "NotEq", "NotEq": "Eq", "Is": "IsNot"}
 OPERATORS = (
@@ -60,8 +60,8 @@ class Mutant:
 
     Attributes:
         path: the module's file.
-        operator: cosmic-ray's name of the kind of change.
-        occurrence: at which of the places where it can be made.
+        operator: cosmic-ray's name for the kind of change.
+        occurrence: index among the possible places of the change.
     """
 
     path: Path
@@ -85,7 +85,7 @@ class Mutant:
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module, and runs other code in its place."""
+    """Imports other code in place of a module."""
 
     def __init__(self, mutant: Mutant, code: str) -> None:
         self.mutant, self.code = mutant, code
@@ -93,7 +93,7 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None = None,  # noqa: ARG002 - so it is called
+        path: Sequence[str] | None = None,  # noqa: ARG002 - the signature of the protocol
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != self.mutant.module:
@@ -108,7 +108,7 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class FewCases:
-    """Keeps the first and the last cases of each test function, so that a survivor does not take minutes."""
+    """Keeps only the first and last cases of each test function, so that a survivor does not take minutes."""
 
     def __init__(self, cases: int) -> None:
         self.cases = cases
@@ -135,7 +135,7 @@ def mutants(package: str) -> list[Mutant]:
 
 
 def run(tests: Sequence[str], cases: int, mutant: Mutant | None, seconds: float) -> str:
-    """Run tests in a fork, with a change or without; return what came of it: killed, survived, or too slow."""
+    """Run tests in a fork, with or without a change; return the result: killed, survived, or too slow."""
     child = os.fork()
     if not child:
         for stream in (1, 2):

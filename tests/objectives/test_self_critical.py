@@ -1,4 +1,4 @@
-"""The policy gradient, against the exact one where all replies can be listed."""
+"""The policy gradient, compared with the exact gradient in cases where all replies can be listed."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ WORDS = ["yes", " no", " maybe"]
 
 
 class ThreeWords(Tokenizer):
-    """A tokenizer whose ids beyond the special tokens are three words: few enough to list all replies."""
+    """A tokenizer with only three words besides the special tokens, so that all replies can be listed."""
 
     def __init__(self) -> None:
         super().__init__(WordTokenizer(vocab_size=261).train([]).backend)
@@ -72,13 +72,13 @@ def make(weight: float = 1.0, reward: str = "rouge_l") -> SelfCritical:
 
 
 def all_replies() -> list[list[int]]:
-    """Every reply of up to two words; those of two were cut before their end could come."""
+    """Return all replies of up to two words; those of two words are cut before the end token."""
     words = range(5, 5 + len(WORDS))
     return [[], *([word] for word in words), *map(list, itertools.product(words, repeat=2))]
 
 
 def log_p(model: DialogModel, prompt: list[int], reply: list[int]) -> Tensor:
-    """By the chain rule, token by token."""
+    """Return the probability of a reply, by the chain rule."""
     total = torch.zeros((), dtype=torch.float64)
     for place, token in enumerate([*reply, END][:MOST]):
         logits = model(torch.tensor([[*prompt, *reply[:place]]]))[0][0, -1]
@@ -130,7 +130,7 @@ def test_its_prompts_and_references_are_those_of_the_batch() -> None:
 @pytest.mark.parametrize("reward", ["rouge_l", "bleu"])
 def test_a_reply_that_is_no_better_than_the_greedy_one_teaches_nothing(reward: str) -> None:
     model = make_model().train()
-    with torch.no_grad():  # it always says the same
+    with torch.no_grad():  # always gives the same reply
         model.linear.weight.zero_()
         model.linear.bias.copy_(40.0 * one_hot(torch.tensor(6), TOKENIZER.vocab_size))
     assert gradient(model, make(reward=reward)(model, BATCH)).abs().max() == 0
@@ -151,7 +151,7 @@ def test_the_weight_mixes() -> None:
 
 
 def test_losses_of_parts_add_up_by_their_tokens() -> None:
-    model = make_model().eval()  # so that what is drawn depends on the part alone
+    model = make_model().eval()  # so that the random numbers depend only on the part
     objective = make()
     parts = [make_batch([([5, 6], [7, 6])]), make_batch([([7], [5])])]
     whole = sum(objective(model, part) * part.mask.sum() for part in parts)
@@ -184,7 +184,7 @@ def test_second_derivatives() -> None:
     names = [name for name, _ in model.named_parameters()]
 
     def function(*values: Tensor) -> Tensor:
-        """Of the same draws each time, whatever the weights are."""
+        """The random numbers are the same each time, regardless of the weights."""
 
         class Moved(torch.nn.Module):
             def forward(self, tokens: Tensor, hidden: Any = None) -> Any:  # noqa: ANN401

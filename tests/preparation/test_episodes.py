@@ -1,4 +1,4 @@
-"""From dialogues to episodes: what must hold of any data."""
+"""Properties of episodes that must hold for any data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Data:
 
 @st.composite
 def data(draw: st.DrawFn) -> Data:
-    """Draw topics, each with a letter of its own that stands in all of its texts, and split them."""
+    """Draw topics, each with its own letter in all of its texts, and split them."""
     sizes = draw(st.lists(st.integers(1, 9), min_size=3, max_size=8).filter(lambda s: sum(n >= 4 for n in s) >= 3))
     letters = {f"topic {i}": chr(0x4E00 + i) for i in range(len(sizes))}
     dialogues: list[Dialogue] = []
@@ -58,7 +58,7 @@ def sampler(data: Data, seed: int) -> Sampler:
 def test_the_tokenizer_has_seen_the_meta_train_topics_alone(data: Data) -> None:
     tokenizer = train_tokenizer(TOKENIZER, data.topics)
     for topic, letter in data.letters.items():
-        known = len(tokenizer.encode(letter)) == 1  # others are spelled in bytes
+        known = len(tokenizer.encode(letter)) == 1  # others are encoded as bytes
         assert known == (topic in data.topics.split.train)
 
 

@@ -11,7 +11,7 @@ from metadialog.datasets.dialogue import Dataset
 from metadialog.errors import DataError
 from metadialog.preparation import topics as preparing
 from metadialog.preparation.tokens import train_tokenizer
-from metadialog.preparation.topics import Topics, load_topics
+from metadialog.preparation.topics import Topics, prepare_topics
 from metadialog.samplers.tokens import PreparedTokenizer
 
 SPLIT = {
@@ -42,7 +42,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def load(node: dict[str, Any], place: Path) -> Topics:
-    return load_topics(node, SPLIT, str(place))
+    return prepare_topics(node, SPLIT, str(place))
 
 
 def entries(place: Path) -> dict[str, float]:
@@ -87,8 +87,8 @@ def test_options_topics_and_code_make_other_entries(
     assert len(entries(place)) == 3
     train_tokenizer(BPE | {"vocab_size": 262}, topics)
     assert len(entries(place)) == 5
-    train_tokenizer(BPE, load_topics(node, SPLIT | {"seed": 1}, str(place)))
-    assert len(entries(place)) in (6, 7)  # texts so much alike may give the same vocabulary, and so the same tokens
+    train_tokenizer(BPE, prepare_topics(node, SPLIT | {"seed": 1}, str(place)))
+    assert len(entries(place)) in (6, 7)  # very similar texts may give the same vocabulary, and thus the same tokens
     before = len(entries(place))
     monkeypatch.setattr(preparing, "digest_code", lambda _: {"another": "version"})
     assert words(load(node, place)) == {"Hallo"}

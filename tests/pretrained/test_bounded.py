@@ -1,4 +1,4 @@
-"""A chat template is a program of somebody else's: it may take some seconds and some memory, and no more."""
+"""Time and memory of a chat template, which is a program of somebody else, are limited."""
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -37,5 +37,5 @@ def test_what_takes_too_much_or_fails_is_as_good_as_none(
 
 
 def test_the_text_comes_as_it_is() -> None:
-    text = "héllo\n" * 20_000  # more than a pipe holds
+    text = "héllo\n" * 20_000  # more than the capacity of a pipe
     assert bounded.bounded(lambda: text) == text

@@ -1,4 +1,4 @@
-"""How chats are read off a template, and what is done where there is none."""
+"""The chat format that is derived from a template, and the default without one."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def test_the_pieces_of_a_template(tokenizer: Any) -> None:  # noqa: ANN401
 
 
 def test_a_chat_needs_a_first_token(tokenizer: Any) -> None:  # noqa: ANN401
-    assert len(chat_format(tokenizer, None).begin) == 1  # the template writes nothing there
+    assert len(chat_format(tokenizer, None).begin) == 1  # the template adds nothing there
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_a_chat_needs_a_first_token(tokenizer: Any) -> None:  # noqa: ANN401
     [
         None,
         "{{ raise_exception('no') }}",
-        "{% for m in messages[:1] %}{{ m['content'] }}{% endfor %}",  # not all turns
-        "{% for m in messages %}{{ m['content'] }}{% endfor %}",  # nothing closes a turn
+        "{% for m in messages[:1] %}{{ m['content'] }}{% endfor %}",  # not all turns are printed
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}",  # turns have no end marker
         "{% for m in messages %}{{ m['content'] }}{% if not loop.last %}<|close|>{% endif %}{% endfor %}",
     ],
 )

@@ -1,4 +1,4 @@
-"""Pretrained vocabularies among our ids, whatever kind they are of."""
+"""Pretrained vocabularies of every kind, mapped to our token ids."""
 
 import json
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from metadialog.pretrained.vocabulary import SHIFT, shifted, vocabulary_size
 from metadialog.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 UNIGRAM = models.Unigram([("<unk>", 0.0), ("\u2581ab", -1.0), ("a", -2.0), ("b", -2.0), ("\u2581", -2.0)], 0, False)
-# Id 3 is missing, and two have names of ours.
+# Id 3 is missing, and two tokens have the names of our special tokens.
 PIECES = models.BPE({"a": 0, "b": 1, "ab": 2, "<pad>": 4, "<end>": 5}, [("a", "b")])
 
 

@@ -1,4 +1,4 @@
-"""Run directories as `metadialog train` leaves them, with numbers made up from a fixed seed."""
+"""Fixtures: run directories like those of `metadialog train`, with random numbers from a fixed seed."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ BEST = {"maml": 2.8, "finetune": 3.0, "scratch": 4.0, "zero_shot": 3.1}
 
 @pytest.fixture(scope="session")
 def configs() -> Mapping[str, dict[str, Any]]:
-    """The config of each algorithm, composed as Hydra does."""
+    """The config of each algorithm, composed by Hydra."""
     with initialize_config_module("metadialog.conf", version_base="1.3"):
         return {name: plain(compose("train", [f"algorithm={name}", "logger=local"])) for name in BEST}
 
 
 @pytest.fixture
 def make_run(tmp_path: Path, write_run: MakeRun) -> MakeRun:
-    """Return a function that writes a run below the test's own folder."""
+    """Return a function that writes a run below the test's temporary folder."""
     return partial(write_run, tmp_path)
 
 

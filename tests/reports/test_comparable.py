@@ -1,4 +1,4 @@
-"""What may not stand in one table, and how that is said."""
+"""Runs that are not comparable, and the messages about them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -111,7 +111,7 @@ def test_a_seed_counts_once(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_runs_that_others_started_from_count_by_their_configs(make_run: MakeRun, tmp_path: Path) -> None:
-    """Each seed starts from the run of its own seed: those lie in different places, and are of one config."""
+    """Each seed starts from the run of the same seed: these have different paths, but one config."""
     sources = [make_run("finetune", seed, place="joint") for seed in (0, 1)]
     other = make_run("finetune", 2, place="joint", options={"training.steps": 5})
     runs = [make_run("maml", seed) for seed in (0, 1)]

@@ -1,4 +1,4 @@
-"""The numbers of a comparison against sums by hand, and what becomes of gaps."""
+"""The numbers of a comparison, compared with direct sums, and the handling of missing values."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_what_does_not_adapt_is_the_same_at_every_step(comparison: Comparison) -
     assert comparison.fixed == ["zero_shot"]
     values = [one(comparison, "zero_shot", "word_perplexity", 5, step)["mean"] for step in range(5)]
     assert len(set(values)) == 1
-    # Where others report no replies, there are none of it either.
+    # Replies are reported only at steps at which all algorithms have them.
     steps = comparison.scores[(comparison.scores["metric"] == "bleu")].groupby("algorithm")["inner_step"].unique()
     assert [sorted(found) for found in steps] == [[0, 4]] * 3
     assert one(comparison, "zero_shot", "gain", 5, 4)["mean"] == 0
@@ -185,7 +185,7 @@ def test_each_algorithm_stands_at_the_step_that_was_chosen_for_it(make_run: Make
 
 
 def test_what_some_seeds_alone_reported_is_no_score(make_run: MakeRun, tmp_path: Path) -> None:
-    """Replies are generated after the chosen step as well, which each seed chooses for itself."""
+    """Replies are also generated after the chosen step, which each seed chooses independently."""
     for algorithm, seeds in {"finetune": (0, 1), "maml": (1, 2), "zero_shot": (0, 1)}.items():
         for seed in seeds:
             make_run(algorithm, seed, chosen=True)
@@ -228,7 +228,7 @@ def test_every_row_minus_the_baseline(comparison: Comparison) -> None:
     assert row["effect_size"] < 0
     assert set(found["baseline"]) == {"finetune"}
     assert set(found["algorithm"]) == {"maml", "zero_shot"}
-    # The best of a column is another than the baseline: both tables say the same of the two.
+    # The best algorithm of a column is not the baseline: both tables agree about the two.
     against = comparison.differences.set_index(["metric", "algorithm", "shots", "inner_step"])
     assert against.loc[("word_perplexity", "finetune", 5, 4), "difference"] == pytest.approx(-row["difference"])
 

@@ -1,4 +1,4 @@
-"""What the figures show, read from the figures themselves."""
+"""The content of the figures, read from the figure objects."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,7 +84,7 @@ def test_a_name_has_the_line_and_marker_of_its_curve_beside_it(comparison: Compa
     assert len(keys) == len(comparison.algorithms)
     looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in keys}
     assert {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in curves} <= looks
-    assert axes.get_xlim()[1] < 5  # the keys do not widen the axes
+    assert axes.get_xlim()[1] < 5  # legends do not widen the axes
 
 
 def test_before_adaptation_there_are_no_shots(comparison: Comparison) -> None:

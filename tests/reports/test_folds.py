@@ -10,6 +10,7 @@ from metadialog.errors import RunError
 from metadialog.reports.comparison import compare_runs
 from metadialog.reports.folds import FOLD, TARGET, pool_folds
 from metadialog.reports.runs import Run, read_runs
+from metadialog.reports.words import size
 from metadialog.statistics.metric_comparison import Settings
 
 MakeRun = Callable[..., Path]
@@ -40,7 +41,11 @@ def test_one_table_over_all_topics(make_run: MakeRun, tmp_path: Path) -> None:
     pooled = pool_folds(runs)
     assert [(run.algorithm, run.seed) for run in pooled] == [("finetune", 0), ("finetune", 1), ("maml", 0), ("maml", 1)]
     assert all(set(run.records["topic"]) == set(TOPICS) for run in pooled)
-    scores = compare_runs(runs, SETTINGS).scores
+    comparison = compare_runs(runs, SETTINGS)
+    assert size(comparison).endswith(
+        "2 algorithms, 2 seeds each, 3 held-out topics, 9 episodes, the same for all; 12 runs."
+    )
+    scores = comparison.scores
     row = scores.set_index(["algorithm", "metric", "shots", "inner_step"]).loc[("maml", "word_perplexity", 5, 4)]  # type: ignore[index]
     records = pd.concat(run.records for run in runs)
     part = records[(records["algorithm"] == "maml") & (records["shots"] == 5) & (records["inner_step"] == 4)]

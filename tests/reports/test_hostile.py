@@ -1,4 +1,4 @@
-"""Names and texts of others in a report: no spreadsheet executes them, and no script of theirs runs in a browser."""
+"""Hostile names and texts in a report: no spreadsheet executes them, and no script runs in a browser."""
 
 import csv
 import json
@@ -74,7 +74,7 @@ def test_no_script_of_theirs_runs(report: Report, run: Callable[..., Any], tmp_p
 
 
 def _write_data(run: Callable[..., Any], folder: Path) -> None:
-    """Have `metadialog data` describe dialogues whose topics, speakers, ids and texts are hostile, in `read/`."""
+    """Run `metadialog data` on dialogues with hostile topics, speakers, ids and texts, with the output in `read/`."""
     names = (
         *TOPICS[:3],
         f"</script>{SCRIPT}",
@@ -97,7 +97,7 @@ def _write_data(run: Callable[..., Any], folder: Path) -> None:
 
 
 def test_a_report_that_does_not_fit_on_the_disk_names_its_file(report: Report, tmp_path: Path) -> None:
-    """A full disk cannot be had without rights: the system refuses large files here, by the same way."""
+    """A limit on the size of files takes the place of a full disk, which needs privileges and fails in the same way."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
@@ -106,4 +106,4 @@ def test_a_report_that_does_not_fit_on_the_disk_names_its_file(report: Report, t
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     for file in tmp_path.iterdir():
-        assert file.read_bytes() == report.files[file.name]  # those before it are whole, and nothing else is there
+        assert file.read_bytes() == report.files[file.name]  # files before it are complete, and there are no others

@@ -1,4 +1,4 @@
-"""Colours of rows can be told apart by the colour-blind, and what has one colour differs in its line."""
+"""Colour-blind readers can tell the colours of rows apart, and rows of one colour have different lines."""
 
 from itertools import combinations
 
@@ -18,7 +18,7 @@ SIMULATED = {
 
 
 def seen(colour: str, matrix: list[list[float]]) -> NDArray[np.float64]:
-    """Return a colour as somebody with a deficiency sees it, in the square root of linear RGB (roughly even steps)."""
+    """Return a colour as seen with a deficiency, in the square root of linear RGB (about perceptually uniform)."""
     linear = np.array(to_rgb(colour)) ** 2.2
     return np.sqrt(np.clip(np.array(matrix) @ linear, 0, 1))
 

@@ -1,4 +1,4 @@
-"""Inner steps to fine-tuning's best, from the scores of a comparison."""
+"""The number of inner steps to reach the best score of fine-tuning, from the scores of a comparison."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which runs are found, and which are refused before anything is compared."""
+"""The search for runs, and those that are refused before the comparison."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The files of a report: what stands in them, and that every sign in a name survives."""
+"""The files of a report: their content, and the escaping of all characters in names."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ FILES = {
 
 
 class Page(HTMLParser):
-    """Takes a page apart, and sees that what was opened is closed."""
+    """Parses a page, and checks that every element is closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ def test_figures_are_pictures(report: Report) -> None:
         pixels = image.imread(BytesIO(report.files[name]))
         assert min(pixels.shape[:2]) > 200
         assert pixels[..., :3].std() > 0.01
-    root = ET.fromstring(report.files["curves.svg"])  # noqa: S314 - our own file
+    root = ET.fromstring(report.files["curves.svg"])  # noqa: S314 - a trusted file
     assert root.tag.endswith("svg")
 
 
@@ -200,7 +200,7 @@ def test_latex_escapes_what_it_has_to() -> None:
     assert escape("a_b & 50% #1 {x} $y~^\\") == (
         r"a\_b \& 50\% \#1 \{x\} \$y\textasciitilde{}\textasciicircum{}\textbackslash{}"
     )
-    # A bare bracket at the beginning of a row would be an argument of the end of the row before.
+    # A bracket at the beginning of a row would be taken as the argument of the previous row's end.
     assert escape("weiß, 中 [1]") == "weiß, {[}U+4E2D] {[}1]"
 
 

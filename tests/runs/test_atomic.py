@@ -1,4 +1,4 @@
-"""A file is as it was or as it is to be, whatever happens while it is written."""
+"""Atomic writing: after any failure a file has its old or its new content."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ LARGE = b"x" * 200_000
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Let the system refuse what makes a file larger, as a full disk does."""
+    """Make the system refuse to enlarge files, as with a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""One changed byte of a checkpoint or an exported model is noticed."""
+"""A single changed byte in a checkpoint or an exported model is detected."""
 
 import random
 import shutil
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A checkpoint as this version writes it."""
+    """A checkpoint of this version."""
     path = tmp_path / "checkpoints" / "last"
     save_checkpoint(path, load_checkpoint(OLD, CPU))
     return path
@@ -88,7 +88,7 @@ def test_a_checkpoint_of_something_else_costs_one_line(tmp_path: Path, change: o
 def test_a_changed_file_is_named_by_the_checksums_beside_it(tmp_path: Path) -> None:
     for name in ("a.bin", "b.json"):
         (tmp_path / name).write_text(name)
-    check_checksums(tmp_path)  # none are there
+    check_checksums(tmp_path)  # there are no checksums
     write_checksums(tmp_path, ["a.bin", "b.json"])
     check_checksums(tmp_path)
     (tmp_path / "b.json").write_text("b.jsom")

@@ -1,4 +1,4 @@
-"""Reading what a run says that it was made with."""
+"""Reading the config of a run."""
 
 import json
 from pathlib import Path

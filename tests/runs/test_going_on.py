@@ -1,4 +1,4 @@
-"""Going on with a run that is not as it was, or has come to its end: nothing of it is lost."""
+"""Resuming a run that was changed or has finished loses none of its results."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from torch import nn
 from metadialog.errors import RunError
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.training.checkpoint import latest_checkpoint
-from metadialog.training.restoring import load_optimizer, load_schedule, restoring
+from metadialog.training.restoring import restore_optimizer, restore_schedule, restoring
 from metadialog.training.resume import Origin, check_same_run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "version_0_1_0"
@@ -36,7 +36,7 @@ def test_a_finished_run_stays_so_where_going_on_is_refused(finished: RunDirector
 def test_a_finished_run_that_went_on_and_failed_says_so(finished: RunDirectory) -> None:
     finished.write_config({"seed": 9})
     with pytest.raises(RunError, match="diverged"), finished.running({}, "metadialog train"):
-        _go_on_and_fail(finished.metrics)
+        _go_on_and_fail(finished.scalars)
     status = json.loads(finished.status.read_text())
     assert (status["status"], status["reason"]) == ("failed", "RunError: diverged")
 
@@ -88,21 +88,21 @@ def _optimizer(width: int = 3, kind: type[torch.optim.Optimizer] = torch.optim.A
 
 
 def test_the_state_of_another_optimizer_is_refused() -> None:
-    load_optimizer(_optimizer(), _optimizer().state_dict())
+    restore_optimizer(_optimizer(), _optimizer().state_dict())
     with pytest.raises(ValueError, match=r"exp_avg has the shape \[4, 2\], its parameter \[3, 2\]"):
-        load_optimizer(_optimizer(), _optimizer(4).state_dict())
+        restore_optimizer(_optimizer(), _optimizer(4).state_dict())
     with pytest.raises(ValueError, match="it is the state of another optimizer, without"):
-        load_optimizer(_optimizer(), _optimizer(kind=torch.optim.SGD).state_dict())
+        restore_optimizer(_optimizer(), _optimizer(kind=torch.optim.SGD).state_dict())
 
 
 @pytest.mark.parametrize("change", [{"last_epoch": "x"}, {"base_lrs": [1.0, 2.0]}, {"_last_lr": 3}, None])
 def test_the_state_of_another_schedule_is_refused(change: dict[str, Any] | None) -> None:
     schedule = torch.optim.lr_scheduler.ExponentialLR(_optimizer(), 0.9)
     state = schedule.state_dict()
-    load_schedule(schedule, state | {"step": "not a method"})
+    restore_schedule(schedule, state | {"step": "not a method"})
     assert callable(schedule.step)
     with pytest.raises((TypeError, KeyError)):
-        load_schedule(schedule, {} if change is None else state | change)
+        restore_schedule(schedule, {} if change is None else state | change)
 
 
 def test_whatever_does_not_fit_costs_one_line() -> None:

@@ -1,4 +1,4 @@
-"""Files that somebody else may have written are read as data, or refused in one line that names them."""
+"""Untrusted files are read as data, or refused in one line that names them."""
 
 import json
 import os
@@ -68,13 +68,13 @@ READERS: list[Callable[[Path], object]] = [
     schemas.read_costs,
     schemas.read_trials,
     schemas.read_sweep,
-    schemas.read_metrics,
+    schemas.read_scalars,
     lambda path: read_yaml(path, "config"),
 ]
 
 
 def said_of(read: Callable[[Path], object], path: Path) -> str:
-    """Return the message of a refusal; nothing if the file was read."""
+    """Return the error message; empty if the file was read."""
     try:
         read(path)
     except RunError as error:
@@ -97,9 +97,9 @@ def test_a_line_that_was_broken_off_is_passed_over_where_a_process_may_be_killed
     path = tmp_path / "metrics.jsonl"
     whole = '{"step": 1, "split": "meta_train", "name": "loss", "value": 1.5, "time": 2.0}\n'
     path.write_text(whole + whole[:20])
-    assert [metric.value for metric in schemas.read_metrics(path)] == [1.5]
+    assert [metric.value for metric in schemas.read_scalars(path)] == [1.5]
     with pytest.raises(RunError, match=r"metrics\.jsonl: line 2: no readable metric"):
-        read_json_lines(path, schemas.Metric, SMALL, "metric")
+        read_json_lines(path, schemas.ScalarLine, SMALL, "metric")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Directories that version 0.1.0 wrote are read by this version, and go on as they would have then."""
+"""Directories of version 0.1.0 can be read and resumed by this version, with the same results."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def test_every_file_of_a_run_is_read(name: str) -> None:
     costs = schemas.read_costs(run / layout.COST)
     assert costs.meta_train is not None
     assert costs.meta_train.steps == config["training"]["steps"]
-    assert {metric.split for metric in schemas.read_metrics(run / layout.METRICS)} >= {"meta_train", "meta_test"}
+    assert {metric.split for metric in schemas.read_scalars(run / layout.SCALARS)} >= {"meta_train", "meta_test"}
     assert len(schemas.read_samples(run / layout.SAMPLES)) == 49
     found = read_records(run / layout.RECORDS)
     assert (len(found.records), found.language, len(found.episodes)) == (15, "en", 5)
@@ -65,7 +65,7 @@ def test_a_run_that_broke_off_goes_on_to_the_same_digits(run: Run, tmp_path: Pat
 
 def _losses(run: Path) -> dict[str, float]:
     """Return every number that does not depend on the machine's speed, by step, split and name."""
-    lines = map(json.loads, (run / layout.METRICS).read_text().splitlines())
+    lines = map(json.loads, (run / layout.SCALARS).read_text().splitlines())
     return {
         f"{line['step']} {line['split']} {line['name']}": line["value"]
         for line in lines

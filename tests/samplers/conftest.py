@@ -13,12 +13,12 @@ MIN_DIALOGUES = 12
 
 @pytest.fixture(scope="session")
 def topics() -> Mapping[str, Sequence[Dialogue]]:
-    """The topics of English chatterbot with dialogues enough for the episodes of the tests."""
+    """The topics of English chatterbot with enough dialogues for the episodes of the tests."""
     corpus = build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot")
     return {topic: found for topic, found in corpus.topics.items() if len(found) >= MIN_DIALOGUES}
 
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    """One id a byte: easy to check by hand, and the same whatever the corpus."""
+    """A tokenizer with one id per byte: easy to check, and independent of the corpus."""
     return CharacterTokenizer(vocab_size=261).train([])

@@ -1,4 +1,4 @@
-"""The encoding of exchanges one by one, in plain Python: what the encoder's batches are compared with."""
+"""A reference encoder in plain Python, with which the encoder's batches are compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class EncodedExchange:
     """One exchange as token ids.
 
     Attributes:
-        ids: `<begin>`, the context, `<self>`, the response and `<end>`, as far as the length cap leaves them.
-        counted_from: position in `ids` of the first token that counts in the loss; so do all that follow it.
-        words: number of words of the text behind the counted tokens.
+        ids: `<begin>`, the context, `<self>`, the response and `<end>`, truncated to the maximum length.
+        counted_from: position in `ids` of the first token that counts in the loss, as do all tokens after it.
+        words: number of words in the text of the counted tokens.
         exchange: the same exchange as text and as prompt.
     """
 
@@ -32,7 +32,7 @@ class EncodedExchange:
 
 @dataclass(frozen=True, slots=True)
 class OneByOne:
-    """Encodes each exchange by itself; the options are those of `ExchangeEncoder`."""
+    """Encodes exchanges one at a time; the options are those of `ExchangeEncoder`."""
 
     tokenizer: Tokenizer
     context_turns: int
@@ -73,12 +73,12 @@ class OneByOne:
         return [marker, *self.tokenizer.encode(turn.text)]
 
     def _prompt(self, context: list[int]) -> tuple[int, ...]:
-        room = self.max_tokens - 2  # <begin> and <self> always stay
+        room = self.max_tokens - 2  # <begin> and <self> are always kept
         newest = context[max(0, len(context) - room) :]
         return (self.tokenizer.begin_id, *newest, self.tokenizer.self_id)
 
     def _count_words(self, ids: Sequence[int]) -> int:
-        # Turn by turn: the last word of one and the first of the next are two, whatever stands between them.
+        # Counted by turn, as the last word of a turn and the first of the next one are separate words.
         turns: list[list[int]] = [[]]
         for token in ids:
             if token in (self.tokenizer.self_id, self.tokenizer.other_id):

@@ -28,7 +28,7 @@ def test_buckets_hold_each_row_once_and_save_padding(values: list[int]) -> None:
     rows = buckets(lengths)
     if not rows:
         few = len(lengths) < 2 * MIN_ROWS
-        # Where the shortest that a bucket may hold are as long as the longest, no cut saves anything.
+        # If all exchanges have the same length, no division saves anything.
         assert padding([lengths]) <= MOST_PADDING or few or np.sort(lengths)[MIN_ROWS - 1] == lengths.max()
         return
     assert sorted(np.concatenate(rows).tolist()) == list(range(len(lengths)))
@@ -49,7 +49,7 @@ def test_few_rows_and_little_padding_are_left_alone() -> None:
 
 @pytest.fixture
 def batch() -> Batch:
-    """Exchanges of dialogues whose turns grow long."""
+    """Return exchanges of dialogues with increasingly long turns."""
     turns = tuple(Turn("ab"[i % 2], "x" * (i % 30 + 1)) for i in range(90))
     made = ExchangeEncoder(BYTES, 1, 80, "response").batch([Dialogue("t", turns, "t:1")])
     assert len(made.buckets) > 1
@@ -74,7 +74,7 @@ def by_row(batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def strip(row: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
-    while row[-1][1:] == (0, False):  # padding is where there is no target
+    while row[-1][1:] == (0, False):  # positions without a target are padding
         row = row[:-1]
     return row
 

@@ -89,7 +89,7 @@ def test_inputs_are_one_behind_targets_and_padded_on_the_right() -> None:
 @pytest.mark.parametrize(
     ("max_tokens", "context", "response", "counted_words"),
     [
-        # The whole prompt of the last exchange is 14 tokens, its response with <end> 6.
+        # The whole prompt of the last exchange has 14 tokens, its response with <end> 6.
         (14, [SELF, *ids("hi"), OTHER, *ids("oh no"), OTHER, *ids("so")], [*ids("a b c"), END], 3),
         (13, [*ids("hi"), OTHER, *ids("oh no"), OTHER, *ids("so")], [*ids("a b c"), END], 3),
         (6, [*ids("o"), OTHER, *ids("so")], [*ids("a b c"), END], 3),

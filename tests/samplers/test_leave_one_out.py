@@ -6,7 +6,7 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.episodes import Episode
 from metadialog.errors import DataError
 from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
-from metadialog.samplers.leave_one_out import leave_one_out_episodes
+from metadialog.samplers.held_out import leave_one_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 Topics = Mapping[str, Sequence[Dialogue]]

@@ -21,7 +21,7 @@ def schedule(choice: str, steps: int, **options: object) -> LRScheduler:
 
 
 def rates(made: LRScheduler, steps: int) -> list[float]:
-    """Return the learning rate of each outer step, as a share of the full one."""
+    """Return the learning rate of each outer step, relative to the maximum."""
     found: list[float] = []
     for _ in range(steps):
         found.append(made.optimizer.param_groups[0]["lr"] / LR)

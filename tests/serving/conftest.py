@@ -1,4 +1,4 @@
-"""A real server on a free port of this machine."""
+"""Fixtures: a real server on a free port of the loopback interface."""
 
 import socket
 import threading
@@ -41,7 +41,7 @@ class Server:
     app: FastAPI
 
     def client(self, **options: Any) -> httpx.Client:
-        """Return a client of it."""
+        """Return a client of the server."""
         return httpx.Client(base_url=self.url, timeout=60, trust_env=False, **options)
 
 
@@ -72,7 +72,7 @@ def running(app: FastAPI, protocol: type[PromptProtocol] = PromptProtocol) -> It
 
 @pytest.fixture(scope="module")
 def serve(export: Export) -> Iterator[Serve]:
-    """Return a function that starts a server of two small models with some limits and a token."""
+    """Return a function that starts a server of two small models, with given limits and token."""
     models = {"meta": load_model(export()), "tuned": load_model(export("algorithm=finetune"))}
     with ExitStack() as stack:
 
@@ -84,5 +84,5 @@ def serve(export: Export) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def server(serve: Serve) -> Server:
-    """Return a server with usual limits."""
+    """Return a server with the usual limits."""
     return serve()

@@ -1,4 +1,4 @@
-"""The thread that generates all replies: what fails in one of them is nothing to the others."""
+"""The thread that generates all replies: the failure of one reply does not affect the others."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The command itself, as a process."""
+"""`metadialog serve` as a process."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""Requests that are meant to harm: sent byte by byte, nested deeply, or never whole."""
+"""Hostile requests: sent byte by byte, deeply nested, or never completed."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def test_a_request_that_does_not_come_loses_its_connection(hurried: Server, sent
     for client in clients:
         client.sendall(sent)
     for client in clients:
-        assert b"200" not in client.recv(1000)  # the end, or a refusal, and not the timeout
+        assert b"200" not in client.recv(1000)  # closed or refused before the timeout
         client.close()
 
 
@@ -58,7 +58,7 @@ def test_more_bytes_do_not_put_the_end_off(hurried: Server) -> None:
                     break
             except TimeoutError:
                 continue
-            except OSError:  # closed while this was sending
+            except OSError:  # the server closed the connection
                 break
         else:
             pytest.fail("the connection is still open")
@@ -105,7 +105,7 @@ def test_hostile_json_is_answered(server: Server, path: str, body: str) -> None:
 def test_no_secret_of_a_request_is_said_or_kept(
     serve: Serve, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Headers and queries of requests that are refused, or that break something; with the token and without it."""
+    """Secrets in headers and queries do not occur in responses or logs, whether or not requests are refused."""
     caplog.set_level("DEBUG")
     token, secret = "t0ken" * 5, "s3cr3t" * 4
     server = serve(token=token)
@@ -122,7 +122,7 @@ def test_no_secret_of_a_request_is_said_or_kept(
     assert answers[-1].status_code == answers[-2].status_code == 200
     logged = [
         record.getMessage() for record in caplog.records if not record.name.startswith("http")
-    ]  # the client's own
+    ]  # log messages of the client
     said = "".join([*capfd.readouterr(), *logged, *(f"{answer.headers}{answer.text}" for answer in answers)])
     assert token not in said
     assert secret not in said

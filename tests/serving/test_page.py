@@ -1,4 +1,4 @@
-"""The page, driven in a real browser: Debian's chromium, or the one that CHROMIUM names."""
+"""The page in a real browser: Debian's chromium, or the one in the environment variable CHROMIUM."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
-    """A visitor in English; every request that goes elsewhere fails the test, and so does every error of a script."""
+    """A browser page in English; requests to other hosts and errors of scripts fail the test."""
     context = browser.new_context(locale="en-GB", base_url=server.url)
     context.set_default_timeout(20_000)
     elsewhere: list[str] = []
@@ -84,7 +84,7 @@ def say(page: Page, text: str) -> None:
 
 def test_paste_adapt_talk_and_download(page: Page, tmp_path: Path) -> None:
     adapt(page, FOOD)
-    expect(page.locator("#plot circle")).to_have_count(8)  # four points of each curve
+    expect(page.locator("#plot circle")).to_have_count(8)  # four points per curve
     expect(page.locator("#points tr")).to_have_count(4)
     expect(page.locator("#adapt-status")).to_contain_text("on the held-out dialogues")
     say(page, "Are you hungry?")
@@ -131,7 +131,7 @@ def test_steps_are_chosen_and_the_curve_is_drawn_step_by_step(page: Page) -> Non
     assert page.locator("#plot .chosen").count() == 1
     drawn = page.evaluate("window.drawn")
     assert drawn == sorted(drawn)
-    assert len(set(drawn)) > 2  # not all at once
+    assert len(set(drawn)) > 2  # shown step by step
     page.get_by_text("The curve as a table").click()
     expect(page.locator("#points tr").first).to_be_visible()
 
@@ -180,7 +180,7 @@ def test_wrong_input_is_told_beside_it(page: Page, dialogues: str, sentence: str
 
 
 def test_a_file_or_a_text_that_is_too_large(page: Page, tmp_path: Path) -> None:
-    file, text = tmp_path / "large.txt", f"{'word ' * 1000}\n" * 100  # long lines, which are laid out quickly
+    file, text = tmp_path / "large.txt", f"{'word ' * 1000}\n" * 100  # long lines, whose layout is fast
     file.write_text(text, encoding="utf-8")
     page.get_by_label("Or a file").set_input_files(file)
     expect(page.locator("#adapt-error")).to_contain_text("larger than 0.25 MiB")
@@ -190,7 +190,7 @@ def test_a_file_or_a_text_that_is_too_large(page: Page, tmp_path: Path) -> None:
 
 
 def test_a_running_adaptation_is_cancelled(page: Page, server: Server) -> None:
-    held = server.app.state.service.adaptations._lock  # nothing begins while it is held
+    held = server.app.state.service.adaptations._lock  # no adaptation starts while it is held
     page.get_by_label("Dialogues of your topic").fill(FOOD)
     page.get_by_label("Inner steps").fill("60")
     page.get_by_role("button", name="Adapt", exact=True).click()

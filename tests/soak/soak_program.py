@@ -1,7 +1,7 @@
-"""A soak: one process trains, validates, logs and evaluates for half an hour; memory and open files stay the same.
+"""A soak test: one process trains, validates, logs and evaluates for half an hour, with bounded memory and files.
 
-Each round goes on with a run for some outer steps, with validation and logging, comes to its evaluation, and evaluates
-the model once more. After a third of the time, in which caches fill, memory may grow by 2 % and no file stays open.
+Each round resumes a run for some outer steps with validation, logging and evaluation, and evaluates the model again.
+After a third of the time, in which caches fill, memory may grow by 2 %, and the number of open files may not grow.
 
     make soak SECONDS=1800
 """
@@ -30,14 +30,14 @@ MOST_GROWTH = 0.02
 
 
 def measure() -> tuple[int, int]:
-    """Return the resident memory of this process in KiB, and how many files it has open."""
+    """Return the resident memory of this process in KiB, and its number of open files."""
     gc.collect()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
     return resident, len(list(Path("/proc/self/fd").iterdir()))
 
 
 def one_round(folder: Path, number: int) -> None:
-    """Train some steps more, and evaluate twice."""
+    """Train some more steps, and evaluate twice."""
     overrides = [*TINY, f"training.steps={STEPS * (number + 1)}", *([f"resume={folder / 'run'}"] if number else [])]
     run = compose("train", overrides).run(folder / "run")
     run.evaluate([], folder / "evaluation")

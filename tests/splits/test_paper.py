@@ -29,7 +29,7 @@ def test_the_domains_of_dstc8() -> None:
 def test_the_published_dialogues_are_split_as_they_were(
     published: Published, topic: str, parts: tuple[int, int, int]
 ) -> None:
-    """The local copy lacks the folder test, so that only those test topics are there that are in dev as well."""
+    """The local copy lacks the folder test, so only those test topics exist that are also in dev."""
     dataset = SgdDataset(root=str(published("sgd")), topic=topic, multi_domain=False)  # type: ignore[arg-type]
     dialogues = list(dataset.dialogues())
     split = PaperSplit(min_dialogues=10).split(build_corpus(dialogues, "sgd").sizes, dataset.paper_split)

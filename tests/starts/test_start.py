@@ -1,4 +1,4 @@
-"""What the outer loop starts from: options, and the name of the row in tables."""
+"""Starting points of the outer loop: options, and names in tables."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Records with known variances between seeds, topics and episodes."""
+"""Fixtures: records with known variances between seeds, topics and episodes."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ Records = Callable[..., pd.DataFrame]
 
 @pytest.fixture
 def simulated() -> Records:
-    """Return a function that draws records of one algorithm: losses around `mean`, with words and tokens that vary."""
+    """Return a function that draws records of one algorithm: losses around `mean`, with varying words and tokens."""
 
     def draw(
         rng: np.random.Generator,

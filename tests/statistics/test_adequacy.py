@@ -1,4 +1,4 @@
-"""Whether a reader is warned where there is too little to claim anything."""
+"""Warnings about comparisons with too few seeds, topics or episodes."""
 
 import pytest
 

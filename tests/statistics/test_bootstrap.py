@@ -1,4 +1,4 @@
-"""The hierarchical bootstrap: what it draws, and that its intervals cover what they should."""
+"""The hierarchical bootstrap: its draws, and the coverage of its intervals."""
 
 from collections.abc import Callable
 
@@ -85,7 +85,7 @@ def test_many_degrees_of_freedom_are_plain_percentiles() -> None:
 
 
 def test_few_degrees_of_freedom_expand_as_hesterberg_writes() -> None:
-    # Of a normal distribution: quantiles of Student's t, widened by sqrt(n / (n - 1)).
+    # For a normal distribution: quantiles of Student's t, widened by sqrt(n / (n - 1)).
     drawn = np.sort(stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000))[:, None]
     low, _ = expanded_quantiles(np.repeat(drawn, 2, axis=1), np.array([9.0, 19.0]), 0.95)
     by_hand = [-np.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1) for n in (10, 20)]
@@ -130,7 +130,7 @@ def test_what_diverged_has_no_interval(simulated: Records) -> None:
 @pytest.mark.parametrize(
     ("sizes", "spreads"),
     [
-        ((3, 7, 5), (0.05, 1.0, 0.5, 0.3)),  # as studies of few seeds have it: topics differ most
+        ((3, 7, 5), (0.05, 1.0, 0.5, 0.3)),  # as in studies with few seeds: topics vary most
         ((5, 10, 5), (0.3, 0.4, 0.3, 0.3)),
         ((10, 15, 4), (0.1, 0.5, 0.3, 0.2)),
     ],
@@ -144,7 +144,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(
         found = panel(simulated(rng, sizes, spreads, tokens=(40, 40)))
         low, high = interval(bootstrap(found, 400, trial), 0.95)
         covered += low[0] <= 3.0 <= high[0]
-    # Four standard errors of a coverage of 0.95 in so many trials are 0.062.
+    # Four standard errors of a coverage of 0.95 in this number of trials are 0.062.
     assert 0.888 <= covered / trials <= 1
     if sizes == (10, 15, 4):
         assert covered / trials <= 0.995

@@ -1,4 +1,4 @@
-"""Holm's correction against values worked out elsewhere."""
+"""Holm's correction, compared with known values."""
 
 import numpy as np
 import pytest

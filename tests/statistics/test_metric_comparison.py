@@ -1,4 +1,4 @@
-"""The tests between algorithms in a column: which are a family, and how they are corrected."""
+"""The tests between algorithms in a column: the family of tests, and its correction."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ ALGORITHMS = {"best": 0.0, "near": 0.02, "nearer": 0.01, "far": 0.5}
 
 @pytest.fixture(scope="module")
 def records() -> pd.DataFrame:
-    """Four algorithms on the same twelve episodes with three seeds, as their records are; the numbers are drawn."""
+    """Random records of four algorithms on the same twelve episodes with three seeds."""
     rng = np.random.default_rng(0)
     units = [(f"topic {number % 6}", number // 6) for number in range(12)]
     rows = [

@@ -1,4 +1,4 @@
-"""Tests between two algorithms: known values, scipy's, symmetry, and how often they are wrong."""
+"""Tests between two algorithms: known values, scipy's values, symmetry, and error rates."""
 
 from collections.abc import Callable
 
@@ -101,7 +101,7 @@ def test_intervals_and_p_values_say_the_same(simulated: Records) -> None:
 
 
 def test_a_standard_error_is_corrected_for_few_seeds_and_topics(simulated: Records) -> None:
-    """Of n seeds alone, a bootstrap's standard error is that of the mean, times sqrt((n - 1) / n)."""
+    """With n seeds only, the bootstrap's standard error is that of the mean, times sqrt((n - 1) / n)."""
     assert standard_error(np.array([[1.0], [2.0], [3.0]]), np.array([2.0])) == pytest.approx(np.sqrt(3 / 2))
     rng = np.random.default_rng(3)
     sizes, spreads = (4, 1, 1), (0.5, 0.0, 0.0, 0.0)
@@ -132,13 +132,13 @@ def test_the_effect_is_the_mean_over_the_deviation_of_pairs(simulated: Records) 
     first, second = simulated(rng), simulated(rng)
     pairs = (unit_values(panel(first)) - unit_values(panel(second)))[:, 0]
     assert effect_size(panel(first), panel(second))[0] == pytest.approx(pairs.mean() / pairs.std(ddof=1))
-    # As the paired t statistic over the root of the number of pairs (Lakens 2013).
+    # The paired t statistic divided by the square root of the number of pairs (Lakens 2013).
     t_value = stats.ttest_1samp(pairs, 0).statistic
     assert effect_size(panel(first), panel(second))[0] == pytest.approx(t_value / np.sqrt(len(pairs)))
 
 
 def test_where_there_is_no_difference_few_are_found(simulated: Records) -> None:
-    """Two algorithms differ by topic, by seed and by episode, and not on average: 5 % may be called different."""
+    """Two algorithms differ by topic, seed and episode, but not on average: the error rate should be 5 %."""
     rng, trials = np.random.default_rng(5), 200
     wrong = {"bootstrap": 0, "permute_topics": 0}
     for trial in range(trials):
@@ -147,7 +147,7 @@ def test_where_there_is_no_difference_few_are_found(simulated: Records) -> None:
         for test in ("bootstrap", "permute_topics"):
             found = compare(boots[0], boots[1], test, 0.95, rng)
             wrong[test] += int(found.p_value[0] < 0.05)
-    # Both keep their level but for three standard errors; neither never rejects.
+    # The error rates of both are within three standard errors of the level, and not zero.
     assert all(0 < count / trials <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / trials) for count in wrong.values()), wrong
 
 

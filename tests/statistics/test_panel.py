@@ -1,4 +1,4 @@
-"""The arrangement of records, and the estimate: sums over sums, and not a mean of means."""
+"""The arrangement of records, and the estimate, which is a ratio of sums rather than a mean of means."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The figures of a study: whole trials, values of options that can be read, and a word where trials are few."""
+"""The figures of a study: complete trials, readable option values, and a note if there are few trials."""
 
 from pathlib import Path
 

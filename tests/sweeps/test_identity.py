@@ -1,4 +1,4 @@
-"""A sweep is known by the configs of its runs."""
+"""A sweep is identified by the configs of its runs."""
 
 from collections.abc import Mapping
 from pathlib import Path

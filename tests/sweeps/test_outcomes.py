@@ -1,4 +1,4 @@
-"""What came of a run, from its files, however it ended."""
+"""The outcome of a run, from its files."""
 
 import json
 from pathlib import Path

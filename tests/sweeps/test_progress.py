@@ -1,4 +1,4 @@
-"""What is said of runs while a sweep goes on."""
+"""Progress messages of a running sweep."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ def test_each_run_is_told_with_progress_and_the_time_left(tmp_path: Path, caplog
     progress = Progress(4, clock=lambda: next(times))
     progress.end(job(tmp_path, 0), Outcome("finished", 2.5, None, 9.6))
     progress.end(job(tmp_path, 1), Outcome("failed", None, "DataError: too few", 1.0))
-    progress.end(job(tmp_path, 1), Outcome("finished", 1.0))  # it is told once
+    progress.end(job(tmp_path, 1), Outcome("finished", 1.0))  # reported once
     progress.end(job(tmp_path, 2), Outcome("running"))
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "#0 finished at validation loss 2.5000 after 0:10 (1 of 4, about 0:30 left): sampler.shots=0"),

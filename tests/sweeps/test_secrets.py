@@ -1,4 +1,4 @@
-"""Passwords of storages stay out of every file."""
+"""No file contains passwords of storages."""
 
 import json
 from pathlib import Path

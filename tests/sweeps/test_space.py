@@ -1,4 +1,4 @@
-"""What a sweep varies, from Hydra's grammar to Optuna and to W&B."""
+"""Search spaces, converted from Hydra's grammar to Optuna and W&B."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where studies lie: URLs, passwords, and clients that are missing or have nobody to talk to."""
+"""Storages of studies: URLs, passwords, missing clients, and unreachable servers."""
 
 import socket
 import subprocess

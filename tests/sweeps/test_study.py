@@ -1,4 +1,4 @@
-"""Trials of a study: which are made, which are missing, and what a start after a break does."""
+"""Trials of a study: existing ones, missing ones, and restarts after an interruption."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +55,7 @@ def complete(study: Study, count: int) -> list[list[str]]:
 
 def test_what_is_tried_depends_on_the_trials_alone_not_on_the_starts(make: Make, tmp_path: Path) -> None:
     whole = complete(make(storage=f"sqlite:///{tmp_path}/whole.db"), 6)
-    parts = [*complete(make(), 4), *complete(make(), 2)]  # two starts
+    parts = [*complete(make(), 4), *complete(make(), 2)]  # started twice
     assert parts == whole
     assert make().missing() == 0
 
@@ -91,7 +91,7 @@ def test_failed_trials_are_repeated_only_if_asked(make: Make) -> None:
     study.tell(trial, Outcome("failed", None, "RunError: diverged"))
     assert study.missing() == 5
     study.enqueue_failed()
-    study.enqueue_failed()  # once is enough
+    study.enqueue_failed()  # only once
     assert study.missing() == 6
     assert study.values(study.ask(2)) == values
 
@@ -135,7 +135,7 @@ def test_a_run_goes_on_where_the_storage_is_gone(make: Make, tmp_path: Path, cap
     trial = study.ask(1)
     study.announce(trial)
     directory = tmp_path / "sweep" / str(trial.number)
-    assert (directory / "trial.json").stat().st_mode & 0o077 == 0  # a URL may hold a password
+    assert (directory / "trial.json").stat().st_mode & 0o077 == 0  # a URL may contain a password
     (directory / "trial.json").write_text((directory / "trial.json").read_text().replace("study.db", "other.db"))
     assert load_trial(directory).report(0, 1.0) is None
     assert "the run is not pruned" in caplog.text

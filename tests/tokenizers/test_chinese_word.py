@@ -21,7 +21,7 @@ def test_words_of_real_dialogues_are_found(published: Published) -> None:
         "我", "很", "紧张", "，", "你", "愿意", "做", "我", "的", "妻子", "吗", "？",
     ]  # fmt: skip
     assert all(tokenizer.decode(tokenizer.encode(text)) == text for text in texts[::11])
-    # Words make shorter sequences than characters.
+    # Words give shorter sequences than characters.
     assert sum(len(tokenizer.encode(text)) for text in texts) < 0.8 * sum(map(len, texts))
 
 

@@ -17,7 +17,7 @@ from metadialog.tokenizers.word import WordTokenizer
 
 CONF = Path(__file__).parents[2] / "conf" / "tokenizer"
 KINDS = ("bpe", "word", "character", "jieba")
-# Text that looks like special tokens and like bytes, often enough to be merged or taken as a word.
+# Text that looks like special tokens and bytes, frequent enough to be merged or to become a word.
 MARKUP = ["<end> <pad><self> <0x41> <0x0A>", "say <end>", "<end>", "<begin>x<other>"] * 50
 
 

@@ -1,4 +1,4 @@
-"""A server on this machine that keeps models as the Hugging Face hub does, for `hf upload` and `hf download`."""
+"""A local server with the part of the Hugging Face hub's interface that `hf upload` and `hf download` need."""
 
 import base64
 import hashlib
@@ -18,13 +18,13 @@ COMMIT = "0" * 40
 
 @dataclass
 class Hub:
-    """What the server has.
+    """The state of the server.
 
     Attributes:
-        url: of the server.
-        files: by repository and path.
-        cards: the metadata of the cards that it was asked to check.
-        unknown: requests that it knows no answer to.
+        url: URL of the server.
+        files: contents by repository and path.
+        cards: metadata of the cards that it was asked to check.
+        unknown: unsupported requests.
     """
 
     url: str
@@ -37,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
     hub: Hub
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -56,11 +56,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(content, headers={"ETag": f'"{_digest(content)}"', "X-Repo-Commit": COMMIT})
 
     def do_HEAD(self) -> None:
-        """Answer as to GET, without the content."""
+        """Respond as to GET, without the content."""
         self.do_GET()
 
     def do_GET(self) -> None:
-        """Return a file, or what files there are."""
+        """Return a file, or the list of files."""
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
         match parts:
             case ["api", "models", owner, name, *_] if "tree" not in parts:
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._unknown()
 
     def do_POST(self) -> None:
-        """Make a repository, check a card, or take a commit."""
+        """Create a repository, check a card, or accept a commit."""
         size = int(self.headers.get("Content-Length") or 0)
         content = self.rfile.read(size)
         match urlsplit(self.path).path.strip("/").split("/"):
@@ -114,12 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.sha1(content).hexdigest()  # noqa: S324 - as git has it
+    return hashlib.sha1(content).hexdigest()  # noqa: S324 - as in git
 
 
 @contextmanager
 def loopback_hub() -> Iterator[Hub]:
-    """Run a hub."""
+    """A running hub."""
     handler = type("Handler", (_Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     handler.hub = Hub(f"http://127.0.0.1:{server.server_address[1]}")  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""Trains a small model over several processes, for `test_distributed.py`: one import, then a fork for each rank.
+"""Trains a small model in several processes, for `test_distributed.py`: imports once, then forks for each rank.
 
-Takes a folder and, as JSON, a list of `[name, ranks, algorithm, options, meta_batch, fault]`; leaves `name.pt` of each.
-The fault `nan POLICY TOPIC` makes gradients of a topic's tasks NaN.
+The arguments are a folder and, as JSON, a list of `[name, ranks, algorithm, options, meta_batch, fault]`; `name.pt` is
+written for each. The fault `nan POLICY TOPIC` makes the gradients of a topic's tasks NaN.
 """
 
 import contextlib
@@ -25,10 +25,11 @@ from metadialog.engines.learn2learn import Learn2LearnEngine
 from metadialog.engines.vectorized import VectorizedEngine
 from metadialog.episodes import Episode
 from metadialog.errors import MetadialogError
+from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.local import LocalLogger
 from metadialog.models.rnn import DialogModel
-from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
+from metadialog.runs.scalars_file import ScalarsFile
 from metadialog.samplers.episodes import EpisodeSampler
 from metadialog.schedules.outer import constant
 from metadialog.tokenizers.character import CharacterTokenizer
@@ -57,7 +58,7 @@ def sampler(*topics: str) -> EpisodeSampler:
 
 
 def poison(learner: Algorithm, topic: str) -> None:
-    """Let the gradients of a topic's tasks be no numbers."""
+    """Make the gradients of a topic's tasks NaN."""
     compute = learner.outer_step
 
     def outer_step(model: nn.Module, episodes: Sequence[Episode], step: int) -> OuterStep:
@@ -87,7 +88,7 @@ def trainer(folder: Path, team: Ranks, job: list[Any]) -> Trainer:
     if topic is not None:
         poison(learner, topic)
     optimizer = torch.optim.Adam([*model.parameters(), *learner.learned.parameters()], lr=0.05)
-    metrics = MetricsFile(folder / "metrics.jsonl" if team.is_first else Path(os.devnull))
+    scalars = ScalarsFile(folder / "metrics.jsonl" if team.is_first else Path(os.devnull))
     run = RunDirectory(folder)
     return Trainer(
         model,
@@ -95,7 +96,7 @@ def trainer(folder: Path, team: Ranks, job: list[Any]) -> Trainer:
         Outer(optimizer, constant(optimizer, 3, warmup_steps=0)),
         sampler("ai", "food", "humor", "trivia"),
         sampler("emotion").batch(3),
-        Sinks(run, metrics, LocalLogger(folder, {}, "x", None)),
+        Sinks(run, scalars, LocalLogger(LoggedRun(folder, {}, "x"))),
         team,
         TrainingOptions(steps=3, meta_batch=meta_batch, clip_norm=0.1, validate_every=2, nan=policy),
     )
@@ -106,7 +107,7 @@ def train(folder: Path, team: Ranks, job: list[Any]) -> None:
     with team.connected(CPU):
         made = trainer(folder, team, job)
         if fault == "keeper" and team.rank == 2:
-            time.sleep(3600)  # long enough to be ended
+            time.sleep(3600)  # long enough to be terminated
         if fault in ("keeper", "dies", "fails") and team.rank == (0 if fault == "keeper" else 1):
             if fault == "dies":
                 os._exit(9)
@@ -120,7 +121,7 @@ def train(folder: Path, team: Ranks, job: list[Any]) -> None:
 
 
 def rank(folder: Path, here: RankInfo, port: int, job: list[Any]) -> int:
-    """Be one rank; return the exit code, and say why, if that is this rank's to say."""
+    """Run one rank; return the exit code, and print the reason if it is this rank's own failure."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     team = join(here)
     try:
@@ -134,7 +135,7 @@ def rank(folder: Path, here: RankInfo, port: int, job: list[Any]) -> int:
 
 
 def ended(children: list[int], *, as_one: bool) -> list[int]:
-    """Return the exit codes; as `torchrun` does, if so told, end all processes as soon as the first has failed."""
+    """Return the exit codes; if requested, terminate all processes after the first failure, as `torchrun` does."""
     codes: dict[int, int] = {}
     while len(codes) < len(children):
         child, status = os.waitpid(-1, 0)
@@ -146,10 +147,10 @@ def ended(children: list[int], *, as_one: bool) -> list[int]:
 
 
 def main() -> None:
-    torch.set_num_threads(1)  # the threads of a pool do not live on in a fork, which would wait for them for ever
+    torch.set_num_threads(1)  # the threads of a pool do not exist in a fork, which would wait for them forever
     folder, jobs = Path(sys.argv[1]), json.loads(sys.argv[2])
     for number, job in enumerate(jobs):
-        if job[1] == 1:  # here: what torch imports late is then there for all
+        if job[1] == 1:  # imported before forking, like everything that torch imports late
             train(folder, ALONE, job)
             continue
         children = []

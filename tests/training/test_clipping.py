@@ -1,50 +1,32 @@
-"""The outer gradient is clipped as a whole: that of the model together with that of what is learned beside it."""
+"""The outer gradient is clipped as a whole: that of the model together with that of other learned tensors."""
 
 from pathlib import Path
 
 import pytest
 import torch
+from tests.training.ranks_program import sampler
 from torch import Tensor
 
 from metadialog.algorithms.base import Tools
 from metadialog.algorithms.meta_sgd import MetaSGD
-from metadialog.datasets.chatterbot import ChatterbotDataset
-from metadialog.datasets.corpus import build_corpus
 from metadialog.engines.learn2learn import Learn2LearnEngine
+from metadialog.loggers.base import LoggedRun
 from metadialog.loggers.local import LocalLogger
 from metadialog.models.rnn import DialogModel
-from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
-from metadialog.samplers.episodes import EpisodeSampler
+from metadialog.runs.scalars_file import ScalarsFile
 from metadialog.schedules.outer import constant
-from metadialog.tokenizers.character import CharacterTokenizer
 from metadialog.training.distributed import ALONE
 from metadialog.training.options import TrainingOptions
 from metadialog.training.trainer import Outer, Sinks, Trainer
 
 
 def step(folder: Path, clip_norm: float | None) -> tuple[Tensor, Tensor]:
-    """Take one outer step of gradient descent with a rate of 1; return how far weights and learned rates have moved."""
+    """Take one outer step of gradient descent with a rate of 1; return the changes of weights and learned rates."""
     torch.manual_seed(0)
     model = DialogModel(
         261, cell="gru", embedding_size=4, hidden_size=6, layers=1, dropout=0.0, tied_embedding=False
     ).double()
-    topics = build_corpus(ChatterbotDataset(language="english").dialogues(), "chatterbot").topics
-    samplers = [
-        EpisodeSampler(
-            {topic: topics[topic] for topic in some},
-            CharacterTokenizer(vocab_size=261).train([]),
-            0,
-            shots=2,
-            queries=2,
-            context_turns=1,
-            max_tokens=10,
-            loss_on="all",
-            topic_weighting="uniform",
-            temperature=1.0,
-        )
-        for some in (("food", "humor"), ("emotion",))
-    ]
     learner = MetaSGD(Tools(Learn2LearnEngine()), inner_lr=0.5, inner_steps=2)
     learner.prepare(model)
     learner.learned.double()
@@ -52,14 +34,14 @@ def step(folder: Path, clip_norm: float | None) -> tuple[Tensor, Tensor]:
     before = [torch.nn.utils.parameters_to_vector(part).detach().clone() for part in parts]
     optimizer = torch.optim.SGD([*parts[0], *parts[1]], lr=1.0)
     folder.mkdir()
-    with MetricsFile(folder / "metrics.jsonl") as metrics:
+    with ScalarsFile(folder / "metrics.jsonl") as scalars:
         Trainer(
             model,
             learner,
             Outer(optimizer, constant(optimizer, 1, warmup_steps=0)),
-            samplers[0],
-            samplers[1].batch(1),
-            Sinks(RunDirectory(folder), metrics, LocalLogger(folder, {}, "x", None)),
+            sampler("food", "humor"),
+            sampler("emotion").batch(1),
+            Sinks(RunDirectory(folder), scalars, LocalLogger(LoggedRun(folder, {}, "x"))),
             ALONE,
             TrainingOptions(steps=1, meta_batch=2, clip_norm=clip_norm, validate_every=1),
         ).run(lambda *_, **__: None)

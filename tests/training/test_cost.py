@@ -1,4 +1,4 @@
-"""The account of what training costs, against torch's own count of operations."""
+"""The calculated cost of training, compared with torch's count of operations."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_an_embedding_counts_where_tokens_are_multiplied_by_it(*, tied: bool) ->
 
 
 class Linears(nn.Module):
-    """A model of matrices alone, all of which torch counts."""
+    """A model of matrices only, whose products torch counts completely."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Linears(nn.Module):
 
 
 def test_the_estimate_is_what_torch_counts(episodes: Sequence[Episode]) -> None:
-    """A forward pass over all sets exactly; passes of gradients but for the first layer's inputs, which need none."""
+    """Forward passes are counted exactly, backward passes without the gradient of the first layer's inputs."""
     net = Linears()
     expected = expected_flops(count_weights(net), count_sets(episodes), Passes(1, 0, 1))
     sets = [part for episode in episodes for part in (episode.support, episode.query) if part is not None]
@@ -80,7 +80,7 @@ def test_hessian_vector_products_cost_as_much_again_twice(episodes: Sequence[Epi
     tokens, weights = (count_tokens(support), 0), count_weights(net)
     first, both = (expected_flops(weights, tokens, passes) for passes in (Passes(1, 0, 0), Passes(1, 1, 0)))
     assert both == 3 * first
-    # Autograd leaves out the products with what needs no gradient: the embeddings here.
+    # Autograd omits products for tensors that need no gradient, here the embeddings.
     assert 0.7 < counter.get_total_flops() / both <= 1
 
 
@@ -106,20 +106,18 @@ def test_it_goes_on_from_what_was_kept(episodes: Sequence[Episode]) -> None:
     assert (again.steps, again.seconds, again.tokens) == (2, 2.0, 2 * 58)
 
 
-def test_annealing_is_accounted_for() -> None:
-    algorithm = MAMLPlusPlus(
-        Tools(Learn2LearnEngine()),
-        name="maml_plus_plus",
-        inner_lr=0.1,
-        inner_steps=3,
-        reduction="mean",
-        multi_step_until=10,
-        first_order_until=5,
-        learned_rates=True,
+def annealed() -> MAMLPlusPlus:
+    """First order for five steps, query losses of all inner steps for ten."""
+    return MAMLPlusPlus(
+        Tools(Learn2LearnEngine()), inner_lr=0.1, inner_steps=3, multi_step_until=10, first_order_until=5
     )
+
+
+def test_annealing_is_accounted_for() -> None:
+    algorithm = annealed()
     of_phases = [Passes(3, 0, 3)] * 5 + [Passes(3, 3, 3)] * 5 + [Passes(3, 3, 1)] * 2
     assert [algorithm.passes(step) for step in range(12)] == of_phases
-    for step, passes in enumerate(of_phases):  # what is counted is what is computed
+    for step, passes in enumerate(of_phases):  # the count equals the executed operations
         loop = algorithm.training_loop(model(), step)
         assert loop.first_order == (passes.hessian_products == 0)
         assert (loop.query_weights is None) == (passes.query == 1)
@@ -130,20 +128,11 @@ def test_what_was_counted_is_the_measure_of_what_was_not() -> None:
     cost.add_flops(10.0, 10.0, 15, restart=True)
     cost.add_flops(20.0, 20.0, None, restart=False)
     assert cost.flops == 15 + 30
-    cost.add_flops(8.0, 4.0, 2, restart=True)  # another phase, of which this process has computed a half
+    cost.add_flops(8.0, 4.0, 2, restart=True)  # another phase, half of which this process has computed
     cost.add_flops(8.0, 4.0, None, restart=False)
     assert cost.flops == 15 + 30 + 4 + 4
 
 
 def test_steps_that_go_elsewhere_are_counted() -> None:
-    algorithm = MAMLPlusPlus(
-        Tools(Learn2LearnEngine()),
-        name="maml_plus_plus",
-        inner_lr=0.1,
-        inner_steps=3,
-        reduction="mean",
-        multi_step_until=10,
-        first_order_until=5,
-        learned_rates=True,
-    )
+    algorithm = annealed()
     assert [step for step in range(40) if is_counted(algorithm, step)] == [0, 1, 5, 10, 16, 32]

@@ -1,4 +1,4 @@
-"""Disks that are really full, or really read-only: small ones, mounted for the test."""
+"""Full and read-only disks: small ones that are mounted for the test."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """Leave no room, not even for a line."""
+    """Fill the disk completely."""
     with (disk / "filler").open("wb", buffering=0) as file:
         for size in (1 << 16, 1):
             while True:
@@ -73,7 +73,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(run: Run, disk: Path, bef
     assert outcome.code == 0, outcome.err
     said = [line.partition("No space left on device)")[2] for line in outcome.out.splitlines()]
     assert said.count(": the run continues, but could only be resumed from an earlier checkpoint") == 1
-    assert said.count(": its lines wait in memory") <= 1  # the last block of the file may have room for them
+    assert said.count(": its lines wait in memory") <= 1  # they may fit into the last block of the file
     assert found_out(disk / "run") == found_out(whole)
     assert exported(disk / "run") == exported(whole)
 
@@ -116,7 +116,7 @@ def test_checkpoints_that_cannot_be_written_do_not_stop_the_run(run: Run, disk: 
         unmount(checkpoints)
     assert outcome.code == 0, outcome.err
     assert outcome.out.count("Read-only file system") == 1
-    # The best model is the last one's, and was never on the disk.
+    # The best model is that of the last step, and was never on the disk.
     assert exported(disk / "run") == exported(whole)
     assert step_of(checkpoints / "last") == 2
 

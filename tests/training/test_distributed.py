@@ -1,4 +1,4 @@
-"""Real processes over Gloo: any number of them gives what one gives, and none of them hangs."""
+"""Real processes over Gloo: any number of processes gives the result of one, and none hangs."""
 
 import json
 import re
@@ -26,19 +26,19 @@ ALGORITHMS: dict[str, tuple[str, dict[str, object], int]] = {
     "reptile": ("reptile.Reptile", {"inner_lr": 0.3, "inner_steps": 2, "dialogues": "all", "minibatch": 2}, 3),
     "joint": ("baselines.FineTuning", {"inner_lr": 0.1, "inner_steps": 1}, 5),
 }
-NAN = {"sum": "nan skip humor"}  # the tasks of one topic are not finite, and left out
-DIVERGING = ("nan stop humor", "nan skip all")  # there is nothing to go on with
-RANKS = (1, 2, 4)  # the last: more than there are tasks in some
-# Of three processes: one has a reason to fail, one is killed, and the one that keeps the notes has a reason to fail
-# while another is busy; all are ended as soon as the third has noticed, as `torchrun` does.
+NAN = {"sum": "nan skip humor"}  # the tasks of one topic have non-finite gradients, and are left out
+DIVERGING = ("nan stop humor", "nan skip all")  # there is nothing to resume
+RANKS = (1, 2, 4)  # the last one has more processes than some meta-batches have tasks
+# Faults in three processes: one raises an error, one is killed, and the main process raises an error while another is
+# busy; all are terminated as soon as the third has noticed, as by `torchrun`.
 FAULTS = ("fails", "dies", "keeper")
-# Seconds that a process may take to notice that another has gone; it would wait for an hour otherwise.
+# Seconds within which a process must notice that another has ended; otherwise it would wait for an hour.
 PATIENCE = 60
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """The folder of all trainings, and what the program said."""
+    """The folder of all trainings, and the output of the program."""
     folder = tmp_path_factory.mktemp("ranks")
     jobs = [
         [f"{name}-{ranks}", ranks, algorithm, options, meta_batch, NAN.get(name)]
@@ -90,7 +90,7 @@ def test_all_processes_end_cleanly(done: tuple[Path, list[str]]) -> None:
         ("fails", [2, 2, 2], "rank 1 has a reason"),
         ("dies", [2, 9, 2], "another of the 3 processes of this run"),
         ("keeper", [-15, 2, -15], "rank 0 has a reason"),
-        # Whichever of the processes says it, the task is one of those that are not finite, with its step.
+        # Any of the processes may report it; the message names a non-finite task and its step.
         ("nan stop humor", [2, 2], r"training diverged at step \d: .*; task \d of topic 'humor': its losses"),
         ("nan skip all", [2, 2], r"training diverged at step 1: meta-loss nan, .*; task 0 of topic '\w+': "),
     ],

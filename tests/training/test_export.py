@@ -1,4 +1,4 @@
-"""Exported weights: what safetensors asks of tensors, and what models have."""
+"""Exported weights: conversion of models' tensors for safetensors."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from metadialog.training.export import export_model, load_exported
 
 
 def put_in_one_block(model: nn.Module) -> None:
-    """Make all weights parts of one block of memory, as cuDNN does with those of a recurrent layer."""
+    """Make all weights views of one block of memory, as cuDNN does with those of a recurrent layer."""
     parameters = list(model.parameters())
     block = torch.cat([parameter.detach().flatten() for parameter in parameters])
     for parameter, part in zip(parameters, torch.split(block, [p.numel() for p in parameters]), strict=True):
@@ -38,4 +38,4 @@ def test_weights_that_share_a_block_of_memory_are_exported(tmp_path: Path, *, ti
     export_model(tmp_path, model, algorithm, tokenizer, config)
     found = load_exported(tmp_path, algorithm, tokenizer, torch.device("cpu")).state_dict()
     torch.testing.assert_close(found, model.state_dict(), rtol=0, atol=0)
-    assert len({parameter.untyped_storage().data_ptr() for parameter in model.parameters()}) == 1  # as it was
+    assert len({parameter.untyped_storage().data_ptr() for parameter in model.parameters()}) == 1  # unchanged

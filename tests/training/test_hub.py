@@ -1,4 +1,4 @@
-"""Exported models on a hub: uploaded and downloaded by the hub's own program, through a server on this machine."""
+"""Exported models are uploaded and downloaded by the hub's command-line program, with a local server."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ FOOD = [["what do you eat", "electricity, mostly"], ["are you hungry", "always, 
 
 @pytest.fixture
 def hf(tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs `hf` with a hub."""
+    """Return a function that runs `hf` with a local hub."""
 
     def run(hub: Hub, *arguments: str) -> str:
         settings = {

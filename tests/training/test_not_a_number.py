@@ -1,4 +1,4 @@
-"""Tasks whose losses or gradients are not finite: named, left out, or taught with smaller inner rates."""
+"""Tasks with non-finite losses or gradients: reported, left out, or repeated with smaller inner rates."""
 
 import logging
 import math
@@ -60,7 +60,7 @@ def is_finite(algorithm: Algorithm, model: nn.Module, episode: Episode) -> bool:
 
 @pytest.fixture(scope="module")
 def rate(episodes: Sequence[Episode]) -> float:
-    """An inner rate at which the gradients of some tasks are beyond single precision, and those of others are not."""
+    """An inner rate at which the gradients of some tasks overflow single precision, and those of others do not."""
     model = make_model()
     for power in range(72, 90):
         finite = [is_finite(MAML(inner_lr=2.0**power, inner_steps=2), model, one) for one in episodes]
@@ -71,7 +71,7 @@ def rate(episodes: Sequence[Episode]) -> float:
 
 @pytest.fixture(scope="module")
 def bad(episodes: Sequence[Episode], rate: float) -> list[Episode]:
-    """The tasks that are not finite at this rate."""
+    """The tasks with non-finite gradients at this rate."""
     model = make_model()
     return [one for one in episodes if not is_finite(MAML(inner_lr=rate, inner_steps=2), model, one)]
 
@@ -133,7 +133,7 @@ def test_with_no_task_left_nothing_is_hidden(model: nn.Module, rate: float, bad:
 def test_the_tasks_have_smaller_inner_rates(
     model: nn.Module, episodes: Sequence[Episode], rate: float, kind: type[MAML], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Learned ones too; the gradient is the mean over all tasks, each at its own rate."""
+    """Learned rates are reduced too; the gradient is the mean over all tasks, each at its own rate."""
     algorithm = kind(inner_lr=rate, inner_steps=2)
     algorithm.prepare(model)
     result, kept = guard(algorithm, model, "shrink").outer_step(model, episodes, 0, 1)

@@ -1,4 +1,4 @@
-"""Which validation is the best so far, and for how long there was no better one."""
+"""The best validation so far, and the number of validations since."""
 
 import math
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ from metadialog.training.trainer import Standing, Trainer
 
 
 def test_the_first_of_equal_validations_is_the_best_and_nothing_counts_less_than_a_number() -> None:
-    """Patience counts what is no better, and equal is no better: else a run that has ended would go on for ever."""
+    """Patience counts validations that are not better; an equal one counts too, or training might never stop."""
     trainer: Any = SimpleNamespace(standing=Standing())
     judged = []
     for step, loss in enumerate([3.0, 2.0, 2.0, math.inf, 2.5, 1.5]):

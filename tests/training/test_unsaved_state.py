@@ -1,4 +1,4 @@
-"""What training changes of an algorithm has to be where checkpoints hold it."""
+"""State of an algorithm that changes in training must be part of the checkpoint."""
 
 import pytest
 import torch

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -16,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.metadialog_sweeper.launching import keep_submitit_files_together, launch, subdirectory
 from metadialog.errors import MetadialogError, RunError
+from metadialog.hydra_internals import store_sweeper
 from metadialog.sweeps.outcomes import read_outcome
 from metadialog.sweeps.progress import Job, Progress, varied
 from metadialog.sweeps.search import one_line
@@ -33,7 +33,7 @@ def replace_basic_sweeper() -> None:
     """
     target = f"{ReportingBasicSweeper.__module__}.{ReportingBasicSweeper.__name__}"
     node = {"_target_": target, "max_batch_size": None, "params": None}
-    ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=node, provider="metadialog")
+    store_sweeper("basic", node)
 
 
 class ReportingBasicSweeper(BasicSweeper):
@@ -79,7 +79,7 @@ class ReportingBasicSweeper(BasicSweeper):
         if self._progress is None:
             self._progress = Progress(sum(map(len, self.overrides or [])))
         try:
-            errors = launch(launcher, jobs, self._progress)
+            errors = launch(launcher, [], jobs, self._progress)
         except Exception as error:
             if isinstance(error, MetadialogError) or not any(job.directory.exists() for job in jobs):
                 raise

@@ -19,11 +19,12 @@ _SUBMITIT_DEFAULT = "${hydra.sweep.dir}/.submitit/%j"
 _SUBMITIT_FOLDER = "${hydra.sweep.dir}/.submitit"
 
 
-def launch(launcher: Launcher, jobs: Sequence[Job], progress: Progress) -> list[Exception]:
+def launch(launcher: Launcher, common: Sequence[str], jobs: Sequence[Job], progress: Progress) -> list[Exception]:
     """Run jobs, and report each as it ends.
 
     Args:
         launcher: runs the jobs; Hydra's basic one runs them in this process, one after another.
+        common: overrides of every job, which its record leaves out.
         jobs: one or more jobs.
         progress: receives the outcomes.
 
@@ -37,12 +38,12 @@ def launch(launcher: Launcher, jobs: Sequence[Job], progress: Progress) -> list[
 
     if not isinstance(launcher, BasicLauncher):
         with progress.watching(jobs):
-            results = launcher.launch([job.overrides for job in jobs], initial_job_idx=jobs[0].number)
+            results = launcher.launch([[*job.overrides, *common] for job in jobs], initial_job_idx=jobs[0].number)
         return [error for job, result in zip(jobs, results, strict=True) if (error := _end(job, result, progress))]
     errors = []
     with _without_counts():
         for job in jobs:
-            [result] = launcher.launch([job.overrides], initial_job_idx=job.number)
+            [result] = launcher.launch([[*job.overrides, *common]], initial_job_idx=job.number)
             error = _end(job, result, progress)
             errors += [] if error is None else [error]
     return errors

@@ -2,11 +2,11 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log
@@ -18,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.metadialog_sweeper.launching import composed, keep_submitit_files_together, launch
 from metadialog.config import build
 from metadialog.errors import ConfigError, RunError
+from metadialog.hydra_internals import naming_sweeper, store_sweeper
 from metadialog.overrides import quote
 from metadialog.sweeps import launchers
-from metadialog.sweeps.directory import SweepDirectory
+from metadialog.sweeps.directory import Record, SweepDirectory
 from metadialog.sweeps.identity import identify
 from metadialog.sweeps.plan import make_plan
 from metadialog.sweeps.search import Search, best_record, summary
@@ -29,12 +30,7 @@ from metadialog.threads import cores
 
 NAME = "metadialog"
 
-ConfigStore.instance().store(
-    group="hydra/sweeper",
-    name=NAME,
-    node={"_target_": "hydra_plugins.metadialog_sweeper.sweeper.MetadialogSweeper"},
-    provider=NAME,
-)
+store_sweeper(NAME, {"_target_": "hydra_plugins.metadialog_sweeper.sweeper.MetadialogSweeper"})
 
 _log = logging.getLogger(__name__)
 
@@ -96,33 +92,46 @@ class MetadialogSweeper(Sweeper):
 
         def extra(number: int) -> list[str]:
             said = [] if threads is None else [f"threads={threads}"]
-            return [f"hydra.sweep.dir={quote(str(directory.path))}", *_names(config, settings.name, number), *said]
+            return [f"hydra.sweep.dir={quote(str(directory.path))}", *_names(config, settings.title, number), *said]
 
         def compose(lines: list[str]) -> dict[str, Any]:
-            return composed(context, config, lines)
+            return composed(context, config, [*lines, *naming_sweeper(NAME)])
 
         _log.info(
             "sweep %s: at most %d at a time, %s of %d cores each, in %s",
-            *(settings.name, jobs, config.threads if threads is None else threads, cores(), directory.path),
+            *(settings.title, jobs, config.threads if threads is None else threads, cores(), directory.path),
         )
         identity = identify(plan, compose)
-        search = Search(settings, plan, identity, directory, jobs, extra, partial(launch, launcher))
-        records = search.run(
-            {
-                "arguments": arguments,
-                "hydra": list(config.hydra.overrides.hydra),
-                "config_sources": OmegaConf.to_container(config.hydra.runtime.config_sources),
-                "folder": os.getcwd(),  # noqa: PTH109
-            }
-        )
-        best = best_record(records)
-        _log.info("%s; in %s", summary(records), directory.path)
-        failed = [f"#{record.number}: {record.reason}" for record in records if record.state == "failed"]
-        if best is None:
-            raise RunError("\n".join([f"{directory.path}: no trial has finished", *failed]))
-        for line in failed:
-            _log.warning("failed: %s", line)
-        return best.value
+        start = partial(launch, launcher, naming_sweeper(NAME))
+        search = Search(settings, plan, identity, directory, jobs, extra, start)
+        records = search.run(_start(config, arguments))
+        return _best_value(records, directory.path)
+
+
+def _start(config: DictConfig, arguments: list[str]) -> dict[str, Any]:
+    """Return how the sweep was started, which `metadialog sweeps resume` repeats."""
+    return {
+        "arguments": arguments,
+        "hydra": list(config.hydra.overrides.hydra),
+        "config_sources": OmegaConf.to_container(config.hydra.runtime.config_sources),
+        "folder": os.getcwd(),  # noqa: PTH109
+    }
+
+
+def _best_value(records: Sequence[Record], directory: Path) -> float | None:
+    """Report the trials of a sweep, and return the best value.
+
+    Raises:
+        RunError: no trial has finished.
+    """
+    best = best_record(records)
+    _log.info("%s; in %s", summary(records), directory)
+    failed = [f"#{record.number}: {record.reason}" for record in records if record.state == "failed"]
+    if best is None:
+        raise RunError("\n".join([f"{directory}: no trial has finished", *failed]))
+    for line in failed:
+        _log.warning("failed: %s", line)
+    return best.value
 
 
 def _threads(config: DictConfig, choice: str, jobs: int) -> int | None:

@@ -28,7 +28,7 @@ Retriever = Callable[[str, Sequence[Exchange]], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class OuterStep:
-    """The losses of one meta-batch, in nats a token.
+    """The losses of one meta-batch, in nats per token.
 
     Attributes:
         loss: the outer objective; its gradient is in the parameters' `.grad`.

@@ -1,4 +1,4 @@
-"""What an evaluation takes one episode at a time, and several at once, and what its parts take."""
+"""The part of the benchmark that measures evaluation, one episode at a time and several at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -18,11 +18,11 @@ from metadialog.experiment.config import LearningConfig
 from metadialog.experiment.learner import make_learner
 from metadialog.preparation.episodes import held_out
 from metadialog.preparation.tokens import train_tokenizer
-from metadialog.preparation.topics import load_topics
+from metadialog.preparation.topics import prepare_topics
 
 QUESTION = "Evaluation"
 ALONE = "one by one"
-# Short replies and few exchanges, as most studies have them.
+# Short replies and few exchanges, as in most studies.
 STUDY = [
     "evaluation=grid", "evaluation.shots=[1,3,5]", "evaluation.queries=2", "evaluation.episodes_per_topic=2",
     "evaluation.max_tokens=64", "evaluation.report_steps=[0,10]", "generation.max_tokens=24",
@@ -37,11 +37,11 @@ CONFIGS: Mapping[str, Sequence[str]] = {
     "study, transformer": [*STUDY, "model=transformer"],
 }
 EPISODES = 5
-"""Of each number of shots."""
+"""Number of episodes for each number of shots."""
 
 
 def evaluation(setting: Setting) -> Iterator[Row]:
-    """Measure the evaluation phase of some configs, and of the default one each of its parts."""
+    """Measure the evaluation phase of some configs, and each of its parts for the default one."""
     for name, overrides in CONFIGS.items():
         made = _made(overrides, setting.device)
         evaluator, model, episodes = made
@@ -54,9 +54,9 @@ def evaluation(setting: Setting) -> Iterator[Row]:
 
 
 def _made(overrides: Sequence[str], device: torch.device) -> tuple[Evaluator, nn.Module, list[Episode]]:
-    """Return what evaluates a config's model, untrained, and some episodes of each number of shots."""
+    """Return an evaluator of a config's untrained model, and some episodes of each number of shots."""
     config = compose("train", ["logger=local", *overrides]).config
-    topics = load_topics(config["dataset"], config["split"], config["cache"])
+    topics = prepare_topics(config["dataset"], config["split"], config["cache"])
     tokenizer = train_tokenizer(config["tokenizer"], topics)
     learner, protocol = make_learner(LearningConfig.of(config), tokenizer), build(config["evaluation"])
     drawn = held_out(topics.of(topics.split.test), tokenizer, protocol, config["sampler"])
@@ -80,7 +80,7 @@ def _in_groups(evaluator: Evaluator, model: nn.Module, episodes: Sequence[Episod
 
 
 def _together(action: Action) -> Action:
-    """Let an action do in one pass what is done one by one on this device, as that is faster."""
+    """Make an action evaluate in one pass, also if one by one is faster on this device."""
 
     def forced() -> None:
         before = set(TOGETHER)
@@ -95,7 +95,7 @@ def _together(action: Action) -> Action:
 
 
 def _parts(evaluator: Evaluator, model: nn.Module, episodes: Sequence[Episode]) -> dict[str, dict[str, Action]]:
-    """Return what each part of an evaluation does one by one and together."""
+    """Return the actions of each part of an evaluation, one by one and together."""
     algorithm, tokenizer, generation = evaluator.algorithm, evaluator.tokenizer, evaluator.generation
     supports, asked = [one.support for one in episodes], [one.exchanges for one in episodes]
     apart = [list(algorithm.adapt(model, support, 1))[-1] for support in supports]

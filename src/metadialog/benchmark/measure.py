@@ -23,7 +23,7 @@ from metadialog.benchmark.contenders import CONTENDERS, Contender, Name
 from metadialog.benchmark.worker import Failed, Prepare, Prepared, Step, work
 from metadialog.benchmark.workload import CONFIGURATIONS, Configuration, Size, make_workload
 from metadialog.errors import MetadialogError
-from metadialog.reports.cost import cost_figure, cost_table, read_costs
+from metadialog.reports.meta_steps import bench_figure, bench_table, read_bench
 from metadialog.runs.atomic import replacing, write_atomically
 
 log = logging.getLogger(__name__)
@@ -194,11 +194,11 @@ class Benchmark(BaseBenchmark):
 
     def summarise(self, directory: Path) -> str:
         """Write `table.md` and `cost.png` from `bench.json`, and return the table."""
-        costs = read_costs(directory / RESULTS)
-        table = cost_table(costs)
+        costs = read_bench(directory / RESULTS)
+        table = bench_table(costs)
         write_atomically(directory / TABLE, table)
         with replacing(directory / "cost.png") as partial:
-            cost_figure(costs).savefig(partial, format="png")
+            bench_figure(costs).savefig(partial, format="png")
         return table
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The parts of the benchmark of models: a question each, answered by rows."""
+"""The parts of the benchmark of models, each with its rows of results."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -39,11 +39,11 @@ GROWTH: Mapping[str, Sequence[int]] = {
     "vocabulary": (250, 1_000, 4_000),
     "length": (6, 12, 24, 48),
 }
-"""What grows, each by itself; the rest stays as in `Sizes`."""
+"""Values of the sizes that are varied one at a time; the others are those of `Sizes`."""
 
 
 def engines(model: nn.Module, *, cuda_graphs: bool = False) -> dict[str, Engine]:
-    """Return the fast engines that know a model."""
+    """Return the fast engines that support a model."""
     if obstacle(model, mean_token_loss, InnerLoop(0.1, 1)) is not None:
         return {"functional": FunctionalEngine(memory=1024)}
     return {
@@ -81,7 +81,7 @@ def models(setting: Setting) -> Iterator[Row]:
 
 
 def joint(setting: Setting) -> Iterator[Row]:
-    """Measure joint training beside a first-order meta-step: seconds an operation that is executed."""
+    """Measure joint training beside a first-order meta-step, in seconds per executed operation."""
     for name in MODELS:
         work = model_work(name, replace(JOINT, dropout=DROPOUT), setting.device)
         work.model.train()
@@ -105,7 +105,7 @@ def _operations(action: Action) -> float:
 
 
 def growth(setting: Setting) -> Iterator[Row]:
-    """Measure how the cost of the recurrent model's meta-step grows with what it is made of."""
+    """Measure how the cost of the recurrent model's meta-step grows with its sizes."""
     for against, sizes in GROWTH.items():
         for size in sizes:
             work = model_work("gru", replace(Sizes(), **{against: size}), setting.device)
@@ -118,7 +118,7 @@ def growth(setting: Setting) -> Iterator[Row]:
 
 
 def memory(setting: Setting) -> Iterator[Row]:
-    """Say where the memory of each engine goes, at the moment when it takes most."""
+    """Measure the memory of each engine by kind of tensor, at its peak."""
     for steps in (1, 10):
         work = model_work("gru", Sizes(steps=steps, width=128, vocabulary=2_003), setting.device)
         who: dict[str, Engine] = {REFERENCE: Learn2LearnEngine(), **engines(work.model)}
@@ -134,9 +134,9 @@ def memory(setting: Setting) -> Iterator[Row]:
 
 
 def graphs(setting: Setting) -> Iterator[Row]:
-    """Measure steps that are recorded as CUDA graphs beside those that are not, and beside gradient descent, likewise.
+    """Measure steps that are recorded as CUDA graphs beside unrecorded ones, and beside gradient descent, likewise.
 
-    Nothing is recorded on a CPU, where there is no such question.
+    On a CPU nothing is recorded, so there are no rows.
     """
     if setting.device.type != "cuda":
         return
@@ -156,7 +156,7 @@ def graphs(setting: Setting) -> Iterator[Row]:
 
 
 def _warm(setting: Setting, question: str, what: str, actions: Mapping[str, Action]) -> Iterator[Row]:
-    """Measure after two calls more: in the second one, functions are recorded."""
+    """Measure after two more calls, in the second of which functions are recorded."""
     for _ in range(2):
         for action in actions.values():
             action()
@@ -164,7 +164,7 @@ def _warm(setting: Setting, question: str, what: str, actions: Mapping[str, Acti
 
 
 def recorded_descent(work: ModelWork) -> Action:
-    """Return a pass of gradient descent that is recorded as a graph; its loss asks for no value of a tensor."""
+    """Return a pass of gradient descent that is recorded as a graph; its loss needs no value of a tensor."""
     batch = merge([part for one in work.episodes for part in (one.support, one.query) if part is not None])
     at = (batch.mask & (batch.inputs != PAD_ID)).flatten().nonzero().flatten()
     targets = batch.targets.flatten()[at]

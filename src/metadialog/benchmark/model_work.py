@@ -1,4 +1,4 @@
-"""Work of any model: random exchanges of two turns, as the models with turns need them."""
+"""Workloads of any model: random exchanges of two turns, as models with turn structure need them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,15 +21,15 @@ _SPECIAL = 5
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of a model and a meta-batch; those of `small` in `metadialog.benchmark.workload`.
+    """Sizes of a model and a meta-batch; the defaults are those of `small` in `metadialog.benchmark.workload`.
 
     Attributes:
         vocabulary: number of token ids.
-        width: of recurrent layers and of the embedding.
-        tasks: in a meta-batch.
-        exchanges: of a support set, and of a query set.
-        length: tokens of an exchange.
-        steps: of the inner loop.
+        width: width of recurrent layers and of the embedding.
+        tasks: number of tasks in a meta-batch.
+        exchanges: number of exchanges of a support set, and of a query set.
+        length: number of tokens of an exchange.
+        steps: number of inner steps.
         dropout: probability of dropping a unit.
     """
 
@@ -70,12 +70,12 @@ MODELS: Mapping[str, Callable[[Sizes], nn.Module]] = {
     "hred": partial(_recurrent, HRED, cell="gru"),
     "transformer": _transformer,
 }
-"""By name; the Transformer has 4 layers, 4 heads and twice the width."""
+"""Models by name; the Transformer has 4 layers, 4 heads and twice the width."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelWork:
-    """One meta-step to measure."""
+    """A meta-step to measure."""
 
     model: nn.Module
     episodes: list[Episode]
@@ -87,7 +87,7 @@ class ModelWork:
 
 
 def model_work(name: str, sizes: Sizes, device: torch.device) -> ModelWork:
-    """Make a model and a meta-batch, the same ones every time; the response's tokens count."""
+    """Create a model and a meta-batch from a fixed seed; the tokens of responses count."""
     generator = torch.Generator().manual_seed(0)
 
     def batch() -> Batch:

@@ -1,4 +1,4 @@
-"""What every model costs: its meta-step, joint training, evaluation, and how that grows."""
+"""Benchmark of every model: its meta-step, joint training, evaluation, and how the cost grows."""
 
 import json
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ from metadialog.benchmark.base import RESULTS, TABLE, BaseBenchmark
 from metadialog.benchmark.model_parts import PARTS, Part
 from metadialog.benchmark.rows import Clock, Row, Setting, tables
 from metadialog.memory import keep_freed_memory
-from metadialog.reports.growth import growth_figure
+from metadialog.reports.meta_steps import growth_figure
 from metadialog.runs.atomic import replacing, write_atomically
 
 
 class Models(BaseBenchmark):
-    """Measures one thing beside another, in turns, in one process.
+    """Measures actions alternately with those that they are compared with, in one process.
 
     Args:
-        device: where to compute.
+        device: device to compute on.
         parts: what is measured: `models`, every model's meta-step beside learn2learn's; `joint` training beside a
             first-order meta-step; `evaluation`; `growth` of the cost with tasks, steps, width, vocabulary and length;
             `memory`, where it goes; `graphs`, on a GPU, steps that are recorded.
-        inner_steps: of the meta-steps.
-        rounds: how often each thing is done.
-        seconds: of one comparison no new round is begun after this time, from the first on.
-        clock: `wall`, or `cpu` where other programs want the cores too; on a GPU always `wall`.
-        threads: CPU threads.
+        inner_steps: numbers of inner steps.
+        rounds: number of repetitions of each action.
+        seconds: time after which no new round of a comparison is started, except the first.
+        clock: `wall`, or `cpu` if other programs use the cores too; on a GPU always `wall`.
+        threads: number of CPU threads.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Models(BaseBenchmark):
         self.setting = Setting(device, "wall" if device.type == "cuda" else clock, rounds, seconds, inner_steps)
 
     def missing(self) -> list[str]:
-        """Name nothing: nothing but torch is needed."""
+        """Return nothing, as only torch is needed."""
         return []
 
     def results(self) -> Iterator[Row]:

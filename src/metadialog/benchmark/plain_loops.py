@@ -11,7 +11,7 @@ from metadialog.episodes import Batch
 
 
 def plain_adaptation(module: nn.Module, batch: Batch, steps: int, rate: float) -> nn.Module:
-    """Return a copy of a model after gradient steps on a batch; the batch is encoded already."""
+    """Return a copy of a model after gradient steps on an encoded batch."""
     adapted = copy.deepcopy(module)
     parameters = list(adapted.parameters())
     for _ in range(steps):

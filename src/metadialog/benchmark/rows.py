@@ -1,4 +1,4 @@
-"""One thing measured beside another, in turns, as a row of a table for each question."""
+"""Rows of results: an action, measured alternately with the one that it is compared with."""
 
 import statistics
 import time
@@ -15,14 +15,14 @@ Action = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How is measured.
+    """Settings of the measurement.
 
     Attributes:
-        device: where.
-        clock: seconds of the wall clock, or of the processor.
-        rounds: times that each thing is done, after one that does not count.
-        seconds: no new round is begun after this time, from the first on.
-        inner_steps: of meta-steps.
+        device: device to compute on.
+        clock: wall-clock or processor time, seconds.
+        rounds: number of repetitions after a warm-up.
+        seconds: time after which no new round is started, except the first.
+        inner_steps: numbers of inner steps.
     """
 
     device: torch.device
@@ -34,19 +34,19 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that was measured: an object of `bench.json`.
+    """A measurement, an object of `bench.json`.
 
     Attributes:
-        question: which table it belongs to.
-        what: what was measured.
-        who: the engine, or whatever did it.
-        ms: the median of the rounds, milliseconds.
-        beside: what it is compared with, done in turns with it.
-        times: how many times as fast it is as that, the median over rounds; as quartiles `times_q1` and `times_q3`.
-        rounds: that were measured.
-        against: of a table of growth, what grows; None elsewhere.
-        size: how large that is.
-        mebibytes: memory by what it is of; None where it was not measured.
+        question: title of the table that it belongs to.
+        what: measured action.
+        who: name of the engine or other implementation.
+        ms: median time over rounds, milliseconds.
+        beside: the implementation that it is compared with.
+        times: speed relative to that, median over rounds; `times_q1` and `times_q3` are the quartiles.
+        rounds: number of measured rounds.
+        against: in a table of growth, the varied size; None otherwise.
+        size: value of that size.
+        mebibytes: memory by kind of tensor; None if it was not measured.
     """
 
     question: str
@@ -64,7 +64,7 @@ class Row:
 
     @property
     def line(self) -> str:
-        """The row in words."""
+        """A description of the row."""
         time = "" if self.ms is None else f" {self.ms:.4g} ms"
         compared = f", {_spread(self)} times as fast as {self.beside}" if self.beside else ""
         memory = ", ".join(f"{name} {value:.3g} MiB" for name, value in (self.mebibytes or {}).items())
@@ -72,7 +72,7 @@ class Row:
 
 
 def in_turns(setting: Setting, actions: Mapping[str, Action]) -> dict[str, list[float]]:
-    """Return the seconds that each of some actions takes in each round, after a round that does not count."""
+    """Return the times of each action in each round in seconds, after a warm-up round."""
     clock, seconds = CLOCKS[setting.clock], {name: list[float]() for name in actions}
     began = time.perf_counter()
     for number in range(setting.rounds + 1):
@@ -96,15 +96,15 @@ def compared(
     scale: Mapping[str, float] | None = None,
     against: tuple[str, int] | None = None,
 ) -> Iterator[Row]:
-    """Measure the first of some actions, and the others beside it.
+    """Measure the first of several actions, and the others relative to it.
 
     Args:
-        setting: how.
-        question: which table the rows belong to.
-        what: what is measured.
-        actions: by who does it.
-        scale: what the seconds of an action are divided by, such as its operations; None for 1.
-        against: of a table of growth, what grows, and how large it is.
+        setting: settings of the measurement.
+        question: title of the table that the rows belong to.
+        what: measured action.
+        actions: actions by the name of their implementation.
+        scale: divisor of the times of each action, such as its operations; None for 1.
+        against: in a table of growth, the varied size and its value.
     """
     seconds = in_turns(setting, actions)
     by = {who: [second / (scale or {}).get(who, 1.0) for second in taken] for who, taken in seconds.items()}

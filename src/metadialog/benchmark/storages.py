@@ -1,4 +1,4 @@
-"""What is in memory at the moment when most is, by what it is of."""
+"""Peak memory by kind of tensor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,19 +11,19 @@ from torch.utils._pytree import tree_leaves
 WEIGHTS, LOGITS, FEATURES = "weights, gradients and their tangents", "logits and their slopes", "features of tokens"
 
 _EXACT = 1.01
-"""What is freed is looked for when there may be so many times as much as at the peak so far: each look takes time."""
+"""Freed tensors are searched for when memory may exceed the peak so far by this factor, as searching takes time."""
 
 
 class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows the tensors that operations make while it is entered, until they are freed.
+    """Within the context, tracks the tensors that operations create until they are freed.
 
     Args:
-        model: what has the shape of one of its parameters, once or for each task, is of the weights.
-        tasks: in the meta-batch.
-        vocabulary: what has as many columns is of the logits.
+        model: tensors with the shape of one of its parameters, once or per task, count as weights.
+        tasks: number of tasks in the meta-batch.
+        vocabulary: tensors with as many columns count as logits.
 
     Attributes:
-        peak: bytes of each kind at the moment when they were most in all, to a hundredth.
+        peak: bytes of each kind at the moment of the largest total, to within one percent.
     """
 
     def __init__(self, model: nn.Module, tasks: int, vocabulary: int) -> None:
@@ -43,7 +43,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        """Execute an operation, and take note of what it has made."""
+        """Execute an operation, and record the tensors that it created."""
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
@@ -65,7 +65,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         key = storage._cdata  # noqa: SLF001
         if key not in self._there and (key not in self._live or _is_gone(self._live[key][0])):
             reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-            if key in self._live:  # another was there
+            if key in self._live:  # its address was reused
                 _, size, kind = self._live[key]
                 self._now[kind] -= size
             self._now[self._kind(tensor)] += storage.nbytes()

@@ -1,7 +1,8 @@
-"""Cache entries: folders that are created atomically, also with concurrent processes."""
+"""The folder of the cache, and its entries: folders that are created atomically, also with concurrent processes."""
 
 import json
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -13,7 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from metadialog.errors import DataError
+import platformdirs
+
+from metadialog.errors import ConfigError, DataError
+
+ENVIRONMENT = "METADIALOG_CACHE"
+"""Environment variable with the cache folder, used if no option sets it."""
 
 SEAL = "sealed.json"
 """File in each entry with the length and the CRC-32 of its files."""
@@ -26,6 +32,24 @@ _log = logging.getLogger(__name__)
 
 Build = Callable[[Path], None]
 """Writes the files of an entry into an empty folder."""
+
+
+def cache_directory(option: str | None = None) -> Path:
+    """Return the cache folder, which need not exist yet.
+
+    It is the folder in the option, else that in the environment variable METADIALOG_CACHE, else `metadialog` in the
+    user's cache folder (on Linux $XDG_CACHE_HOME, or ~/.cache).
+
+    Raises:
+        ConfigError: the path begins with `~user`, and there is no such home folder.
+    """
+    chosen = option or os.environ.get(ENVIRONMENT)
+    if not chosen:
+        return platformdirs.user_cache_path("metadialog")
+    try:
+        return Path(chosen).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"cache={chosen}: there is no such home folder; write the path in full") from error
 
 
 def entry(folder: Path, build: Build) -> Path:

@@ -13,12 +13,12 @@ from metadialog.cli.command_line import CommandLine
 from metadialog.cli.composed_job import run_composed, run_single
 from metadialog.cli.preflight import Prepared, preflight
 from metadialog.cli.user_errors import COMMAND_LINE, EXIT_USER_ERROR, TRACEBACK, complain, wants_traceback
-from metadialog.composing.compose import PACKAGE, VERSION_BASE, Composed, compose_job, initialised
+from metadialog.composing.compose import PACKAGE, Composed, compose_job, initialised
 from metadialog.composing.earlier_run import inherit
 from metadialog.entry import INTERRUPTED, TERMINATED
 from metadialog.errors import ConfigError, MetadialogError, Terminated
 from metadialog.home import provide_home
-from metadialog.hydra_internals import GlobalHydra, HydraException, main
+from metadialog.hydra_internals import VERSION, GlobalHydra, HydraException, main
 from metadialog.interrupts import interruptible
 from metadialog.overrides import spelled_out
 from metadialog.sweeps.storage import hide_password
@@ -88,7 +88,7 @@ def _start(command: str, prepared: Prepared) -> None:
             run_single(composed, loader)
             return
     sys.argv = [sys.argv[0], *line.arguments]
-    main(config_path=f"pkg://{PACKAGE}", config_name=command, version_base=VERSION_BASE)(run_composed)()
+    main(config_path=f"pkg://{PACKAGE}", config_name=command, **VERSION)(run_composed)()
 
 
 def _take_over_errors() -> None:

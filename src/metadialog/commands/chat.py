@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 from prompt_toolkit import PromptSession
 
@@ -54,12 +55,13 @@ def _say(talk: Conversation, line: str) -> bool:
     """Answer a line; return whether the conversation is over."""
     said = False
     try:
-        for piece in talk.answer(line):
-            _write(piece)
-            said = True
+        with closing(talk.answer(line)) as pieces:
+            for piece in pieces:
+                _write(piece)
+                said = True
     except KeyboardInterrupt:
         interrupts.resume()
-        _write(" (broken off)")
+        _write(" (stopped)")
         said = True
     if said:
         _write("\n")

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from annotated_types import MinLen
 from rich.console import Console
 
-from metadialog.cache.directory import cache_directory
+from metadialog.cache.entries import cache_directory
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.datasets.anonymise import anonymise_dialogue
@@ -20,7 +20,7 @@ from metadialog.datasets.formats.detection import FORMATS
 from metadialog.datasets.local import expand
 from metadialog.errors import ConfigError, DataError
 from metadialog.experiment.config import Node
-from metadialog.preparation.topics import Topics, load_topics
+from metadialog.preparation.topics import Topics, prepare_topics
 from metadialog.splits.split import TopicSplit
 from metadialog.text import counted
 
@@ -91,6 +91,8 @@ def show_format(source: AutoDataset, console: Console) -> None:
     console.print(line, highlight=False, markup=False)
     if (published := source.published_as()) is not None:
         console.print(f"it looks like {published}", highlight=False, markup=False)
+    if (not_read := source.not_read()) is not None:
+        console.print(not_read, highlight=False, markup=False)
     first = next(source.dialogues())
     show_dialogue(anonymise_dialogue(first) if source.cleaning.anonymise else first, console)
 
@@ -114,10 +116,10 @@ def _topics(config: DataConfig, console: Console) -> Topics:
         DataError: the data cannot be read, or are too few for the split.
     """
     try:
-        return load_topics(config.dataset, config.split, config.cache)
+        return prepare_topics(config.dataset, config.split, config.cache)
     except (ConfigError, DataError):
         with suppress(ConfigError, DataError):
-            corpus = load_topics(config.dataset, _ALL, config.cache).corpus
+            corpus = prepare_topics(config.dataset, _ALL, config.cache).corpus
             console.print(render(describe(corpus, TopicSplit((), (), (), unused=tuple(corpus.topics)))))
         raise
 

@@ -1,13 +1,10 @@
 """`metadialog generate run=DIR`: replies to contexts, with JSON Lines as input and output."""
 
 import json
-import queue
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
@@ -16,16 +13,10 @@ from metadialog.errors import DataError, RunError
 from metadialog.escapes import escaped_json
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import GenerateConfig
-from metadialog.inference.dialogues import as_turns
+from metadialog.inference.answering import LAYOUT, Answers, line_batches
 from metadialog.inference.folder import load_model
-from metadialog.inference.model import AdaptableModel
-from metadialog.inference.results import Reply
 from metadialog.runs.atomic import replacing
 from metadialog.text import counted
-
-LAYOUT = '{"context": ["...", "..."]}'
-_AHEAD = 64  # lines that are read in advance
-_MOST_BYTES = 2**20  # of a line
 
 Write = Callable[[str], object]
 
@@ -43,69 +34,17 @@ def main(job: Job) -> None:
     model = load_model(config.run, device=find_device(config.device), threads=config.threads)
     if config.dialogues is not None:
         model = model.adapt(config.dialogues)
-    answer = _Answers(model, config)
+    generation = None if config.generation is None else build(config.generation)
+    answer = Answers(model, config.n, generation, config.seed, scores=config.scores)
     failed = total = 0
     with _source(config.input) as source, _target(config.output) as write:
-        for lines in _batches(source, config.batch):
+        for lines in line_batches(source, config.batch):
             for result in answer(lines):
                 failed += "error" in result
                 total += 1
                 write(escaped_json(json.dumps(result, ensure_ascii=False)))
     if failed:
         print(f"metadialog generate: {failed} of {counted(total, 'line')} could not be answered", file=sys.stderr)  # noqa: T201
-
-
-class _Answers:
-    """Answers lines in batches."""
-
-    def __init__(self, model: AdaptableModel, config: GenerateConfig) -> None:
-        self._model = model
-        self._n = config.n
-        self._generation = None if config.generation is None else build(config.generation)
-        self._seed = config.seed
-        self._scores = config.scores
-
-    def __call__(self, lines: list[tuple[int, bytes]]) -> list[dict[str, Any]]:
-        """Return the output for each of the numbered lines."""
-        results: list[dict[str, Any]] = [{} for _ in lines]
-        contexts = []
-        for index, (number, line) in enumerate(lines):
-            try:
-                request = _parse(line)
-                contexts.append((index, as_turns(request["context"])))
-                if "id" in request:
-                    results[index]["id"] = request["id"]
-            except DataError as error:
-                results[index] = {"error": str(error), "line": number}
-        replies = self._model.replies([turns for _, turns in contexts], self._n, self._generation, seed=self._seed)
-        for (index, _), outcome in zip(contexts, replies, strict=True):
-            results[index] |= self._show(outcome)
-        return results
-
-    def _show(self, replies: list[Reply]) -> dict[str, Any]:
-        if self._n == 1:
-            return self._one(replies[0])
-        return {"replies": [self._one(reply) for reply in replies]}
-
-    def _one(self, reply: Reply) -> dict[str, Any]:
-        shown: dict[str, Any] = {"reply": str(reply)}
-        if self._scores:
-            shown["score"] = reply.score if reply.score == reply.score else None
-        return shown
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    if len(line) > _MOST_BYTES:
-        raise DataError(f"the line has more than {_MOST_BYTES:,} bytes; it should be {LAYOUT}")
-    try:
-        request = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"byte {error.start + 1} of the line is not UTF-8; save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"not valid JSON ({error}); it should be {LAYOUT}") from error
-    if not isinstance(request, dict) or "context" not in request:
-        raise DataError(f'the line has no "context"; it should be {LAYOUT}')
-    return request
 
 
 @contextmanager
@@ -137,44 +76,3 @@ def _target(path: str) -> Iterator[Write]:
         raise RunError(f"output={path}: is a folder; it should be a file")
     with replacing(file) as partial, partial.open("w", encoding="utf-8", errors="replace") as opened:
         yield lambda line: opened.write(f"{line}\n")
-
-
-def _batches(source: BinaryIO, size: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield batches of non-blank lines with their numbers, of up to `size` available lines."""
-    read: queue.Queue[tuple[int, bytes] | Exception | None] = queue.Queue(_AHEAD)
-
-    def fill() -> None:
-        try:
-            for number in count(1):
-                line = source.readline(_MOST_BYTES + 1)
-                rest = line
-                while len(rest) > _MOST_BYTES and not rest.endswith(b"\n"):  # the rest of a too long line is dropped
-                    rest = source.readline(_MOST_BYTES + 1)
-                if not line:
-                    break
-                if line.strip():
-                    read.put((number, line))
-            read.put(None)
-        except (OSError, ValueError) as error:
-            read.put(error)
-
-    threading.Thread(target=fill, daemon=True).start()
-    ended = False
-    while not ended:
-        batch = []
-        item = read.get()
-        while True:
-            if isinstance(item, Exception):
-                raise DataError(f"the input cannot be read: {item}") from item
-            if item is None:
-                ended = True
-                break
-            batch.append(item)
-            if len(batch) == size:
-                break
-            try:
-                item = read.get_nowait()
-            except queue.Empty:
-                break
-        if batch:
-            yield batch

@@ -7,16 +7,16 @@ from typing import Any
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.experiment.compare import TableConfig, compare_directories
-from metadialog.loggers.base import Logger, Status
+from metadialog.loggers.base import LoggedRun, Logger, Status
 from metadialog.reports.terminal import terminal
-from metadialog.reports.write import NO_COST, Report, render
+from metadialog.reports.write import NO_COST, REPORT, Report, render
 
 
 def main(job: Job) -> None:
     """Compare runs, and write tables, figures and a report.
 
     Raises:
-        ConfigError: an option names something that the records do not hold.
+        ConfigError: an option names something that is not in the records.
         RunError: the runs cannot be read, or cannot be compared.
     """
     config: TableConfig = build(job.config)
@@ -32,12 +32,12 @@ def main(job: Job) -> None:
     console.print(terminal(comparison, report.grids, report.baseline))
     if report.without_cost:
         console.print(NO_COST, highlight=False)
-    console.print(f"report: {directory / 'report.html'}", highlight=False, markup=False)
+    console.print(f"report: {directory / REPORT}", highlight=False, markup=False)
 
 
 def _log(node: Mapping[str, Any], config: Mapping[str, Any], report: Report, directory: Path) -> None:
     """Log the tables and figures as a separate run."""
-    run_logger: Logger = build(node, directory, config, f"table-{report.comparison.dataset}", None)
+    run_logger: Logger = build(node, LoggedRun(directory, config, f"table-{report.comparison.dataset}"))
     outcome: Status = "failed"
     try:
         tables = {
@@ -47,7 +47,7 @@ def _log(node: Mapping[str, Any], config: Mapping[str, Any], report: Report, dir
             "topic_scores": report.comparison.topics,
         }
         figures = {Path(name).stem: directory / name for name in report.files if name.endswith(".png")}
-        run_logger.log_report(tables, figures, directory / "report.html")
+        run_logger.log_report(tables, figures, directory / REPORT)
         outcome = "finished"
     finally:
         run_logger.finish(outcome)

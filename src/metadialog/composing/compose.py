@@ -16,6 +16,7 @@ from metadialog.composing.secrets import refuse_secrets
 from metadialog.config import plain
 from metadialog.errors import ConfigError
 from metadialog.hydra_internals import (
+    VERSION,
     ConfigLoaderImpl,
     GlobalHydra,
     HydraConfig,
@@ -31,7 +32,6 @@ from metadialog.runs import layout
 from metadialog.runs.atomic import write_atomically
 
 PACKAGE = "metadialog.conf"
-VERSION_BASE = "1.3"
 
 _lock = threading.RLock()  # Hydra composes with global state
 
@@ -51,7 +51,7 @@ def initialised(command: str, config_dir: str | None = None) -> Iterator[None]:
         before = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
         try:
-            with initialize_config_module(PACKAGE, version_base=VERSION_BASE, job_name=command):
+            with initialize_config_module(PACKAGE, job_name=command, **VERSION):
                 if config_dir is not None:
                     add_config_dir(config_dir)
                 yield

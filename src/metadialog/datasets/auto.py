@@ -1,6 +1,7 @@
 """The user's own dialogues in any format, which is detected from the files."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Unpack
 
@@ -13,6 +14,7 @@ from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.formats.base import Format, Options, nonempty
 from metadialog.datasets.formats.chats import members
 from metadialog.datasets.formats.detection import FORMATS, detect
+from metadialog.datasets.formats.folders import Contents, check_one_format, contents, not_read_line
 from metadialog.datasets.formats.published import published_as
 from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.language import check_language
@@ -67,21 +69,36 @@ class AutoDataset(BaseDataset):
         """The format that was set, or the detected one.
 
         Raises:
-            DataError: the path does not exist, or has none of the formats.
+            DataError: the path does not exist, has none of the formats, or is a folder of several formats.
         """
         with unzipped(self._path, self._options.max_ratio) as path:
-            return self._format_of(path)
+            return self._examine(path)[0]
+
+    def not_read(self) -> str | None:
+        """Return a message with the files of a folder that are not read; None if all are.
+
+        Raises:
+            DataError: as in `format`.
+        """
+        with unzipped(self._path, self._options.max_ratio) as path:
+            files = self._examine(path)[1].not_read
+            return not_read_line(path, files) if files else None
 
     def published_as(self) -> str | None:
         """Return a message with the published data set that the files look like; None if there is none."""
         with unzipped(self._path, self._options.max_ratio) as path:
             return published_as(path)
 
-    def _format_of(self, path: Path) -> Format:
-        result = detect(path) if self._format is None else FORMATS[self._format]
+    def _examine(self, path: Path) -> tuple[Format, Contents]:
+        """Return the format, and what it does not read in a folder."""
+        if self._format is None:
+            detected = detect(path)
+            found = contents(path, detected)
+            check_one_format(path, detected, found)
+            return detected, found
         if not path.exists():
             raise DataError(f"{path}: there is no such file or folder; dataset.path should name one")
-        return result
+        return FORMATS[self._format], contents(path, FORMATS[self._format])
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Read the dialogues of all files, sorted by name.
@@ -91,8 +108,9 @@ class AutoDataset(BaseDataset):
         """
         try:
             with unzipped(self._path, self._options.max_ratio) as path:
-                result = self._format_of(path)
-                found: Iterable[Dialogue] = nonempty(path, result.title, result.read(path, self._options))
+                result, found_in = self._examine(path)
+                options = replace(self._options, left_out=found_in.left_out)
+                found: Iterable[Dialogue] = nonempty(path, result.title, result.read(path, options))
                 if self.cleaning.anonymise and result.name in _CHATS:
                     found = anonymise_chats(list(found), members(path))
                 for dialogue in found:

@@ -1,9 +1,11 @@
-"""The base class of the data sets of this package."""
+"""The base classes of the data sets of this package."""
 
 from collections.abc import Iterator
+from typing import ClassVar, Unpack
 
-from metadialog.datasets.cleaning import Cleaning, OneSpeaker, Responses, Similarity
+from metadialog.datasets.cleaning import Cleaning, CleaningOptions, OneSpeaker, Responses, Similarity
 from metadialog.datasets.dialogue import Dialogue, LeftOut
+from metadialog.datasets.local import LocalCopy, Root
 
 
 class BaseDataset:
@@ -38,3 +40,41 @@ class BaseDataset:
             DataError: a file is missing or malformed; the message names the file and the line or field.
         """
         return (item for item in self.read() if isinstance(item, Dialogue))
+
+
+class PublishedDataset(BaseDataset):
+    """A data set that its publisher distributes as a folder or a zip file.
+
+    Args:
+        root: path of the local copy; None for the downloaded one.
+        publication: description of the expected files, for messages.
+
+    Raises:
+        ConfigError: the root begins with `~user`, and there is no such home folder.
+    """
+
+    publication: ClassVar[str]
+
+    def __init__(self, *, root: Root | None, **cleaning: Unpack[CleaningOptions]) -> None:
+        super().__init__(**cleaning)
+        self._copy = LocalCopy(root, self.publication)
+
+
+SEVERAL_DOMAINS = "dialogues of several domains; dataset.multi_domain=true keeps them"
+"""Reason for leaving out dialogues without `multi_domain`."""
+
+
+class DomainsDataset(PublishedDataset):
+    """A published data set whose topics are the domains of a dialogue's goal.
+
+    Args:
+        root: as in `PublishedDataset`.
+        multi_domain: whether to include dialogues of several domains, with all domains as the topic.
+
+    Raises:
+        ConfigError: as in `PublishedDataset`.
+    """
+
+    def __init__(self, *, root: Root | None, multi_domain: bool, **cleaning: Unpack[CleaningOptions]) -> None:
+        super().__init__(root=root, **cleaning)
+        self._multi_domain = multi_domain

@@ -5,7 +5,7 @@ The folder holds
 
 - `dialogues.arrow`: an Arrow file (IPC format) of the clean dialogues in reading order, as `dialogues.SCHEMA`;
 - `rows.npy`: the positions of the dialogues in that file, topic by topic, each in reading order;
-- `twins.npy`: which dialogues begin others (`Corpus.twins`);
+- `twins.npy`: dialogues that begin others (`Corpus.twins`);
 - `corpus.json`: the name, the topics with their sizes, where record batches begin, and what cleaning removed.
 """
 

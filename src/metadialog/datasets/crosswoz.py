@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from metadialog.datasets.base import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Turn
 from metadialog.datasets.local import inside
-from metadialog.datasets.published import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 

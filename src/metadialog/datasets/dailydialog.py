@@ -57,7 +57,7 @@ class DailyDialogDataset(BaseDataset):
         """Set the local copy, the language of the texts, and the part of the data set.
 
         Raises:
-            ConfigError: the language is no code; a part is asked for in another language than English; the root
+            ConfigError: the language is not a code; a part is requested in a language other than English; the root
                 begins with `~user`, and there is no such home folder.
         """
         super().__init__(**cleaning)
@@ -152,5 +152,5 @@ def _turns(line: str, where: str) -> tuple[Turn, ...]:
 
 
 def _key(line: str) -> str:
-    """Return what two copies of a dialogue share, however they are spaced."""
+    """Return a key of a dialogue that does not depend on its spacing."""
     return "".join(line.split())

@@ -13,9 +13,9 @@ from importlib.resources.abc import Traversable
 from itertools import groupby
 from typing import NamedTuple
 
+from metadialog.datasets.base import PublishedDataset
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.local import read_lines
-from metadialog.datasets.published import PublishedDataset
 from metadialog.errors import DataError
 from metadialog.text import counted
 

@@ -51,7 +51,7 @@ class HuggingFaceDataset(BaseDataset):
         """Set the data set and its columns; nothing is loaded yet.
 
         Raises:
-            ConfigError: `datasets` is not installed, or the language is no code.
+            ConfigError: `datasets` is not installed, or the language is not a code.
         """
         super().__init__(**cleaning)
         need("datasets", "huggingface", "dataset=huggingface")

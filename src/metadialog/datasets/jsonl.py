@@ -8,7 +8,7 @@ Each line is one dialogue, a JSON object in UTF-8:
 - `topic`: a text that is not empty. White space around it does not count, and inside it counts as one space.
 - `turns`: a list of objects with the texts `speaker` and `text`, or a list of plain texts, which "user" and
   "bot" speak in alternation; never both kinds in one dialogue.
-- `id`: optional, a text that is not empty and that no other line has; `file:line` where it is absent.
+- `id`: optional, a text that is not empty and differs from those of all other lines; the default is `file:line`.
 
 A file with one JSON array of such objects is also read. Other keys and blank lines are ignored; a byte order mark and
 Windows line ends are allowed. Gzip is detected from the first bytes or the ending `.gz`.
@@ -27,7 +27,7 @@ from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
-from metadialog.datasets.local import check_whole, expand, numbered_lines
+from metadialog.datasets.local import check_size, expand, numbered_lines
 from metadialog.datasets.seen import Seen
 from metadialog.errors import DataError
 from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, MaxRatio, open_gzip
@@ -88,7 +88,7 @@ class JsonlDataset(BaseDataset):
         if first is None:
             return
         if first[1].lstrip().startswith(b"["):
-            check_whole(self._path)
+            check_size(self._path)
             array = self._array(b"".join((first[1], *(line for _, line in lines))), first[0])
             yield from enumerate(array, start=1)
             return

@@ -8,8 +8,8 @@ Folders `film`, `music` and `travel`, each with `train.json`, `dev.json` and `te
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from metadialog.datasets.base import PublishedDataset
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.published import PublishedDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 

@@ -4,53 +4,14 @@ import re
 
 from metadialog.errors import ConfigError
 
-# Three-letter codes (ISO 639-2 and 639-3) of languages with a two-letter code, and of languages with the same writing.
-# Metrics use two-letter codes.
-_TWO_LETTERS = {
-    **dict.fromkeys(("zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "lzh"), "zh"),
-    **dict.fromkeys(("tha", "nod", "tts", "sou"), "th"),
-    **dict.fromkeys(("mya", "bur", "shn", "mnw", "ksw"), "my"),
-    **dict.fromkeys(("bod", "tib"), "bo"),
-    **dict.fromkeys(("deu", "ger"), "de"),
-    **dict.fromkeys(("fra", "fre"), "fr"),
-    **dict.fromkeys(("nld", "dut"), "nl"),
-    **dict.fromkeys(("fas", "per", "pes"), "fa"),
-    **dict.fromkeys(("ell", "gre"), "el"),
-    **dict.fromkeys(("ces", "cze"), "cs"),
-    **dict.fromkeys(("ron", "rum"), "ro"),
-    **dict.fromkeys(("slk", "slo"), "sk"),
-    "jpn": "ja",
-    "khm": "km",
-    "lao": "lo",
-    "dzo": "dz",
-    "eng": "en",
-    "spa": "es",
-    "ita": "it",
-    "por": "pt",
-    "rus": "ru",
-    "ukr": "uk",
-    "pol": "pl",
-    "swe": "sv",
-    "dan": "da",
-    "nor": "no",
-    "fin": "fi",
-    "hun": "hu",
-    "tur": "tr",
-    "ara": "ar",
-    "heb": "he",
-    "hin": "hi",
-    "ben": "bn",
-    "urd": "ur",
-    "tam": "ta",
-    "tel": "te",
-    "mar": "mr",
-    "ori": "or",
-    "kor": "ko",
-    "vie": "vi",
-    "ind": "id",
-    "yor": "yo",
+# Languages without a two-letter code, with the code of a language that is written in the same way.
+_SAME_WRITING = {
+    **dict.fromkeys(("yue", "wuu", "nan", "hak", "lzh"), "zh"),
+    **dict.fromkeys(("nod", "tts", "sou"), "th"),
+    **dict.fromkeys(("shn", "mnw", "ksw"), "my"),
 }
-
+_NO_LANGUAGE = ("mis", "mul", "und", "zxx")
+"""Codes of ISO 639-2 for uncoded, several, undetermined and no languages."""
 
 # ISO 639-1 (id.loc.gov/vocabulary/iso639-1), and sh, which it had.
 _ISO_639_1 = (
@@ -66,10 +27,23 @@ def check_language(code: str, option: str = "dataset.language") -> str:
     """Return the language code for metrics, which has two letters if possible.
 
     Raises:
-        ConfigError: it is not of two or three small letters, or of two that ISO 639-1 does not have.
+        ConfigError: it does not have two or three lower-case letters, or is not a code of ISO 639.
     """
     if not re.fullmatch("[a-z]{2,3}", code):
         raise ConfigError(f"{option}={code}: should be a language code, such as en, zh, de or ja")
-    if len(code) == 2 and code not in _ISO_639_1.split():
+    if not (code in _ISO_639_1.split() if len(code) == 2 else _is_registered(code)):
         raise ConfigError(f"{option}={code}: is the code of no language; it should be one, such as en, zh, de or ja")
-    return _TWO_LETTERS.get(code, code)
+    return _with_two_letters(code) if len(code) == 3 else code
+
+
+def _is_registered(code: str) -> bool:
+    """Tell whether a code of three letters is one of ISO 639."""
+    import langcodes  # only these codes need it
+
+    return code not in _NO_LANGUAGE and langcodes.tag_is_valid(code)
+
+
+def _with_two_letters(code: str) -> str:
+    import langcodes
+
+    return _SAME_WRITING.get(code) or langcodes.standardize_tag(code, macro=True).partition("-")[0]

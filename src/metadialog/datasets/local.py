@@ -51,7 +51,7 @@ def refuse_special(path: Path, option: str) -> None:
         raise DataError(f"{option}={path}: is a FIFO, a socket or a device; it should be a regular file")
 
 
-def check_whole(path: Path) -> None:
+def check_size(path: Path) -> None:
     """Check the size of a file before it is read as a whole.
 
     Raises:
@@ -210,7 +210,7 @@ def read_bytes(file: Traversable) -> bytes:
     try:
         check_member(file)
         if isinstance(file, Path):
-            check_whole(file)
+            check_size(file)
         return file.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}; it should be a file") from error

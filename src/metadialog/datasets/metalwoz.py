@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Literal, Unpack
 
+from metadialog.datasets.base import PublishedDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.local import LocalCopy, Root, inside, listing
-from metadialog.datasets.published import PublishedDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 

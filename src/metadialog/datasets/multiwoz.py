@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from metadialog.datasets.base import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Turn
 from metadialog.datasets.local import inside, listing
 from metadialog.datasets.metalwoz import EVALUATION, MULTIWOZ, read_folder
-from metadialog.datasets.published import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 

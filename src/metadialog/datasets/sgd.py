@@ -14,10 +14,10 @@ from functools import cache, partial
 from importlib.resources.abc import Traversable
 from typing import Literal, Unpack
 
+from metadialog.datasets.base import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, LeftOut, Shard, Turn
 from metadialog.datasets.local import Root, listing
-from metadialog.datasets.published import SEVERAL_DOMAINS, DomainsDataset
 from metadialog.datasets.records import Records
 from metadialog.errors import DataError
 

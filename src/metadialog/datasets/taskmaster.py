@@ -60,7 +60,7 @@ class TaskmasterDataset(BaseDataset):
         topic: Literal["vertical", "scenario"] = "vertical",
         **cleaning: Unpack[CleaningOptions],
     ) -> None:
-        """Name the local copy, the release, and what a topic is.
+        """Set the local copy, the release, and what a topic is.
 
         Raises:
             ConfigError: the root begins with `~user`, and there is no such home folder.
@@ -91,7 +91,7 @@ class TaskmasterDataset(BaseDataset):
         """Return the topic of a dialogue.
 
         Raises:
-            DataError: the key that says it is missing or empty.
+            DataError: its key is missing or empty.
         """
         later = self._release in ("tm3", "tm4")
         if self._topic == "vertical" and self._release == "tm2":

@@ -1,4 +1,4 @@
-"""What a topic tells of its dialogues: whether topics are tasks to adapt to, before any model is trained."""
+"""The information in topics about their dialogues, which shows without training whether topics are useful tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class TopicGain:
-    """By how much a few dialogues make the words of others likelier, in nats a word.
+    """The gain in log-likelihood of other dialogues' words from a few dialogues, in nats per word.
 
     Attributes:
-        own: dialogues of the same topic.
-        any: as many dialogues of any topics.
-        topics: topics with enough dialogues to draw from.
+        own: gain from dialogues of the same topic.
+        any: gain from as many dialogues of any topics.
+        topics: number of topics with enough dialogues.
     """
 
     own: float
@@ -33,21 +33,21 @@ class TopicGain:
 
     @property
     def topic(self) -> float:
-        """What is due to the topic."""
+        """The part of the gain that is due to the topic."""
         return self.own - self.any
 
 
 def topic_gain(topics: Mapping[str, Dialogues], shots: int = SHOTS, episodes: int = EPISODES) -> TopicGain | None:
-    """Return how much topics tell of the words of their dialogues; None if fewer than two can be drawn from.
+    """Return how much topics help to predict the words of their dialogues; None if fewer than two are large enough.
 
-    Words are predicted by how often they occur in all other dialogues, mixed with how often they occur in `shots`
-    dialogues, by the weight that is best for all episodes together (a cache language model; Kuhn and De Mori, "A
+    Words are predicted by their frequency in all other dialogues, interpolated with their frequency in `shots`
+    dialogues, with the weight that is best for all episodes together (a cache language model; Kuhn and De Mori, "A
     Cache-Based Natural Language Model for Speech Recognition", 1990). The episodes are the same at each call.
 
     Args:
-        topics: their dialogues.
-        shots: dialogues that are mixed in, and dialogues that are predicted.
-        episodes: how often these are drawn.
+        topics: dialogues of each topic.
+        shots: number of dialogues to interpolate with, and number of dialogues to predict.
+        episodes: number of draws.
     """
     enough = sorted(topic for topic, dialogues in topics.items() if len(dialogues) >= 2 * shots)
     if len(enough) < 2:

@@ -1,4 +1,4 @@
-"""Dialogues that are the beginning of another one, such as the same talk written down from each side."""
+"""Dialogues that are the beginning of another one, such as the same conversation recorded from each side."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -13,40 +13,40 @@ Keys = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.integer[Any]]
 
 _IN_MEMORY = 1 << 26  # bytes
-_BLOCK = 1 << 20  # dialogues, or their beginnings, looked at in one go
+_BLOCK = 1 << 20  # dialogues, or their beginnings, that are processed at once
 
 
 class Twins:
-    """Collects keys of whole dialogues and of their beginnings, and finds those that agree.
+    """Collects keys of complete dialogues and of their beginnings, and finds equal ones.
 
-    ConvAI2 holds each talk twice, from each side, the second without its last reply: no two dialogues are the same,
-    and yet a model that has been trained on one knows the other. Keys are of 64 bits, so that among ten million
-    dialogues a false match has a probability of about one in 20,000.
+    ConvAI2 contains each conversation twice, from each side, the second without its last reply: no two dialogues are
+    equal, but training on one reveals the other. Keys have 64 bits, so that among ten million dialogues a false match
+    has a probability of about one in 20,000.
     """
 
     def __init__(self) -> None:
-        """Begin empty; beginnings go to a temporary file where they are many."""
+        """Start empty; if there are many beginnings, they are kept in a temporary file."""
         self._whole = array("Q")
         self._counts = array("i")
         self._starts: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed on exit
 
     def add(self, whole: int, starts: Keys) -> None:
-        """Take the next dialogue.
+        """Add a dialogue.
 
         Args:
             whole: key of all its turns.
-            starts: keys of its first 2, 3, ... turns, but for all of them.
+            starts: keys of its first 2, 3, ... turns, except that of all turns.
         """
         self._whole.append(whole)
         self._counts.append(len(starts))
         self._starts.write(starts.tobytes())
 
     def groups(self) -> Integers:
-        """Return the dialogues that belong together: their row and the first row of their group, `[twins, 2]`."""
+        """Return the dialogues in groups: their row and the first row of their group, `[twins, 2]`."""
         return joined(self._pairs())
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
-        """Yield (row of a dialogue, row of one that is its beginning)."""
+        """Yield the row of a dialogue with the row of one that is its beginning."""
         if not self._whole:
             return
         whole = np.frombuffer(self._whole, np.uint64)
@@ -70,10 +70,10 @@ class Twins:
 
 
 def joined(pairs: Iterable[tuple[int, int]]) -> Integers:
-    """Return what belongs together, directly or by way of others: `[members, 2]`, each with the first of its group.
+    """Return the members of groups, connected directly or transitively, with the first of each group: `[members, 2]`.
 
     Args:
-        pairs: numbers of two dialogues that belong together.
+        pairs: pairs of numbers of dialogues in the same group.
     """
     groups = _Groups()
     for one, other in pairs:
@@ -82,7 +82,7 @@ def joined(pairs: Iterable[tuple[int, int]]) -> Integers:
 
 
 class _Groups:
-    """Numbers that belong together, directly or transitively; each group is called by its least member."""
+    """Groups of numbers that are connected directly or transitively; each is named after its smallest member."""
 
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}

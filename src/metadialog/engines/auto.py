@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
 from annotated_types import Gt, Le
@@ -14,7 +14,7 @@ from torch import nn
 
 from metadialog import memory as machine_memory
 from metadialog.engines.base import Engine, InnerLoop, MetaGradient, Objective, Reduction
-from metadialog.engines.descent import descend
+from metadialog.engines.descent import BaseEngine
 from metadialog.engines.estimate import ONE_TASK, STACKED, work_of
 from metadialog.engines.functional.engine import FunctionalEngine
 from metadialog.engines.graphs import Graphs
@@ -25,7 +25,7 @@ from metadialog.engines.remembered import key_of, remembered
 from metadialog.engines.stacked.memory import MIB, footprint
 from metadialog.engines.stacked.meta_gradient import obstacle
 from metadialog.engines.vectorized import VectorizedEngine, tasks_at_once
-from metadialog.episodes import Batch, Episode
+from metadialog.episodes import Episode
 from metadialog.models.rnn import DialogModel
 from metadialog.options import FROM_YAML, with_defaults
 
@@ -39,10 +39,19 @@ _AUTOGRAD = 4
 _ACCURACY = 1.33
 _STACKED = ("vectorized", "lean")
 _CERTAIN = _ACCURACY**2
-"""From which ratio on what is expected is right, were one time too short by as much and the other too long."""
+"""Ratio of expected times from which on the faster engine is certain, given their typical errors."""
 
 
-class AutoEngine:
+class _MetaBatch(NamedTuple):
+    """What an engine is chosen for, as `Engine.meta_gradient` takes it."""
+
+    model: nn.Module
+    objective: Objective
+    episodes: Sequence[Episode]
+    inner: InnerLoop
+
+
+class AutoEngine(BaseEngine):
     """Picks the fastest engine, and logs which and why.
 
     All engines give the same meta-gradient, up to rounding. For the recurrent language model, measured speeds
@@ -101,7 +110,7 @@ class AutoEngine:
         return {engine.name: engine for engine in some}
 
     def settle(self, cache: Path, agree: Callable[[Callable[[], str]], str]) -> None:
-        """Say where outcomes are remembered, and how the processes of a run come to one choice.
+        """Set where results are stored, and how the processes of a run agree on a choice.
 
         Args:
             cache: the cache folder.
@@ -109,9 +118,6 @@ class AutoEngine:
         """
         self._cache = cache
         self._agree = agree
-
-    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Accept every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -125,14 +131,15 @@ class AutoEngine:
         self._size_for(next(model.parameters()).device)
         kind = _kind(inner)
         if kind not in self.chosen:
-            self.chosen[kind] = self._agree(lambda: self._choose(model, objective, episodes, inner, reduction))
+            first = _MetaBatch(model, objective, episodes, inner)
+            self.chosen[kind] = self._agree(lambda: self._choose(first, reduction))
         name = self.chosen[kind]
         if name in _STACKED:
             name = "vectorized" if self._fits(cast("DialogModel", model), episodes, inner) else "lean"
         return self._engines[name].meta_gradient(model, objective, episodes, inner, reduction)
 
     def _size_for(self, device: torch.device) -> None:
-        """Take the memory of a GPU as it is at the first step: a power of two, so that it is the same the next time."""
+        """Set the limit from the free memory of a GPU at the first step, as a power of two for reproducibility."""
         free = machine_memory.free(device) if device.type == "cuda" and not self._sized else None
         if free is not None:
             self.memory = float(2 ** math.floor(math.log2(max(1, self.share * free / MIB))))
@@ -146,24 +153,18 @@ class AutoEngine:
         of_task = footprint(model, episodes, inner)
         return tasks_at_once(model, len(episodes)) * of_task.vectorized(inner) <= self.memory * MIB
 
-    def _choose(
-        self,
-        model: nn.Module,
-        objective: Objective,
-        episodes: Sequence[Episode],
-        inner: InnerLoop,
-        reduction: Reduction,
-    ) -> str:
-        """Choose the engine for a kind of inner loop, on its first meta-batch, and say so."""
-        assumed, why = self.pick(model, objective, episodes, inner)
-        others = [] if self.measure == "never" else self._rivals(assumed, model, objective, episodes, inner)
+    def _choose(self, first: _MetaBatch, reduction: Reduction) -> str:
+        """Choose the engine for a kind of inner loop on its first meta-batch, and log the choice."""
+        model, objective, episodes, inner = first
+        assumed, why = self.pick(*first)
+        others = [] if self.measure == "never" else self._rivals(assumed, first)
         if not others:
             log.info("engine auto picks %s: %s", assumed, why)
             return assumed
 
         def timed() -> Measured:
             contenders = {
-                name: lambda name=name: self._engines[name].meta_gradient(model, objective, episodes, inner, reduction)
+                name: lambda name=name: self._engines[name].meta_gradient(*first, reduction)
                 for name in (assumed, *others)
             }
             return measure(contenders, assumed, next(model.parameters()).device, self._clock)
@@ -176,21 +177,15 @@ class AutoEngine:
         log.info("engine auto picks %s: %s; measured %s: %s", result.fastest, why, when, result)
         return result.fastest
 
-    def _rivals(
-        self,
-        assumed: str,
-        model: nn.Module,
-        objective: Objective,
-        episodes: Sequence[Episode],
-        inner: InnerLoop,
-    ) -> list[str]:
-        """Name the engines that may be faster than the one that is assumed to be."""
+    def _rivals(self, assumed: str, first: _MetaBatch) -> list[str]:
+        """Return the names of engines that may be faster than the assumed one."""
+        model, _, episodes, inner = first
         if assumed == "functional":
-            loop = self._functional.loop_bytes(model, objective, episodes, inner)
+            loop = self._functional.loop_bytes(*first)
             return ["learn2learn"] if loop is not None and loop <= self.memory * MIB else []
         known = cast("DialogModel", model)
         expected = {one.engine: one for one in candidates(known, episodes, inner, self.memory)}
-        on_cpu = next(model.parameters()).device.type == "cpu"  # of which the expectations are
+        on_cpu = next(model.parameters()).device.type == "cpu"  # the estimates are for these
         return [
             name
             for name, one in expected.items()
@@ -222,13 +217,9 @@ class AutoEngine:
         )
         return picked.engine, f"{picked}{others}{too_large}"
 
-    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
-        """Yield the model after each inner step; see `Engine.adapt`."""
-        return descend(model, objective, support, inner)
-
 
 def _kind(inner: InnerLoop) -> str:
-    """Say which kind of inner loop this is, in words."""
+    """Return a description of the kind of inner loop."""
     order = ", first order" if inner.first_order else ""
     return f"{inner.steps} inner step{'' if inner.steps == 1 else 's'}{order}"
 

@@ -1,4 +1,4 @@
-"""Adaptation without a meta-gradient: gradient descent on a copy of the model."""
+"""Adaptation without a meta-gradient: gradient descent on a copy of the model, as every engine does it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -42,3 +42,14 @@ def descend(
             for name, change in changes.items():
                 parameters[name].sub_(change)
         yield adapted
+
+
+class BaseEngine:
+    """What engines have in common: each accepts every inner loop unless it says otherwise, and adapts step by step."""
+
+    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
+        """Accept every inner loop; see `Engine.check`."""
+
+    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
+        """Yield the model after each inner step; see `Engine.adapt`."""
+        return descend(model, objective, support, inner)

@@ -1,23 +1,23 @@
 """An engine whose memory does not grow with the number of inner steps."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 from annotated_types import Gt, Le
 from torch import nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
-from metadialog.engines.descent import descend
+from metadialog.engines.descent import BaseEngine
 from metadialog.engines.graphs import Graphs
 from metadialog.engines.stacked.memory import MIB, Footprint, footprint
 from metadialog.engines.stacked.meta_gradient import check_stackable, swept_meta_gradient
 from metadialog.engines.stacked.sweep import Keeping
-from metadialog.episodes import Batch, Episode
+from metadialog.episodes import Episode
 from metadialog.options import FROM_YAML, with_defaults
 
 
-class LeanEngine:
+class LeanEngine(BaseEngine):
     """The exact meta-gradient within a memory budget: only the weights of each inner step are kept.
 
     In the backward sweep, the activations of each step are recomputed together with the Hessian-vector product (Kemaev
@@ -61,10 +61,6 @@ class LeanEngine:
         return swept_meta_gradient(
             known, episodes, inner, reduction, tasks, Keeping(tapes=False, weights=slots), self.graphs
         )
-
-    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
-        """Yield the model after each inner step; see `Engine.adapt`."""
-        return descend(model, objective, support, inner)
 
 
 def plan(of_task: Footprint, inner: InnerLoop, budget: float) -> tuple[int, int]:

@@ -4,13 +4,13 @@ It is simple rather than fast: `clone()` copies the model inside the graph, `ada
 and autograd differentiates through all of it. All other engines must give the same result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction, support_of
-from metadialog.engines.descent import descend
+from metadialog.engines.descent import BaseEngine
 from metadialog.engines.support import support_gradients
 from metadialog.episodes import Batch, Episode
 from metadialog.inner.base import Memory
@@ -18,7 +18,7 @@ from metadialog.learn2learn_interface import Learner, maml
 from metadialog.randomness import TaskSeeds
 
 
-class Learn2LearnEngine:
+class Learn2LearnEngine(BaseEngine):
     """MAML as in Finn et al. 2017 (arXiv:1703.03400), equation 1 and algorithm 1, through learn2learn.
 
     With `theta_i' = theta - alpha * grad L_i(theta; support)` repeated `steps` times, the meta-gradient is
@@ -27,9 +27,6 @@ class Learn2LearnEngine:
 
     name = "learn2learn"
     takes_any_loop = True
-
-    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Accept every inner loop; see `Engine.check`."""
 
     def meta_gradient(
         self,
@@ -97,10 +94,6 @@ class Learn2LearnEngine:
                 supports.append(descent.step(step))
         outer = torch.stack([inner.query_weight(step) * loss for step, loss in queries.items()]).sum()
         return supports[0], outer, queries[inner.steps]
-
-    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
-        """Yield the model after each inner step; see `Engine.adapt`."""
-        return descend(model, objective, support, inner)
 
 
 class _Descent:

@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from metadialog.cache.directory import cache_directory
-from metadialog.cache.entries import entry
+from metadialog.cache.entries import cache_directory, entry
 from metadialog.cache.keys import key
 from metadialog.engines.base import InnerLoop, support_of
 from metadialog.engines.measuring import Measured

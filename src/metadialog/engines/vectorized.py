@@ -1,16 +1,16 @@
 """An engine that computes all tasks of the meta-batch at once."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from torch import nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
-from metadialog.engines.descent import descend
+from metadialog.engines.descent import BaseEngine
 from metadialog.engines.graphs import Graphs
 from metadialog.engines.stacked.meta_gradient import check_stackable, swept_meta_gradient
 from metadialog.engines.stacked.sweep import Keeping
-from metadialog.episodes import Batch, Episode
+from metadialog.episodes import Episode
 from metadialog.models.rnn import DialogModel
 from metadialog.options import with_defaults
 
@@ -22,7 +22,7 @@ a matrix product saves.
 """
 
 
-class VectorizedEngine:
+class VectorizedEngine(BaseEngine):
     """The exact meta-gradient of all tasks at once, with stacked weights.
 
     The activations of every inner step are kept for the backward pass, which is fast but takes memory. For a large
@@ -61,10 +61,6 @@ class VectorizedEngine:
         known = check_stackable(self.name, model, objective, inner)
         size = tasks_at_once(known, len(episodes))
         return swept_meta_gradient(known, episodes, inner, reduction, size, Keeping(tapes=True, weights=0), self.graphs)
-
-    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
-        """Yield the model after each inner step; see `Engine.adapt`."""
-        return descend(model, objective, support, inner)
 
 
 def tasks_at_once(model: DialogModel, tasks: int) -> int:

@@ -147,7 +147,7 @@ class Evaluator:
 
     def _quality(self, replies: Sequence[str], episode: Episode) -> dict[str, Any]:
         language, references = self.labels.language, [exchange.response for exchange in episode.exchanges]
-        metrics = self.protocol.metrics.items()
+        metrics = self.protocol.own_metrics.items()
         own = {name: float(metric.score(replies, references, language, episode.topic)) for name, metric in metrics}
         return asdict(reply_quality(replies, references, language)) | {"own": own}
 
@@ -184,7 +184,7 @@ class Evaluator:
             episode: the episode.
             step: number of inner steps.
             scored: scores of the adapted model on the query set.
-            further: values of further columns by name: quality of the replies, and content of the prompt.
+            further: values of additional columns by name: quality of the replies, and content of the prompt.
         """
         labels, words = self.labels, int(episode.query.words.sum())
         return Record(
@@ -276,8 +276,7 @@ def generate_replies(
     prompts = [exchange.prompt for exchange in exchanges]
     # Sampling starts from the same state for every algorithm, step and episode.
     generator = torch.Generator(device=next(model.parameters()).device).manual_seed(0)
-    forbidden = [tokenizer.pad_id, tokenizer.begin_id, tokenizer.self_id, tokenizer.other_id]
-    ids = generation.generate(model, prompts, tokenizer.end_id, forbidden, generator)
+    ids = generation.generate(model, prompts, tokenizer.end_id, tokenizer.unspoken, generator)
     return [tokenizer.decode(reply) for reply in ids]
 
 

@@ -10,6 +10,7 @@ from metadialog.config import build, check
 from metadialog.errors import ConfigError
 from metadialog.evaluation.records import Record
 from metadialog.metrics.base import ReplyMetric
+from metadialog.options import FROM_YAML, Options
 from metadialog.samplers.exchanges import MIN_TOKENS
 from metadialog.statistics.metrics import METRICS, OWN_NAME
 
@@ -19,7 +20,7 @@ Average = Literal["episodes", "tokens"]
 MetricName = Annotated[str, Field(pattern=f"^{OWN_NAME.pattern}$")]
 
 
-class AdaptationProtocol:
+class AdaptationProtocol(Options):
     """Adapt to episodes of held-out topics and score each step: the same episodes for every algorithm.
 
     Args:
@@ -38,47 +39,46 @@ class AdaptationProtocol:
         leave_one_out: instead of drawing queries, make an episode for each dialogue of a topic, with that dialogue as
             its query and support dialogues from the others (Madotto et al. 2019).
         metrics: additional reply metrics, as config nodes by name; see `ReplyMetric`.
+
+    Attributes:
+        own_metrics: these metrics, by name.
     """
 
-    def __init__(
-        self,
-        *,
-        shots: Annotated[list[Count], Len(1)],
-        queries: Annotated[int, Ge(1), Le(10**6)],
-        steps: Count,
-        report_steps: Annotated[list[Count], Len(1)],
-        episodes_per_topic: Annotated[int, Ge(1), Le(10**6)],
-        max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
-        seed: Count,
-        rates: Annotated[list[Rate], Len(1)] | None,
-        selection_episodes: Annotated[int, Ge(1), Le(10**6)],
-        leave_one_out: bool,
-        average: Average = "episodes",
-        metrics: dict[MetricName, dict[str, Any]] | None = None,
-    ) -> None:
-        if leave_one_out and (queries, episodes_per_topic) != (1, 1):
+    shots: Annotated[list[Count], Len(1)]
+    queries: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
+    steps: Count = FROM_YAML
+    report_steps: Annotated[list[Count], Len(1)] = FROM_YAML
+    episodes_per_topic: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
+    max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)] = FROM_YAML
+    seed: Count = FROM_YAML
+    rates: Annotated[list[Rate], Len(1)] | None = FROM_YAML
+    selection_episodes: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
+    leave_one_out: bool = FROM_YAML
+    average: Average = "episodes"
+    metrics: dict[MetricName, dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options, sort them, and build the metrics.
+
+        Raises:
+            ConfigError: options are incompatible, or a metric is not one.
+        """
+        if self.leave_one_out and (self.queries, self.episodes_per_topic) != (1, 1):
             raise ConfigError(
                 f"evaluation.leave_one_out=true: every dialogue is the only query of one episode; evaluation.queries="
-                f"{queries} and evaluation.episodes_per_topic={episodes_per_topic} should both be 1"
+                f"{self.queries} and evaluation.episodes_per_topic={self.episodes_per_topic} should both be 1"
             )
-        late = [step for step in report_steps if step > steps]
+        steps = self.steps
+        late = [step for step in self.report_steps if step > steps]
         if late:
             raise ConfigError(
                 f"evaluation.report_steps: {late} is beyond evaluation.steps={steps}; raise evaluation.steps, or give "
-                f"evaluation.report_steps={[step for step in report_steps if step <= steps] or [steps]}"
+                f"evaluation.report_steps={[step for step in self.report_steps if step <= steps] or [steps]}"
             )
-        self.shots = sorted(set(shots))
-        self.queries = queries
-        self.steps = steps
-        self.report_steps = sorted(set(report_steps))
-        self.episodes_per_topic = episodes_per_topic
-        self.max_tokens = max_tokens
-        self.seed = seed
-        self.rates = None if rates is None else sorted(set(rates))
-        self.selection_episodes = selection_episodes
-        self.leave_one_out = leave_one_out
-        self.average = average
-        self.metrics = {name: _metric(name, node) for name, node in (metrics or {}).items()}
+        self.shots = sorted(set(self.shots))
+        self.report_steps = sorted(set(self.report_steps))
+        self.rates = None if self.rates is None else sorted(set(self.rates))
+        self.own_metrics = {name: _metric(name, node) for name, node in (self.metrics or {}).items()}
 
 
 def _metric(name: str, node: Mapping[str, Any]) -> ReplyMetric:

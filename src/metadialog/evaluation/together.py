@@ -133,7 +133,7 @@ def adapted_together(
 
 
 def in_one_pass(models: SideBySide) -> bool:
-    """Tell whether several models are scored, and speak, faster together."""
+    """Tell whether scoring several models and generating their replies is faster together."""
     return next(models.model.parameters()).device.type in TOGETHER
 
 
@@ -168,9 +168,8 @@ def replies_together(
     choosers = [generation.chooser(of_task, torch.Generator(device=device).manual_seed(0)) for of_task in prompts]
     chosen = _joined(choosers, counts)
     of_all.chooser = lambda prompts, generator: chosen  # type: ignore[method-assign]  # noqa: ARG005 - as of each
-    forbidden = [tokenizer.pad_id, tokenizer.begin_id, tokenizer.self_id, tokenizer.other_id]
     flat = [prompt for of_task in prompts for prompt in of_task]
-    ids = iter(of_all.generate(models.speaker(counts), flat, tokenizer.end_id, forbidden, None))
+    ids = iter(of_all.generate(models.speaker(counts), flat, tokenizer.end_id, tokenizer.unspoken, None))
     return [[tokenizer.decode(next(ids)) for _ in range(count)] for count in counts]
 
 

@@ -89,8 +89,8 @@ def computes(config: Mapping[str, Any]) -> bool:
 def _check_resume(config: Mapping[str, Any]) -> None:
     """Check that the run to resume is the one that the config describes."""
     from metadialog.runs.config_file import read_working_directory
-    from metadialog.runs.metrics_file import check_reaches
     from metadialog.runs.run_directory import RunDirectory
+    from metadialog.runs.scalars_file import check_reaches
     from metadialog.training.checkpoint import latest_checkpoint
     from metadialog.training.resume import check_same_run, check_steps
 
@@ -102,8 +102,8 @@ def _check_resume(config: Mapping[str, Any]) -> None:
         check_same_run(_located(complete(run.read_config()), began_in), _located(config, Path.cwd()), checkpoint)
     if checkpoint is not None:
         check_steps(checkpoint, config)
-        length = run.metrics.stat().st_size if run.metrics.exists() else 0
-        check_reaches(run.metrics, length, checkpoint["metrics_position"])
+        length = run.scalars.stat().st_size if run.scalars.exists() else 0
+        check_reaches(run.scalars, length, checkpoint["metrics_position"])
 
 
 def _located(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _check_data(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     if config.get("download"):
         return
     if dataset.get("root", "") is None:
-        from metadialog.cache.directory import cache_directory
+        from metadialog.cache.entries import cache_directory
         from metadialog.downloads.copies import downloaded
 
         downloaded(build(dataset).source, cache_directory(config["cache"]))

@@ -125,7 +125,7 @@ class FinalEvaluation:
 
     @contextmanager
     def _progress(self, title: str, episodes: Sequence[Episode]) -> Iterator[Each[Any]]:
-        """Yield what maps a function over groups of episodes: the processes share them, and progress is shown."""
+        """Yield a function that maps over groups of episodes, which the processes share, and shows progress."""
         team = self.workspace.team
         with progress(self.workspace.console, title, len(episodes)) as report:
             done = 0
@@ -179,7 +179,7 @@ def draw_evaluation(
         ConfigError: a metric of the user's lacks something.
     """
     protocol, tokenizer = build(config.evaluation), learner.tokenizer
-    for metric in protocol.metrics.values():
+    for metric in protocol.own_metrics.values():
         metric.check(topics.split.test)
     episodes = held_out(topics.of(topics.split.test), tokenizer, protocol, config.sampler)
     chosen_on = selection_episodes(topics, tokenizer, protocol, config.sampler)

@@ -37,7 +37,7 @@ class Learner:
         return self.algorithm.tools.engine.name
 
     def settle_engine(self, cache: Path, agree: Callable[[Callable[[], str]], str]) -> None:
-        """Tell an engine that chooses among others where it may remember that, and how the processes agree on it.
+        """Set where an engine that chooses among others stores its choice, and how the processes agree on it.
 
         Args:
             cache: the cache folder.

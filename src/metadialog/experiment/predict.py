@@ -3,23 +3,28 @@
 from pathlib import Path
 
 from rich.console import Console
+from torch import nn
 
-from metadialog.cache.directory import cache_directory
+from metadialog.algorithms.base import Algorithm
+from metadialog.cache.entries import cache_directory
 from metadialog.config import build
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.local import expand
-from metadialog.datasets.specification import read_specification, requested_dialogues, write_predictions
-from metadialog.evaluation.prediction import predict_response
-from metadialog.evaluation.selection import NOTHING, read_selection
+from metadialog.datasets.specification import Request, read_specification, requested_dialogues, write_predictions
+from metadialog.evaluation.adaptation import generate_replies
+from metadialog.evaluation.scoring import evaluation_mode
+from metadialog.evaluation.selection import NOTHING, Selection, read_selection
 from metadialog.experiment.config import PredictConfig
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.learner import make_learner
+from metadialog.generation.base import Generation
 from metadialog.preparation.topics import located
 from metadialog.progress import progress
 from metadialog.runs import layout
 from metadialog.runs.reading import is_there
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
+from metadialog.tokenizers.tokenizer import Tokenizer
 from metadialog.training.export import load_exported, load_tokenizer
 
 
@@ -54,11 +59,35 @@ def predict(config: PredictConfig, directory: Path, console: Console) -> Path:
     responses = []
     with progress(console, "prediction", len(requests)) as report:
         for request in requests:
-            responses.append(
-                predict_response(model, learner.algorithm, request, encoder, generate, tokenizer, selection)
-            )
+            responses.append(_predicted(model, learner.algorithm, request, encoder, generate, tokenizer, selection))
             report(len(responses))
     path = directory / layout.PREDICTIONS
     path.parent.mkdir(parents=True, exist_ok=True)
     write_predictions(path, requests, responses)
     return path
+
+
+def _predicted(
+    model: nn.Module,
+    algorithm: Algorithm,
+    request: Request,
+    encoder: ExchangeEncoder,
+    generation: Generation,
+    tokenizer: Tokenizer,
+    selection: Selection = NOTHING,
+) -> str:
+    """Adapt to the support dialogues of a request, and generate the requested turn.
+
+    The inner rate and steps are those selected for the nearest number of shots, or the algorithm's own if none were
+    selected. The model is not changed. Support dialogues without an exchange are ignored.
+    """
+    device = next(model.parameters()).device
+    usable = [dialogue for dialogue in request.support if any(turn.reply for turn in dialogue.turns[1:])]
+    support = encoder.batch(usable).to(device) if usable else None
+    asked = encoder.exchanges([request.target])[-1]
+    with evaluation_mode(model):
+        chosen = selection.nearest(len(usable))
+        steps, rate = (algorithm.inner_steps, 1.0) if chosen is None else (chosen.inner_step, chosen.rate)
+        *_, adapted = algorithm.adapt(model, support, steps, scale=rate)
+        (reply,) = generate_replies(adapted, [asked], generation, tokenizer)
+    return reply

@@ -1,7 +1,7 @@
 """`resume=auto`: resume the run in a directory, or start it if there is none.
 
-A run may so be started any number of times, by a sweep that is resumed or by a batch system that requeues it, and its
-work is done once. Processes with the same run wait for each other.
+A run can thus be started any number of times, by a resumed sweep or by a batch system that requeues it, and its work is
+done once. Processes with the same run wait for each other.
 """
 
 import os
@@ -29,7 +29,7 @@ __all__ = ["AUTO", "Preempted", "check_same_results", "holds_run", "run_what_is_
 _WITHOUT_EFFECT = ("resume", "logger", "device", "threads", "cache")
 
 # Files of a run that was interrupted before its first checkpoint.
-_LEFTOVERS = (layout.STATUS, layout.METRICS, layout.CONFIG)
+_LEFTOVERS = (layout.STATUS, layout.SCALARS, layout.CONFIG)
 
 
 class Preempted(Terminated):
@@ -108,7 +108,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def requeueing() -> Iterator[None]:
-    """Stop the run in order on submitit's signal, as on Ctrl-C, before the job is requeued.
+    """Stop the run properly on submitit's signal, as on Ctrl-C, before the job is requeued.
 
     submitit's own handler would end the process immediately.
     """

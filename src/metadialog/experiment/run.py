@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from metadialog.errors import MetadialogError, RunError
 from metadialog.runs.reading import is_there
 from metadialog.runs.run_directory import RunDirectory
-from metadialog.runs.schemas import read_costs, read_metrics, read_samples
+from metadialog.runs.schemas import read_costs, read_samples, read_scalars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ class Run:
         import pandas as pd
 
         columns = ["step", "split", "name", "value", "time"]
-        rows = read_metrics(self._files.metrics) if is_there(self._files.metrics) else []
+        rows = read_scalars(self._files.scalars) if is_there(self._files.scalars) else []
         return pd.DataFrame([row.model_dump() for row in rows], columns=columns).astype({"value": "float64"})
 
     @cached_property
@@ -99,9 +99,9 @@ class Run:
         """
         from metadialog.sweeps.outcomes import best_validation
 
-        best = best_validation(self._files.metrics)
+        best = best_validation(self._files.scalars)
         if best is None:
-            raise RunError(f"{self._files.metrics}: holds no finite validation loss")
+            raise RunError(f"{self._files.scalars}: holds no finite validation loss")
         return best
 
     @property

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from metadialog.algorithms.prepare import prepared_model
-from metadialog.cache.directory import cache_directory
+from metadialog.cache.entries import cache_directory
 from metadialog.config import build
 from metadialog.experiment.config import TrainConfig
 from metadialog.experiment.final_evaluation import draw_evaluation
@@ -18,12 +18,12 @@ from metadialog.experiment.learner import Learner, make_learner
 from metadialog.experiment.workspace import Workspace
 from metadialog.preparation.episodes import validation_episodes
 from metadialog.preparation.tokens import train_tokenizer
-from metadialog.preparation.topics import Topics, data_digest, load_topics
+from metadialog.preparation.topics import Topics, data_digest, prepare_topics
 from metadialog.progress import progress
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.layout import SELECTION
-from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
+from metadialog.runs.scalars_file import ScalarsFile
 from metadialog.sweeps.trial import NoTrial, load_trial
 from metadialog.text import counted
 from metadialog.training.checkpoint import latest_checkpoint
@@ -52,11 +52,11 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
     with (
         own_settings(config.threads),
         team.connected(device),
-        workspace.recorded(config.seeds, resumes=config.resume is not None) as metrics,
+        workspace.recorded(config.seeds, resumes=config.resume is not None) as scalars,
     ):
-        checkpoint = team.share(lambda: None if config.resume is None else _checkpoint(workspace, metrics))
+        checkpoint = team.share(lambda: None if config.resume is None else _checkpoint(workspace, scalars))
         with team.one_first():
-            topics = load_topics(config.dataset, config.split, config.cache)
+            topics = prepare_topics(config.dataset, config.split, config.cache)
             tokenizer = train_tokenizer(config.tokenizer, topics)
         console.print(topics.summary(), highlight=False, markup=False)
         if team.size > 1:
@@ -67,7 +67,7 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
         name = f"{learner.name}-{topics.corpus.name}-seed{config.seed}"
         with workspace.logged(name, checkpoint["logger_run_id"] if checkpoint else None) as logger:
             trial = load_trial(run.path) if team.is_first else NoTrial()
-            sinks = Sinks(run, metrics, logger, trial)
+            sinks = Sinks(run, scalars, logger, trial)
             trainer = _trainer(config, workspace, topics, learner, sinks, device, fresh=checkpoint is None)
             trainer.cost = _cost_before(learner)
             trainer.origin = Origin(data_digest(topics), tokenizer.to_json())
@@ -82,15 +82,15 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
             records = evaluation.run(trainer.model, sinks, standing.step, trainer.cost)
             if team.is_first:
                 write_results(run.model, workspace.config, records)
-                if run.selection.exists():  # so that the model folder is complete by itself
+                if run.selection.exists():  # so that the model folder is complete without the run
                     write_atomically(run.model / SELECTION, run.selection.read_text(encoding="utf-8"))
 
 
-def _checkpoint(workspace: Workspace, metrics: MetricsFile) -> dict[str, Any] | None:
+def _checkpoint(workspace: Workspace, scalars: ScalarsFile) -> dict[str, Any] | None:
     """Return the checkpoint to resume from; None if the run was interrupted before its first one."""
     checkpoint = latest_checkpoint(workspace.run.last, workspace.run.best)
     if checkpoint is None:
-        metrics.truncate(0)
+        scalars.truncate(0)
         workspace.console.print(
             "the run was interrupted before its first checkpoint, and starts from the beginning", highlight=False
         )

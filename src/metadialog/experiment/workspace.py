@@ -11,10 +11,10 @@ from rich.console import Console
 
 from metadialog.config import build
 from metadialog.errors import PrunedError
-from metadialog.loggers.base import Logger, Status
+from metadialog.loggers.base import LoggedRun, Logger, Status
 from metadialog.loggers.local import LocalLogger
-from metadialog.runs.metrics_file import MetricsFile
 from metadialog.runs.run_directory import RunDirectory
+from metadialog.runs.scalars_file import ScalarsFile
 from metadialog.training.distributed import ALONE, Ranks
 
 
@@ -39,8 +39,8 @@ class Workspace:
     describe: Callable[[Path], None] | None = None
 
     @contextmanager
-    def recorded(self, seeds: Mapping[str, int], *, resumes: bool = False) -> Iterator[MetricsFile]:
-        """Open the metrics file in the first process and keep the run's status; other processes write nothing.
+    def recorded(self, seeds: Mapping[str, int], *, resumes: bool = False) -> Iterator[ScalarsFile]:
+        """Open the file of scalars in the first process and keep the run's status; other processes write nothing.
 
         Args:
             seeds: seeds by purpose.
@@ -50,21 +50,21 @@ class Workspace:
             RunError: another process is writing this run, or the directory holds another run.
         """
         if not self.team.is_first:
-            with MetricsFile(Path(os.devnull)) as nothing:
+            with ScalarsFile(Path(os.devnull)) as nothing:
                 yield nothing
             return
         if not resumes:
             self.run.check_new()
-        # The metrics file first: its lock keeps out a second process.
-        with MetricsFile(self.run.metrics) as metrics:
+        # The file of scalars first: its lock keeps out a second process.
+        with ScalarsFile(self.run.scalars) as scalars:
             if not resumes:
                 self.run.check_new()  # again, as another process may have run before the lock was taken
             if self.describe is not None:
                 self.describe(self.run.path)
             self.run.write_config(self.config)
             with self.run.running(seeds, self.command_line):
-                yield metrics
-                metrics.position()  # raises an error unless all metrics are on the disk
+                yield scalars
+                scalars.position()  # raises an error unless all scalars are on the disk
 
     @contextmanager
     def logged(self, name: str, run_id: str | None = None) -> Iterator[Logger]:
@@ -74,11 +74,8 @@ class Workspace:
             name: name of the run.
             run_id: identifier by which a resumed run continues its log.
         """
-        logger: Logger = (
-            build(self.config["logger"], self.run.path, self.config, name, run_id)
-            if self.team.is_first
-            else LocalLogger(self.run.path, self.config, name, run_id)
-        )
+        logged = LoggedRun(self.run.path, self.config, name, run_id)
+        logger: Logger = build(self.config["logger"], logged) if self.team.is_first else LocalLogger(logged)
         outcome: Status = "failed"
         try:
             yield logger

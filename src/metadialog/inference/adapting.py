@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
@@ -13,6 +14,7 @@ from metadialog.errors import ConfigError, DataError
 from metadialog.inference.dialogues import Context
 from metadialog.inference.model import MAX_STEPS, AdaptableModel
 from metadialog.inference.results import CurvePoint
+from metadialog.runs.atomic import creating_folder, write_atomically
 from metadialog.text import counted
 
 ENOUGH = 3
@@ -22,6 +24,8 @@ MOST_HELD_OUT = 25
 
 SHOWN = 10
 """Number of replies in a report."""
+
+REPORT = "report.md"
 
 HeldOut = Literal["auto"] | int
 
@@ -176,12 +180,7 @@ def curve_line(point: CurvePoint, first: CurvePoint, *, chosen: bool = False) ->
         first: the point before adaptation, which determines the scale.
         chosen: whether the model of this point was chosen.
     """
-    loss, full = (
-        (point.support_loss, first.support_loss)
-        if point.held_out_loss is None or first.held_out_loss is None
-        else (point.held_out_loss, first.held_out_loss)
-    )
-    share = loss / full if full > 0 else 0.0
+    share = point.loss / first.loss if first.loss > 0 else 0.0
     length = round(_BAR * min(2.0, max(0.0, share))) if math.isfinite(share) else 2 * _BAR
     held = "" if point.held_out_loss is None else f"  held out {point.held_out_loss:6.3f}"
     mark = "  chosen" if chosen else ""
@@ -194,7 +193,7 @@ def advice(model: AdaptableModel) -> str | None:
     Args:
         model: the adapted model.
     """
-    losses = [_loss(point) for point in model.curve]
+    losses = [point.loss for point in model.curve]
     if losses[model.step] > losses[0]:
         rate = f"{model.rate / 3:.2g}"
         return f"the loss is higher than before: a smaller rate, such as rate={rate}, or fewer steps may do better"
@@ -202,6 +201,27 @@ def advice(model: AdaptableModel) -> str | None:
         rate = f"{3 * model.rate:.2g}"
         return f"the loss still falls after {model.step} steps: a larger rate, such as rate={rate}, may do better"
     return None
+
+
+def save_with_report(
+    model: AdaptableModel, folder: Path, division: Division, name: str, steps: int | None = None
+) -> None:
+    """Write an adapted model and its report, with replies before and after, to a folder that does not exist yet.
+
+    Args:
+        model: the adapted model.
+        folder: folder to create; if anything fails, it is not.
+        division: dialogues that it was adapted to and scored on.
+        name: name of the file of dialogues.
+        steps: requested number of steps; None if it was chosen.
+
+    Raises:
+        RunError, OSError: the folder cannot be written.
+    """
+    with creating_folder(folder) as partial:
+        model.save(partial, name=folder.name)
+        replies = compare(model, division.held_out or division.support)
+        write_atomically(partial / REPORT, report(model, division, name, replies, steps))
 
 
 def report(
@@ -218,34 +238,16 @@ def report(
     """
     first, last = model.curve[0], model.curve[model.step]
     scored = counted(len(division.held_out), "held-out dialogue") if division.held_out else "the dialogues adapted to"
-    turns = sum(len(dialogue.turns) for dialogue in division.support)
     lines = [
         f"# Adapted to {name}",
         "",
-        f"- adapted to: {counted(len(division.support), 'dialogue')}, {counted(turns, 'turn')}",
-        f"- held out: {counted(len(division.held_out), 'dialogue')}"
-        + ("" if division.held_out else " (too few to spare one)"),
-    ]
-    if division.passed_over:
-        lines.append(f"- passed over: {counted(division.passed_over, 'dialogue')} of fewer than {MIN_TURNS} turns")
-    lines += [
-        f"- inner steps: {model.step}"
-        + (
-            ", as asked for"
-            if steps is not None
-            else f" of {len(model.curve) - 1} that were tried, chosen on the held-out dialogues"
-            if division.held_out
-            else ", as chosen on other topics, or the algorithm's own"
-        ),
-        f"- loss on {scored}, nats a token: {_loss(first):.3f} before, {_loss(last):.3f} after",
+        *_dialogues_used(division),
+        f"- inner steps: {model.step}{_how_chosen(model, division, steps)}",
+        f"- loss on {scored}, nats a token: {first.loss:.3f} before, {last.loss:.3f} after",
         "",
         "| step | loss, adapted to | loss, held out |",
         "|---:|---:|---:|",
-        *(
-            f"| {point.step} | {point.support_loss:.3f} | "
-            f"{'' if point.held_out_loss is None else f'{point.held_out_loss:.3f}'} |"
-            for point in model.curve
-        ),
+        *(f"| {p.step} | {p.support_loss:.3f} | {_or_nothing(p.held_out_loss)} |" for p in model.curve),
         "",
         f"## Replies on {scored}, at equal distances",
         "",
@@ -256,8 +258,26 @@ def report(
     return "\n".join(lines) + "\n"
 
 
-def _loss(point: CurvePoint) -> float:
-    return point.support_loss if point.held_out_loss is None else point.held_out_loss
+def _dialogues_used(division: Division) -> Iterator[str]:
+    turns = sum(len(dialogue.turns) for dialogue in division.support)
+    yield f"- adapted to: {counted(len(division.support), 'dialogue')}, {counted(turns, 'turn')}"
+    few = "" if division.held_out else " (too few to spare one)"
+    yield f"- held out: {counted(len(division.held_out), 'dialogue')}{few}"
+    if division.passed_over:
+        yield f"- passed over: {counted(division.passed_over, 'dialogue')} of fewer than {MIN_TURNS} turns"
+
+
+def _how_chosen(model: AdaptableModel, division: Division, steps: int | None) -> str:
+    """Return how the number of inner steps was chosen."""
+    if steps is not None:
+        return ", as asked for"
+    if division.held_out:
+        return f" of {len(model.curve) - 1} that were tried, chosen on the held-out dialogues"
+    return ", as chosen on other topics, or the algorithm's own"
+
+
+def _or_nothing(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.3f}"
 
 
 def _cell(text: str) -> str:

@@ -1,7 +1,7 @@
 """A conversation with a model, and its commands."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Conversation:
     ended: bool = False
     saved: set[Path] = field(default_factory=set)
 
-    def answer(self, line: str) -> Iterator[str]:
+    def answer(self, line: str) -> Generator[str, None, None]:
         """Yield the answer to a line of the user piece by piece; a command begins with a slash.
 
         Errors are reported in a sentence, and the conversation continues.
@@ -75,14 +75,21 @@ class Conversation:
             yield str(error)
 
     def _reply(self, text: str) -> Iterator[str]:
+        """Yield a reply; if it is stopped, what was said so far is the reply, so that every turn has an answer."""
         self.turns.append(Turn(USER, text))
-        said = ""
-        for piece in self.model.stream(self.turns, self.generation, seed=self.seed + len(self.turns)):
-            said += piece
-            yield piece
+        said, complete = "", False
+        try:
+            for piece in self.model.stream(self.turns, self.generation, seed=self.seed + len(self.turns)):
+                said += piece
+                yield piece
+            complete = True
+        finally:
+            if complete or said.strip():
+                self.turns.append(Turn(BOT, said))
+            else:
+                self.turns.pop()  # nothing was answered
         if not said.strip():
             yield "(no words)"
-        self.turns.append(Turn(BOT, said))
 
     def _command(self, name: str, argument: str) -> Iterator[str]:
         commands: dict[str, Callable[[str], Iterator[str]]] = {

@@ -68,7 +68,7 @@ class Decoder:
         self._model = as_dialogue_model(model)
         self._device = next(model.parameters()).device
         self._end_id = tokenizer.end_id
-        self._forbidden = [tokenizer.pad_id, tokenizer.begin_id, tokenizer.self_id, tokenizer.other_id]
+        self._forbidden = list(tokenizer.unspoken)
         self._groups: list[_Group] = []
 
     def __len__(self) -> int:
@@ -164,3 +164,33 @@ def _beside(first: Tensor, second: Tensor) -> Tensor:
     longest = max(len(first), len(second))
     grown = [torch.cat([part, part.new_zeros(longest - len(part), *part.shape[1:])]) for part in (first, second)]
     return torch.cat(grown, dim=1)
+
+
+def whole_characters(text: str) -> str:
+    """Remove an incomplete character at the end of a reply, which may have been stopped at its maximum length."""
+    return text.rstrip("\ufffd")
+
+
+class Text:
+    """Decodes tokens incrementally, and holds back incomplete characters.
+
+    Args:
+        tokenizer: decodes tokens.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._given = ""
+
+    def grow(self, tokens: Sequence[int]) -> str:
+        """Return the new part of the text.
+
+        Args:
+            tokens: all tokens so far.
+        """
+        ready = whole_characters(self._tokenizer.decode(tokens))
+        if not ready.startswith(self._given):
+            return ""
+        piece = ready[len(self._given) :]
+        self._given = ready
+        return piece

@@ -13,6 +13,7 @@ from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.formats.base import Options, nonempty
 from metadialog.datasets.formats.detection import FORMATS, UnreadError, detect
 from metadialog.datasets.formats.ending import ending_of
+from metadialog.datasets.formats.folders import check_one_format, contents
 from metadialog.datasets.formats.zipped import unzipped
 from metadialog.datasets.jsonl import SPEAKERS
 from metadialog.datasets.local import expand, refuse_special
@@ -129,7 +130,10 @@ def _read(path: Path) -> list[Dialogue]:
 def _detected(path: Path, format_name: str) -> list[Dialogue]:
     made = FORMATS[format_name]
     try:
-        return list(nonempty(path, made.title, made.read(path, Options({}, one_topic=True))))
+        found = contents(path, made)
+        check_one_format(path, made, found)
+        options = Options({}, one_topic=True, left_out=found.left_out)
+        return list(nonempty(path, made.title, made.read(path, options)))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (DataError, ConfigError) as error:

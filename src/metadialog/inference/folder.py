@@ -105,6 +105,7 @@ def model_folder(folder: Path) -> Path:
 
 def save_model(model: AdaptableModel, folder: Path, name: str | None = None) -> None:
     """Write a model to a folder; see `AdaptableModel.save`."""
+    _check_room(folder)
     equipment = model.equipment
     about = equipment.about
     if name is None and about.adapted_to is not None:  # it differs from its parent
@@ -123,6 +124,18 @@ def save_model(model: AdaptableModel, folder: Path, name: str | None = None) -> 
         write_atomically(folder / SELECTION, equipment.selection.to_json(equipment.algorithm.name))
     if equipment.algorithm.retriever() is not None or replayed:  # its replies are taken from them
         write_atomically(folder / SUPPORT, to_jsonl(model.support))
+
+
+def _check_room(folder: Path) -> None:
+    """Check that a folder is new or empty, or has a model, which is replaced.
+
+    Raises:
+        RunError: it is a file, or a folder with other files.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"folder={folder}: is a file; name a new or an empty folder")
+    if folder.is_dir() and not (folder / WEIGHTS).exists() and any(folder.iterdir()):
+        raise RunError(f"folder={folder}: holds other files; name a new or an empty folder, or that of a saved model")
 
 
 def _is_extended(model: AdaptableModel) -> bool:

@@ -24,13 +24,12 @@ from metadialog.generation.base import Generation
 from metadialog.generation.stepwise import Stepwise
 from metadialog.inference.checking import MOST_SEED, as_folder, check_rate, check_whole
 from metadialog.inference.compute import THREADS, computing
-from metadialog.inference.decoding import Decoder, Growing, choice
+from metadialog.inference.decoding import Decoder, Growing, Text, choice, whole_characters
 from metadialog.inference.dialogues import STANDARD_INPUT, Context, Dialogues, as_dialogues, as_turns, replier
 from metadialog.inference.generations import GenerationLike, as_generation
 from metadialog.inference.languages import language_of
 from metadialog.inference.results import CurvePoint, DialogueScore, NearExchange, Reply
 from metadialog.inference.sharing import Snapshot, changed_parameters, share
-from metadialog.inference.text import Text, whole_characters
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.text import counted
 from metadialog.tokenizers.tokenizer import Tokenizer
@@ -191,8 +190,7 @@ class AdaptableModel:
             ConfigError: the number of steps or the rate is out of range, or so high that the loss overflows; or the
                 language is not a code.
         """
-        if language is not None:
-            language = check_language(language, "language")
+        language = None if language is None else check_language(language, "language")
         if steps is not None:
             check_whole("steps", steps, 0)
         if rate is not None:
@@ -202,26 +200,11 @@ class AdaptableModel:
         chosen = self._equipment.selection.nearest(len(support))
         if rate is None:
             rate = 1.0 if chosen is None else chosen.rate
-        choosing = steps is None and bool(held)
-        if steps is None:
-            own = self._equipment.algorithm.inner_steps if chosen is None else chosen.inner_step
-            steps = max_steps if held else min(own, max_steps)
-        curve: list[CurvePoint] = []
-        best: Snapshot | None = None
+        own = self._equipment.algorithm.inner_steps if chosen is None else chosen.inner_step
+        limit = max_steps if held else min(own, max_steps)
         with self._computing():
-            batch = self._batch(support)
-            held_batch = self._batch(held) if held else None
-            for step, adapted in enumerate(self._equipment.algorithm.adapt(self._module, batch, steps, scale=rate)):
-                point = _point(adapted, step, batch, held_batch)
-                curve.append(point)
-                if on_step is not None:
-                    on_step(point)
-                if not choosing or best is None or _is_better(point, curve[best.step]):
-                    best = Snapshot(step, adapted, changed_parameters(adapted, self._module) if choosing else None)
-                elif step >= best.step + PATIENCE:
-                    break
-            if best is None:  # every algorithm yields the model before adaptation
-                raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
+            path = self._path(support, held, limit if steps is None else steps, rate)
+            best, curve = self._walk(path, on_step, choosing=steps is None and bool(held))
             module = share(best, self._module)
         _check_finite(curve[best.step], rate)
         about = self._equipment.about
@@ -348,11 +331,12 @@ class AdaptableModel:
         loading repeats the adaptation.
 
         Args:
-            folder: folder to create; a model in it is replaced.
+            folder: a new or an empty folder, or that of a saved model, which is replaced.
             name: name for the model card; None for the model's own or, if it was adapted, that of the folder.
 
         Raises:
-            RunError, OSError: the folder cannot be written.
+            RunError: the folder is a file, or has other files.
+            OSError: the folder cannot be written.
         """
         from metadialog.inference.folder import save_model
 
@@ -367,6 +351,33 @@ class AdaptableModel:
     def _computing(self) -> Iterator[None]:
         with computing(self._equipment.threads), evaluation_mode(self._module):
             yield
+
+    def _path(
+        self, support: Sequence[Dialogue], held_out: Sequence[Dialogue], steps: int, rate: float
+    ) -> Iterator[tuple[nn.Module, CurvePoint]]:
+        """Yield the adapted model after each inner step, from 0 on, with its point of the curve."""
+        batch = self._batch(support)
+        held_batch = self._batch(held_out) if held_out else None
+        for step, adapted in enumerate(self._equipment.algorithm.adapt(self._module, batch, steps, scale=rate)):
+            yield adapted, _point(adapted, step, batch, held_batch)
+
+    def _walk(
+        self, path: Iterator[tuple[nn.Module, CurvePoint]], on_step: OnStep | None, *, choosing: bool
+    ) -> tuple[Snapshot, list[CurvePoint]]:
+        """Return the model to keep, which is the last or, if choosing, the best one, and the curve."""
+        curve: list[CurvePoint] = []
+        best: Snapshot | None = None
+        for step, (adapted, point) in enumerate(path):
+            curve.append(point)
+            if on_step is not None:
+                on_step(point)
+            if not choosing or best is None or point.loss < curve[best.step].loss:
+                best = Snapshot(step, adapted, changed_parameters(adapted, self._module) if choosing else None)
+            elif step >= best.step + PATIENCE:
+                break
+        if best is None:  # every algorithm yields the model before adaptation
+            raise RuntimeError(f"{self._equipment.algorithm.name} yields no model")
+        return best, curve
 
     def _batch(self, dialogues: Sequence[Dialogue]) -> Batch:
         return self._equipment.encoder.batch(dialogues).to(self.device)
@@ -396,11 +407,10 @@ class AdaptableModel:
     def _replies_as_a_whole(
         self, prompts: Sequence[Sequence[int]], n: int, way: Generation, seed: int
     ) -> list[list[Reply]]:
-        special = self.tokenizer
-        forbidden = [special.pad_id, special.begin_id, special.self_id, special.other_id]
+        end, forbidden = self.tokenizer.end_id, self.tokenizer.unspoken
         with self._computing():
             generator = torch.Generator(device=self.device).manual_seed(seed)
-            replies = way.n_best(self._module, prompts, special.end_id, forbidden, generator, n)
+            replies = way.n_best(self._module, prompts, end, forbidden, generator, n)
         return [[Reply(self._text(one.tokens), one.score, len(one.tokens)) for one in best] for best in replies]
 
     def _text(self, tokens: Sequence[int]) -> str:
@@ -416,21 +426,13 @@ def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _adapted_to(parent: About, language: str, dialogues: int, held_out: int, curve: Sequence[CurvePoint]) -> AdaptedTo:
-    before, after = (
-        point.support_loss if point.held_out_loss is None else point.held_out_loss for point in (curve[0], curve[-1])
-    )
     languages = tuple(dict.fromkeys((language, *parent.languages)))
-    return AdaptedTo(parent.name, dialogues, held_out, len(curve) - 1, before, after, languages)
+    return AdaptedTo(parent.name, dialogues, held_out, len(curve) - 1, curve[0].loss, curve[-1].loss, languages)
 
 
 def _point(model: nn.Module, step: int, support: Batch, held_out: Batch | None) -> CurvePoint:
     held_out_loss = None if held_out is None else score(model, held_out).loss
     return CurvePoint(step, score(model, support).loss, held_out_loss)
-
-
-def _is_better(point: CurvePoint, best: CurvePoint) -> bool:
-    losses = point.held_out_loss, best.held_out_loss
-    return losses[0] is not None and losses[1] is not None and losses[0] < losses[1]
 
 
 def _usable(dialogues: Sequence[Dialogue], purpose: str, name: str) -> list[Dialogue]:

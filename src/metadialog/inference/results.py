@@ -38,6 +38,11 @@ class CurvePoint:
     support_loss: float
     held_out_loss: float | None = None
 
+    @property
+    def loss(self) -> float:
+        """The loss by which a model is judged: on the held-out dialogues, if there are any."""
+        return self.support_loss if self.held_out_loss is None else self.held_out_loss
+
 
 @dataclass(frozen=True, slots=True)
 class DialogueScore:

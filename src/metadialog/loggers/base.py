@@ -1,12 +1,13 @@
 """The interface of loggers, which show a run outside of its directory."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 import pandas as pd
 
-from metadialog.runs.metrics_file import Split
+from metadialog.runs.scalars_file import Split
 
 Status = Literal["finished", "failed", "interrupted"]
 
@@ -40,8 +41,27 @@ RECORD_COLUMNS = (
 SAMPLE_KEYS = ("topic", "inner_step", "context", "reference", "before", "after")
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedRun:
+    """A run that is to be logged.
+
+    Attributes:
+        directory: directory of the run.
+        config: the resolved config, as plain values.
+        name: default name of the run.
+        id: identifier by which a resumed run continues its log, as `Logger.run_id` gave it; None for a new run.
+    """
+
+    directory: Path
+    config: Mapping[str, object]
+    name: str
+    id: str | None = None
+
+
 class Logger(Protocol):
     """Interface of the classes that `conf/logger/*.yaml` names; the files in the run directory are authoritative.
+
+    The constructor takes a `LoggedRun`, and the options in the yaml by keyword.
 
     No method raises an exception if a service cannot be reached, so that training continues.
     """

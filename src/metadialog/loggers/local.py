@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from metadialog.loggers.base import Status
-from metadialog.runs.metrics_file import Split
+from metadialog.loggers.base import LoggedRun, Status
+from metadialog.runs.scalars_file import Split
 
 
 class LocalLogger:
     """Logs nothing, as `metrics.jsonl`, `adaptation.parquet` and `samples.jsonl` contain everything.
 
-    It has the same arguments as every logger.
+    Args:
+        run: the run.
     """
 
-    def __init__(self, run_dir: Path, config: Mapping[str, object], name: str, run_id: str | None) -> None:
-        del run_dir, config, name
-        self._run_id = run_id
+    def __init__(self, run: LoggedRun) -> None:
+        self._run_id = run.id
 
     @property
     def run_id(self) -> str | None:

@@ -9,9 +9,9 @@ import pandas as pd
 from annotated_types import MinLen
 
 from metadialog.extras import need
-from metadialog.loggers.base import SAMPLE_KEYS, Status
-from metadialog.loggers.giving_up import GivesUp
-from metadialog.runs.metrics_file import Split
+from metadialog.loggers.base import SAMPLE_KEYS, LoggedRun, Status
+from metadialog.loggers.service_calls import GivesUp
+from metadialog.runs.scalars_file import Split
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ class MlflowLogger:
     """Logs a run to MLflow.
 
     Args:
-        run_dir: directory of the run.
-        config: resolved config, logged as parameters.
-        name: name of the run.
-        run_id: identifier of an earlier run to continue, or None for a new run.
+        run: the run; its config is logged as parameters.
         experiment: experiment of the run, which is created if missing.
         tracking_uri: a folder or the address of a server; None for `MLFLOW_TRACKING_URI`, else for `mlruns` in the
             working directory.
@@ -41,22 +38,18 @@ class MlflowLogger:
 
     def __init__(
         self,
-        run_dir: Path,
-        config: Mapping[str, object],
-        name: str,
-        run_id: str | None,
+        run: LoggedRun,
         *,
         experiment: Text,
         tracking_uri: Text | None,
     ) -> None:
         need("mlflow", "mlflow", "logger=mlflow")
-        self._run_dir = run_dir
-        self._run_id = run_id
+        self._run_id = run.id
         self._calls = GivesUp("MLflow")
         self._client: MlflowClient | None = None
-        self._calls.run(lambda: self._open(config, name, experiment, tracking_uri))
+        self._calls.run(lambda: self._open(run, experiment, tracking_uri))
 
-    def _open(self, config: Mapping[str, object], name: str, experiment: str, tracking_uri: str | None) -> None:
+    def _open(self, run: LoggedRun, experiment: str, tracking_uri: str | None) -> None:
         import os
 
         from mlflow import MlflowClient
@@ -69,10 +62,10 @@ class MlflowLogger:
         if self._run_id is None:
             existing = client.get_experiment_by_name(experiment)
             number = client.create_experiment(experiment) if existing is None else existing.experiment_id
-            self._run_id = client.create_run(number, run_name=name).info.run_id
-            for key, value in _flat(config).items():
+            self._run_id = client.create_run(number, run_name=run.name).info.run_id
+            for key, value in _flat(run.config).items():
                 client.log_param(self._run_id, key, str(value)[:_MOST_PARAMETER])
-            client.set_tag(self._run_id, "run_directory", str(self._run_dir.absolute()))
+            client.set_tag(self._run_id, "run_directory", str(run.directory.absolute()))
         else:
             client.update_run(self._run_id, status="RUNNING")
         self._client = client

@@ -1,6 +1,7 @@
 """Several loggers at once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,8 +9,8 @@ import pandas as pd
 from annotated_types import Len
 
 from metadialog.config import build
-from metadialog.loggers.base import Logger, Status
-from metadialog.runs.metrics_file import Split
+from metadialog.loggers.base import LoggedRun, Logger, Status
+from metadialog.runs.scalars_file import Split
 
 Name = Literal["wandb", "tensorboard", "mlflow", "trackio"]
 Node = dict[str, Any]
@@ -19,10 +20,7 @@ class SeveralLoggers:
     """Logs to several loggers.
 
     Args:
-        run_dir: directory of the run.
-        config: the resolved config.
-        name: name of the run.
-        run_id: identifier of an earlier run to continue, as returned by `run_id`.
+        run: the run, with the identifiers of all loggers, as returned by `run_id`.
         use: loggers to use.
         wandb: config node of one of them.
         tensorboard: likewise.
@@ -32,10 +30,7 @@ class SeveralLoggers:
 
     def __init__(
         self,
-        run_dir: Path,
-        config: Mapping[str, object],
-        name: str,
-        run_id: str | None,
+        run: LoggedRun,
         *,
         use: Annotated[list[Name], Len(1)],
         wandb: Node,
@@ -44,10 +39,10 @@ class SeveralLoggers:
         trackio: Node,
     ) -> None:
         nodes: dict[str, Node] = {"wandb": wandb, "tensorboard": tensorboard, "mlflow": mlflow, "trackio": trackio}
-        before = dict(part.split(":", 1) for part in (run_id or "").split(",") if ":" in part)
+        before = dict(part.split(":", 1) for part in (run.id or "").split(",") if ":" in part)
         self._loggers: dict[str, Logger] = {}
         for one in dict.fromkeys(use):
-            self._loggers[one] = build(nodes[one], run_dir, config, name, before.get(one))
+            self._loggers[one] = build(nodes[one], replace(run, id=before.get(one)))
 
     @property
     def run_id(self) -> str | None:

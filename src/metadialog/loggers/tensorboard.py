@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from metadialog.extras import need
-from metadialog.loggers.base import SAMPLE_KEYS, Status
-from metadialog.loggers.giving_up import GivesUp
-from metadialog.runs.metrics_file import Split
+from metadialog.loggers.base import SAMPLE_KEYS, LoggedRun, Status
+from metadialog.loggers.service_calls import GivesUp
+from metadialog.runs.scalars_file import Split
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 FOLDER = "tensorboard"
@@ -21,24 +21,23 @@ class TensorboardLogger:
     A resumed run adds a file, whose values replace earlier ones of the same steps.
 
     Args:
-        run_dir: directory of the run.
-        config: the resolved config, shown as text.
-        name: name of the run; TensorBoard identifies runs by directories.
-        run_id: passed on.
+        run: the run; its name and config are shown as text, as TensorBoard identifies runs by directories.
 
     Raises:
         ConfigError: TensorBoard is not installed.
     """
 
-    def __init__(self, run_dir: Path, config: Mapping[str, object], name: str, run_id: str | None) -> None:
+    def __init__(self, run: LoggedRun) -> None:
         need("tensorboard", "tensorboard", "logger=tensorboard")
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self._run_id = run_id
+        self._run_id = run.id
         self._calls = GivesUp("TensorBoard")
         self._writer: SummaryWriter | None = None
-        self._calls.run(lambda: self._open(lambda: SummaryWriter(str(run_dir / FOLDER))))
-        self._text("config", "\n".join(f"    {key}: {value}" for key, value in {"name": name, **config}.items()))
+        self._calls.run(lambda: self._open(lambda: SummaryWriter(str(run.directory / FOLDER))))
+        self._text(
+            "config", "\n".join(f"    {key}: {value}" for key, value in {"name": run.name, **run.config}.items())
+        )
 
     def _open(self, make: Callable[[], object]) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter

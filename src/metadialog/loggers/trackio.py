@@ -12,9 +12,9 @@ import pandas as pd
 from annotated_types import MinLen
 
 from metadialog.extras import need
-from metadialog.loggers.base import SAMPLE_KEYS, Status
-from metadialog.loggers.giving_up import GivesUp
-from metadialog.runs.metrics_file import Split
+from metadialog.loggers.base import SAMPLE_KEYS, LoggedRun, Status
+from metadialog.loggers.service_calls import GivesUp
+from metadialog.runs.scalars_file import Split
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ class TrackioLogger:
     """Logs a run to trackio; `trackio show` opens its page.
 
     Args:
-        run_dir: directory of the run.
-        config: the resolved config.
-        name: name of the run; a random suffix is added, as trackio identifies runs by name.
-        run_id: the name of an earlier run to continue, or None for a new run.
+        run: the run; a random suffix is added to its name, by which trackio identifies it.
         project: project of the run.
 
     Raises:
@@ -37,18 +34,15 @@ class TrackioLogger:
 
     def __init__(
         self,
-        run_dir: Path,
-        config: Mapping[str, object],
-        name: str,
-        run_id: str | None,
+        run: LoggedRun,
         *,
         project: Annotated[str, MinLen(1)],
     ) -> None:
         need("trackio", "trackio", "logger=trackio")
-        self._run_id = run_id or f"{name} {uuid.uuid4().hex[:8]}"
+        self._run_id = run.id or f"{run.name} {uuid.uuid4().hex[:8]}"
         self._calls = GivesUp("trackio")
         self._run: Run | None = None
-        options = {**config, "run_directory": str(run_dir.absolute())}
+        options = {**run.config, "run_directory": str(run.directory.absolute())}
         self._call(lambda: self._open(project, options))
 
     def _open(self, project: str, config: Mapping[str, object]) -> None:

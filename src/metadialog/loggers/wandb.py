@@ -5,6 +5,7 @@ import secrets
 import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,10 +15,10 @@ from pydantic import Field
 
 from metadialog.errors import MetadialogError
 from metadialog.loggers import wandb_session
-from metadialog.loggers.base import SAMPLE_KEYS, Status
-from metadialog.loggers.deadline import within
-from metadialog.runs.layout import METRICS
-from metadialog.runs.metrics_file import Split, read_rows
+from metadialog.loggers.base import SAMPLE_KEYS, LoggedRun, Status
+from metadialog.loggers.service_calls import within
+from metadialog.runs.layout import SCALARS
+from metadialog.runs.scalars_file import Split, read_rows
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:
@@ -45,11 +46,8 @@ class WandbLogger:
     stderr. Later failures are reported once, and training continues with the local files.
 
     Args:
-        run_dir: directory of the run.
-        config: the resolved config, as plain values.
-        name: default name of the run, unless `title` or `WANDB_NAME` is set.
-        run_id: identifier of an earlier run to continue, or None for a new run.
-        title: name in the list of runs; None for `WANDB_NAME`, else for `name`.
+        run: the run.
+        title: name in the list of runs; None for `WANDB_NAME`, else for that of the run.
         project: project to put the run in; None for `WANDB_PROJECT`, else for `metadialog`.
         entity: user or team that owns the project; None for `WANDB_ENTITY`, else for the default of the key.
         group: runs with the same group are shown together; None for `WANDB_RUN_GROUP`, else for no group.
@@ -63,10 +61,7 @@ class WandbLogger:
 
     def __init__(
         self,
-        run_dir: Path,
-        config: Mapping[str, object],
-        name: str,
-        run_id: str | None,
+        run: LoggedRun,
         *,
         title: Title | None,
         project: Project | None,
@@ -77,16 +72,13 @@ class WandbLogger:
     ) -> None:
         self._run: wandb.Run | None = None
         self._failed = False
-        self._run_id = run_id
+        self._run_id = run.id
         if mode == "disabled":
             return
-        self._run_id = run_id or _agents_run_id() or _new_run_id()
+        self._run_id = run.id or _agents_run_id() or _new_run_id()
         identity = wandb_session.RunIdentity(
-            run_dir=run_dir,
-            config=config,
+            run=replace(run, id=self._run_id),
             title=title,
-            default_title=name,
-            run_id=self._run_id,
             project=project,
             entity=entity,
             group=group,
@@ -101,8 +93,8 @@ class WandbLogger:
             wandb_session.close_service()
             return
         self._call(_define_axes)
-        if run_id is not None:
-            self._call(lambda run: _log_again(run, run_dir / METRICS))
+        if run.id is not None:
+            self._call(lambda opened: _log_again(opened, run.directory / SCALARS))
 
     @property
     def run_id(self) -> str | None:
@@ -183,7 +175,7 @@ def _define_axes(run: "wandb.Run") -> None:
         run.define_metric(f"{split}/*", step_metric=STEP)
 
 
-def _log_again(run: "wandb.Run", metrics: Path) -> None:
+def _log_again(run: "wandb.Run", scalars: Path) -> None:
     """Log the scalars from before a resume, unless the server has resumed the run.
 
     An offline run cannot append to another: its steps count from 0, so that its upload replaces the earlier one with
@@ -191,7 +183,7 @@ def _log_again(run: "wandb.Run", metrics: Path) -> None:
     """
     if run.resumed:
         return
-    for row in read_rows(metrics):
+    for row in read_rows(scalars):
         run.log({STEP: row.step} | {f"{row.split}/{name}": value for name, value in row.scalars.items()})
 
 

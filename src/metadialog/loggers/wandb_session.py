@@ -6,15 +6,15 @@ import shutil
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPMessage
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from metadialog.errors import ConfigError
 from metadialog.home import provide_home
-from metadialog.loggers.deadline import within
+from metadialog.loggers.base import LoggedRun
+from metadialog.loggers.service_calls import within
 
 if TYPE_CHECKING:
     import wandb
@@ -38,22 +38,16 @@ class RunIdentity:
     """The identity of a run with the service.
 
     Attributes:
-        run_dir: directory of the run.
-        config: the resolved config.
-        title: name of the run; None for `WANDB_NAME`, else for `default_title`.
-        default_title: see `title`.
-        run_id: identifier of the run.
+        run: the run, with its identifier.
+        title: name in the list of runs; None for `WANDB_NAME`, else for that of the run.
         project: None for `WANDB_PROJECT`, else for `metadialog`.
         entity: None for `WANDB_ENTITY`, else for the default of the key.
         group: None for `WANDB_RUN_GROUP`, else for none.
         tags: empty for `WANDB_TAGS`, else for none.
     """
 
-    run_dir: Path
-    config: Mapping[str, object]
+    run: LoggedRun
     title: str | None
-    default_title: str
-    run_id: str
     project: str | None
     entity: str | None
     group: str | None
@@ -105,7 +99,7 @@ def open_run(identity: RunIdentity, mode: Mode, say: Callable[[str], None]) -> "
                 # The service still holds the failed run, and would refuse its id.
                 close_service()
                 _start_service(identity, "offline")
-        say(f"W&B is offline: {reason}; the run is kept in {identity.run_dir / 'wandb'}")
+        say(f"W&B is offline: {reason}; the run is kept in {identity.run.directory / 'wandb'}")
     return _init(identity, "offline")
 
 
@@ -164,7 +158,7 @@ def _start_service(identity: RunIdentity, mode: Mode) -> str:
 def _options(identity: RunIdentity) -> dict[str, Any]:
     """Return the settings that keep wandb silent, within the run directory and within time limits."""
     return {
-        "root_dir": str(identity.run_dir.absolute()),
+        "root_dir": str(identity.run.directory.absolute()),
         "use_dot_wandb": False,
         "silent": True,  # the logger reports what matters in one line
         "console": "off",
@@ -182,7 +176,7 @@ def _options(identity: RunIdentity) -> dict[str, Any]:
 def _init(identity: RunIdentity, mode: Literal["online", "offline"]) -> "wandb.Run":
     import wandb
 
-    directory = identity.run_dir / "wandb"
+    directory = identity.run.directory / "wandb"
     # Defaults from the environment and wandb's settings files; entity and group are looked up by wandb itself.
     result = wandb.setup().settings
     before = set(directory.glob("*"))
@@ -193,10 +187,10 @@ def _init(identity: RunIdentity, mode: Literal["online", "offline"]) -> "wandb.R
                 project=identity.project or result.project or DEFAULT_PROJECT,
                 entity=identity.entity,
                 group=identity.group,
-                name=identity.title or result.run_name or identity.default_title,
+                name=identity.title or result.run_name or identity.run.name,
                 tags=identity.tags or result.run_tags or (),
-                config=dict(identity.config),
-                id=identity.run_id,
+                config=dict(identity.run.config),
+                id=identity.run.id,
                 resume="allow",
                 mode=mode,
                 # Not the global run of the process, as an unfinished run must not be returned again.
@@ -205,7 +199,7 @@ def _init(identity: RunIdentity, mode: Literal["online", "offline"]) -> "wandb.R
             ),
         )
     except Exception:
-        for leftover in set(directory.glob(f"*run-*-{identity.run_id}*")) - before:
+        for leftover in set(directory.glob(f"*run-*-{identity.run.id}*")) - before:
             shutil.rmtree(leftover, ignore_errors=True)
         raise
 

@@ -1,6 +1,5 @@
 """The hierarchical recurrent encoder-decoder."""
 
-from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar
 
 import torch
@@ -8,19 +7,19 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel, at_positions, read_at_once
-from metadialog.models.recurrence import Bridge, Cell, Hidden, State, map_hidden, recurrent, run, top
-from metadialog.models.turns import Turns, static_turns
+from metadialog.models.protocol import at_positions
+from metadialog.models.recurrence import Bridge, Cell, Hidden, map_hidden, recurrent, run, top
+from metadialog.models.turns import Turns, TurnsModel
 from metadialog.options import FROM_YAML, with_defaults
 
 _State = tuple[Hidden, Hidden, Hidden]
 
 
-class HRED(BaseModel):
+class HRED(TurnsModel):
     """Serban et al. 2016, "Building end-to-end dialogue systems ..." (arXiv:1507.04808), section 3.
 
     An encoder reads each turn by itself; a recurrent layer over turns, the context, reads its last states; a decoder
-    speaks the next turn, starting from `tanh(D_0 c + b_0)`, `c` the context (equation 3). The logits are
+    generates the next turn, starting from `tanh(D_0 c + b_0)`, `c` the context (equation 3). The logits are
     `O (H_0 d + E_0 x + b)` of the decoder's state `d` and the token before, `x`, with an output embedding `O`.
 
     Args:
@@ -88,19 +87,6 @@ class HRED(BaseModel):
         made = self.from_state(turns.put_back(states)) + self.from_token(x)  # [batch, time, embedding]
         logits = self.head(at_positions(self.drop(made), at))  # [batch, time, vocab]
         return logits, (turns.after_last(encoded), after, turns.after_last(decoded))
-
-    @property
-    def reads_at_once(self) -> bool:
-        """True, as padding is ignored; see `BaseModel.reads_at_once`."""
-        return True
-
-    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Read prompts in one pass, as padding is ignored; see `DialogueModel.read`."""
-        return read_at_once(self, tokens, lengths, state)
-
-    def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
-        """Use static shapes for several streams, `[streams, time]`, within the context; see `static_turns`."""
-        return static_turns(tokens)
 
     def _begin(self, x: Tensor) -> _State:
         decoder = self.bridge(x.new_zeros(len(x), self.context.hidden_size))

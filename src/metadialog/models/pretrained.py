@@ -17,7 +17,7 @@ from metadialog.models.recurrence import State
 from metadialog.options import FROM_YAML, with_defaults
 from metadialog.pretrained.chat import ChatFormat, chat_format
 from metadialog.pretrained.files import SAFE, check_weights, loading, locate
-from metadialog.pretrained.vocabulary import SHIFT, load_tokenizer, vocabulary_size
+from metadialog.pretrained.vocabulary import SHIFT, pretrained_tokenizer, vocabulary_size
 from metadialog.token_ids import BEGIN_ID, END_ID, OTHER_ID, PAD_ID, SELF_ID
 
 _OPTION = "model.path"
@@ -73,7 +73,7 @@ class PretrainedModel(BaseModel):
     ) -> None:
         super().__init__()
         source = locate(path, _OPTION)
-        tokenizer = load_tokenizer(source, _OPTION)
+        tokenizer = pretrained_tokenizer(source, _OPTION)
         sketched = torch.get_default_device().type == "meta"  # a model without weights, for checking options
         expected = vocabulary_size(tokenizer)
         if vocab_size != expected and not sketched:

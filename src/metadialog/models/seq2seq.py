@@ -1,6 +1,5 @@
 """An encoder-decoder with attention."""
 
-from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -10,16 +9,16 @@ from torch.nn.functional import pad
 
 from metadialog.models.attention import Bahdanau, Luong
 from metadialog.models.output import Output
-from metadialog.models.protocol import BaseModel, at_positions, read_at_once
-from metadialog.models.recurrence import Bridge, Cell, Hidden, State, are_static, map_hidden, recurrent, run, top
-from metadialog.models.turns import Turns, static_turns
+from metadialog.models.protocol import at_positions
+from metadialog.models.recurrence import Bridge, Cell, Hidden, are_static, map_hidden, recurrent, run, top
+from metadialog.models.turns import Turns, TurnsModel
 from metadialog.options import FROM_YAML, with_defaults
 
 _Attended = tuple[Tensor, Tensor, Tensor]
 _State = tuple[Hidden, Hidden, Tensor, Tensor, Tensor]
 
 
-class Seq2Seq(BaseModel):
+class Seq2Seq(TurnsModel):
     """Each turn is decoded with attention to all turns before it.
 
     For the last turn this is the encoder-decoder of Sutskever et al. 2014 (arXiv:1409.3215) and Vinyals and Le 2015
@@ -105,19 +104,6 @@ class Seq2Seq(BaseModel):
         logits = self.head(at_positions(self.drop(torch.tanh(self.combine(made))), at))  # [batch, time, vocab]
         state = encoder, turns.after_last(after), memory, memory_turns, number[None, :, -1:]
         return logits, state
-
-    @property
-    def reads_at_once(self) -> bool:
-        """True, as padding is ignored; see `BaseModel.reads_at_once`."""
-        return True
-
-    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Read prompts in one pass, as padding is ignored; see `DialogueModel.read`."""
-        return read_at_once(self, tokens, lengths, state)
-
-    def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
-        """Use static shapes for several streams, `[streams, time]`, within the context; see `static_turns`."""
-        return static_turns(tokens)
 
     def _begin(self, x: Tensor) -> _State:
         nothing = x.new_zeros(len(x), self.encoder.hidden_size)

@@ -1,14 +1,15 @@
 """The layout of turns in streams of tokens, for models that process turns separately."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from metadialog.models.recurrence import Bounds, Hidden, bounds_of_turns, map_hidden
+from metadialog.models.protocol import BaseModel, read_at_once
+from metadialog.models.recurrence import Bounds, Hidden, State, bounds_of_turns, map_hidden
 from metadialog.token_ids import OTHER_ID, PAD_ID, SELF_ID
 
 
@@ -121,3 +122,20 @@ class Turns:
     def _rows(self, dimensions: int) -> Tensor:
         rows = torch.arange(len(self.at), device=self.at.device)
         return rows.view(-1, *[1] * (dimensions - 1))
+
+
+class TurnsModel(BaseModel):
+    """The base class of models that see the turns of a dialogue, and ignore padding."""
+
+    @property
+    def reads_at_once(self) -> bool:
+        """True, as padding is ignored; see `BaseModel.reads_at_once`."""
+        return True
+
+    def read(self, tokens: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read prompts in one pass, as padding is ignored; see `DialogueModel.read`."""
+        return read_at_once(self, tokens, lengths, state)
+
+    def static_shapes(self, tokens: Tensor) -> AbstractContextManager[None]:
+        """Use static shapes for several streams, `[streams, time]`, within the context; see `static_turns`."""
+        return static_turns(tokens)

@@ -85,7 +85,7 @@ class SelfCritical:
         self.max_tokens = max_tokens
         self.greedy = Greedy(max_tokens=max_tokens)
         self.sampling = Sampling(max_tokens=max_tokens, temperature=1.0, top_k=0, top_p=1.0)
-        self.forbidden = (tokenizer.pad_id, tokenizer.begin_id, tokenizer.self_id, tokenizer.other_id)
+        self.forbidden = tokenizer.unspoken
         self.reward = _reward(reward, bleu_tokenizer)
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -9,8 +9,7 @@ from metadialog.errors import ConfigError
 from metadialog.evaluation.protocol import AdaptationProtocol
 from metadialog.preparation.topics import Topics
 from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
-from metadialog.samplers.held_out import held_out_episodes
-from metadialog.samplers.leave_one_out import leave_one_out_episodes
+from metadialog.samplers.held_out import held_out_episodes, leave_one_out_episodes
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 

@@ -18,8 +18,8 @@ PARTS = ("meta-test", "meta-validation", "meta-train")
 def separate_twins(corpus: Corpus, split: TopicSplit, min_dialogues: int) -> tuple[Corpus, TopicSplit]:
     """Drop dialogues that share their beginning with, or nearly duplicate, a dialogue in another part of the split.
 
-    Such a pair is one conversation recorded twice, as in ConvAI2, which has both sides of each: a model trained on one
-    of them knows the other. A topic with fewer than `min_dialogues` dialogues left is dropped.
+    Such a pair is one conversation recorded twice, as in ConvAI2, which has both sides of each: training on one of them
+    reveals the other. A topic with fewer than `min_dialogues` dialogues left is dropped.
 
     Args:
         corpus: the cleaned data set.

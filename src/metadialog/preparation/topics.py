@@ -15,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from metadialog import text
-from metadialog.cache.directory import cache_directory
-from metadialog.cache.entries import entry, temporary
+from metadialog.cache.entries import cache_directory, entry, temporary
 from metadialog.cache.keys import digest_code, digest_files, key
 from metadialog.config import build
 from metadialog.datasets.corpus import Corpus, agreeing, open_store, write_store
@@ -79,7 +78,7 @@ class Topics:
         return line
 
 
-def load_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str | None = None) -> Topics:
+def prepare_topics(dataset: Mapping[str, Any], split: Mapping[str, Any], cache: str | None = None) -> Topics:
     """Read a data set and split its topics.
 
     Args:

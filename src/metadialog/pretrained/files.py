@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from metadialog.cache.directory import cache_directory
-from metadialog.cache.entries import entry
+from metadialog.cache.entries import cache_directory, entry
 from metadialog.cache.keys import digest_files, key
 from metadialog.errors import ConfigError, MetadialogError
 from metadialog.extras import need

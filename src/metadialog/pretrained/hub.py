@@ -1,4 +1,4 @@
-"""Models by their names on the Hugging Face Hub, where there may be no network."""
+"""Models by their names on the Hugging Face Hub, also without a network."""
 
 import functools
 import os
@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 from metadialog.errors import ConfigError
 
 PATIENCE = 10.0
-"""Seconds in which the hub has to answer at all."""
+"""Seconds within which the hub must answer."""
 
 
 def on_hub(name: str, option: str) -> str:
-    """Return what `transformers` finds a model of the hub by: its name, or without the hub the folder of its files.
+    """Return the argument for `transformers` to load a model of the hub: its name, or offline the folder of its files.
 
-    `huggingface_hub` alone would try for half a minute, file by file, before it says that there is no network.
+    `huggingface_hub` itself would try for half a minute, file by file, before it reports that there is no network.
 
     Args:
-        name: on the hub, such as `HuggingFaceTB/SmolLM2-135M-Instruct`.
-        option: what the user calls it.
+        name: name on the hub, such as `HuggingFaceTB/SmolLM2-135M-Instruct`.
+        option: name of the option, for messages.
 
     Raises:
         ConfigError: the hub does not answer, and the model has not been downloaded before.
@@ -25,7 +25,7 @@ def on_hub(name: str, option: str) -> str:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    if os.environ.get("HF_HUB_OFFLINE"):  # which `transformers` heeds
+    if os.environ.get("HF_HUB_OFFLINE"):  # respected by `transformers`
         return name
     problem = _unreachable(constants.ENDPOINT)
     if problem is None:
@@ -42,7 +42,7 @@ def on_hub(name: str, option: str) -> str:
 
 @functools.cache
 def _unreachable(endpoint: str) -> str | None:
-    """Return why nothing answers at an address; None if something does."""
+    """Return why an address cannot be reached; None if it can."""
     import requests
 
     try:
@@ -55,7 +55,7 @@ def _unreachable(endpoint: str) -> str | None:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the innermost reason of an error, as the system says it."""
+    """Return the innermost reason of an error, in the system's words."""
     while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
         if not isinstance(inner, BaseException):
             break

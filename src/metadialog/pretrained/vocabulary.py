@@ -13,7 +13,7 @@ SHIFT = 5
 """Offset of the ids of a pretrained vocabulary, which follow the special tokens."""
 
 
-def load_tokenizer(source: str, option: str) -> Any:  # noqa: ANN401 - transformers has no common type for them
+def pretrained_tokenizer(source: str, option: str) -> Any:  # noqa: ANN401 - transformers has no common type for them
     """Return the `transformers` tokenizer of a pretrained model.
 
     Args:
@@ -40,7 +40,7 @@ def shifted(tokenizer: Any, special_tokens: tuple[str, ...]) -> str:  # noqa: AN
     is ten characters.
 
     Args:
-        tokenizer: result of `load_tokenizer`.
+        tokenizer: result of `pretrained_tokenizer`.
         special_tokens: special tokens of this package.
 
     Raises:

@@ -54,4 +54,5 @@ def _joined(folds: Sequence[Run]) -> Run:
     episodes = {count: frozenset().union(*(run.episodes[count] for run in folds)) for count in shots}
     records = pd.concat([run.records for run in folds], ignore_index=True)
     common = Path(first.path).parent if len(folds) > 1 else first.path
-    return replace(first, path=common, config=config, records=records, episodes=episodes, cost=None)
+    joined = tuple(run.status for run in folds)
+    return replace(first, path=common, config=config, records=records, episodes=episodes, cost=None, joined=joined)

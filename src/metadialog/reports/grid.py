@@ -9,6 +9,7 @@ import pandas as pd
 
 from metadialog.errors import ConfigError
 from metadialog.reports.comparison import Comparison
+from metadialog.reports.samples import Sample
 from metadialog.statistics.comparison import CHOSEN
 from metadialog.statistics.metrics import METRICS, Metric
 from metadialog.text import counted, word_unit
@@ -72,12 +73,7 @@ def score_grids(
     Raises:
         ConfigError: the records do not have these shots or steps.
     """
-    scores = comparison.scores
-    known = sorted(scores["shots"].unique().tolist())
-    chosen = known[-1:] if shots is None else list(shots)
-    _check("shots", chosen, known)
-    if steps is not None:
-        _check("steps", steps, sorted(scores["inner_step"].unique().tolist()))
+    chosen = _chosen_shots(comparison.scores, shots, steps)
     return [_score_grid(comparison, metrics, one, steps) for one in chosen]
 
 
@@ -90,17 +86,22 @@ def shown_scores(
         ConfigError: the records do not have these shots or steps.
     """
     scores = comparison.scores
+    results = []
+    for count in _chosen_shots(scores, shots, steps):
+        part = scores[scores["shots"] == count]
+        for metric, step in _columns(part, metrics, steps):
+            results.append(part[(part["metric"] == metric.name) & (part["inner_step"] == step)])
+    return pd.concat(results, ignore_index=True)
+
+
+def _chosen_shots(scores: pd.DataFrame, shots: Sequence[int] | None, steps: Sequence[int] | None) -> list[int]:
+    """Return the numbers of shots to show, after checking that the records have them and the steps."""
     known = sorted(scores["shots"].unique().tolist())
     chosen = known[-1:] if shots is None else list(shots)
     _check("shots", chosen, known)
     if steps is not None:
         _check("steps", steps, sorted(scores["inner_step"].unique().tolist()))
-    results = []
-    for count in chosen:
-        part = scores[scores["shots"] == count]
-        for metric, step in _columns(part, metrics, steps):
-            results.append(part[(part["metric"] == metric.name) & (part["inner_step"] == step)])
-    return pd.concat(results, ignore_index=True)
+    return chosen
 
 
 def topic_grids(comparison: Comparison) -> list[Grid]:
@@ -222,3 +223,26 @@ def _check(option: str, chosen: Sequence[int], known: Sequence[int]) -> None:
             f"{option}=[{shown}]: no run has records of {option} {', '.join(map(str, wrong))}; there are "
             f"{', '.join('chosen' if value == CHOSEN else str(value) for value in known)}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The content of a report.
+
+    Attributes:
+        title: title of the report.
+        scores: tables of scores.
+        topics: tables of topics, and of the inner steps to the baseline's best.
+        differences: rows of the table of differences from the best.
+        baseline: rows of the differences from the baseline; empty without one.
+        samples: replies of all algorithms to the same contexts.
+        notes: additional notes, one sentence each.
+    """
+
+    title: str
+    scores: Sequence[Grid]
+    topics: Sequence[Grid]
+    differences: Sequence[Sequence[str]]
+    baseline: Sequence[Sequence[str]]
+    samples: Sequence[Sample]
+    notes: Sequence[str]

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.differences import BASELINE_HEADER, baseline_title
-from metadialog.reports.grid import Cell, Grid
-from metadialog.reports.tables import Tables
+from metadialog.reports.grid import Cell, Grid, Tables
 from metadialog.reports.words import legend, size
 
 _HEAD = "% For \\input in a document that loads booktabs and graphicx; each table has a label.\n"

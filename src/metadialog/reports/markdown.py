@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.differences import BASELINE_HEADER, HEADER, baseline_title
-from metadialog.reports.grid import Cell, Grid
-from metadialog.reports.tables import Tables
+from metadialog.reports.grid import Cell, Grid, Tables
 from metadialog.reports.words import commands, legend, methods, size, varied_lines
 
 

@@ -13,9 +13,8 @@ from markupsafe import Markup
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.differences import BASELINE_HEADER, HEADER, baseline_title
-from metadialog.reports.grid import metric_label
+from metadialog.reports.grid import Tables, metric_label
 from metadialog.reports.looks import looks
-from metadialog.reports.tables import Tables
 from metadialog.reports.words import commands, legend, methods, size, varied_lines
 
 _DASHES = {"-": "", "--": "8 4", ":": "2 4", "-.": "8 4 2 4"}

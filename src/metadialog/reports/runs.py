@@ -38,6 +38,7 @@ class Run:
         language: ISO 639 code of the texts.
         signatures: signatures of text metrics.
         cost: content of `cost.json` by phase; None if there is none.
+        joined: `status.json` of each run that was joined into this one, with another held-out topic each.
     """
 
     path: Path
@@ -48,6 +49,12 @@ class Run:
     language: str
     signatures: Mapping[str, str]
     cost: Mapping[str, Any] | None = field(default=None)
+    joined: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def statuses(self) -> tuple[Mapping[str, Any], ...]:
+        """`status.json` of the run, or of each run that was joined into it."""
+        return self.joined or (self.status,)
 
     @property
     def algorithm(self) -> str:

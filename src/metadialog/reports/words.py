@@ -1,8 +1,10 @@
 """The texts of a report: methods and warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from metadialog.reports.comparison import Comparison
+from metadialog.statistics.metric_comparison import Settings
 from metadialog.statistics.paired import Test
 from metadialog.text import counted
 
@@ -53,17 +55,28 @@ def size(comparison: Comparison) -> str:
     few, most = int(seeds.min()), int(seeds.max())
     many = f"{few} to {most} seeds" if few < most else counted(few, "seed")
     topics, episodes = (int(comparison.scores[name].max()) for name in ("topics", "episodes"))
+    runs = sum(len(run.statuses) for run in comparison.runs)
     algorithms, held_out = counted(len(comparison.algorithms), "algorithm"), counted(topics, "held-out topic")
     return (
         f"{comparison.dataset}: {algorithms}, {many} each, {held_out}, {counted(episodes, 'episode')}, the same for "
-        f"all; {counted(len(comparison.runs), 'run')}."
+        f"all; {counted(runs, 'run')}."
     )
 
 
 def methods(comparison: Comparison) -> list[tuple[str, str]]:
     """Return the description of the methods, as pairs of a term and its explanation."""
-    settings, first = comparison.settings, comparison.runs[0]
-    of_texts = [f"{name} by sacrebleu, signature {signature}" for name, signature in sorted(first.signatures.items())]
+    return [
+        *_measures(comparison.runs[0].signatures),
+        *_procedures(comparison.settings),
+        *([("Chosen steps", _chosen(comparison))] if len(comparison.chosen) else []),
+        ("Seeds", _seeds(comparison)),
+        ("Revisions", ", ".join(sorted({str(one.get("git_revision") or "unknown") for one in _statuses(comparison)}))),
+    ]
+
+
+def _measures(signatures: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Describe what is measured on the replies of one episode."""
+    of_texts = [f"{name} by sacrebleu, signature {signature}" for name, signature in sorted(signatures.items())]
     return [
         (
             "Word perplexity",
@@ -89,6 +102,12 @@ def methods(comparison: Comparison) -> list[tuple[str, str]]:
             "Text metrics",
             f"computed for each episode's replies together, then averaged over episodes. {'; '.join(of_texts)}.",
         ),
+    ]
+
+
+def _procedures(settings: Settings) -> list[tuple[str, str]]:
+    """Describe what is computed from the measures of all episodes."""
+    return [
         (
             "Intervals",
             (
@@ -114,15 +133,16 @@ def methods(comparison: Comparison) -> list[tuple[str, str]]:
                 "(Lakens 2013)."
             ),
         ),
-        *([("Chosen steps", _chosen(comparison))] if len(comparison.chosen) else []),
-        ("Seeds", _seeds(comparison)),
-        ("Revisions", ", ".join(sorted({str(run.status.get("git_revision") or "unknown") for run in comparison.runs}))),
     ]
 
 
 def commands(comparison: Comparison) -> list[str]:
     """Return the commands that made the runs, each once."""
-    return list(dict.fromkeys(str(run.status.get("command", "unknown")) for run in comparison.runs))
+    return list(dict.fromkeys(str(one.get("command", "unknown")) for one in _statuses(comparison)))
+
+
+def _statuses(comparison: Comparison) -> list[Mapping[str, Any]]:
+    return [status for run in comparison.runs for status in run.statuses]
 
 
 def varied_lines(comparison: Comparison) -> list[str]:

@@ -15,13 +15,12 @@ from metadialog.reports.compute import compute_figure, costs
 from metadialog.reports.differences import baseline_rows, difference_rows
 from metadialog.reports.figures import curves_figure, shots_figure, style, topics_figure
 from metadialog.reports.forest import difference_curves_figure, forest_figure
-from metadialog.reports.grid import Grid, score_grids, topic_grids
+from metadialog.reports.grid import Grid, Tables, score_grids, topic_grids
 from metadialog.reports.latex import DOCUMENT, latex
 from metadialog.reports.markdown import markdown
 from metadialog.reports.page import Picture, page
 from metadialog.reports.reach import reach_grids
 from metadialog.reports.samples import samples_of
-from metadialog.reports.tables import Tables
 from metadialog.reports.words import title
 from metadialog.runs.atomic import write_atomically
 from metadialog.statistics.comparison import CHOSEN
@@ -29,11 +28,14 @@ from metadialog.statistics.metrics import Metric
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
+REPORT = "report.html"
+_BASELINE_TABLE = "differences_from_baseline.csv"
+
 NO_COST = "cost.png is left out: not every run holds a cost.json with its meta_train cost."
 
 _SOMETIMES = {
     *(f"{name}.{kind}" for name in ("cost", "forest", "difference_curves") for kind in ("png", "pdf")),
-    "differences_from_baseline.csv",
+    _BASELINE_TABLE,
 }
 """Files that are not in every report."""
 _UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -92,11 +94,7 @@ def render(
         ConfigError: there are no records of these shots or steps.
     """
     figures = _figures(comparison)
-    notes = [f"Left out: {line}" for line in skipped]
-    if "cost" not in figures:
-        notes.append(NO_COST)
-    if any(key.startswith("tokenizer.") for key in comparison.varied):
-        notes.append("The rows have different tokenizers: their losses per token cannot be compared.")
+    notes = _notes(comparison, skipped, with_cost="cost" in figures)
     tables = Tables(
         title=title(comparison),
         scores=score_grids(comparison, metrics, shots, steps),
@@ -110,6 +108,25 @@ def render(
         name: Picture(caption, _saved(figure, "png"), for_paper=name == "curves")
         for name, (caption, figure) in figures.items()
     }
+    files = {name: text.encode() for name, text in _texts(comparison, tables, command, pictures).items()}
+    for name, (_, figure) in figures.items():
+        files |= {f"{name}.png": pictures[name].png, f"{name}.pdf": _saved(figure, "pdf")}
+    files["curves.svg"] = _saved(figures["curves"][1], "svg")
+    return Report(comparison, tables.scores, tables.baseline, files)
+
+
+def _notes(comparison: Comparison, skipped: Sequence[str], *, with_cost: bool) -> list[str]:
+    """Return what a reader should know of the tables."""
+    notes = [f"Left out: {line}" for line in skipped]
+    if not with_cost:
+        notes.append(NO_COST)
+    if any(key.startswith("tokenizer.") for key in comparison.varied):
+        notes.append("The rows have different tokenizers: their losses per token cannot be compared.")
+    return notes
+
+
+def _texts(comparison: Comparison, tables: Tables, command: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
+    """Return the files that are text: name -> content."""
     texts = {
         "table.md": markdown(comparison, tables),
         "table.tex": latex(comparison, tables),
@@ -118,15 +135,11 @@ def render(
         "differences.csv": _csv(comparison.differences),
         "topics.csv": _csv(comparison.topics),
         "table.html": page(comparison, tables, command),
-        "report.html": page(comparison, tables, command, list(pictures.values())),
+        REPORT: page(comparison, tables, command, list(pictures.values())),
     }
     if comparison.settings.baseline is not None:
-        texts["differences_from_baseline.csv"] = _csv(comparison.baseline_differences)
-    files = {name: text.encode() for name, text in texts.items()}
-    for name, (_, figure) in figures.items():
-        files |= {f"{name}.png": pictures[name].png, f"{name}.pdf": _saved(figure, "pdf")}
-    files["curves.svg"] = _saved(figures["curves"][1], "svg")
-    return Report(comparison, tables.scores, tables.baseline, files)
+        texts[_BASELINE_TABLE] = _csv(comparison.baseline_differences)
+    return texts
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -145,7 +158,8 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     """Return the figures with captions: name -> caption, figure."""
     ends = f"with {comparison.settings.confidence:.0%} intervals"
     step = "chosen" if comparison.last[1] == CHOSEN else "last"
-    results = {
+    results = _baseline_figures(comparison, step, ends) if len(comparison.baseline_differences) else {}
+    results |= {
         "curves": (
             f"Adaptation curves: word perplexity on held-out topics after each inner step, {ends}.",
             curves_figure(comparison),
@@ -162,21 +176,6 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
             topics_figure(comparison),
         ),
     }
-    if len(comparison.baseline_differences):
-        paired = f"paired by episode, {ends}"
-        filled = f"filled: p < {comparison.settings.significance:g} after Holm's correction"
-        baseline = comparison.settings.baseline
-        results = {
-            "forest": (
-                f"Difference of each row from {baseline}, {paired}, at the {step} inner step; {filled}.",
-                forest_figure(comparison),
-            ),
-            "difference_curves": (
-                f"Difference of each row from {baseline} after each inner step, paired by episode.",
-                difference_curves_figure(comparison),
-            ),
-            **results,
-        }
     spent = costs(comparison)
     if len(spent.columns) and bool((spent > 0).to_numpy().any()):
         caption = (
@@ -185,6 +184,22 @@ def _figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
         )
         results["cost"] = (caption, compute_figure(comparison, spent))
     return results
+
+
+def _baseline_figures(comparison: Comparison, step: str, ends: str) -> dict[str, tuple[str, Figure]]:
+    """Return the figures of the differences from the baseline."""
+    baseline, paired = comparison.settings.baseline, f"paired by episode, {ends}"
+    filled = f"filled: p < {comparison.settings.significance:g} after Holm's correction"
+    return {
+        "forest": (
+            f"Difference of each row from {baseline}, {paired}, at the {step} inner step; {filled}.",
+            forest_figure(comparison),
+        ),
+        "difference_curves": (
+            f"Difference of each row from {baseline} after each inner step, paired by episode.",
+            difference_curves_figure(comparison),
+        ),
+    }
 
 
 def _saved(figure: Figure, kind: str) -> bytes:

@@ -1,6 +1,8 @@
-"""Atomic writing of files."""
+"""Atomic writing of files and folders."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +53,35 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o666) -> Non
     """
     with replacing(path, mode) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def creating_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary path for a folder, which becomes `path` at the end, or is removed if anything fails.
+
+    Args:
+        path: the folder, which must not exist or be empty; its parent must exist.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        if path.exists():
+            path.rmdir()  # an empty folder
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_can_create(folder: Path) -> None:
+    """Create a folder's parents, and a temporary folder beside it, to see early whether it can be created.
+
+    Raises:
+        OSError: it cannot.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent):
+        pass
 
 
 def _errno(error: BaseException | None) -> int | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 # A run directory.
 CONFIG = "config.yaml"
 STATUS = "status.json"
-METRICS = "metrics.jsonl"
+SCALARS = "metrics.jsonl"
 RECORDS = "adaptation.parquet"
 SAMPLES = "samples.jsonl"
 SELECTION = "selection.json"

@@ -18,7 +18,7 @@ from metadialog.runs import layout
 from metadialog.runs.atomic import replacing, write_atomically
 from metadialog.runs.config_file import read_config
 from metadialog.runs.reading import check_regular, is_there
-from metadialog.runs.schemas import FORMAT, METRICS_LIMIT, read_costs, read_selection, read_status
+from metadialog.runs.schemas import FORMAT, SCALARS_LIMIT, read_costs, read_selection, read_status
 from metadialog.trust import check_strangers
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class RunDirectory:
 
     Attributes:
         path: the directory.
-        metrics: metrics, one JSON object per line: step, split, name, value, time.
+        scalars: scalars of training, one JSON object per line: step, split, name, value, time.
         records: adaptation records (Parquet).
         samples: replies before and after adaptation, one JSON object per line.
         selection: choices on the meta-validation topics (JSON).
@@ -45,7 +45,7 @@ class RunDirectory:
         self.path = path
         self.config = path / layout.CONFIG
         self.status = path / layout.STATUS
-        self.metrics = path / layout.METRICS
+        self.scalars = path / layout.SCALARS
         self.records = path / layout.RECORDS
         self.samples = path / layout.SAMPLES
         self.selection = path / layout.SELECTION
@@ -102,8 +102,8 @@ class RunDirectory:
         """
         if is_there(self.status):
             self.read_status()
-        if is_there(self.metrics):
-            check_regular(self.metrics, METRICS_LIMIT, "metrics of a run")
+        if is_there(self.scalars):
+            check_regular(self.scalars, SCALARS_LIMIT, "scalars of a run")
 
     def check_new(self) -> None:
         """Check that there is no run here.
@@ -177,14 +177,14 @@ class RunDirectory:
     def _progress(self) -> list[tuple[int, int] | None]:
         """Return the sizes and times of the files that change when a run makes progress."""
         results: list[tuple[int, int] | None] = []
-        for path in (self.last, self.best, self.records, self.metrics):
+        for path in (self.last, self.best, self.records, self.scalars):
             try:
                 about = path.stat()
             except OSError:
                 results.append(None)
             else:
-                # Opening the metrics file changes its time, but not its length.
-                results.append((about.st_size, 0 if path == self.metrics else about.st_mtime_ns))
+                # Opening the file of scalars changes its time, but not its length.
+                results.append((about.st_size, 0 if path == self.scalars else about.st_mtime_ns))
         return results
 
     def _write_status(self, status: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ from metadialog.runs.reading import MIB, read_json, read_json_lines
 FORMAT = 1
 """Format version of run and sweep directories; files without the key are of version 0.1.0, which is 1."""
 
-METRICS_LIMIT = 2048 * MIB
+SCALARS_LIMIT = 2048 * MIB
 
 Count = Annotated[int, Ge(0), Le(2**63)]
 Amount = Annotated[float, Ge(0)]
@@ -50,7 +50,7 @@ class Status(Versioned):
     versions: dict[str, str] = Field(default_factory=dict)
 
 
-class Metric(BaseModel):
+class ScalarLine(BaseModel):
     """A line of `metrics.jsonl`."""
 
     model_config = Finite
@@ -71,11 +71,11 @@ class TrainingCost(BaseModel):
         peak_bytes: peak memory of the process since the beginning of training, minus the memory in use then: resident,
             or torch's on a GPU. 0 on systems that do not record it (without `/proc` like Linux, and without a GPU).
         flops: floating-point operations of the matrix products, as executed by this algorithm with this engine: some
-            steps are counted (`is_counted`), and the steps between are in proportion to them by `expected_flops`.
+        steps are counted (`is_counted`), and the others are estimated in proportion to `expected_flops`.
         dialogues: number of distinct dialogues that were drawn.
         counted_flops: operations of the counted steps since the algorithm last changed its passes.
         counted_expected: `expected_flops` of the same steps.
-        engines: the engine that `engine=auto` has chosen for each kind of inner loop; a run that goes on keeps to it.
+        engines: the engine that `engine=auto` has chosen for each kind of inner loop; a resumed run keeps it.
     """
 
     model_config = Finite
@@ -317,13 +317,13 @@ def read_selection(path: Path) -> SelectionFile:
     return read_json(path, SelectionFile, 64 * MIB, "choice of inner rates and steps")
 
 
-def read_metrics(path: Path) -> list[Metric]:
+def read_scalars(path: Path) -> list[ScalarLine]:
     """Read `metrics.jsonl`; an incomplete last line is ignored.
 
     Raises:
         RunError: it is missing or damaged.
     """
-    return read_json_lines(path, Metric, METRICS_LIMIT, "metric of a run", torn_end=True)
+    return read_json_lines(path, ScalarLine, SCALARS_LIMIT, "scalar of a run", torn_end=True)
 
 
 def read_samples(path: Path) -> list[SampleLine]:

@@ -2,14 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.datasets.dialogues import Dialogues
 from metadialog.episodes import Episode
 from metadialog.errors import DataError, RunError
-from metadialog.samplers.exchanges import Encoders, ExchangeEncoder
+from metadialog.samplers.exchanges import MIN_TOKENS, Encoders, ExchangeEncoder, LossOn
 from metadialog.text import counted
+from metadialog.tokenizers.tokenizer import Tokenizer
 
 
 class Sampler(ABC):
@@ -20,15 +23,30 @@ class Sampler(ABC):
     """
 
     def __init__(
-        self, topics: Mapping[str, Sequence[Dialogue]], encoder: ExchangeEncoder, shots: int, queries: int
+        self,
+        topics: Mapping[str, Sequence[Dialogue]],
+        tokenizer: Tokenizer,
+        seed: int,
+        *,
+        shots: Annotated[int, Ge(1), Le(10**6)],
+        queries: Annotated[int, Ge(1), Le(10**6)],
+        context_turns: Annotated[int, Ge(1), Le(10**6)],
+        max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
+        loss_on: LossOn,
     ) -> None:
         """Initialise the sampler; the order of the topics does not matter.
 
+        A subclass takes these options as `**options` and passes them on.
+
         Args:
             topics: the dialogues of each topic.
-            encoder: encodes dialogues as tensors.
+            tokenizer: encodes their texts.
+            seed: seed of the draw.
             shots: number of support dialogues of an episode.
             queries: number of query dialogues of an episode.
+            context_turns: maximum number of turns of a context.
+            max_tokens: maximum number of tokens of a prompt, and of a response.
+            loss_on: see `ExchangeEncoder`.
 
         Raises:
             DataError: there is no topic, a topic has fewer than `shots + queries` dialogues, or a dialogue
@@ -37,7 +55,8 @@ class Sampler(ABC):
         self.topics = checked_topics(topics, {"sampler.shots": shots, "sampler.queries": queries})
         self.shots = shots
         self.queries = queries
-        self._encoder = encoder
+        self._encoder = ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on)
+        self._seed = seed
         self._next = 0
 
     def sample(self) -> Episode:

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Le
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.samplers.base import Sampler
 from metadialog.samplers.draws import draw_distinct, draw_weighted
-from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 TopicWeighting = Literal["uniform", "proportional", "temperature"]
@@ -30,21 +29,16 @@ class EpisodeSampler(Sampler):
         tokenizer: Tokenizer,
         seed: int,
         *,
-        shots: Annotated[int, Ge(1), Le(10**6)],
-        queries: Annotated[int, Ge(1), Le(10**6)],
-        context_turns: Annotated[int, Ge(1), Le(10**6)],
-        max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
-        loss_on: LossOn,
         topic_weighting: TopicWeighting,
         temperature: Annotated[float, Gt(0), Le(1e6)],
+        **options: Any,
     ) -> None:
         """Initialise the sampler with the meta-train topics; see `conf/sampler/episodes.yaml` for the options.
 
         Raises:
             DataError: a topic has fewer than `shots + queries` dialogues; the message names it.
         """
-        super().__init__(topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries)
-        self._seed = seed
+        super().__init__(topics, tokenizer, seed, **options)
         self._names = list(self.topics)
         sizes = [len(dialogues) for dialogues in self.topics.values()]
         self._weights = topic_weights(sizes, topic_weighting, temperature)

@@ -3,17 +3,15 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Any
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le
 from torch.utils.data import Dataset
 
 from metadialog.datasets.dialogue import Dialogue
 from metadialog.learn2learn_interface import TaskDraw
 from metadialog.samplers.base import Sampler
-from metadialog.samplers.exchanges import MIN_TOKENS, ExchangeEncoder, LossOn
 from metadialog.tokenizers.tokenizer import Tokenizer
 
 
@@ -32,23 +30,17 @@ class TasksetSampler(Sampler):
         topics: Mapping[str, Sequence[Dialogue]],
         tokenizer: Tokenizer,
         seed: int,
-        *,
-        shots: Annotated[int, Ge(1), Le(10**6)],
-        queries: Annotated[int, Ge(1), Le(10**6)],
-        context_turns: Annotated[int, Ge(1), Le(10**6)],
-        max_tokens: Annotated[int, Ge(MIN_TOKENS), Le(10**6)],
-        loss_on: LossOn,
+        **options: Any,
     ) -> None:
         """Initialise the sampler with the meta-train topics; see `conf/sampler/taskset.yaml` for the options.
 
         Raises:
             DataError: a topic has fewer than `shots + queries` dialogues; the message names it.
         """
-        super().__init__(topics, ExchangeEncoder(tokenizer, context_turns, max_tokens, loss_on), shots, queries)
-        self._seed = seed
+        super().__init__(topics, tokenizer, seed, **options)
         self._names = list(self.topics)
         positions = DialoguePositions([len(dialogues) for dialogues in self.topics.values()])
-        self._tasks = TaskDraw(positions, examples=shots + queries)
+        self._tasks = TaskDraw(positions, examples=self.shots + self.queries)
 
     def _draw(self, index: int) -> tuple[str, list[int]]:
         with isolated_generators(f"{self._seed}:{index}"):

@@ -1,7 +1,6 @@
 """The REST interface, and the page at its root."""
 
 import asyncio
-import re
 import shutil
 import tempfile
 from collections import Counter
@@ -21,6 +20,7 @@ from starlette.exceptions import HTTPException
 from metadialog.datasets.dialogue import MIN_TURNS, Dialogue
 from metadialog.datasets.formats.ending import ending_of
 from metadialog.errors import MetadialogError
+from metadialog.inference.adapting import divide
 from metadialog.inference.dialogues import Context, as_dialogues, read_content
 from metadialog.inference.generations import as_generation
 from metadialog.inference.model import MAX_STEPS, AdaptableModel
@@ -32,7 +32,6 @@ from metadialog.serving.bodies import (
     DialoguesBody,
     ErrorBody,
     HealthBody,
-    LimitsBody,
     ModelBody,
     ModelsBody,
     RepliesBody,
@@ -46,12 +45,15 @@ from metadialog.serving.bodies import (
 from metadialog.serving.events import progress, reply_body, reply_events, to_loop, whole_reply
 from metadialog.serving.guard import Guard
 from metadialog.serving.limits import Limits, RefusedError, over, too_many
-from metadialog.serving.metrics import exposition
+from metadialog.serving.mistakes import malformed
+from metadialog.serving.prometheus import exposition
 
 PAGE = Path(__file__).parent / "page"
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody} for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 503, 507)
 }
+_EVENTS: dict[int | str, dict[str, Any]] = {**_ERRORS, 200: {"content": {"text/event-stream": {}}}}
+_ZIP: dict[int | str, dict[str, Any]] = {**_ERRORS, 200: {"content": {"application/zip": {}}}}
 _COUNTED = (
     *(f"/v1/{name}" for name in ("adaptations", "replies", "scores", "models")),
     *("/static", "/healthz", "/metrics", "/docs", "/openapi.json", "/"),
@@ -209,29 +211,18 @@ def _handle_errors(app: FastAPI) -> None:
         return say(422, " ".join(str(error).split()))
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        return say(422, _malformed(error.errors()))
+    async def mistyped(request: Request, error: RequestValidationError) -> JSONResponse:
+        return say(422, malformed(error.errors(), request.url.path))
 
     @app.exception_handler(HTTPException)
-    async def unknown(_: Request, error: HTTPException) -> JSONResponse:
-        sentence = {404: "there is nothing here; /docs lists what there is", 405: "this is asked for in another way"}
-        headers = error.headers
-        return JSONResponse(
-            {"error": sentence.get(error.status_code, str(error.detail))}, error.status_code, dict(headers or {})
-        )
-
-
-def _malformed(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return a one-sentence message for pydantic's errors of a request."""
-    # Of a value that may be of several kinds, each has its errors; the innermost one is of the kind that is meant.
-    found = max(errors, key=lambda error: len(error["loc"]))
-    # Kinds stand between the keys, such as `constrained-str`, `list[...]` and `TurnBody`.
-    where = [str(part) for part in found["loc"] if re.fullmatch("[a-z0-9_]+", str(part)) and part != "body"]
-    if found["type"] == "json_invalid":
-        return f"the request is not valid JSON at character {where[-1]}: {found['ctx']['error']}"
-    if not where and found["type"] == "missing":
-        return "the request has no body; send JSON, as /docs says"
-    return f"{'.'.join(where) or 'the request'}: {found['msg'][:300]}"
+    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        sentences = {
+            400: "the request is not JSON in UTF-8; send a JSON object, as /docs describes",
+            404: "there is no such path; /docs lists all paths",
+            405: f"the method {request.method} is not allowed here; allowed: {headers.get('Allow', 'see /docs')}",
+        }
+        return JSONResponse({"error": sentences.get(error.status_code, str(error.detail))}, error.status_code, headers)
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
@@ -239,8 +230,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     async def list_models() -> ModelsBody:
         """List the models."""
         models = [_model_body(name, model) for name, model in service.models.items()]
-        limits = LimitsBody(**{name: getattr(service.limits, name) for name in LimitsBody.model_fields})
-        return ModelsBody(models=models, limits=limits)
+        return ModelsBody(models=models, limits=service.limits)
 
     @app.get("/healthz")
     async def is_healthy() -> HealthBody:
@@ -269,6 +259,7 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         if request.steps is not None and request.steps > service.limits.steps:
             raise over(400, "steps", request.steps, service.limits.steps)
         dialogues = await asyncio.to_thread(service.dialogues, request.dialogues, request.text)
+        divide(dialogues, request.held_out, seed=0)  # refuses now what could not be divided later
         adaptation = Adaptation(
             name, model, dialogues, request.steps, request.held_out, min(MAX_STEPS, service.limits.steps)
         )
@@ -281,11 +272,7 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         """Return the status of an adaptation, with its curve so far."""
         return AdaptationBody.of(service.adaptations.get(name))
 
-    @app.get(
-        "/v1/adaptations/{name}/events",
-        response_class=StreamingResponse,
-        responses={**_ERRORS, 200: {"content": {"text/event-stream": {}}}},
-    )
+    @app.get("/v1/adaptations/{name}/events", response_class=StreamingResponse, responses=_EVENTS)
     async def follow_adaptation(name: str) -> StreamingResponse:
         """Follow an adaptation by server-sent events: status and point, and finally end or error."""
         return StreamingResponse(progress(service.adaptations.get(name)), media_type="text/event-stream")
@@ -295,31 +282,27 @@ def _add_adaptations(app: FastAPI, service: Service) -> None:
         """Cancel or delete an adaptation."""
         service.adaptations.delete(name)
 
-    @app.get(
-        "/v1/adaptations/{name}/model",
-        response_class=FileResponse,
-        responses={**_ERRORS, 200: {"content": {"application/zip": {}}}},
-    )
+    @app.get("/v1/adaptations/{name}/model", response_class=FileResponse, responses=_ZIP)
     async def download_model(name: str) -> FileResponse:
         """Return the adapted model as a zip file, which `metadialog chat run=FOLDER` opens once it is unpacked."""
-        model = service.adaptations.adapted(name)
-        folder = Path(tempfile.mkdtemp(prefix="metadialog-"))
-        clean = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-        try:
-            await asyncio.to_thread(model.save, folder / "adapted", "adapted")
-            archive = await asyncio.to_thread(shutil.make_archive, str(folder / "adapted"), "zip", folder, "adapted")
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return FileResponse(archive, media_type="application/zip", filename="adapted-model.zip", background=clean)
+        return await _zipped(service.adaptations.adapted(name))
+
+
+async def _zipped(model: AdaptableModel) -> FileResponse:
+    """Return a model as a zip file, which is removed once it has been sent."""
+    folder = Path(tempfile.mkdtemp(prefix="metadialog-"))
+    clean = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        await asyncio.to_thread(model.save, folder / "adapted", "adapted")
+        archive = await asyncio.to_thread(shutil.make_archive, str(folder / "adapted"), "zip", folder, "adapted")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return FileResponse(archive, media_type="application/zip", filename="adapted-model.zip", background=clean)
 
 
 def _add_replies(app: FastAPI, service: Service) -> None:
-    @app.post(
-        "/v1/replies",
-        responses={**_ERRORS, 200: {"content": {"text/event-stream": {}}}},
-        response_model=RepliesBody,
-    )
+    @app.post("/v1/replies", responses=_EVENTS, response_model=RepliesBody)
     async def reply(request: ReplyRequest) -> RepliesBody | StreamingResponse:
         """Reply to a context; with `stream`, token by token."""
         model = service.asked(request.model, request.adaptation)
@@ -380,7 +363,7 @@ def _model_body(name: str, model: AdaptableModel) -> ModelBody:
 
 
 def _content(text: str) -> bytes:
-    """Return what is in a file that was sent as text, if it is of a kind whose size is that of its dialogues."""
+    """Return the content of a file that was sent as text, unless it is of a kind that may unpack to far more."""
     try:
         content = text.encode()
     except UnicodeEncodeError as error:  # JSON can escape it

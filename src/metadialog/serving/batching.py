@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from metadialog.inference.compute import computing
-from metadialog.inference.decoding import Decoder, Growing
+from metadialog.inference.decoding import Decoder, Growing, Text
 from metadialog.inference.model import AdaptableModel
-from metadialog.inference.text import Text
 from metadialog.serving.limits import RefusedError, too_many
 
 Deliver = Callable[[str, bool], None]

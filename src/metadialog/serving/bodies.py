@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from metadialog.inference.results import CurvePoint, DialogueScore
 from metadialog.serving.adaptations import Adaptation, Status
+from metadialog.serving.limits import Limits
 
 Text = Annotated[str, Field(max_length=100_000)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.\-]+$")]
@@ -169,25 +170,11 @@ class ModelBody(BaseModel):
     parent: str | None
 
 
-class LimitsBody(BaseModel):
-    """Limits of requests; see `metadialog serve --help`."""
-
-    upload_mib: float
-    dialogues: int
-    turns: int
-    steps: int
-    tokens: int
-    waiting_adaptations: int
-    waiting_replies: int
-    adaptations: int
-    adaptations_mib: float
-
-
 class ModelsBody(BaseModel):
     """The available models; the first one is the default."""
 
     models: list[ModelBody]
-    limits: LimitsBody
+    limits: Limits
 
 
 class HealthBody(BaseModel):

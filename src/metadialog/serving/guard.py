@@ -82,18 +82,18 @@ class Guard:
         with suppress(_TooLargeError):
             await self._app(scope, limited, unless_too_large)
         if read > self._limit:
-            await _answer(counted, 413, self._too_large())
+            await _answer(counted, 413, self._too_large(scope["path"]))
 
     def _refusal(self, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         host = _host(headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts:
-            return 403, f"the server is not called {host[:100]!r}; use 127.0.0.1 or localhost"
+            return 403, f"{host[:100]!r} is not a name of this server; use 127.0.0.1 or localhost"
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host"):
             return 403, "the request was sent by a page of another site"
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limit:
-            return 413, self._too_large()
+            return 413, self._too_large(path)
         if self._token is None or path in OPEN_PATHS or path.startswith("/static/"):
             return None
         given = headers.get("authorization", "").removeprefix("Bearer ")
@@ -101,8 +101,9 @@ class Guard:
             return 401, "the token is missing or wrong; send it as the header Authorization: Bearer TOKEN"
         return None
 
-    def _too_large(self) -> str:
-        return f"the request is larger than {self._limit / 2**20:g} MiB; send fewer dialogues"
+    def _too_large(self, path: str) -> str:
+        smaller = "a shorter context" if path == "/v1/replies" else "fewer or shorter dialogues"
+        return f"the request is larger than {self._limit / 2**20:g} MiB; send {smaller}"
 
 
 def _host(header: str) -> str:

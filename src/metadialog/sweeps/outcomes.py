@@ -10,7 +10,7 @@ from typing import Any, Literal
 from metadialog.errors import RunError
 from metadialog.runs import layout
 from metadialog.runs.reading import open_regular
-from metadialog.runs.schemas import METRICS_LIMIT, Status, read_status
+from metadialog.runs.schemas import SCALARS_LIMIT, Status, read_status
 
 State = Literal["finished", "pruned", "failed", "interrupted", "running", "missing"]
 """`interrupted` by a signal; `running` or killed, which cannot be distinguished; `missing` if never started."""
@@ -50,11 +50,11 @@ def read_outcome(directory: Path) -> Outcome:
     outcome = read_state(directory)
     if outcome.state == "missing":
         return outcome
-    return replace(outcome, value=best_validation(directory / layout.METRICS))
+    return replace(outcome, value=best_validation(directory / layout.SCALARS))
 
 
 def read_state(directory: Path) -> Outcome:
-    """Return the outcome of the run in a directory without its value, which requires reading all metrics.
+    """Return the outcome of the run in a directory without its value, which requires reading all scalars.
 
     Raises:
         RunError: its status is damaged.
@@ -78,11 +78,11 @@ def _seconds(status: Status) -> float | None:
         return None
 
 
-def best_validation(metrics: Path) -> float | None:
-    """Return the lowest validation loss after adaptation in a file of metrics; None if there is none."""
+def best_validation(scalars: Path) -> float | None:
+    """Return the lowest validation loss after adaptation in a file of scalars; None if there is none."""
     best: float | None = None
     try:
-        with open_regular(metrics, METRICS_LIMIT) as lines:
+        with open_regular(scalars, SCALARS_LIMIT) as lines:
             for line in lines:
                 if b'"loss_after"' not in line:
                     continue

@@ -80,7 +80,7 @@ class Search:
             self.directory.write(
                 {
                     **about,
-                    "name": self.sweep.name,
+                    "name": self.sweep.title,
                     "fixed": self.plan.fixed,
                     "space": self.identity.space,
                     "options": dict(self.identity.options),

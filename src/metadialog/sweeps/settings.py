@@ -7,10 +7,11 @@ from pydantic import Field
 
 from metadialog.errors import ConfigError
 from metadialog.extras import need
+from metadialog.options import FROM_YAML, Options
 from metadialog.sweeps.storage import check_url
 
 
-class Sweep:
+class Sweep(Options):
     """A search over runs.
 
     Args:
@@ -32,38 +33,29 @@ class Sweep:
         ConfigError: Optuna or the client of the storage is not installed, or options are incompatible.
     """
 
-    def __init__(
-        self,
-        *,
-        name: Annotated[str, Field(pattern=r"^[\w.][\w.-]*$", max_length=200)] | None,
-        space: Annotated[str, MinLen(1)] | None,
-        trials: Annotated[int, Ge(1), Le(1_000_000)] | None,
-        jobs: Annotated[int, Ge(1), Le(10_000)] | None,
-        storage: Annotated[str, MinLen(1)] | None,
-        sampler: Literal["tpe", "random", "grid"],
-        startup_trials: Annotated[int, Ge(0), Le(10**6)],
-        points: Annotated[int, Ge(1), Le(10**6)],
-        pruner: Literal["median", "none"],
-        prune_after_trials: Annotated[int, Ge(0), Le(10**6)],
-        prune_after_step: Annotated[int, Ge(0), Le(10**9)],
-        seed: Annotated[int, Ge(0), Lt(2**32)],
-        retry: bool,
-    ) -> None:
+    name: Annotated[str, Field(pattern=r"^[\w.][\w.-]*$", max_length=200)] | None = FROM_YAML
+    space: Annotated[str, MinLen(1)] | None = FROM_YAML
+    trials: Annotated[int, Ge(1), Le(1_000_000)] | None = FROM_YAML
+    jobs: Annotated[int, Ge(1), Le(10_000)] | None = FROM_YAML
+    storage: Annotated[str, MinLen(1)] | None = FROM_YAML
+    sampler: Literal["tpe", "random", "grid"] = FROM_YAML
+    startup_trials: Annotated[int, Ge(0), Le(10**6)] = FROM_YAML
+    points: Annotated[int, Ge(1), Le(10**6)] = FROM_YAML
+    pruner: Literal["median", "none"] = FROM_YAML
+    prune_after_trials: Annotated[int, Ge(0), Le(10**6)] = FROM_YAML
+    prune_after_step: Annotated[int, Ge(0), Le(10**9)] = FROM_YAML
+    seed: Annotated[int, Ge(0), Lt(2**32)] = FROM_YAML
+    retry: bool = FROM_YAML
+
+    def __post_init__(self) -> None:
+        """Check the options."""
         need("optuna", "optuna", "sweep")
-        if trials is None and sampler != "grid":
-            raise ConfigError(f"sweep.trials=null: sweep.sampler={sampler} has no end of its own; give a number")
-        if storage is not None:
-            check_url(storage)
-        self.name = name or "sweep"
-        self.space = space
-        self.trials = trials
-        self.jobs = jobs
-        self.storage = storage
-        self.sampler: Literal["tpe", "random", "grid"] = sampler
-        self.startup_trials = startup_trials
-        self.points = points
-        self.pruner: Literal["median", "none"] = pruner
-        self.prune_after_trials = prune_after_trials
-        self.prune_after_step = prune_after_step
-        self.seed = seed
-        self.retry = retry
+        if self.trials is None and self.sampler != "grid":
+            raise ConfigError(f"sweep.trials=null: sweep.sampler={self.sampler} has no end of its own; give a number")
+        if self.storage is not None:
+            check_url(self.storage)
+
+    @property
+    def title(self) -> str:
+        """The name of the sweep, or `sweep`."""
+        return self.name or "sweep"

@@ -54,7 +54,7 @@ class Study:
         self._pruner = {"kind": sweep.pruner, "trials": sweep.prune_after_trials, "step": sweep.prune_after_step}
         self.study = optuna.create_study(
             storage=open_storage(self._url),
-            study_name=sweep.name,
+            study_name=sweep.title,
             pruner=make_pruner(sweep.pruner, sweep.prune_after_trials, sweep.prune_after_step),
             load_if_exists=True,
         )
@@ -68,7 +68,7 @@ class Study:
         before = self.study.user_attrs.get(SPACE, space)
         if before != space:
             raise RunError(
-                f"sweep.name={self._sweep.name}: this study exists already, and {other_space(before, space)}; give "
+                f"sweep.name={self._sweep.title}: this study exists already, and {other_space(before, space)}; give "
                 "this one another name"
             )
         if SPACE not in self.study.user_attrs:
@@ -80,7 +80,7 @@ class Study:
             self.study.set_user_attr(OPTIONS, dict(options))
         elif differing := differences(before, options):
             raise RunError(
-                f"sweep.name={self._sweep.name}: this study exists already, and has other runs ({differing}); give "
+                f"sweep.name={self._sweep.title}: this study exists already, and has other runs ({differing}); give "
                 "this one another name"
             )
 
@@ -174,7 +174,7 @@ class Study:
     def announce(self, trial: optuna.Trial) -> None:
         """Write the identity of the trial to the run's directory."""
         path = self._directory.run(trial.number)
-        write_trial(path, self._url, self._sweep.name, trial._trial_id, self._pruner)  # noqa: SLF001 - there is no other way to it
+        write_trial(path, self._url, self._sweep.title, trial._trial_id, self._pruner)  # noqa: SLF001 - there is no other way to it
 
     def tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Record the outcome of a trial, if it has ended."""

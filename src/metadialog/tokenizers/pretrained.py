@@ -7,7 +7,7 @@ import tokenizers
 from annotated_types import MinLen
 
 from metadialog.pretrained.files import locate
-from metadialog.pretrained.vocabulary import load_tokenizer, shifted
+from metadialog.pretrained.vocabulary import pretrained_tokenizer, shifted
 from metadialog.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 _OPTION = "tokenizer.path"
@@ -31,5 +31,5 @@ class PretrainedTokenizer:
         Raises:
             ConfigError: there is none, or a library is not installed.
         """
-        result = load_tokenizer(locate(self.path, _OPTION), _OPTION)
+        result = pretrained_tokenizer(locate(self.path, _OPTION), _OPTION)
         return Tokenizer(tokenizers.Tokenizer.from_str(shifted(result, SPECIAL_TOKENS)))

@@ -35,6 +35,7 @@ class Tokenizer:
         end_id: end of a response.
         self_id: marks a turn of the speaker who responds.
         other_id: marks a turn of another speaker.
+        unspoken: the special tokens that no reply may contain, which are all but the end.
     """
 
     pad_id = PAD_ID
@@ -42,6 +43,7 @@ class Tokenizer:
     end_id = SPECIAL_TOKENS.index("<end>")
     self_id = SELF_ID
     other_id = OTHER_ID
+    unspoken = (pad_id, begin_id, self_id, other_id)
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         """Wrap a tokenizer of the `tokenizers` library whose first ids are the special tokens.

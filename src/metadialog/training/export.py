@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors import torch as safetensors_torch
 from torch import nn
 
 from metadialog.algorithms.base import Algorithm
@@ -120,7 +120,7 @@ def check_nodes(config: Mapping[str, Any], names: Sequence[str], path: Path) -> 
 def _save_tensors(path: Path, module: nn.Module) -> None:
     try:
         with replacing(path) as partial:
-            save_model(_apart(module), str(partial))
+            safetensors_torch.save_model(_apart(module), str(partial))
     except SafetensorError as error:
         raise RunError(f"{path}: cannot be written: {' '.join(str(error).split())}") from error
 
@@ -202,7 +202,7 @@ def _load_tensors(module: nn.Module, path: Path, device: str = "cpu") -> None:
     """
     check_regular(path, _WEIGHTS_LIMIT, "weights of a model")
     try:
-        load_model(module, path, device=device)
+        safetensors_torch.load_model(module, path, device=device)
     except SafetensorError as error:
         raise _unreadable(path, error) from error
     for name, tensor in module.state_dict().items():

@@ -32,8 +32,8 @@ def restoring(path: Path) -> Iterator[None]:
         raise error if str(path) in str(error) else RunError(f"{path}: {error}") from error
 
 
-def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Load the state of an optimizer.
+def restore_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Restore the state of an optimizer.
 
     Raises:
         ValueError, KeyError, TypeError: it belongs to another optimizer, or to another model.
@@ -53,8 +53,8 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
                 )
 
 
-def load_schedule(schedule: LRScheduler, state: Mapping[str, Any]) -> None:
-    """Load the state of a schedule; unlike in torch, the state cannot set other attributes.
+def restore_schedule(schedule: LRScheduler, state: Mapping[str, Any]) -> None:
+    """Restore the state of a schedule; unlike in torch, the state cannot set other attributes.
 
     Raises:
         KeyError, TypeError: it belongs to another schedule.

@@ -24,8 +24,8 @@ from metadialog.memory import PeakMemory, measure
 from metadialog.operations import OperationCounter
 from metadialog.progress import Report
 from metadialog.randomness import derive
-from metadialog.runs.metrics_file import MetricsFile, Split
 from metadialog.runs.run_directory import RunDirectory
+from metadialog.runs.scalars_file import ScalarsFile, Split
 from metadialog.samplers.base import Sampler
 from metadialog.sweeps.trial import NoTrial, Trial
 from metadialog.text import counted
@@ -41,7 +41,7 @@ from metadialog.training.cost import (
 from metadialog.training.distributed import Ranks
 from metadialog.training.not_a_number import Guard, diverged, where_not_finite
 from metadialog.training.options import TrainingOptions
-from metadialog.training.restoring import load_optimizer, load_schedule, restoring
+from metadialog.training.restoring import restore_optimizer, restore_schedule, restoring
 from metadialog.training.resume import Origin
 from metadialog.training.unsaved_state import UnsavedState
 
@@ -86,13 +86,13 @@ class Sinks:
     """Where training writes and logs its results."""
 
     run: RunDirectory
-    metrics: MetricsFile
+    scalars: ScalarsFile
     logger: Logger
     trial: Trial = field(default_factory=NoTrial)
 
     def log(self, step: int, split: Split, values: dict[str, float]) -> None:
-        """Write to the local metrics file, which is authoritative, and to the logger."""
-        self.metrics.log(step, split, values)
+        """Write to the local file, which is authoritative, and to the logger."""
+        self.scalars.log(step, split, values)
         self.logger.log(step, split, values)
 
 
@@ -109,7 +109,7 @@ class Trainer:
         outer: the outer optimizer and its schedule.
         sampler: source of training episodes.
         validation: episodes of the meta-validation topics.
-        sinks: where to write metrics and checkpoints.
+        sinks: where to write scalars and checkpoints.
         ranks: the processes that share the tasks of a meta-batch and the episodes of a validation; the first one
             writes.
         options: options of the outer loop; the caller draws the validation episodes and freezes the parts of the model
@@ -231,7 +231,7 @@ class Trainer:
                 "lr": lr,
                 "tasks_per_second": self.meta_batch / seconds,
             }
-            self.sinks.metrics.log(self.standing.step, "meta_train", values)
+            self.sinks.scalars.log(self.standing.step, "meta_train", values)
         self.sinks.logger.log(self.standing.step, "meta_train", values)
         return result
 
@@ -250,7 +250,7 @@ class Trainer:
 
     @property
     def _chosen(self) -> dict[str, str]:
-        """What the engine has chosen so far, if it chooses."""
+        """The choices of the engine so far, if it chooses among others."""
         chosen: dict[str, str] = getattr(self.algorithm.tools.engine, "chosen", {})
         return chosen
 
@@ -286,7 +286,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             mine = self._guard.blame(self.model, episodes, step, seed) if tasks else []
-            named = self.ranks.collect({self.ranks.rank: mine})  # each process knows of its own tasks alone
+            named = self.ranks.collect({self.ranks.rank: mine})  # each process has only its own tasks
             raise diverged(step + 1, result.loss, norm, list(itertools.chain(*named.values())))
         return result, norm, tokens, executed
 
@@ -305,7 +305,7 @@ class Trainer:
         if why is not None:
             raise PrunedError(why)
         with deferred():
-            self.sinks.metrics.log(self.standing.step, "meta_validation", values)
+            self.sinks.scalars.log(self.standing.step, "meta_validation", values)
             self._save(is_best=self._judge(math.inf if math.isnan(after) else after))
         self.sinks.logger.log(self.standing.step, "meta_validation", values)
         return f"validation {before:.3f} -> {after:.3f}{where_not_finite(self.validation, losses)}"
@@ -333,7 +333,7 @@ class Trainer:
         """Return the state for resuming.
 
         Raises:
-            OSError: the metrics up to this step cannot be written.
+            OSError: the scalars up to this step cannot be written.
         """
         return {
             "standing": asdict(self.standing),
@@ -343,13 +343,13 @@ class Trainer:
             "schedule": self.outer.schedule.state_dict(),
             "sampler": self._sampled,
             "seed": self._seed,
-            "metrics_position": self.sinks.metrics.position(),
+            "metrics_position": self.sinks.scalars.position(),
             "logger_run_id": self.sinks.logger.run_id,
             "origin": None if self.origin is None else self.origin.to_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state; metrics that were written after it are dropped.
+        """Restore a state; scalars that were written after it are dropped.
 
         Raises:
             RunError: the state belongs to other dialogues, or to another model, optimizer, schedule or sampler.
@@ -364,10 +364,10 @@ class Trainer:
             self._chosen.update(self.cost.engines)
             self.model.load_state_dict(state["model"])
             self.algorithm.learned.load_state_dict(state["learned"])
-            load_optimizer(self.outer.optimizer, state["optimizer"])
-            load_schedule(self.outer.schedule, state["schedule"])
+            restore_optimizer(self.outer.optimizer, state["optimizer"])
+            restore_schedule(self.outer.schedule, state["schedule"])
             self.sampler.load_state_dict(state["sampler"])
             self._sampled = self.sampler.state_dict()
             self._seed = state["seed"]
         if self.ranks.is_first:
-            self.sinks.metrics.truncate(state["metrics_position"])
+            self.sinks.scalars.truncate(state["metrics_position"])

@@ -1,4 +1,4 @@
-"""Files as people have them are made here by hand, in the formats that the programs write."""
+"""Formats of users' dialogues; the files are hand-made in the formats of the programs that export them."""
 
 import json
 import re
@@ -20,6 +20,7 @@ from metadialog.datasets.corpus import build_corpus
 from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.formats.detection import FORMATS
 from metadialog.errors import DataError
+from metadialog.inference.dialogues import as_dialogues
 
 Run = Callable[..., Any]
 Said = tuple[str, list[tuple[str, str]]]
@@ -201,7 +202,7 @@ def text_of_excel(folder: Path) -> Path:
 def excel_with_a_title(folder: Path) -> Path:
     book = openpyxl.Workbook()
     sheet = book.create_sheet("Data")
-    moment = datetime(2024, 1, 31, 10, 2)  # noqa: DTZ001 - as a cell has it
+    moment = datetime(2024, 1, 31, 10, 2)  # noqa: DTZ001 - cells have no time zone
     for row in (
         ["Our tickets"],
         [],
@@ -339,6 +340,64 @@ def test_a_format_is_recognised_and_read(case: str, tmp_path: Path) -> None:
 
 def test_every_format_is_tried_and_is_a_choice() -> None:
     assert {name for _, name, _ in CASES.values()} == set(FORMATS) == set(get_args(Name))
+
+
+CHAT = "13/01/2024, 09:00 - Anna: Hi\n13/01/2024, 09:01 - Bo: Ho\n"
+LOG = "A: hi\nB: ho\n"
+TABLE = "id,speaker,text\n1,A,hi\n1,B,ho\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "detected", "listed"),
+    [
+        ({"a.txt": CHAT, "b.txt": LOG}, "an export of WhatsApp", "logs: b.txt"),
+        (
+            {"a.txt": LOG, "b.csv": TABLE, "c/d.txt": CHAT},
+            "a table with a row a turn",
+            "logs: a.txt; whatsapp: c/d.txt",
+        ),
+        ({"a.json": '{"turns": ["a", "b"]}', "b.txt": LOG}, "JSON with a list of turns a dialogue", "logs: b.txt"),
+        (
+            {f"{n}.txt": CHAT if n == 1 else LOG for n in range(1, 6)},
+            "an export of WhatsApp",
+            "logs: 2.txt, 3.txt and 2 ",
+        ),
+    ],
+)
+def test_a_folder_of_several_formats_is_refused(
+    tmp_path: Path, files: dict[str, str], detected: str, listed: str
+) -> None:
+    for name, content in files.items():
+        write(tmp_path / "mine" / name, content)
+    problem = f"mine: was taken for {detected}, but holds files of other formats as well ({listed}"
+    for read in (lambda: said(tmp_path / "mine"), lambda: as_dialogues(tmp_path / "mine")):
+        with pytest.raises(DataError, match=re.escape(problem)) as caught:
+            read()
+        assert "dataset.format=" in str(caught.value)
+
+
+def test_a_format_that_is_set_reads_the_files_of_that_format(tmp_path: Path) -> None:
+    files = {"a.txt": CHAT, "b.txt": LOG, "c.csv": TABLE, "notes.txt": "nothing", "scan.pdf": "%PDF", ".hidden": ""}
+    for name, content in files.items():
+        write(tmp_path / "mine" / name, content)
+    for name, topic, others in (
+        ("whatsapp", "a", "b.txt, c.csv, notes.txt, scan.pdf"),
+        ("table", "c", "a.txt, b.txt, notes.txt, scan.pdf"),
+    ):
+        source = dataset(tmp_path / "mine", format=name)
+        assert [dialogue.topic for dialogue in source.dialogues()] == [topic]
+        assert source.not_read() == f"not read: {others}"
+    assert said(write(tmp_path / "chat.txt", CHAT)) == [("chat", [("Anna", "Hi"), ("Bo", "Ho")])]
+
+
+def test_records_of_the_same_kind_and_attachments_are_no_other_format(tmp_path: Path) -> None:
+    openai(tmp_path)
+    sharegpt(tmp_path)
+    assert [topic for topic, _ in said(tmp_path)] == ["shop", "shop", "sg"]
+    path = telegram(tmp_path / "chats")
+    write(path / "files" / "prices.csv", TABLE)
+    assert [topic for topic, _ in said(path)] == ["Bo"]
+    assert dataset(path).not_read() == "not read: files/prices.csv"
 
 
 def test_columns_and_keys_are_mapped(tmp_path: Path) -> None:
@@ -535,9 +594,11 @@ def test_any_bytes_cost_one_line_at_most(
 
 def test_the_command_says_what_it_takes_files_for(run: Run, tmp_path: Path) -> None:
     path = logs_in_folders(tmp_path)
+    write(path / "scan.pdf", "%PDF")
     outcome = run("data", "dataset=auto", f"dataset.path={path}", "split=all_held_out", "split.min_dialogues=1")
     assert outcome.code == 0, outcome.err
     assert "read as plain text with a speaker before each line (dataset.format=logs)" in outcome.out
+    assert "not read: scan.pdf\n" in outcome.out
     assert "a dialogue of topic 'hotel'" in outcome.out
     assert "  Desk: Yes: one. / With a view." in outcome.out
     assert "Cleaning took nothing out." in outcome.out
@@ -558,6 +619,14 @@ def test_the_command_says_what_it_takes_files_for(run: Run, tmp_path: Path) -> N
 def test_files_of_a_published_data_set_are_named(tmp_path: Path, content: object, choice: str | None) -> None:
     said = dataset(write(tmp_path / "data.json", content)).published_as()
     assert (said is None) if choice is None else (said is not None and f"dataset={choice} dataset.root=" in said)
+
+
+def test_an_archive_of_archives_is_named(tmp_path: Path) -> None:
+    """MetaLWOz's evaluation data are a zip file of zip files."""
+    with zipfile.ZipFile(tmp_path / "metalwoz-test-v1.zip", "w") as archive:
+        archive.writestr("dstc8_metalwoz_heldout.zip", b"PK\x05\x06")
+    with pytest.raises(DataError, match=r"looks like MetaLWOz as it is published: dataset=metalwoz dataset\.root="):
+        said(tmp_path / "metalwoz-test-v1.zip")
 
 
 def test_other_choices_say_what_a_folder_is_for(run: Run, tmp_path: Path) -> None:

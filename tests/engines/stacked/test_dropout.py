@@ -1,4 +1,4 @@
-"""Dropout masks that are drawn beforehand are those that the model would draw."""
+"""Dropout masks that are drawn in advance equal those that the model would draw."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ MakeModel = Callable[..., DialogModel]
 
 
 class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes down the shape and the strides of every tensor that random numbers are drawn into."""
+    """Records the shape and strides of every tensor that is filled with random numbers."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -37,7 +37,7 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def test_dropout_is_drawn_into_the_models_own_layout(
     make_model: MakeModel, episodes: list[Episode], cell: str, layers: int
 ) -> None:
-    model = make_model(cell, layers=layers, dropout=0.4).train()  # a GPU deals its random numbers out by layout
+    model = make_model(cell, layers=layers, dropout=0.4).train()  # on a GPU random numbers depend on the memory layout
     batch, state = in_buckets(episodes[0].query), torch.get_rng_state()
     with torch.no_grad(), Draws() as of_model:
         mean_token_loss(model, batch)

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.formats.base import Options, files_of, load_json
-from metadialog.datasets.local import check_whole
+from metadialog.datasets.formats.base import Options, files_of, parsed_json
+from metadialog.datasets.local import check_size
 from metadialog.errors import DataError
 
 YAML = (".yml", ".yaml")
@@ -95,7 +95,7 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 def _load(file: Path) -> Mapping[str, Any]:
     try:
-        check_whole(file)
+        check_size(file)
         content = yaml.load(file.read_bytes(), Loader=_LOADER)  # noqa: S506 - a safe loader
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: not readable as YAML: {' '.join(str(error).split())}") from error
@@ -115,9 +115,9 @@ def read_dialogflow(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa
     """
     for file in sorted(path.rglob("intents/*_usersays_*.json")):
         stem, _, language = file.stem.rpartition("_usersays_")
-        intent = load_json(file.with_name(f"{stem}.json"))
+        intent = parsed_json(file.with_name(f"{stem}.json"))
         reply = _response(intent, language)
-        for number, phrase in enumerate(load_json(file)):
+        for number, phrase in enumerate(parsed_json(file)):
             parts = phrase.get("data", []) if isinstance(phrase, Mapping) else []
             text = "".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
             if reply and text.strip():

@@ -1,7 +1,7 @@
 """The interface of formats, and common functions of their readers."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.local import ABOUT, check_whole
+from metadialog.datasets.local import ABOUT, check_size
 from metadialog.datasets.rows import decoded
 from metadialog.datasets.table import Columns
 from metadialog.errors import DataError
@@ -33,6 +33,7 @@ class Options:
         sheet: sheet of an Excel file.
         one_topic: whether all dialogues of a table have the topic of the file, regardless of its columns.
         max_ratio: maximum ratio of the unpacked to the compressed size of a table or zip file.
+        left_out: files of a folder that are not read.
     """
 
     columns: Columns
@@ -42,6 +43,7 @@ class Options:
     sheet: str | None = None
     one_topic: bool = False
     max_ratio: int = MAX_RATIO
+    left_out: frozenset[Path] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,14 @@ class Format:
         title: name in messages, such as "a WhatsApp chat".
         detect: tells whether a file or folder has this format.
         read: yields the dialogues of a file or folder.
+        endings: endings of the files that it may read.
     """
 
     name: str
     title: str
     detect: Callable[[Path], bool]
     read: Callable[[Path, Options], Iterator[Dialogue]]
+    endings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +112,29 @@ def head(path: Path, lines: int = 20) -> list[str]:
         return []
 
 
-def files_of(path: Path, *endings: str) -> list[Path]:
-    """Return a file itself, or the files with these endings anywhere in a folder, sorted by name.
+def files_of(path: Path, *endings: str, left_out: Collection[Path] = ()) -> list[Path]:
+    """Return a file itself, or the visible files with these endings anywhere in a folder, sorted by name.
 
-    Hidden files, and those that describe a folder (`README`, `LICENSE`), are ignored.
+    Args:
+        path: the file or folder.
+        endings: endings of file names.
+        left_out: files to leave out.
     """
     if path.is_file():
         return [path] if path.suffix.lower() in endings else []
-    results = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    return [file for file in visible_files(path) if file.suffix.lower() in endings and file not in left_out]
+
+
+def visible_files(path: Path) -> list[Path]:
+    """Return the files anywhere in a folder, sorted by name, except hidden ones and those about it (`README`)."""
     hidden = (".", "__MACOSX")
-    return [
+    return sorted(
         file
-        for file in results
-        if file.stem.lower() not in ABOUT and not any(p.startswith(hidden) for p in file.relative_to(path).parts)
-    ]
+        for file in path.rglob("*")
+        if file.stem.lower() not in ABOUT
+        and not any(part.startswith(hidden) for part in file.relative_to(path).parts)
+        and file.is_file()
+    )
 
 
 def name_in(path: Path, file: Path) -> str:
@@ -135,14 +148,14 @@ def topic_of_file(path: Path, file: Path) -> str:
     return " ".join((file.parent.name if nested else file.stem).replace("_", " ").split()) or file.name
 
 
-def load_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+def parsed_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     """Return the content of a JSON file.
 
     Raises:
         DataError: it cannot be read, or is not JSON; the message names the line.
     """
     try:
-        check_whole(path)
+        check_size(path)
         return json.loads(path.read_bytes())  # in UTF-8, UTF-16 or UTF-32, as the first bytes say
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; it should be a JSON file") from error
@@ -162,7 +175,7 @@ def json_records(path: Path) -> Iterator[tuple[str, Any]]:
             if line.strip():
                 yield f"{path}:{number}", _line(line.removeprefix("\ufeff"), f"{path}:{number}")
         return
-    content = load_json(path)
+    content = parsed_json(path)
     if isinstance(content, list):
         yield from ((f"{path}: [{number}]", record) for number, record in enumerate(content))
     else:

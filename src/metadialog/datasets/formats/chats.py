@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.formats.base import Message, Options, files_of, first_record, load_json, sessions
+from metadialog.datasets.formats.base import Message, Options, files_of, first_record, parsed_json, sessions
 from metadialog.errors import DataError
 
 # <https://example.org|a page>, <mailto:...|...>, <#C024|general>, <!here>; other < and > are escaped
@@ -34,7 +34,7 @@ def read_telegram(path: Path, options: Options) -> Iterator[Dialogue]:
         DataError: the file is malformed.
     """
     file = path / "result.json" if path.is_dir() else path
-    content = load_json(file)
+    content = parsed_json(file)
     if not isinstance(content, Mapping):
         raise DataError(f"{file}: is no object; it should be as Telegram exports it")
     chats = content.get("chats")
@@ -86,7 +86,7 @@ def read_slack(path: Path, options: Options) -> Iterator[Dialogue]:
         if path.is_dir() and file.parent == path:
             continue  # users.json, channels.json and the like
         channel = file.parent.name if path.is_dir() else file.stem
-        content = load_json(file)
+        content = parsed_json(file)
         if not isinstance(content, list):
             raise DataError(f"{file}: is no list of messages; it should be as Slack exports it")
         channels.setdefault(channel, []).extend(m for m in content if isinstance(m, Mapping) and _is_said(m))
@@ -122,16 +122,19 @@ def _slack(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
 def _slack_names(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
-    users = [user for user in load_json(file) if isinstance(user, Mapping) and "id" in user]
+    users = [user for user in parsed_json(file) if isinstance(user, Mapping) and "id" in user]
     return {str(user["id"]): str(user.get("real_name") or user.get("name") or user["id"]) for user in users}
 
 
 def members(path: Path) -> frozenset[str]:
-    """Return the names of people that an export of Telegram or Slack holds, whether or not they speak."""
+    """Return the names of people that an export of Telegram or Slack holds, whether or not they speak.
+
+    Exports of WhatsApp do not list the members of a group.
+    """
     if is_telegram(path):
-        return frozenset(filter(None, _telegram_names(load_json(path / "result.json" if path.is_dir() else path))))
+        return frozenset(filter(None, _telegram_names(parsed_json(path / "result.json" if path.is_dir() else path))))
     file = path / "users.json"
-    users = load_json(file) if path.is_dir() and file.is_file() else []
+    users = parsed_json(file) if path.is_dir() and file.is_file() else []
     users = [user for user in users if isinstance(user, Mapping)]
     profiles = [user["profile"] for user in users if isinstance(user.get("profile"), Mapping)]
     named = [one.get(key) for one in (*users, *profiles) for key in ("name", "real_name", "display_name")]

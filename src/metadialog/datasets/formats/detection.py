@@ -3,15 +3,17 @@
 import codecs
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from metadialog.datasets.dialogue import Dialogue
-from metadialog.datasets.formats.assistants import is_dialogflow, is_rasa, read_dialogflow, read_rasa
+from metadialog.datasets.formats.assistants import YAML, is_dialogflow, is_rasa, read_dialogflow, read_rasa
 from metadialog.datasets.formats.base import Format, Options, files_of, head, name_in, topic_of_file
 from metadialog.datasets.formats.chats import is_slack, is_telegram, read_slack, read_telegram
+from metadialog.datasets.formats.logs import ENDINGS as LOGS
 from metadialog.datasets.formats.logs import is_logs, is_whatsapp, read_logs, read_whatsapp
 from metadialog.datasets.formats.published import published_as
+from metadialog.datasets.formats.records import ENDINGS as RECORDS
 from metadialog.datasets.formats.records import (
     detector,
     has_turns,
@@ -42,6 +44,11 @@ def is_table(path: Path) -> bool:
     return bool(files_of(path, *TABLES)) or (path.suffix.lower() == ".txt" and path.is_file() and _has_header(path))
 
 
+def _tables(path: Path, left_out: Collection[Path]) -> list[Path]:
+    files = files_of(path, *TABLES, ".txt", left_out=left_out)
+    return [file for file in files if file.suffix.lower() != ".txt" or _has_header(file)]
+
+
 def _has_header(path: Path) -> bool:
     """Tell whether a text file begins with the names of columns: Excel writes `Unicode Text` with the ending .txt."""
     first = next(iter(head(path, 1)), "")
@@ -58,7 +65,7 @@ def read_tables(path: Path, options: Options) -> Iterator[Dialogue]:
     Raises:
         DataError: a table is malformed.
     """
-    for file in [path] if path.is_file() else files_of(path, *TABLES):
+    for file in [path] if path.is_file() else _tables(path, options.left_out):
         with open_rows(
             file, options.encoding, options.sheet, quotes=options.quotes, max_ratio=options.max_ratio
         ) as rows:
@@ -72,19 +79,25 @@ def read_tables(path: Path, options: Options) -> Iterator[Dialogue]:
 FORMATS = {
     made.name: made
     for made in (
-        Format("slack", "an export of Slack", is_slack, read_slack),
-        Format("telegram", "an export of Telegram", is_telegram, read_telegram),
-        Format("dialogflow", "an agent of Dialogflow", is_dialogflow, read_dialogflow),
-        Format("rasa", "stories or tests of Rasa", is_rasa, read_rasa),
-        Format("rasa_tracker", "conversations that Rasa has kept", detector(is_rasa_tracker), reader(turns_of_tracker)),
-        Format("botpress", "questions and answers of Botpress", detector(is_botpress), read_botpress),
-        Format("label_studio", "an export of Label Studio", detector(is_label_studio), read_label_studio),
-        Format("openai", "chats in OpenAI's format", detector(is_openai), reader(turns_of_list)),
-        Format("sharegpt", "conversations in ShareGPT's format", detector(is_sharegpt), reader(turns_of_list)),
-        Format("json", "JSON with a list of turns a dialogue", detector(has_turns), reader(turns_of_list)),
-        Format("table", "a table with a row a turn", is_table, read_tables),
-        Format("whatsapp", "an export of WhatsApp", is_whatsapp, read_whatsapp),
-        Format("logs", "plain text with a speaker before each line", is_logs, read_logs),
+        Format("slack", "an export of Slack", is_slack, read_slack, (".json",)),
+        Format("telegram", "an export of Telegram", is_telegram, read_telegram, (".json",)),
+        Format("dialogflow", "an agent of Dialogflow", is_dialogflow, read_dialogflow, (".json",)),
+        Format("rasa", "stories or tests of Rasa", is_rasa, read_rasa, YAML),
+        Format(
+            "rasa_tracker",
+            "conversations that Rasa has kept",
+            detector(is_rasa_tracker),
+            reader(turns_of_tracker),
+            RECORDS,
+        ),
+        Format("botpress", "questions and answers of Botpress", detector(is_botpress), read_botpress, RECORDS),
+        Format("label_studio", "an export of Label Studio", detector(is_label_studio), read_label_studio, RECORDS),
+        Format("openai", "chats in OpenAI's format", detector(is_openai), reader(turns_of_list), RECORDS),
+        Format("sharegpt", "conversations in ShareGPT's format", detector(is_sharegpt), reader(turns_of_list), RECORDS),
+        Format("json", "JSON with a list of turns a dialogue", detector(has_turns), reader(turns_of_list), RECORDS),
+        Format("table", "a table with a row a turn", is_table, read_tables, (*TABLES, ".txt")),
+        Format("whatsapp", "an export of WhatsApp", is_whatsapp, read_whatsapp, (".txt",)),
+        Format("logs", "plain text with a speaker before each line", is_logs, read_logs, LOGS),
     )
 }
 """The formats by name, in the order in which they are tried."""

@@ -1,4 +1,4 @@
-"""What the name of a file would end in, told from what the file holds: formats are told apart by it too."""
+"""The ending of a file name, derived from the file's content, as the detection of formats also uses endings."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ _FEWEST = 3  # lines of a table with other headings than ours
 
 
 def ending_of(content: bytes) -> str:
-    """Return the ending: `.txt` for whatever is none of the others."""
+    """Return the ending; `.txt` for content of no other kind."""
     if content.startswith(b"PK\x03\x04"):
         return _of_archive(content)
     if content.startswith(b"PAR1"):
@@ -52,8 +52,8 @@ def _is_json(line: str) -> bool:
 
 
 def _is_table(lines: list[str]) -> bool:
-    """Say whether lines begin with the names of columns, or else look so much like a table that they are no talk."""
-    if re.fullmatch("sep=.", lines[0], re.IGNORECASE):  # as Excel writes it
+    """Tell whether lines begin with the names of columns, or are so regular that they are a table, not a dialogue."""
+    if re.fullmatch("sep=.", lines[0], re.IGNORECASE):  # written by Excel
         return True
     delimiter = delimiter_of(lines[0], ".csv")
     try:

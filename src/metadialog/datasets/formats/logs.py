@@ -59,7 +59,7 @@ def read_logs(path: Path, options: Options) -> Iterator[Dialogue]:
     Raises:
         DataError: a file cannot be read, or does not begin with a speaker.
     """
-    for file in files_of(path, *ENDINGS):
+    for file in files_of(path, *ENDINGS, left_out=options.left_out):
         topic = topic_of_file(path, file)
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
         for start, lines in _blocks(file, options.encoding):
@@ -107,7 +107,7 @@ def read_whatsapp(path: Path, options: Options) -> Iterator[Dialogue]:
     Raises:
         DataError: a file cannot be read, or holds a date that is none.
     """
-    for file in files_of(path, ".txt"):
+    for file in files_of(path, ".txt", left_out=options.left_out):
         name = file.parent.name if file.stem == "_chat" else file.stem  # the file name in exports from an iPhone
         topic = re.sub(r"^WhatsApp[ -]?Chat\s?(?:with|mit|con|avec|com|-) ?", "", name).strip("_ ") or name
         messages = list(_messages(file, options.encoding))

@@ -26,14 +26,21 @@ _KEYS = {
 }
 """Keys of each dialogue, by data set."""
 
+_ARCHIVES = {"dstc8_metalwoz_heldout.zip": ("metalwoz", "MetaLWOz"), "metalwoz-v1.zip": ("metalwoz", "MetaLWOz")}
+"""Names of zip files inside a publication, by data set."""
+
 
 def published_as(path: Path) -> str | None:
     """Return a message with the published data set that files belong to; None if there is none."""
-    found = _of_texts(path) or _of_json(path)
+    found = _of_archives(path) or _of_texts(path) or _of_json(path)
     if found is None:
         return None
     choice, title = found
     return f"{title} as it is published: dataset={choice} dataset.root=FOLDER reads its own topics"
+
+
+def _of_archives(path: Path) -> tuple[str, str] | None:
+    return next((_ARCHIVES[file.name] for file in files_of(path, ".zip") if file.name in _ARCHIVES), None)
 
 
 def _of_texts(path: Path) -> tuple[str, str] | None:

@@ -51,7 +51,7 @@ def reader(turns_of: Callable[[Record, Options], Sequence[Turn]]) -> Callable[[P
     """
 
     def read(path: Path, options: Options) -> Iterator[Dialogue]:
-        for file in files_of(path, *ENDINGS):
+        for file in files_of(path, *ENDINGS, left_out=options.left_out):
             name = name_in(path, file)
             for number, (where, record) in enumerate(records_of(file), start=1):
                 try:
@@ -220,7 +220,7 @@ def read_label_studio(path: Path, options: Options) -> Iterator[Dialogue]:
     Raises:
         DataError: a file is malformed.
     """
-    for file in files_of(path, *ENDINGS):
+    for file in files_of(path, *ENDINGS, left_out=options.left_out):
         for number, (where, record) in enumerate(json_records(file), start=1):
             try:
                 if not isinstance(record, Mapping):
@@ -267,13 +267,13 @@ def is_botpress(record: Record) -> bool:
     return isinstance(record.get("qnas"), list)
 
 
-def read_botpress(path: Path, options: Options) -> Iterator[Dialogue]:  # noqa: ARG001 - same signature for all
+def read_botpress(path: Path, options: Options) -> Iterator[Dialogue]:
     """Yield a dialogue for each question with its answer; the topic is its context.
 
     Raises:
         DataError: a file is malformed.
     """
-    for file in files_of(path, *ENDINGS):
+    for file in files_of(path, *ENDINGS, left_out=options.left_out):
         for where, record in json_records(file):
             for position, entry in enumerate(record.get("qnas", []) if isinstance(record, Mapping) else []):
                 data = entry.get("data") if isinstance(entry, Mapping) else None

@@ -14,7 +14,7 @@ from metadialog.engines.base import InnerLoop, Objective
 from metadialog.engines.functional.batches import counted_logits, level_of, stack, static_shapes
 from metadialog.engines.functional.derivatives import Derivatives
 from metadialog.engines.functional.levels import Level, call_with, twice_differentiable
-from metadialog.engines.functional.sweep import Sweep
+from metadialog.engines.functional.sweep import Problem, Sweep
 from metadialog.engines.graphs import Graphs
 from metadialog.engines.stacked import sweep as stacked
 from metadialog.engines.stacked.meta_gradient import Rates, obstacle, recipe, start_of
@@ -43,7 +43,7 @@ class SideBySide:
         self.tasks = tasks
 
     def one(self, task: int) -> nn.Module:
-        """Return the model of one task, as a copy; the model itself, where it has been adapted to none."""
+        """Return the model of one task, as a copy; the model itself if it has not been adapted."""
         if not self.parameters:
             return self.model
         alone = copy.deepcopy(self.model)
@@ -176,7 +176,7 @@ def adapt_together(
     level: Level = level_of(model, objective, supports, inner)
     if level.stacked is None:
         raise RuntimeError("vmap: the support sets are processed in parts, or have different shapes")
-    sweep = Sweep(model, level, level, inner, Derivatives(), len(supports), at_once=True, slots=0)
+    sweep = Sweep(Problem(model, level, level, inner, Derivatives()), len(supports), at_once=True, slots=0)
     state = sweep.begin()
     for step in range(inner.steps):
         with twice_differentiable():
@@ -217,7 +217,7 @@ def _by_kernels(
 def _whole_embedding(model: DialogModel, touched: Tensor, rows: Tensor) -> Tensor:
     """Return each task's embedding, `[tasks, ids, width]`, given the rows that have changed.
 
-    Where `rows` is filled up, an id comes again, with a row that has not changed.
+    Padding of `rows` repeats an id, with an unchanged row.
 
     Args:
         model: supplies the other rows.

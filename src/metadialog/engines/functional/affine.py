@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metadialog.engines.functional.written_out import Operation, Tensors, call
+from metadialog.engines.functional.written_out import Operation, Tangents, Tensors, call
 from metadialog.engines.stacked.affine import MATRIX, add_product, outer, product, total, transposed
 
 
@@ -62,15 +62,13 @@ class Affine(Operation):
         kept: Sequence[Tensor],
         cotangents: Tensors,
         kept_back: Sequence[Tensor],
-        along: Tensors,
-        state: Any,  # noqa: ANN401
-        changes: Tensors,
+        tangents: Tangents,
         wanted: Sequence[bool],
     ) -> Tensors:
         """See `Operation.backward_tangent`."""
         x, weight, bias = inputs
-        (by_y,), (d_by_y,) = cotangents, changes
-        d_x, d_weight, _ = along
+        (by_y,), (d_by_y,) = cotangents, tangents.cotangents
+        d_x, d_weight, _ = tangents.inputs
         assert by_y is not None  # noqa: S101 - it is the only output
         by_x, by_weight, by_bias = None, None, None
         if wanted[0]:

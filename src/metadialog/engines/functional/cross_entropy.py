@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metadialog.engines.functional.written_out import Operation, Tensors, call
+from metadialog.engines.functional.written_out import Operation, Tangents, Tensors, call
 
 
 class CrossEntropy(Operation):
@@ -52,20 +52,19 @@ class CrossEntropy(Operation):
         kept: Sequence[Tensor],
         cotangents: Tensors,
         kept_back: Sequence[Tensor],
-        along: Tensors,
-        state: Any,  # noqa: ANN401
-        changes: Tensors,
+        tangents: Tangents,
         wanted: Sequence[bool],
     ) -> Tensors:
         """See `Operation.backward_tangent`."""
-        (slope,), (by_losses,), (d_by_losses,) = kept, cotangents, changes
+        (slope,), (by_losses,), (d_by_losses,) = kept, cotangents, tangents.cotangents
+        along, state = tangents.inputs[0], tangents.state
         assert by_losses is not None  # noqa: S101 - it is the only output
         result = None
-        if along[0] is not None:
+        if along is not None:
             # p (u - <p, u>), where p is the slope and 1 at the target, and <p, u> the tangent of the loss and u there
             chosen, weight = inputs[1][..., None], by_losses[..., None]
-            at_target = along[0].gather(-1, chosen)
-            result = (along[0] - (state[..., None] + at_target)).mul_(slope).mul_(weight)
+            at_target = along.gather(-1, chosen)
+            result = (along - (state[..., None] + at_target)).mul_(slope).mul_(weight)
             result.scatter_add_(-1, chosen, -weight * state[..., None])
         if d_by_losses is not None:
             rest = slope * d_by_losses[..., None]

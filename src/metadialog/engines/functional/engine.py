@@ -1,7 +1,7 @@
 """The engine for models without hand-written derivatives."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -9,21 +9,21 @@ from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from metadialog.engines.base import InnerLoop, MetaGradient, Objective, Reduction
-from metadialog.engines.descent import descend
+from metadialog.engines.descent import BaseEngine
 from metadialog.engines.functional.batches import levels_of
 from metadialog.engines.functional.derivatives import Derivatives
 from metadialog.engines.functional.dropout import Draws, draws_of
 from metadialog.engines.functional.levels import Level, twice_differentiable
 from metadialog.engines.functional.memory import Plan, loop_bytes, plan
-from metadialog.engines.functional.sweep import Sweep, Swept
-from metadialog.episodes import Batch, Episode
+from metadialog.engines.functional.sweep import Problem, Sweep, Swept
+from metadialog.episodes import Episode
 from metadialog.options import FROM_YAML, with_defaults
 from metadialog.randomness import TaskSeeds
 
 log = logging.getLogger(__name__)
 
 
-class FunctionalEngine:
+class FunctionalEngine(BaseEngine):
     """The exact meta-gradient of any twice differentiable module, with memory that does not grow with inner steps.
 
     All tasks that fit into memory are computed in one pass by `torch.func.vmap`, with stacked parameters. Linear and
@@ -49,9 +49,6 @@ class FunctionalEngine:
         self._derivatives: dict[object, Derivatives] = {}
         self.one_by_one: dict[object, str] = {}
 
-    def check(self, model: nn.Module, objective: Objective, inner: InnerLoop) -> None:
-        """Accept every inner loop; see `Engine.check`."""
-
     def meta_gradient(
         self,
         model: nn.Module,
@@ -68,17 +65,17 @@ class FunctionalEngine:
     def loop_bytes(
         self, model: nn.Module, objective: Objective, episodes: Sequence[Episode], inner: InnerLoop
     ) -> int | None:
-        """Return about what learn2learn's loop, which keeps the graph of one task, would take of a meta-batch.
+        """Estimate the memory of learn2learn's loop, which keeps the graph of one task, for a meta-batch, in bytes.
 
-        None where that is not known: the tasks cannot be stacked, or go through in parts as memory is short.
+        None if it is unknown: the tasks cannot be stacked, or are processed in parts for lack of memory.
         """
         support, query = levels_of(model, objective, episodes, inner)
-        derivatives = self._derivatives.setdefault(_kind_of(model, objective, inner), Derivatives())
-        key = _kind_of(model, objective, inner), model.training
+        kind = _kind_of(model, objective, inner)
+        problem = Problem(model, support, query, inner, self._derivatives.setdefault(kind, Derivatives()))
         try:
             with twice_differentiable():
-                return loop_bytes(model, support, query, inner, derivatives, key)
-        except (RuntimeError, NotImplementedError):  # an operation that `vmap` cannot take
+                return loop_bytes(problem, (kind, model.training))
+        except (RuntimeError, NotImplementedError):  # an operation that `vmap` does not support
             return None
 
     def differentiate(
@@ -102,20 +99,20 @@ class FunctionalEngine:
             numbers: numbers of the tasks, which determine their random numbers.
             kind: key of the model and the losses, by which it is remembered whether `vmap` supports them.
         """
-        derivatives = self._derivatives.setdefault(kind, Derivatives())
+        problem = Problem(model, support, query, inner, self._derivatives.setdefault(kind, Derivatives()))
         parts: list[Swept] = []
         seeds = TaskSeeds()
         key = kind, model.training
         tasks = len(numbers)
         with twice_differentiable():
-            together = tasks > 1 and support.stacked is not None and query.stacked is not None
+            together = tasks > 1 and problem.is_stacked
             while (done := sum(len(part.query_losses) for part in parts)) < tasks:
                 if together and key not in self.one_by_one:
                     try:
-                        planned = plan(model, support, query, inner, derivatives, tasks, self.memory, key)
+                        planned = plan(problem, tasks, self.memory, key)
                         some = slice(done, min(done + planned.tasks, tasks))
                         masks = draws_of(model, support.of(some), query.of(some), inner, seeds, numbers[some])
-                        parts.append(self._sweep(model, support, query, inner, derivatives, some, planned, masks))
+                        parts.append(_sweep(problem, some, planned, masks))
                         continue
                     except (RuntimeError, NotImplementedError) as error:
                         if isinstance(error, torch.OutOfMemoryError):
@@ -124,40 +121,21 @@ class FunctionalEngine:
                         log.info("engine functional runs the tasks one by one: %s", self.one_by_one[key])
                 with seeds.of(numbers[done]):
                     alone = slice(done, done + 1)
-                    all_kept = Plan(1, inner.steps)
-                    parts.append(self._sweep(model, support, query, inner, derivatives, alone, all_kept, alone=True))
+                    parts.append(_sweep(problem, alone, Plan(1, inner.steps), alone=True))
         return _together(model, inner, parts, reduction)
 
-    def _sweep(
-        self,
-        model: nn.Module,
-        support: Level,
-        query: Level,
-        inner: InnerLoop,
-        derivatives: Derivatives,
-        tasks: slice,
-        planned: Plan,
-        masks: Draws | None = None,
-        *,
-        alone: bool = False,
-    ) -> Swept:
-        return Sweep(
-            model,
-            support.of(tasks),
-            query.of(tasks),
-            inner,
-            derivatives,
-            tasks.stop - tasks.start,
-            at_once=not alone,
-            slots=planned.slots,
-            draws=alone,
-            short_of_memory=planned.short_of_memory,
-            masks=masks,
-        ).run()
 
-    def adapt(self, model: nn.Module, objective: Objective, support: Batch, inner: InnerLoop) -> Iterator[nn.Module]:
-        """Yield the model after each inner step; see `Engine.adapt`."""
-        return descend(model, objective, support, inner)
+def _sweep(problem: Problem, tasks: slice, planned: Plan, masks: Draws | None = None, *, alone: bool = False) -> Swept:
+    """Sweep over some of the tasks."""
+    return Sweep(
+        problem.of(tasks),
+        tasks.stop - tasks.start,
+        at_once=not alone,
+        slots=planned.slots,
+        draws=alone,
+        short_of_memory=planned.short_of_memory,
+        masks=masks,
+    ).run()
 
 
 def _kind_of(model: nn.Module, objective: Objective, inner: InnerLoop) -> object:

@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from metadialog.engines.base import InnerLoop
-from metadialog.engines.functional.derivatives import Derivatives
 from metadialog.engines.functional.dropout import dropping_nothing
-from metadialog.engines.functional.levels import Level
-from metadialog.engines.functional.sweep import Sweep
+from metadialog.engines.functional.sweep import Problem, Sweep
 
 MIB = 2**20
 # Working memory in addition to the kept states: parameters, gradients, cotangents and their tangents; before the first
@@ -41,34 +38,20 @@ class Plan:
     short_of_memory: bool = False
 
 
-def plan(
-    model: nn.Module,
-    support: Level,
-    query: Level,
-    inner: InnerLoop,
-    derivatives: Derivatives,
-    tasks: int,
-    memory: float,
-    kind: object,
-) -> Plan:
+def plan(problem: Problem, tasks: int, memory: float, kind: object) -> Plan:
     """Plan a sweep over as many tasks as fit into memory, such that many inner steps take no more memory than one.
 
     Args:
-        model: the initialisation.
-        support: the inner loss.
-        query: the outer loss.
-        inner: the inner loop.
-        derivatives: differentiates losses.
+        problem: the two levels of the tasks.
         tasks: number of tasks in the meta-batch.
         memory: memory budget, MiB.
         kind: key of the model and the losses, for which the activations of a token are measured once.
     """
-    weights = sum(p.nbytes for name, p in model.named_parameters() if p.requires_grad and inner.adapts(name))
-    averages = {"Momentum": 1, "Adam": 2}.get(type(inner.rule).__name__, 0)
-    sizes = [_size(level.stacked) for level in (support, query)]
-    if support.stacked is None or query.stacked is None:
+    inner = problem.inner
+    if not problem.is_stacked:
         return Plan(tasks, inner.steps)  # nothing can be run at once
-    activations = max(sizes) * _bytes_of_token(model, query, inner, derivatives, kind)
+    weights, activations = _bytes_of_task(problem, kind)
+    averages = {"Momentum": 1, "Adam": 2}.get(type(inner.rule).__name__, 0)
     at_work = _AT_WORK * weights
     short = tasks * (int(_GRAPH * activations) + at_work) > memory * MIB and not inner.first_order
     tape = int((_DUAL if short else _GRAPH) * activations)
@@ -85,25 +68,25 @@ def plan(
     return Plan(1, min(between, max(0, int(left / max(1, of_state)))), short)
 
 
-def loop_bytes(
-    model: nn.Module, support: Level, query: Level, inner: InnerLoop, derivatives: Derivatives, kind: object
-) -> int | None:
-    """Return about what a loop over the tasks keeps that holds the graphs of all inner steps of one; see `plan`.
+def loop_bytes(problem: Problem, kind: object) -> int | None:
+    """Estimate the memory of a loop over tasks that keeps the graphs of all inner steps of one task; see `plan`.
 
-    None where the data cannot be stacked, of which the activations of a token are measured.
+    None if the data cannot be stacked, as the activations of a token are measured on stacked data.
     """
-    if support.stacked is None or query.stacked is None:
+    if not problem.is_stacked:
         return None
-    weights = sum(p.nbytes for name, p in model.named_parameters() if p.requires_grad and inner.adapts(name))
-    activations = max(_size(level.stacked) for level in (support, query))
-    activations *= _bytes_of_token(model, query, inner, derivatives, kind)
-    return int((inner.steps + 1) * (_GRAPH * activations + 3 * weights))
+    weights, activations = _bytes_of_task(problem, kind)
+    return int((problem.inner.steps + 1) * (_GRAPH * activations + 3 * weights))
 
 
-def _bytes_of_token(model: nn.Module, query: Level, inner: InnerLoop, derivatives: Derivatives, kind: object) -> int:
+def _bytes_of_task(problem: Problem, kind: object) -> tuple[int, int]:
+    """Return the memory of a task's adapted parameters, and that of its activations."""
+    trainable = [(name, p) for name, p in problem.model.named_parameters() if p.requires_grad]
+    weights = sum(p.nbytes for name, p in trainable if problem.inner.adapts(name))
+    sizes = [_size(level.stacked) for level in (problem.support, problem.query)]
     if kind not in _measured:
-        _measured[kind] = _saved_bytes(model, query, inner, derivatives) // max(1, _size(query.stacked))
-    return _measured[kind]
+        _measured[kind] = _saved_bytes(problem) // max(1, sizes[1])
+    return weights, max(sizes) * _measured[kind]
 
 
 def _size(stacked: object) -> int:
@@ -112,21 +95,21 @@ def _size(stacked: object) -> int:
     return max((leaf[0].numel() for leaf in leaves if isinstance(leaf, Tensor)), default=0)
 
 
-def _saved_bytes(model: nn.Module, level: Level, inner: InnerLoop, derivatives: Derivatives) -> int:
-    """Measure the memory that a pass over one task keeps for the backward pass."""
+def _saved_bytes(problem: Problem) -> int:
+    """Measure the memory that a pass over the query data of one task keeps for the backward pass."""
     seen: dict[int, int] = {}
     # The graph also references the parameters, which exist anyway.
-    there = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    there = {parameter.untyped_storage().data_ptr() for parameter in problem.model.parameters()}
 
     def pack(tensor: Tensor) -> Tensor:
         if tensor.untyped_storage().data_ptr() not in there:
             seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
         return tensor
 
-    one = slice(0, 1)
-    sweep = Sweep(model, level.of(one), level.of(one), inner, derivatives, 1, at_once=True, slots=0)
+    query = problem.query.of(slice(0, 1))
+    sweep = Sweep(replace(problem, support=query, query=query), 1, at_once=True, slots=0)
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with hooks, torch.enable_grad(), dropping_nothing(model):
+    with hooks, torch.enable_grad(), dropping_nothing(problem.model):
         state = sweep.begin()
         leaves = {name: value.detach().requires_grad_() for name, value in state.parameters.items()}
         list(sweep.losses_of("query", 0)(leaves, sweep.shared))

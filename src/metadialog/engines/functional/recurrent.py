@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metadialog.engines.functional.affine import one_for_all
-from metadialog.engines.functional.written_out import Operation, Tensors, call
+from metadialog.engines.functional.written_out import Operation, Tangents, Tensors, call
 from metadialog.engines.stacked.affine import MATRIX, outer, product, total, transposed
 from metadialog.engines.stacked.cell import Cell, Cotangent, States, Trace
 from metadialog.engines.stacked.elman import ElmanCell
@@ -98,17 +98,15 @@ class RecurrentLayer(Operation):
         kept: Sequence[Tensor],
         cotangents: Tensors,
         kept_back: Sequence[Tensor],
-        along: Tensors,
-        state: Any,  # noqa: ANN401
-        changes: Tensors,
+        tangents: Tangents,
         wanted: Sequence[bool],
     ) -> Tensors:
         """See `Operation.backward_tangent`."""
         _, weight, bias, *_ = inputs
         trace, matrix, cotangent = self.trace(*kept), one_for_all(weight), self.cotangent(*kept_back)
-        tangent, d_outputs, d_start = (None, None, None) if state is None else state
-        d_weight = along[1]
-        by_outputs, by_cells = self._by_outputs(trace, changes)
+        tangent, d_outputs, d_start = tangents.state or (None, None, None)
+        d_weight = tangents.inputs[1]
+        by_outputs, by_cells = self._by_outputs(trace, tangents.cotangents)
         states = None
         if d_weight is not None:
             states = transposed(cotangent.gh.flatten(1, 2), d_weight).view_as(by_outputs)

@@ -9,7 +9,7 @@ differentiated by autograd.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -63,15 +63,39 @@ class Swept:
     rule_gradients: list[Tensor]
 
 
-class Sweep:
-    """The two levels of several tasks at once.
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What several tasks are to learn, on two levels.
 
-    Args:
+    Attributes:
         model: the initialisation.
         support: the level of the inner loop.
         query: the outer loss.
         inner: the inner loop.
         derivatives: differentiates losses.
+    """
+
+    model: nn.Module
+    support: Level
+    query: Level
+    inner: InnerLoop
+    derivatives: Derivatives
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether the tasks' data are stacked, as a pass over all tasks needs."""
+        return self.support.stacked is not None and self.query.stacked is not None
+
+    def of(self, tasks: slice) -> "Problem":
+        """Return the problem of some of the tasks."""
+        return replace(self, support=self.support.of(tasks), query=self.query.of(tasks))
+
+
+class Sweep:
+    """The two levels of several tasks at once.
+
+    Args:
+        problem: the two levels.
         tasks: number of tasks.
         at_once: levels that are computed in one pass over all tasks; others are computed task by task.
         slots: number of states kept between the first and the last step.
@@ -82,11 +106,7 @@ class Sweep:
 
     def __init__(
         self,
-        model: nn.Module,
-        support: Level,
-        query: Level,
-        inner: InnerLoop,
-        derivatives: Derivatives,
+        problem: Problem,
         tasks: int,
         *,
         at_once: bool,
@@ -95,19 +115,17 @@ class Sweep:
         short_of_memory: bool = False,
         masks: Draws | None = None,
     ) -> None:
-        self.model = model
-        self.levels = {"support": support, "query": query}
-        self.inner = inner
-        self.derivatives = derivatives
+        self.model, self.inner, self.derivatives = problem.model, problem.inner, problem.derivatives
+        self.levels = {"support": problem.support, "query": problem.query}
         self.tasks = tasks
         self.at_once = at_once
         self.slots = slots
         self.draws = draws
         self.short_of_memory = short_of_memory
         self.masks = masks
-        trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-        self.start = {name: value for name, value in trainable.items() if inner.adapts(name)}
-        self.shared = {name: value for name, value in trainable.items() if not inner.adapts(name)}
+        trainable = {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad}
+        self.start = {name: value for name, value in trainable.items() if self.inner.adapts(name)}
+        self.shared = {name: value for name, value in trainable.items() if not self.inner.adapts(name)}
         self._drawn: dict[tuple[str, int], Any] = {}
 
     def begin(self) -> State:

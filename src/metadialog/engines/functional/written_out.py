@@ -7,6 +7,7 @@ of the operation along `u`, and by the inputs that of `J^T c` along `u`, as seco
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,21 @@ from torch.autograd.function import once_differentiable
 
 Tensors = tuple[Tensor | None, ...]
 """One tensor for each input or output; None for zero or unwanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tangents:
+    """A direction along which `Operation.backward` is differentiated.
+
+    Attributes:
+        inputs: tangents of the inputs.
+        state: values kept by `Operation.tangent` along them.
+        cotangents: tangents of the cotangents.
+    """
+
+    inputs: Tensors
+    state: Any
+    cotangents: Tensors
 
 
 class Operation(Protocol):
@@ -53,9 +69,7 @@ class Operation(Protocol):
         kept: Sequence[Tensor],
         cotangents: Tensors,
         kept_back: Sequence[Tensor],
-        along: Tensors,
-        state: Any,  # noqa: ANN401
-        changes: Tensors,
+        tangents: Tangents,
         wanted: Sequence[bool],
     ) -> Tensors:
         """Differentiate `backward` along a direction.
@@ -65,9 +79,7 @@ class Operation(Protocol):
             kept: values kept by `forward`.
             cotangents: cotangents of the outputs.
             kept_back: values kept by `backward`.
-            along: the direction.
-            state: values kept by `tangent` along it.
-            changes: tangents of the cotangents.
+            tangents: the direction.
             wanted: inputs whose derivatives are wanted.
         """
         ...
@@ -167,7 +179,8 @@ def _differentiate(ctx: Any, along: Tensors, changes: Tensors | None, *, by_inpu
     tangents, state = operation.tangent(lifted, kept, along)
     first = 3 + operation.outputs
     wanted = ctx.needs_input_grad[first : first + ctx.count] if by_inputs else ctx.wanted
-    result = operation.backward_tangent(lifted, kept, cotangents, kept_back, along, state, changes, wanted)
+    direction = Tangents(along, state, changes)
+    result = operation.backward_tangent(lifted, kept, cotangents, kept_back, direction, wanted)
     return tuple(_down(value, alone=alone) for value in tangents), _down_inputs(operation, result, alone=alone)
 
 

@@ -107,7 +107,7 @@ def _swept(
     seeds: TaskSeeds,
     graphs: Graphs | None,
 ) -> Swept:
-    """Sweep over some tasks; by a graph, if they are given and take it."""
+    """Sweep over some tasks, with a recorded graph if possible."""
     if graphs is None or not graphs.take(model.linear.weight.device):
         return Sweep(model, inner, keeping, prepare(model, episodes, inner, seeds)).run()
     sets = prepare(model, episodes, inner, seeds, rounded=True)
@@ -121,7 +121,7 @@ def _swept(
 
 
 def recipe(model: DialogModel, inner: InnerLoop) -> tuple[Hashable, ...]:
-    """Return what decides, beside the shapes of its arguments, what a sweep does."""
+    """Return the key of a sweep: everything that determines it in addition to the shapes of its arguments."""
     trained = tuple(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     kind = model.rnn.mode, model.rnn.num_layers, model.embed.weight is model.linear.weight
     return kind, trained, inner.lr, inner.steps, inner.first_order, inner.adapted, inner.query_weights

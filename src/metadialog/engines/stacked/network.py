@@ -72,6 +72,27 @@ class Pass:
     tape: Tape
 
 
+LayerTangents = tuple[Tensor | None, Tensor | None, object | None]
+"""Tangents of a layer's inputs and outputs, and of its trace; None for zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LayerProduct:
+    """A layer's part of a Hessian-vector product.
+
+    Attributes:
+        layer: number of the layer.
+        tangents: its tangents along the direction.
+        direction: the direction, by parameter.
+        wanted: parameters whose part of the product is needed.
+    """
+
+    layer: int
+    tangents: LayerTangents
+    direction: Weights
+    wanted: Wanted
+
+
 class StackedDialogModel:
     """The functions of a `DialogModel` for weights that are shared by all tasks or stacked.
 
@@ -173,15 +194,7 @@ class StackedDialogModel:
             spare: an earlier product that is no longer needed; its largest tensor is reused, as allocating memory takes
                 as long as a pass over it.
         """
-        batch, masks = tape.batch, tape.masks
-        x = _times(self._embed(direction, batch), masks.inputs[0]) if "embed.weight" in direction else None
-        tangents: list[tuple[Tensor | None, Tensor | None, object | None]] = []
-        for layer, at in enumerate(tape.layers):
-            outputs, state = self._layer_tangent(weights, layer, at, x, direction)
-            tangents.append((x, outputs, state))
-            mask = masks.inputs[layer + 1] if layer + 1 < self.layers else masks.output
-            x = None if outputs is None else _times(outputs, mask)
-        features = None if x is None else batch.reduce(x)
+        tangents, features = self._features_tangent(weights, tape, direction)
         projected = features
         if self.projects:
             projected = _affine_tangent(
@@ -196,7 +209,7 @@ class StackedDialogModel:
             tape.slope,
             tape.projected,
             weights[self.output_weight],
-            batch.targets,
+            tape.batch.targets,
             Direction(projected, direction.get(self.output_weight), direction.get("linear.bias")),
             self._wanted_output(wanted),
             None if spare is None else spare.get(self.output_weight),
@@ -210,13 +223,26 @@ class StackedDialogModel:
                 results["project.weight"] += outer(tape.by_projected, features, summed=summed)
             if "project.weight" in direction:
                 by_features = by_features + transposed(tape.by_projected, direction["project.weight"])
-        by_outputs = _times(batch.expand(by_features), masks.output)
+        by_outputs = _times(tape.batch.expand(by_features), tape.masks.output)
         for layer in reversed(range(self.layers)):
-            by_outputs = self._layer_back_tangent(
-                weights, layer, tape, tangents[layer], by_outputs, direction, wanted, results
-            )
-        self._put_embedding(results, weights, batch, by_outputs, wanted)
+            part = _LayerProduct(layer, tangents[layer], direction, wanted)
+            by_outputs = self._layer_back_tangent(weights, tape, part, by_outputs, results)
+        self._put_embedding(results, weights, tape.batch, by_outputs, wanted)
         return results
+
+    def _features_tangent(
+        self, weights: Weights, tape: Tape, direction: Weights
+    ) -> tuple[list[LayerTangents], Tensor | None]:
+        """Return the tangents of each layer, and of the features; None for zero."""
+        masks = tape.masks
+        x = _times(self._embed(direction, tape.batch), masks.inputs[0]) if "embed.weight" in direction else None
+        tangents: list[LayerTangents] = []
+        for layer, at in enumerate(tape.layers):
+            outputs, state = self._layer_tangent(weights, layer, at, x, direction)
+            tangents.append((x, outputs, state))
+            mask = masks.inputs[layer + 1] if layer + 1 < self.layers else masks.output
+            x = None if outputs is None else _times(outputs, mask)
+        return tangents, None if x is None else tape.batch.reduce(x)
 
     def _layer_tangent(
         self, weights: Weights, layer: int, at: LayerTape, x: Tensor | None, direction: Weights
@@ -241,18 +267,16 @@ class StackedDialogModel:
     def _layer_back_tangent(
         self,
         weights: Weights,
-        layer: int,
         tape: Tape,
-        tangents: tuple[Tensor | None, Tensor | None, object | None],
+        part: _LayerProduct,
         by_outputs: Tensor,
-        direction: Weights,
-        wanted: Wanted,
         gradients: dict[str, Tensor],
     ) -> Tensor:
         """Differentiate a layer's backward pass; return the tangent of the derivative of its input."""
+        layer, direction, wanted = part.layer, part.direction, part.wanted
         w_ih, w_hh, *_ = _of_layer(layer)
         at = tape.layers[layer]
-        inputs, outputs, state = tangents
+        inputs, outputs, state = part.tangents
         gi, gh = at.cotangent.gi.flatten(1, 2), at.cotangent.gh.flatten(1, 2)
         states = None
         if w_hh in direction:

@@ -1,6 +1,6 @@
-"""A meta-batch made ready for a sweep: everything that asks for the values of tensors is asked here, on the CPU.
+"""Preparation of a meta-batch for a sweep: everything that depends on values of tensors is computed here, on the CPU.
 
-So a sweep itself only sends operations to the device, of shapes that depend on nothing but those of its arguments.
+The sweep itself then only sends operations to the device, whose shapes depend only on those of its arguments.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from metadialog.randomness import TaskSeeds
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """What a sweep goes over.
+    """The inputs of a sweep.
 
     Attributes:
         support: the support sets.
         query: the query sets.
-        rows: the token ids that each task uses, `[tasks, ids]`, where its embedding is cut down to them.
-        masks: the dropout of each pass, by set and the inner steps before it.
+        rows: the token ids that each task uses, `[tasks, ids]`, if its embedding is reduced to them.
+        masks: dropout masks of each pass, by set and the number of inner steps before it.
     """
 
     support: StackedBatch
@@ -43,14 +43,14 @@ register_dataclass(Sets)
 def prepare(
     model: DialogModel, episodes: Sequence[Episode], inner: InnerLoop, seeds: TaskSeeds, *, rounded: bool = False
 ) -> Sets:
-    """Stack the sets of some tasks, and draw their dropout.
+    """Stack the sets of some tasks, and draw their dropout masks.
 
     Args:
-        model: its embedding, dropout, dtype and device count.
+        model: the model, whose embedding, dropout, dtype and device are used.
         episodes: the tasks.
-        inner: the inner loop, which says in which order there are passes.
-        seeds: of the meta-batch.
-        rounded: whether to pad to sizes of few kinds, so that many meta-batches have the same shapes.
+        inner: the inner loop, which determines the order of passes.
+        seeds: seeds of the meta-batch.
+        rounded: whether to pad to rounded sizes, so that many meta-batches have the same shapes.
     """
     weight = model.linear.weight
     supports, queries = [support_of(episode) for episode in episodes], [episode.query for episode in episodes]
@@ -82,7 +82,7 @@ def _passes(inner: InnerLoop) -> list[tuple[str, int]]:
 
 
 def on_host(batches: Sequence[Batch]) -> list[Batch]:
-    """Return batches on the CPU: all that are elsewhere come in one copy."""
+    """Return batches on the CPU; those on another device are copied together."""
     if batches[0].inputs.device.type == "cpu":
         return list(batches)
     parts = [part for batch in batches for part in (batch.inputs, batch.targets, batch.mask)]
@@ -99,7 +99,7 @@ Moved = TypeVar("Moved", Sets, StackedBatch)
 
 
 def moved(value: Moved, device: torch.device) -> Moved:
-    """Return the tensors of a structure on a device, without waiting for them to arrive."""
+    """Copy the tensors of a structure to a device asynchronously."""
     if device.type != "cuda":
         return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, value)  # type: ignore[no-any-return]
 

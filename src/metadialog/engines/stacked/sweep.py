@@ -65,7 +65,7 @@ class Sweep:
     """The two levels of several tasks at once.
 
     Args:
-        model: which kind of model it is, and which of its parameters are trained.
+        model: the model, whose structure and trainable parameters are used.
         inner: the inner loop.
         keeping: what to keep.
         sets: the tasks.

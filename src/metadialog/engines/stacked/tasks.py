@@ -48,13 +48,13 @@ register_dataclass(StackedBatch)
 
 
 def rounded_up(count: int) -> int:
-    """Return the least of 1, 2, 3, 4, 6, 8, 12, 16, ... that is not less: sizes of few kinds, and little padding."""
+    """Round up to 1, 2, 3, 4, 6, 8, 12, 16, ...: few different sizes, with little padding."""
     step = 1 << max(0, count.bit_length() - 2)
     return -(-count // step) * step
 
 
 def sizes_of(batches: Sequence[Batch], *, rounded: bool) -> tuple[int, int]:
-    """Return the rows, and the tokens of a row, that the sets of all tasks are padded to."""
+    """Return the number of rows, and of tokens per row, that the sets of all tasks are padded to."""
     rows, time = (max(batch.inputs.shape[dim] for batch in batches) for dim in (0, 1))
     return (rounded_up(rows), rounded_up(time)) if rounded else (rows, time)
 
@@ -67,7 +67,7 @@ def touched_rows(
     Args:
         batches: all batches of each task.
         vocab_size: number of token ids.
-        rounded: whether to fill up to a size of few kinds.
+        rounded: whether to pad to a rounded size.
 
     Returns:
         The token ids of each task, padded with 0, `[tasks, ids]`, and for each batch of each task the position of every

@@ -1,5 +1,6 @@
-"""Calls with a time limit."""
+"""Calls of logging services: with a time limit, and until one fails, so that no service can stop training."""
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -32,3 +33,26 @@ def within(seconds: float, call: Callable[[], Result]) -> Result:
         if future.done():
             raise  # raised by the call itself
         raise TimeoutError(f"no answer within {seconds:g} s") from None
+
+
+class GivesUp:
+    """Runs calls of a service until one fails.
+
+    Args:
+        service: name of the service.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self.failed = False
+
+    def run(self, call: Callable[[], object]) -> None:
+        """Run a call, unless an earlier one has failed; if it fails, print one line to stderr."""
+        if self.failed:
+            return
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - named in the line that is said
+            self.failed = True
+            cause = " ".join(f"{type(error).__name__}: {error}".split())
+            sys.stderr.write(f"{self._service} fails ({cause}); the files in the run directory hold everything\n")

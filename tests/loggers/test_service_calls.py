@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from metadialog.loggers.deadline import within
+from metadialog.loggers.service_calls import within
 
 
 def test_the_result_comes_back() -> None:

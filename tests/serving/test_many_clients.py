@@ -1,4 +1,4 @@
-"""Many clients at once: nothing breaks, nothing leaks from one to another, and memory is bounded."""
+"""Many concurrent clients: no failures, no data of other clients in responses, and bounded memory."""
 
 import random
 import threading
@@ -17,20 +17,20 @@ CLIENTS = 100
 
 
 def resident() -> int:
-    """Return the memory of this process, which the server shares, in MiB."""
+    """Return the memory of this process, in which the server runs, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 // 2**20
 
 
 class Client:
-    """Adapts to dialogues of its own, talks, and checks that what comes is its own.
+    """Adapts to its own dialogues, requests replies, and checks that they come from its own adaptation.
 
     Args:
-        server: asked.
-        number: whose dialogues and replies no other client has.
-        expected: what the model replies once it is adapted.
-        until: when to end, as `time.monotonic` has it.
-        rounds: after how many adaptations to end.
+        server: the server.
+        number: number of the client, which determines its dialogues.
+        expected: reply of the adapted model.
+        until: end time, by `time.monotonic`.
+        rounds: maximum number of adaptations.
     """
 
     def __init__(self, server: Server, number: int, until: float, rounds: int) -> None:
@@ -62,7 +62,7 @@ class Client:
     def wait(self, client: httpx.Client, name: str) -> bool:
         while time.monotonic() < self.until:
             found = client.get(f"/v1/adaptations/{name}")
-            if found.status_code == 410:  # dropped for others
+            if found.status_code == 410:  # dropped to make room for others
                 return False
             assert found.status_code == 200
             if found.json()["status"] == "finished":
@@ -106,7 +106,7 @@ def test_a_hundred_clients(serve: Serve, seconds: int, rounds: int) -> None:
     assert max(most) <= 24 + 16
     model: AdaptableModel = service.models["meta"]
     for client in clients:
-        if client.answers:  # what an adaptation of its own dialogues alone replies
+        if client.answers:  # the reply after adaptation to its own dialogues
             expected = model.adapt(client.dialogues, steps=2).reply(
                 f"who is number {client.number}", generation={"max_tokens": 12}
             )

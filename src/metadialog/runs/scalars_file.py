@@ -55,7 +55,7 @@ def _parse(line: str) -> tuple[int, str, float, str, float] | None:
 
 
 def check_reaches(path: Path, length: int, position: int) -> None:
-    """Check that a file of metrics goes as far as it did when a checkpoint was written.
+    """Check that a file of scalars goes as far as it did when a checkpoint was written.
 
     Raises:
         RunError: it is shorter than that, so it is not the file of that checkpoint.
@@ -63,11 +63,11 @@ def check_reaches(path: Path, length: int, position: int) -> None:
     if length < position:
         raise RunError(
             f"{path}: {length} bytes long, but the checkpoint was written at {position} bytes; "
-            f"resume needs the metrics file that belongs to the checkpoint"
+            f"resume needs the file that belongs to the checkpoint"
         )
 
 
-class MetricsFile:
+class ScalarsFile:
     """Appends scalars to a file of JSON lines, each with exactly `step`, `split`, `name`, `value` and `time`.
 
     `step` is the outer step, `time` the seconds since the epoch. JSON has no NaN and no infinity, so such values are

@@ -1,6 +1,6 @@
-"""The cost of the meta-gradient: `bench.json` as a table and as a figure."""
+"""Time and memory of a meta-step: `bench.json` as a table and as figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ _STYLES = {
 LABELS = {"inner_steps": "inner steps", "tasks": "tasks in the meta-batch", "hidden_size": "width of the model"}
 
 
-def read_costs(path: Path) -> pd.DataFrame:
+def read_bench(path: Path) -> pd.DataFrame:
     """Read `bench.json`, with a row for each line."""
     costs = pd.read_json(path)
     costs["who"] = [
@@ -42,7 +42,7 @@ def read_costs(path: Path) -> pd.DataFrame:
     return costs
 
 
-def cost_table(costs: pd.DataFrame) -> str:
+def bench_table(costs: pd.DataFrame) -> str:
     """Return a Markdown table, a row for each contender, in the order of the file."""
     header = (
         "| config | inner steps | who | ms a meta-step (quartiles) | tasks/s | peak MiB | times as fast as learn2learn "
@@ -70,7 +70,7 @@ def _spread(median: float, low: float, high: float) -> str:
     return f"{median:.2f} ({low:.2f}-{high:.2f})"
 
 
-def cost_figure(costs: pd.DataFrame) -> Figure:
+def bench_figure(costs: pd.DataFrame) -> Figure:
     """Draw time and memory against inner steps, tasks and the width of the model; the bars are quartiles."""
     panels = list(_panels(costs))
     with as_file(files("metadialog.reports") / "style.mplstyle") as style, plt.style.context(style):
@@ -133,3 +133,42 @@ def _finish(axes: Axes, costs: pd.DataFrame, by: str) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
+
+
+GROWING = {
+    "tasks": "tasks in the meta-batch",
+    "steps": "inner steps",
+    "width": "width of the model",
+    "vocabulary": "token ids",
+    "length": "tokens of an exchange",
+}
+Point = tuple[str, int, str, float]
+"""Columns: the varied size, its value, the implementation, and milliseconds."""
+
+
+def growth_figure(points: Sequence[Point]) -> Figure:
+    """Draw time against size, with a dotted line for growth in proportion to the size."""
+    panels = list(dict.fromkeys(against for against, *_ in points))
+    with as_file(files("metadialog.reports") / "style.mplstyle") as style, plt.style.context(style):
+        figure = Figure(figsize=(2.9 * len(panels) + 1.8, 3.6))
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for number, (panel, against) in enumerate(zip(axes, panels, strict=True)):
+            own = [point for point in points if point[0] == against]
+            sizes = sorted({size for _, size, _, _ in own})
+            for who in dict.fromkeys(point[2] for point in own):
+                times = [(size, ms) for _, size, one, ms in own if one == who]
+                panel.plot(*zip(*sorted(times), strict=True), label=who, **contender_style(who))
+            least = min(ms for *_, ms in own)
+            proportional = [least * size / sizes[0] for size in sizes]
+            panel.plot(sizes, proportional, color="#777777", linestyle=":", label="proportional")
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+            panel.set_xlabel(GROWING.get(against, against))
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            panel.yaxis.set_major_locator(LogLocator(numticks=12))
+            panel.yaxis.set_minor_formatter(NullFormatter())
+            if number == 0:
+                panel.set_ylabel("ms a meta-step")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    return figure

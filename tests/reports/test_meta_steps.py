@@ -1,4 +1,4 @@
-"""The table and the figure of costs, from a file as the benchmark writes it."""
+"""The table and figure of costs, from a file in the format of the benchmark."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from metadialog.benchmark.contenders import CONTENDERS
-from metadialog.reports.cost import _STYLES, cost_figure, cost_table, read_costs
+from metadialog.reports.meta_steps import _STYLES, bench_figure, bench_table, read_bench
 
 
 def row(kind: str, engine: str, steps: int, ms: float, config: str = "small", tasks: int = 16) -> dict[str, object]:
@@ -32,11 +32,11 @@ def costs(tmp_path: Path) -> pd.DataFrame:
         for kind, engine, ms in (("yardstick", "gd", 20), ("peer", "learn2learn", 200), ("engine", "learn2learn", 210))
     ]
     (tmp_path / "bench.json").write_text(json.dumps(rows))
-    return read_costs(tmp_path / "bench.json")
+    return read_bench(tmp_path / "bench.json")
 
 
 def test_the_table_has_a_row_for_each(costs: pd.DataFrame) -> None:
-    lines = cost_table(costs).splitlines()
+    lines = bench_table(costs).splitlines()
     assert len(lines) == 2 + 12
     assert lines[2] == (
         "| small | 1 | ordinary gradient descent | 20.0 (19.0-22.0) | 800 | 3 | 10.00 (8.00-12.50) "
@@ -48,7 +48,7 @@ def test_the_table_has_a_row_for_each(costs: pd.DataFrame) -> None:
 
 
 def test_the_figure_has_time_and_memory_of_each_configuration(costs: pd.DataFrame) -> None:
-    figure = cost_figure(costs)
+    figure = bench_figure(costs)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["small", "medium", "", ""]
     time = figure.axes[0]
@@ -76,7 +76,7 @@ def test_contenders_are_told_apart_without_colours() -> None:
 def test_variations_have_panels_of_their_own(costs: pd.DataFrame) -> None:
     more = pd.DataFrame([row("yardstick", "gd", 1, 5 * n, f"small-tasks-{n}", n) for n in (1, 4)])
     more["who"] = "ordinary gradient descent"
-    figure = cost_figure(pd.concat([costs, more]))
+    figure = bench_figure(pd.concat([costs, more]))
     assert [axes.get_title() for axes in figure.axes[:3]] == ["small", "medium", "small, 1 inner step"]
     varied = figure.axes[2]
     assert varied.get_xlabel() == "tasks in the meta-batch"
