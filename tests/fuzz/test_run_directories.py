@@ -1,8 +1,8 @@
 """Random sequences of operations on run directories: no finished result is lost, and none is invented.
 
-Runs are started, killed, resumed, partly copied, moved, damaged, evaluated, compared and listed, as hypothesis chooses. To
-simulate kills, the directory is copied each time before something is written, moved or removed: a process that is killed
-at that moment would leave the same files.
+Runs are started, killed, resumed, partly copied, moved, damaged, evaluated, compared and listed, as hypothesis
+chooses. To simulate kills, the directory is copied each time before something is written, moved or removed: a process
+that is killed at that moment would leave the same files.
 """
 
 import contextlib
