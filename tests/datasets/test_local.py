@@ -1,11 +1,13 @@
 """Files of others are not read without end."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from metadialog.datasets import local
 from metadialog.datasets.auto import AutoDataset
+from metadialog.datasets.dialogue import Dataset
 from metadialog.datasets.jsonl import JsonlDataset
 from metadialog.datasets.table import TableDataset
 from metadialog.errors import DataError
@@ -44,7 +46,7 @@ def test_what_is_read_at_once_has_a_size(
     monkeypatch.setattr(local, "LARGEST_WHOLE", 100)
     path = tmp_path / name
     path.write_bytes(content)
-    datasets = {
+    datasets: dict[str, Callable[[], Dataset]] = {
         "my.jsonl": lambda: JsonlDataset(path=str(path), language="en"),
         "my.json": lambda: AutoDataset(path=str(path), language="en", format="json"),
         "my.csv": lambda: TableDataset(path=str(path), language="en"),
