@@ -4,10 +4,13 @@ Hydra 1.3 has no public way to parse overrides, to list the choices of a group, 
 run one composed job. Another version of Hydra needs changes only in this file.
 """
 
+import argparse
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 from hydra import compose, initialize_config_module, main
+from hydra._internal import utils
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -72,3 +75,18 @@ def store_sweeper(name: str, node: dict[str, Any]) -> None:
 def naming_sweeper(name: str) -> list[str]:
     """Return the overrides with which the runs of a sweep choose its sweeper, as Hydra 1.4 and later require."""
     return [f"hydra/sweeper={name}"] if _REPLACES else []
+
+
+class TolerantParser(argparse.ArgumentParser):
+    """A parser that accepts help which becomes text only when it is shown.
+
+    Hydra 1.3 has such help for `--shell-completion`, which argparse refuses since Python 3.14.
+    """
+
+    def _check_help(self, action: argparse.Action) -> None:
+        if isinstance(action.help, str):
+            super()._check_help(action)  # type: ignore[misc]
+
+
+if not _REPLACES:
+    vars(utils)["argparse"] = SimpleNamespace(**{**vars(argparse), "ArgumentParser": TolerantParser})

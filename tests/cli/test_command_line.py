@@ -4,6 +4,7 @@ import pytest
 
 from metadialog.cli.command_line import CommandLine
 from metadialog.errors import ConfigError
+from metadialog.hydra_internals import TolerantParser, get_args_parser
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,10 @@ def test_a_config_dir_is_added_where_none_is_named() -> None:
 def test_an_unknown_flag_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^unrecognized arguments: --multirn; did you mean --multirun"):
         CommandLine.parse(["a=1", "--multirn"])
+
+
+def test_help_that_is_not_yet_text_is_accepted() -> None:
+    parser = get_args_parser()
+    assert isinstance(parser, TolerantParser)  # Hydra 1.3's own is refused since Python 3.14
+    parser.add_argument("--late", help=object())  # type: ignore[arg-type]
+    assert "--late" in parser.format_usage()

@@ -82,7 +82,7 @@ def train(config: TrainConfig, workspace: Workspace) -> None:
             records = evaluation.run(trainer.model, sinks, standing.step, trainer.cost)
             if team.is_first:
                 write_results(run.model, workspace.config, records)
-                if run.selection.exists():  # so that the model folder is complete by itself
+                if run.selection.exists():  # so that the model folder is complete without the run
                     write_atomically(run.model / SELECTION, run.selection.read_text(encoding="utf-8"))
 
 

@@ -70,7 +70,7 @@ def beyond(values: Mapping[Any, float]) -> dict[Any, float]:
 
 
 def in_figure(name: Hashable) -> str:
-    """Return a name as figures show it: a long one, cut in its middle, leaves the room to what is drawn."""
+    """Return a name for figures, shortened in the middle if it is long, to leave room for the plot."""
     return shortened(str(name), _LONGEST)
 
 

@@ -143,11 +143,11 @@ GROWING = {
     "length": "tokens of an exchange",
 }
 Point = tuple[str, int, str, float]
-"""What grows, how large it is, who computes, and milliseconds."""
+"""Columns: the varied size, its value, the implementation, and milliseconds."""
 
 
 def growth_figure(points: Sequence[Point]) -> Figure:
-    """Draw time against size; a dotted line is what is proportional to the size."""
+    """Draw time against size, with a dotted line for growth in proportion to the size."""
     panels = list(dict.fromkeys(against for against, *_ in points))
     with as_file(files("metadialog.reports") / "style.mplstyle") as style, plt.style.context(style):
         figure = Figure(figsize=(2.9 * len(panels) + 1.8, 3.6))

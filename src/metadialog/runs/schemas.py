@@ -71,11 +71,11 @@ class TrainingCost(BaseModel):
         peak_bytes: peak memory of the process since the beginning of training, minus the memory in use then: resident,
             or torch's on a GPU. 0 on systems that do not record it (without `/proc` like Linux, and without a GPU).
         flops: floating-point operations of the matrix products, as executed by this algorithm with this engine: some
-            steps are counted (`is_counted`), and the steps between are in proportion to them by `expected_flops`.
+        steps are counted (`is_counted`), and the others are estimated in proportion to `expected_flops`.
         dialogues: number of distinct dialogues that were drawn.
         counted_flops: operations of the counted steps since the algorithm last changed its passes.
         counted_expected: `expected_flops` of the same steps.
-        engines: the engine that `engine=auto` has chosen for each kind of inner loop; a run that goes on keeps to it.
+        engines: the engine that `engine=auto` has chosen for each kind of inner loop; a resumed run keeps it.
     """
 
     model_config = Finite
@@ -187,6 +187,14 @@ def _names_its_class(node: dict[str, Any]) -> dict[str, Any]:
 Node = Annotated[dict[str, Any], AfterValidator(_names_its_class)]
 
 
+class Adaptation(BaseModel):
+    """How a saved model was adapted, if that is repeated when it is loaded."""
+
+    model_config = Finite
+    steps: Annotated[int, Ge(0), Le(10**6)]
+    rate: Annotated[float, Gt(0), Le(1e6)]
+
+
 class ModelConfig(BaseModel):
     """The config of an exported model."""
 
@@ -198,6 +206,8 @@ class ModelConfig(BaseModel):
     sampler: Node
     dtype: Literal["float32", "float64"]
     frozen: list[str] = Field(default_factory=list)
+    generation: Node = Field(default_factory=dict)
+    adaptation: Adaptation | None = None
 
 
 class ExchangesConfig(BaseModel):

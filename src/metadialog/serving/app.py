@@ -363,7 +363,7 @@ def _model_body(name: str, model: AdaptableModel) -> ModelBody:
 
 
 def _content(text: str) -> bytes:
-    """Return what is in a file that was sent as text, if it is of a kind whose size is that of its dialogues."""
+    """Return the content of a file that was sent as text, unless it is of a kind that may unpack to far more."""
     try:
         content = text.encode()
     except UnicodeEncodeError as error:  # JSON can escape it

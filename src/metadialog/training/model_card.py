@@ -12,10 +12,10 @@ import yaml
 from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 from metadialog.config import build
-from metadialog.errors import RunError
 from metadialog.evaluation.scoring import word_perplexity
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.layout import MODEL_CARD
+from metadialog.runs.reading import adapted
 from metadialog.text import counted
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class AdaptedTo:
             none were held out.
         loss_after: the same after adaptation.
         languages: ISO 639 codes of the languages of the dialogues that it was adapted to, the latest first, followed by
-            that of the training data of the original model; empty if they are not known.
+            that of the training data of the original model; empty if unknown.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -64,11 +64,11 @@ class About:
         dataset: data set that it was trained on.
         language: ISO 639 code of the texts.
         algorithm: algorithm that it was trained with.
-        seed: of the training; None where it is not known.
+        seed: seed of the training; None if unknown.
         results: word perplexity on held-out topics by number of inner steps, with the most shots.
-        shots: the support dialogues of the results.
-        adapted_to: None unless it was adapted.
-        base: the pretrained model that it extends, as the hub calls it; None if there is none, or it has no such name.
+        shots: number of support dialogues of the results.
+        adapted_to: the adaptation; None if it was not adapted.
+        base: name on the hub of the pretrained model that it extends; None if there is none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -89,12 +89,12 @@ class About:
         return (self.adapted_to.languages if self.adapted_to is not None else ()) or (self.language,)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return the content as JSON-compatible values."""
         return asdict(self)
 
 
 def about_run(config: Mapping[str, Any]) -> About:
-    """Return what the resolved config of a run says of its model."""
+    """Return the content for the model of a run, given the run's resolved config."""
     algorithm = str(config["algorithm"].get("name", "model"))
     base = _pretrained_base(config.get("model", {}))
     if "dataset" not in config:
@@ -117,29 +117,27 @@ def _pretrained_base(model: Mapping[str, Any]) -> str | None:
 
 
 def about_from(content: object, where: Path) -> About:
-    """Return what `About.to_dict` gave.
+    """Return the content from the result of `About.to_dict`.
 
     Raises:
         RunError: it is something else.
     """
-    try:
-        return TypeAdapter(About).validate_python(content)
-    except ValueError as error:
-        raise RunError(f"{where}: damaged: about: {' '.join(str(error).split())}") from error
+    about: About = adapted(content, TypeAdapter(About), f"{where}: about", "description of a model")
+    return about
 
 
 def slug(name: str) -> str:
-    """Return a name as the hub takes it: letters, digits, dots, dashes and underscores."""
+    """Return a name with only the characters that the hub allows: letters, digits, dots, dashes and underscores."""
     return re.sub(r"[^\w.-]+|\.\.+|--+", "-", name, flags=re.ASCII).strip(".-")[:96] or "model"
 
 
 def write_results(folder: Path, config: Mapping[str, Any], records: "pd.DataFrame") -> None:
-    """Write the card of a run's model anew, with what its evaluation came to.
+    """Write the card of a run's model again, with the results of its evaluation.
 
     Args:
-        folder: of the exported model.
-        config: resolved, of the run.
-        records: of the evaluation.
+        folder: folder of the exported model.
+        config: resolved config of the run.
+        records: records of the evaluation.
     """
     most = records[records["shots"] == records["shots"].max()]
     results: dict[str, float] = {}

@@ -64,9 +64,9 @@ class Guard:
         """Put the gradient of a meta-batch into the parameters' `.grad`.
 
         Args:
-            model: as `Algorithm.prepare` returned it.
+            model: as returned by `Algorithm.prepare`.
             episodes: the meta-batch.
-            step: outer steps that were taken before.
+            step: number of outer steps taken so far.
             seed: seed of the step's random numbers.
 
         Returns:

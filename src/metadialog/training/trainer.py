@@ -250,7 +250,7 @@ class Trainer:
 
     @property
     def _chosen(self) -> dict[str, str]:
-        """What the engine has chosen so far, if it chooses."""
+        """The choices of the engine so far, if it chooses among others."""
         chosen: dict[str, str] = getattr(self.algorithm.tools.engine, "chosen", {})
         return chosen
 
@@ -286,7 +286,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(with_gradient, self.clip_norm or math.inf).item()
         if not math.isfinite(result.loss) or not math.isfinite(norm):
             mine = self._guard.blame(self.model, episodes, step, seed) if tasks else []
-            named = self.ranks.collect({self.ranks.rank: mine})  # each process knows of its own tasks alone
+            named = self.ranks.collect({self.ranks.rank: mine})  # each process has only its own tasks
             raise diverged(step + 1, result.loss, norm, list(itertools.chain(*named.values())))
         return result, norm, tokens, executed
 
