@@ -44,7 +44,8 @@ class OwnWayError(RuntimeError):
     """An algorithm cannot adapt to several episodes in one pass."""
 
 
-_alone: dict[object, str] = {}
+one_by_one: dict[object, str] = {}
+"""Reasons why episodes are evaluated one after another, by kind of model, algorithm and inner loop."""
 
 
 def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
@@ -105,7 +106,7 @@ def together_or_alone(
         alone: processes one of them.
     """
     kind = type(model), type(algorithm), type(algorithm.tools.rule), _name(algorithm.tools.objectives.inner)
-    if len(episodes) > 1 and kind not in _alone:
+    if len(episodes) > 1 and kind not in one_by_one:
         try:
             return together(episodes)
         except OwnWayError:
@@ -113,8 +114,8 @@ def together_or_alone(
         except (RuntimeError, NotImplementedError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            _alone[kind] = " ".join(str(error).split())[:200]
-            log.info("episodes are evaluated one by one: %s", _alone[kind])
+            one_by_one[kind] = " ".join(str(error).split())[:200]
+            log.info("episodes are evaluated one by one: %s", one_by_one[kind])
     return [alone(episode) for episode in episodes]
 
 
