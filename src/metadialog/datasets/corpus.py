@@ -127,9 +127,9 @@ class Corpus:
 class Cleaner:
     """Removes duplicates from chunks of dialogues, and collects the statistics of the rest.
 
-    Two dialogues are duplicates if their texts are the same in the same order, whoever speaks them, after Unicode
-    NFKC, case folding and folding of white space. Of duplicates only the first in reading order is kept, as a test
-    dialogue that is also in another topic could have been trained on.
+    Two dialogues are duplicates if their texts are the same in the same order, regardless of the speakers and after
+    Unicode NFKC, case folding and folding of white space. Of duplicates only the first in reading order is kept, as a
+    test dialogue that is also in another topic could have been trained on.
     """
 
     def __init__(self, name: str, near_duplicates: float | None = None) -> None:
