@@ -1,9 +1,11 @@
 """Control characters in text from files or requests are escaped before it is printed."""
 
+import json
+
 import pytest
 
 from metadialog.console import make_console
-from metadialog.escapes import escaped, shortened
+from metadialog.escapes import escaped, escaped_json, shortened
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,10 @@ def test_a_long_text_is_cut_in_its_middle() -> None:
     cut = shortened("x" * 1000, 80)
     assert len(cut) <= 80
     assert " ... " in cut
+
+
+def test_json_keeps_its_values() -> None:
+    value = {"reply": "a\x1b[2J\u202e\x9b\U000e0001\ud800\té", "\u2028": ["ok"]}
+    shown = escaped_json(json.dumps(value, ensure_ascii=False))
+    assert json.loads(shown) == value
+    assert shown == r'{"reply": "a\u001b[2J\u202e\u009b\udb40\udc01\ud800\té", "\u2028": ["ok"]}'

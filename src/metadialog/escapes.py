@@ -1,5 +1,6 @@
 """Escape control characters and direction marks in untrusted text before it is shown in a terminal."""
 
+import json
 import unicodedata
 
 _KEPT = "\n\t"
@@ -15,6 +16,13 @@ def escaped(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(character) if _is_hidden(character) else character for character in text)
+
+
+def escaped_json(text: str) -> str:
+    r"""Return JSON with the same characters escaped as `\u001b` or `\u202e`, so that its values stay the same."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(json.dumps(character)[1:-1] if _is_hidden(character) else character for character in text)
 
 
 def _is_hidden(character: str) -> bool:

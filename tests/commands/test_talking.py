@@ -17,6 +17,7 @@ import pytest
 import yaml
 from tests.conftest import Export
 
+from metadialog.escapes import escaped
 from metadialog.inference.dialogues import as_dialogues
 from metadialog.inference.folder import load_model
 
@@ -192,17 +193,21 @@ def test_a_conversation_does_not_adapt_to_its_own_input(
 
 def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callable[[str], None]) -> None:
     type_in(
-        f"hello\n/before\n/why\n/adapt {HIRE_IN_CHINESE}\n你好，租一辆自行车多少钱？\n/why\n/temperature 0.7\nhi\n"
-        "/temperature -1\n/temperature nan\n/temperature x\n/temperature\n/dance\n/save .\n"
-        "/save ~no-such-user/x\n/save a\0b\n/adapt ~no-such-user/x\n/save talk.jsonl\n/reset\n"
+        f"hello\n/before\n/why\n{'x' * 300_000}\n"
+        f"/adapt {HIRE_IN_CHINESE}\n你好，租一辆自行车多少钱？\n/why\n/temperature 0.7\nhi\n"
+        "/temperature -1\n/temperature nan\n/temperature x\n/temperature\n/dance\n/\x1b[2j\n/save .\n"
+        "/save ~no-such-user/x\n/save a\0b\n/adapt ~no-such-user/x\n/save talk.jsonl\n/save talk.jsonl\n"
+        "/save mine.jsonl\n/reset\n"
         "/before\n/help\n/quit\n"
         "never said\n"
     )
+    Path("mine.jsonl").write_text("not this conversation's\n")
     outcome = run("chat", f"run={export()}", "generation=greedy")
     assert outcome.code == 0, outcome.err
+    assert Path("mine.jsonl").read_text() == "not this conversation's\n"
     lines = outcome.out.split("\n")
     model = load_model(export())
-    reply = model.reply("hello", generation="greedy")
+    reply = escaped(model.reply("hello", generation="greedy"))
     assert outcome.out.startswith(f"{reply}\n{reply}\n/why: the model was not adapted")
     assert any(line.startswith("adapted to 9 dialogues, 3 held out, in ") for line in lines)
     assert any(line.startswith("1.00  ") or "一天六十元" in line for line in lines)
@@ -217,10 +222,13 @@ def test_a_conversation_through_a_pipe(run: Run, export: Export, type_in: Callab
         "/save 'a\\x00b': is no path; name a file, as in /save talk.jsonl",
         "dialogues=~no-such-user/x: there is no such home folder; write the path in full",
         "saved 6 turns to talk.jsonl",
+        "/save mine.jsonl: is there already; name a file that is not",
+        "the line has more than 100,000 characters; say it in several",
         "the conversation starts again, without adaptation",
         "nothing has been said yet",
     ):
         assert said in lines, said
+    assert any(line.startswith("/\\x1b[2j: no such command") for line in lines)
     assert any(line.startswith("/dance: no such command; there are /adapt") for line in lines)
     (talk,) = as_dialogues("talk.jsonl")
     assert [turn.text for turn in talk.turns if turn.speaker == "user"] == ["hello", "你好，租一辆自行车多少钱？", "hi"]

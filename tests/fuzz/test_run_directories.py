@@ -1,8 +1,8 @@
 """Random sequences of operations on run directories: no finished result is lost, and none is invented.
 
-Runs are started, killed, resumed, partly copied, moved, damaged, evaluated and compared, as chosen by hypothesis. To
-simulate kills, the directory is copied each time before something is written, moved or removed: a process that is
-killed at that moment would leave the same files.
+Runs are started, killed, resumed, partly copied, moved, damaged, evaluated, compared and listed, as hypothesis
+chooses. To simulate kills, the directory is copied each time before something is written, moved or removed: a process
+that is killed at that moment would leave the same files.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ Moment = Callable[[], None]
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0")) / 10
 STEPS = 3
 TINY = ("debug=smoke", "logger=local", "evaluation.shots=[1]", "sampler.shots=1")
-PARTIAL = ".*.partial"
+MULTIRUN = Path(__file__).parents[1] / "fixtures" / "version_0_1_0" / "sweep" / "multirun.yaml"
 # Files whose changes cannot be detected.
 TRUSTED = ("config.yaml", "metrics.jsonl", "status.json", "cost.json", "trial.json", ".hydra")
 
@@ -168,6 +168,12 @@ def _train(run: Command, data: Path, directory: Path, *overrides: str) -> Any:  
     return run("train", "dataset=jsonl", *TINY, *sizes, *overrides)
 
 
+def _check_one_line(outcome: Any) -> None:  # noqa: ANN401
+    assert outcome.code == 2, outcome.err
+    lines = outcome.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("metadialog "), outcome.err  # noqa: PT018
+
+
 class Directories(RuleBasedStateMachine):
     """The state machine: run directories below one folder, and the operations on them."""
 
@@ -294,11 +300,30 @@ class Directories(RuleBasedStateMachine):
         assert "\n" not in (refused or "")
         assert contents(one.path) == before
 
+    @rule(one=directories, other=directories)
+    def listed(self, one: Directory, other: Directory) -> None:
+        """List them as the runs of a sweep; a run that has not yet written its settings is none of them."""
+        sweep = self._new()
+        sweep.mkdir()
+        shutil.copy(MULTIRUN, sweep)
+        runs = {"0": one, "1": other}
+        for name, run in runs.items():
+            shutil.copytree(run.path, sweep / name)
+        before = contents(sweep)
+        outcome = self.run("sweeps", "list", str(sweep))
+        assert contents(sweep) == before
+        if outcome.code:
+            _check_one_line(outcome)
+            assert one.damaged or other.damaged, outcome.err
+            return
+        rows = [line.split("\t") for line in outcome.out.splitlines() if "\t" in line]
+        states = {row[0]: row[1] for row in rows[1:]}
+        assert set(states) == {name for name in runs if (sweep / name / ".hydra").is_dir()}
+        assert all(states[name] == "finished" for name, run in runs.items() if run.finished and not run.damaged)
+
     def _check_refusal(self, one: Directory, outcome: Any, before: dict[str, str]) -> None:  # noqa: ANN401
         """Check that a refusal is one line, and that the run has not changed."""
-        assert outcome.code == 2, outcome.err
-        lines = outcome.err.splitlines()
-        assert len(lines) == 1 and lines[0].startswith("metadialog "), outcome.err  # noqa: PT018
+        _check_one_line(outcome)
         after = contents(one.path)
         if not one.finished:  # its status may be set to failed
             before, after = ({n: d for n, d in of.items() if n != "status.json"} for of in (before, after))
@@ -337,6 +362,8 @@ def test_nothing_is_lost_and_nothing_made_up_in_some_steps(directories: type[Dir
     made.evaluated(copied)
     made.resumed(made.damaged(copied, file=3, how="flip", place=0.5), longer=False)
     made.compared(cut)
+    made.listed(whole, cut)
+    made.listed(made.killed(0), copied)
     made.evaluated(whole)
     made.teardown()
 

@@ -6,6 +6,7 @@ from metadialog.composing.compose import Composed, as_job
 from metadialog.composing.earlier_run import AUTO
 from metadialog.composing.multirun import product, sweep_template
 from metadialog.errors import ConfigError, RunError
+from metadialog.escapes import shortened
 from metadialog.overrides import typed
 from metadialog.runs import layout
 
@@ -60,7 +61,10 @@ def output_directory(named: str, option: str = "output") -> Path:
         ConfigError: a file is in the way.
     """
     path = Path(_named(named, option)).expanduser()
-    file = next((one for one in (path, *path.parents) if one.exists() and not one.is_dir()), None)
+    try:
+        file = next((one for one in (path, *path.parents) if one.exists() and not one.is_dir()), None)
+    except OSError as error:  # such as a name that is too long
+        raise ConfigError(f"{option}={shortened(named)}: {error.strerror}; choose another") from error
     if file is not None:
         raise ConfigError(
             f"{option}={named}: {file} is a file; {option} should be a directory, or one that can be made"

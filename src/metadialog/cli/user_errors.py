@@ -8,11 +8,12 @@ from collections.abc import Callable
 from omegaconf.errors import OmegaConfBaseException
 
 from metadialog.errors import MetadialogError
-from metadialog.escapes import escaped
+from metadialog.escapes import escaped, shortened
 from metadialog.hydra_internals import HydraException
 from metadialog.interrupts import interruptible
 
 EXIT_USER_ERROR = 2
+LONGEST_LINE = 1500  # characters of a message
 EXIT_BROKEN_PIPE = 141  # exit code of a program ended by SIGPIPE, as in shells
 TRACEBACK = "METADIALOG_TRACEBACK"
 """Environment variable with the user's setting of HYDRA_FULL_ERROR."""
@@ -44,7 +45,12 @@ def complain(command: str, error: BaseException) -> None:
 
 def _say(command: str, error: BaseException) -> None:
     for line in str(error).split("\n") if str(error) else [type(error).__name__]:
-        print(f"metadialog {command}: {escaped(line)}", file=sys.stderr)  # noqa: T201
+        print(f"metadialog {command}: {escaped(_bounded(line))}", file=sys.stderr)  # noqa: T201
+
+
+def _bounded(line: str) -> str:
+    """Shorten a line that quotes a value of any length."""
+    return line if len(line) <= LONGEST_LINE else shortened(line, LONGEST_LINE)
 
 
 def guarded(command: str, action: Callable[[], int]) -> int:

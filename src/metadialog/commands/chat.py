@@ -10,10 +10,11 @@ from metadialog import interrupts
 from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.errors import DataError
+from metadialog.escapes import escaped
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import ChatConfig
 from metadialog.inference.adapting import curve_line
-from metadialog.inference.conversation import Conversation
+from metadialog.inference.conversation import MOST_CHARACTERS, Conversation
 from metadialog.inference.folder import load_model
 from metadialog.inference.results import CurvePoint
 
@@ -44,7 +45,7 @@ def main(job: Job) -> None:
     talk = Conversation(model, adapted, way, seed=config.seed)
     if interactive:
         _write(f"{model.name}; /help lists the commands, /quit ends\n")
-    for line in _typed() if interactive else sys.stdin:
+    for line in _typed() if interactive else _piped():
         ended = _say(talk, line)
         if ended:
             break
@@ -73,8 +74,17 @@ def _draw(point: CurvePoint, points: list[CurvePoint]) -> None:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    """Write a text, in which a model or a file could have put codes that control the terminal."""
+    sys.stdout.write(escaped(text))
     sys.stdout.flush()
+
+
+def _piped() -> Iterator[str]:
+    """Yield the lines of a pipe, of any length; of one that is too long only the beginning, which is refused."""
+    while line := sys.stdin.readline(MOST_CHARACTERS + 1):
+        yield line
+        while len(line) > MOST_CHARACTERS and not line.endswith("\n"):
+            line = sys.stdin.readline(MOST_CHARACTERS + 1)
 
 
 def _typed() -> Iterator[str]:

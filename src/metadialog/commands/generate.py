@@ -10,6 +10,7 @@ from metadialog.cli.composed_job import Job
 from metadialog.config import build
 from metadialog.datasets.local import expand, refuse_special
 from metadialog.errors import DataError, RunError
+from metadialog.escapes import escaped_json
 from metadialog.experiment.hardware import find_device
 from metadialog.experiment.talking import GenerateConfig
 from metadialog.inference.answering import LAYOUT, Answers, line_batches
@@ -41,7 +42,7 @@ def main(job: Job) -> None:
             for result in answer(lines):
                 failed += "error" in result
                 total += 1
-                write(json.dumps(result, ensure_ascii=False))
+                write(escaped_json(json.dumps(result, ensure_ascii=False)))
     if failed:
         print(f"metadialog generate: {failed} of {counted(total, 'line')} could not be answered", file=sys.stderr)  # noqa: T201
 

@@ -27,7 +27,7 @@ from metadialog.datasets.base import BaseDataset
 from metadialog.datasets.cleaning import CleaningOptions
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.language import check_language
-from metadialog.datasets.local import expand
+from metadialog.datasets.local import check_size, expand, numbered_lines
 from metadialog.datasets.seen import Seen
 from metadialog.errors import DataError
 from metadialog.unpacked import MAX_RATIO, GrowsTooMuchError, MaxRatio, open_gzip
@@ -88,6 +88,7 @@ class JsonlDataset(BaseDataset):
         if first is None:
             return
         if first[1].lstrip().startswith(b"["):
+            check_size(self._path)
             array = self._array(b"".join((first[1], *(line for _, line in lines))), first[0])
             yield from enumerate(array, start=1)
             return
@@ -119,7 +120,7 @@ class JsonlDataset(BaseDataset):
         number = 0
         try:
             with self._open() as file:
-                for number, line in enumerate(file, start=1):
+                for number, line in numbered_lines(file, self._path):
                     content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
                     if content.strip():
                         yield number, content

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.resources.abc import Traversable
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from annotated_types import MinLen
 
@@ -18,6 +18,12 @@ Root = Annotated[str, MinLen(1)]
 
 ABOUT = ("readme", "license", "licence", "changelog")
 """Files that describe a folder and are not data."""
+
+LONGEST_LINE = 256 * 2**20
+"""Maximum number of bytes of a line: a file with a longer one holds no lines of text."""
+
+LARGEST_WHOLE = 2 * 2**30
+"""Maximum number of bytes of a file that is not read line by line."""
 
 _NAMED = 3
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -43,6 +49,36 @@ def refuse_special(path: Path, option: str) -> None:
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise DataError(f"{option}={path}: is a FIFO, a socket or a device; it should be a regular file")
+
+
+def check_size(path: Path) -> None:
+    """Check the size of a file before it is read as a whole.
+
+    Raises:
+        DataError: it is too large.
+        OSError: there is no such file.
+    """
+    if path.stat().st_size > LARGEST_WHOLE:
+        raise DataError(
+            f"{path}: has more than {LARGEST_WHOLE // 2**20:,} MiB, and would be read at once; write one dialogue a "
+            "line (.jsonl), or several files"
+        )
+
+
+def numbered_lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of an open file with their numbers, from 1.
+
+    Raises:
+        DataError: a line is longer than `LONGEST_LINE`.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise DataError(
+                f"{path}:{number}: the line has more than {LONGEST_LINE // 2**20} MiB; it should be a file of texts"
+            )
+        yield number, line
 
 
 class LocalCopy:
@@ -173,6 +209,8 @@ def read_bytes(file: Traversable) -> bytes:
     """
     try:
         check_member(file)
+        if isinstance(file, Path):
+            check_size(file)
         return file.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}; it should be a file") from error

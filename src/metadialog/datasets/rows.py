@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from metadialog.datasets.local import check_size, numbered_lines
 from metadialog.errors import ConfigError, DataError
 from metadialog.extras import need
 from metadialog.text import counted
@@ -100,8 +101,8 @@ class Rows:
                     continue
                 if (topic_at is not None and cells[topic_at] == topic) or cells[speaker_at] in speakers:
                     raise DataError(
-                        f"{where}: a quotation mark before takes whole rows into one value, such as {line[:40]!r}; "
-                        f'write "" for a quotation mark in a text, or dataset.quotes=false where none of them quotes'
+                        f"{where}: an earlier quotation mark merges whole rows into one value, such as {line[:40]!r}; "
+                        f'write "" for a quotation mark in a text, or dataset.quotes=false if they are literal'
                     )
 
 
@@ -185,7 +186,7 @@ def _text(path: Path, file: BinaryIO, encoding: str | None, *, quotes: bool) -> 
 
 def _broken(path: Path, line: int, error: csv.Error) -> DataError:
     return DataError(
-        f'{path}:{line}: not valid CSV: {error}; quote texts with "", or dataset.quotes=false where no mark quotes'
+        f'{path}:{line}: not valid CSV: {error}; quote texts with "", or dataset.quotes=false if they are literal'
     )
 
 
@@ -204,8 +205,10 @@ def decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
     file.seek(0)
     named = encoding or _BYTE_ORDER_MARKS.get(start, "utf-8")
     # In UTF-16 and similar encodings a line end has several bytes, so the file is decoded as a whole.
-    parts = file if named in _BY_LINE else iter([file.read()])
-    for number, part in enumerate(parts, start=1):
+    if named not in _BY_LINE:
+        check_size(path)
+    parts = numbered_lines(file, path) if named in _BY_LINE else iter([(1, file.read())])
+    for number, part in parts:
         if encoding is None and named == "utf-8" and b"\0" in part:
             raise DataError(
                 f"{path}:{number}: holds null bytes, so that it is not UTF-8; name its encoding, such as "

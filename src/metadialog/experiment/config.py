@@ -12,7 +12,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import AfterValidator
 
-Node = dict[str, Any]
+
+def _chosen(node: dict[str, Any]) -> dict[str, Any]:
+    if "_target_" not in node:
+        raise ValueError("should be a choice of its group by name; its options come after that")
+    return node
+
+
+Node = Annotated[dict[str, Any], AfterValidator(_chosen)]
 
 
 def _device(name: str) -> str:

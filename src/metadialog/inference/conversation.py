@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.jsonl import SPEAKERS
@@ -18,6 +19,8 @@ from metadialog.runs.atomic import write_atomically
 from metadialog.text import counted
 
 USER, BOT = SPEAKERS
+MOST_CHARACTERS = 100_000
+"""Maximum length of a line."""
 
 HELP = """\
 /adapt FILE        adapt to the dialogues of a file: JSON, CSV, a chat's export, a turn a line, ...
@@ -41,6 +44,7 @@ class Conversation:
         turns: turns so far.
         seed: seed of sampling, which changes with each reply.
         ended: whether the user has ended the conversation.
+        saved: files that this conversation was written to; other files that exist are not replaced.
     """
 
     base: AdaptableModel
@@ -49,6 +53,7 @@ class Conversation:
     turns: list[Turn] = field(default_factory=list)
     seed: int = 0
     ended: bool = False
+    saved: set[Path] = field(default_factory=set)
 
     def answer(self, line: str) -> Generator[str, None, None]:
         """Yield the answer to a line of the user piece by piece; a command begins with a slash.
@@ -59,6 +64,8 @@ class Conversation:
         if not line:
             return
         try:
+            if len(line) > MOST_CHARACTERS:
+                raise DataError(f"the line has more than {MOST_CHARACTERS:,} characters; say it in several")
             if line.startswith("/"):
                 name, _, argument = line[1:].partition(" ")
                 yield from self._command(name.lower(), argument.strip())
@@ -168,7 +175,10 @@ class Conversation:
         refuse_special(path, "/save")
         if path.is_dir():
             raise ConfigError(f"/save {file}: is a folder; name a file, as in /save talk.jsonl")
+        if path.exists() and path.absolute() not in self.saved:
+            raise ConfigError(f"/save {file}: is there already; name a file that is not")
         write_atomically(path, to_jsonl([Dialogue("chat", tuple(self.turns), path.stem)]))
+        self.saved.add(path.absolute())
         yield f"saved {counted(len(self.turns), 'turn')} to {path}"
 
     def _help(self, _: str) -> Iterator[str]:

@@ -30,6 +30,9 @@ Context = str | Dialogue | Sequence[Turn] | Sequence[str] | Sequence[Mapping[str
 
 LAYOUT = '["a turn", "its answer", ...]'
 STANDARD_INPUT = "standard input"
+MOST_BYTES = 256 * 2**20
+"""Maximum size of a file to adapt to, most kinds of which are read at once."""
+_TOO_MUCH = f"has more than {MOST_BYTES // 2**20} MiB; a model is adapted to a few dialogues of a topic"
 _PARSED = ("json", "logs")
 _REMEDY = "`metadialog data dataset=auto output=FOLDER` takes these options, and writes dialogues that can be read here"
 _NAMED = re.compile("^([^\\s:\uff1a][^:\uff1a]{0,39})[:\uff1a]\\s*(\\S.*)$")  # \uff1a is the colon of Chinese texts
@@ -74,7 +77,10 @@ def read_dialogues(path: str | os.PathLike[str]) -> list[Dialogue]:
         refuse_special(file, "dialogues")
         with unzipped(file) as opened:
             return _read(opened)
-    return read_content(sys.stdin.buffer.read(), STANDARD_INPUT)
+    content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{STANDARD_INPUT}: {_TOO_MUCH}")
+    return read_content(content, STANDARD_INPUT)
 
 
 def read_content(content: bytes, name: str) -> list[Dialogue]:
@@ -99,6 +105,8 @@ def read_content(content: bytes, name: str) -> list[Dialogue]:
 
 def _read(path: Path) -> list[Dialogue]:
     """Read a file or folder; JSON and plain text are read by `parse_dialogues`, which is more tolerant."""
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise DataError(f"{path}: {_TOO_MUCH}")
     try:
         result = detect(path).name if path.exists() else None
     except UnreadError:
@@ -107,6 +115,8 @@ def _read(path: Path) -> list[Dialogue]:
         result = None
     if result is not None and (result not in _PARSED or path.is_dir()):
         return _detected(path, result)
+    if path.is_dir():
+        raise DataError(f"{path}: holds no file of dialogues")
     try:
         return parse_dialogues(_decoded(path.read_bytes(), str(path)), str(path))
     except OSError as error:

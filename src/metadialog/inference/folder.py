@@ -21,12 +21,19 @@ from metadialog.inference.generations import ways
 from metadialog.inference.model import AdaptableModel, Equipment
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.config_file import read_config
-from metadialog.runs.layout import MODEL_CONFIG, SELECTION, SUPPORT, WEIGHTS
+from metadialog.runs.layout import SELECTION, SUPPORT, WEIGHTS
 from metadialog.runs.reading import unreadable
 from metadialog.runs.run_directory import RunDirectory
 from metadialog.samplers.exchanges import ExchangeEncoder
 from metadialog.tokenizers.tokenizer import Tokenizer
-from metadialog.training.export import export_model, load_exported, load_tokenizer, read_exported_config
+from metadialog.training.export import (
+    check_nodes,
+    export_model,
+    exported_config,
+    load_exported,
+    load_tokenizer,
+    read_exported_config,
+)
 from metadialog.training.model_card import About, about_from, about_run, slug
 from metadialog.trust import check_strangers
 
@@ -51,10 +58,12 @@ def load_model(
         check_whole("threads", threads, 1)
     exported = model_folder(given)
     config = read_exported_config(exported)
-    check_strangers({key: value for key, value in config.items() if isinstance(value, dict)}, exported / MODEL_CONFIG)
+    source = exported_config(exported)
+    check_strangers({key: value for key, value in config.items() if isinstance(value, dict)}, source)
+    check_nodes(config, ("algorithm", "inner", "objective", "generation"), source)
     with computing(threads):
         tokenizer = load_tokenizer(exported)
-        algorithm = _algorithm(config, tokenizer, exported / MODEL_CONFIG)
+        algorithm = _algorithm(config, tokenizer, source)
         module = load_exported(exported, algorithm, tokenizer, target)
     sampler = config["sampler"]
     equipment = Equipment(
@@ -71,17 +80,10 @@ def load_model(
     if "adaptation" not in config:
         return AdaptableModel(module, equipment, support=support)
     base = AdaptableModel(module, replace(equipment, about=replace(equipment.about, adapted_to=None)))
-    adapted = _replayed(base, support, config["adaptation"], exported / MODEL_CONFIG)
+    if not support:
+        raise RunError(f"{exported / SUPPORT}: there is no such file; it should hold what the model was adapted to")
+    adapted = base.adapt(support, config["adaptation"]["steps"], rate=float(config["adaptation"]["rate"]))
     return AdaptableModel(adapted.module, equipment, base, support, adapted.curve, adapted.step, adapted.rate)
-
-
-def _replayed(base: AdaptableModel, support: Sequence[Dialogue], options: object, where: Path) -> AdaptableModel:
-    """Repeat the adaptation of a saved model."""
-    try:
-        steps, rate = int(options["steps"]), float(options["rate"])  # type: ignore[index]
-    except (TypeError, ValueError, LookupError) as error:
-        raise RunError(f"{where}: damaged: adaptation should say steps and rate") from error
-    return base.adapt(support, steps, rate=rate)
 
 
 def model_folder(folder: Path) -> Path:
@@ -162,7 +164,7 @@ def _algorithm(config: Mapping[str, Any], tokenizer: Tokenizer, path: Path) -> A
 
 def _about(given: Path, exported: Path, config: Mapping[str, Any]) -> About:
     if "about" in config:
-        return about_from(config["about"], exported / MODEL_CONFIG)
+        return about_from(config["about"], exported_config(exported))
     of_run = RunDirectory(given).config
     if not of_run.exists():
         return about_run(config)

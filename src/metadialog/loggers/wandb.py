@@ -55,6 +55,9 @@ class WandbLogger:
         mode: `auto` is online if there is a key and the server answers, else offline, unless set by `WANDB_MODE` or
             wandb's settings files.
 
+    Attributes:
+        failed: whether the service has failed, so that nothing more is logged.
+
     Raises:
         ConfigError: `WANDB_MODE` is not a mode of wandb.
     """
@@ -71,7 +74,7 @@ class WandbLogger:
         mode: Literal["auto", "online", "offline", "disabled"],
     ) -> None:
         self._run: wandb.Run | None = None
-        self._failed = False
+        self.failed = False
         self._run_id = run.id
         if mode == "disabled":
             return
@@ -140,7 +143,7 @@ class WandbLogger:
 
     def _call(self, call: "Callable[[wandb.Run], None]") -> None:
         run = self._run
-        if run is None or self._failed:
+        if run is None or self.failed:
             return
         try:
             within(_CALL_SECONDS, lambda: call(run))
@@ -148,10 +151,10 @@ class WandbLogger:
             self._give_up("fails", error)
 
     def _give_up(self, what: str, error: BaseException | None) -> None:
-        if not self._failed:
+        if not self.failed:
             cause = "" if error is None else f" ({wandb_session.one_line(error)})"
             _say(f"W&B {what}{cause}; the files in the run directory hold everything")
-        self._failed = True
+        self.failed = True
 
 
 def _say(line: str) -> None:

@@ -187,6 +187,14 @@ def _names_its_class(node: dict[str, Any]) -> dict[str, Any]:
 Node = Annotated[dict[str, Any], AfterValidator(_names_its_class)]
 
 
+class Adaptation(BaseModel):
+    """How a saved model was adapted, if that is repeated when it is loaded."""
+
+    model_config = Finite
+    steps: Annotated[int, Ge(0), Le(10**6)]
+    rate: Annotated[float, Gt(0), Le(1e6)]
+
+
 class ModelConfig(BaseModel):
     """The config of an exported model."""
 
@@ -198,6 +206,8 @@ class ModelConfig(BaseModel):
     sampler: Node
     dtype: Literal["float32", "float64"]
     frozen: list[str] = Field(default_factory=list)
+    generation: Node = Field(default_factory=dict)
+    adaptation: Adaptation | None = None
 
 
 class ExchangesConfig(BaseModel):

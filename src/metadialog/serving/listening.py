@@ -5,6 +5,7 @@ import socket
 
 from metadialog.datasets.local import expand, refuse_special
 from metadialog.errors import ConfigError
+from metadialog.runs.reading import MIB, read_text
 
 LEAST_TOKEN = 16
 """Minimum length of a token, characters."""
@@ -24,7 +25,8 @@ def read_token(token_file: str | None, host: str) -> str | None:
     """Return the token in a file; None without a file.
 
     Raises:
-        ConfigError: the file cannot be read or holds no token, or there is none although other machines reach the host.
+        ConfigError: the file holds no token, or there is none although other machines reach the host.
+        RunError: the file cannot be read.
     """
     if token_file is None:
         if not is_loopback(host):
@@ -35,10 +37,7 @@ def read_token(token_file: str | None, host: str) -> str | None:
         return None
     file = expand(token_file, "token_file")
     refuse_special(file, "token_file")
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"token_file={file}: cannot be read: {error}") from error
+    token = read_text(file, MIB, "token").strip()
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
             f"token_file={file}: should hold one token of {LEAST_TOKEN} letters and digits or more, on one line"
@@ -58,6 +57,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)
-    except OSError as error:
-        raise ConfigError(f"host={host} port={port}: cannot be listened on: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name that could be looked up
+        problem = getattr(error, "strerror", None) or error
+        raise ConfigError(f"host={host} port={port}: cannot be listened on: {problem}") from error
     return listening

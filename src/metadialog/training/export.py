@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from metadialog.algorithms.base import Algorithm
 from metadialog.algorithms.prepare import prepared_model
+from metadialog.config import check, complete
 from metadialog.errors import ConfigError, RunError
 from metadialog.escapes import escaped, shortened
 from metadialog.runs.atomic import replacing, write_atomically
@@ -85,12 +86,35 @@ def read_exported_config(directory: Path) -> dict[str, Any]:
     Raises:
         RunError: it is missing or damaged, or names an untrusted class.
     """
-    old, path = directory / OLD_MODEL_CONFIG, directory / MODEL_CONFIG
-    if os.path.lexists(old) and not os.path.lexists(path):
-        path = old
+    path = exported_config(directory)
     config = read_model_config(path)
     check_strangers(config, path)
     return config
+
+
+def exported_config(directory: Path) -> Path:
+    """Return the path of the config of an exported model, which had another name in version 0.1.0."""
+    old, path = directory / OLD_MODEL_CONFIG, directory / MODEL_CONFIG
+    return old if os.path.lexists(old) and not os.path.lexists(path) else path
+
+
+def check_nodes(config: Mapping[str, Any], names: Sequence[str], path: Path) -> None:
+    """Check nodes of an exported model's config against the signatures of their classes, as a run checks its own.
+
+    Args:
+        config: result of `read_exported_config`, so that its classes are trusted.
+        names: names of the nodes; those that are not there are passed over.
+        path: the file that contains them, for messages.
+
+    Raises:
+        RunError: an option is unknown, missing, of a wrong type or out of range.
+    """
+    for name in names:
+        if name in config:
+            try:
+                check(complete(config[name], name), name)
+            except ConfigError as error:
+                raise RunError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
 def _save_tensors(path: Path, module: nn.Module) -> None:
@@ -149,6 +173,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
             finite.
     """
     config = read_exported_config(directory)
+    check_nodes(config, ("model",), exported_config(directory))
     check_checksums(directory)
     try:
         dtype = getattr(torch, config["dtype"])
@@ -161,7 +186,7 @@ def load_exported(directory: Path, algorithm: Algorithm, tokenizer: Tokenizer, d
         model.to(device)
         algorithm.learned.to(device)
     except ConfigError as error:  # such as moved files of a pretrained model
-        raise RunError(f"{directory / MODEL_CONFIG}: {error}") from error
+        raise RunError(f"{exported_config(directory)}: {error}") from error
     except _DAMAGE as error:
         if "loading state_dict" in str(error):  # torch's message for an intact file with other tensors
             raise _unfitting(directory, algorithm, error) from error

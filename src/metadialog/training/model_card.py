@@ -12,10 +12,10 @@ import yaml
 from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 from metadialog.config import build
-from metadialog.errors import RunError
 from metadialog.evaluation.scoring import word_perplexity
 from metadialog.runs.atomic import write_atomically
 from metadialog.runs.layout import MODEL_CARD
+from metadialog.runs.reading import adapted
 from metadialog.text import counted
 
 if TYPE_CHECKING:
@@ -122,10 +122,8 @@ def about_from(content: object, where: Path) -> About:
     Raises:
         RunError: it is something else.
     """
-    try:
-        return TypeAdapter(About).validate_python(content)
-    except ValueError as error:
-        raise RunError(f"{where}: damaged: about: {' '.join(str(error).split())}") from error
+    about: About = adapted(content, TypeAdapter(About), f"{where}: about", "description of a model")
+    return about
 
 
 def slug(name: str) -> str:

@@ -9,6 +9,7 @@ import yaml
 
 from metadialog.datasets.dialogue import Dialogue, Turn
 from metadialog.datasets.formats.base import Options, files_of, parsed_json
+from metadialog.datasets.local import check_size
 from metadialog.errors import DataError
 
 YAML = (".yml", ".yaml")
@@ -94,6 +95,7 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 def _load(file: Path) -> Mapping[str, Any]:
     try:
+        check_size(file)
         content = yaml.load(file.read_bytes(), Loader=_LOADER)  # noqa: S506 - a safe loader
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: not readable as YAML: {' '.join(str(error).split())}") from error

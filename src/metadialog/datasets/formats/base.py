@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metadialog.datasets.dialogue import Dialogue, Turn
-from metadialog.datasets.local import ABOUT
+from metadialog.datasets.local import ABOUT, check_size
 from metadialog.datasets.rows import decoded
 from metadialog.datasets.table import Columns
 from metadialog.errors import DataError
@@ -155,6 +155,7 @@ def parsed_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
         DataError: it cannot be read, or is not JSON; the message names the line.
     """
     try:
+        check_size(path)
         return json.loads(path.read_bytes())  # in UTF-8, UTF-16 or UTF-32, as the first bytes say
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; it should be a JSON file") from error
