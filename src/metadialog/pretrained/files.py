@@ -68,7 +68,7 @@ def locate(path: str | None, option: str) -> str:
 
 
 def _problems(folder: Path) -> Iterator[str]:
-    """Yield why `transformers` might never end, or take all memory, with the files of a folder."""
+    """Yield why `transformers` might never end, take all memory or run code with the files of a folder."""
     for file in sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")]):
         if not file.is_file() and not file.is_dir():
             yield f"{file.name} is no regular file; each file of a model should be one"
@@ -84,6 +84,8 @@ def _problems(folder: Path) -> Iterator[str]:
             for name, value in node.items():
                 if isinstance(value, int) and value > _MOST_PARTS and _COUNTS.search(name):
                     yield f"{MODEL_CONFIG}: {name} is {shortened(str(value), 60)}; it should be at most {_MOST_PARTS:,}"
+                if name.endswith("_implementation") and "/" in str(value):
+                    yield f"{MODEL_CONFIG}: {name} names code on the hub, which is not run; it should not be there"
                 nodes.append(value)
 
 
