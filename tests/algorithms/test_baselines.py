@@ -118,20 +118,20 @@ def test_joint_training_of_other_recurrent_models_is_one_pass_too(
     in_one_pass: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(joint, "_one_by_one", set())
+    monkeypatch.setattr(joint, "one_by_one", set())
     model_of = make_model(model.embed.num_embeddings).double()
     episodes, algorithm = sampler.batch(3), make_algorithm("finetune")
     results = []
     for apart in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             if apart:
-                patch.setattr(joint, "_one_by_one", {type(model_of)})
+                patch.setattr(joint, "one_by_one", {type(model_of)})
             torch.manual_seed(5)
             outer = algorithm.outer_step(model_of, episodes, 0)
             drawn = torch.rand(())
         results.append([torch.tensor(outer.loss), drawn, *(parameter.grad for parameter in model_of.parameters())])
     torch.testing.assert_close(*results, rtol=1e-10, atol=1e-13)
-    assert (type(model_of) not in joint._one_by_one) == in_one_pass
+    assert (type(model_of) not in joint.one_by_one) == in_one_pass
 
 
 def test_two_outer_steps_do_not_add_up(make_algorithm: Make, model: DialogModel, sampler: EpisodeSampler) -> None:

@@ -101,7 +101,7 @@ def model_of(kind: str, tokenizer: Tokenizer) -> nn.Module:
 @pytest.fixture(autouse=True)
 def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clear the record of what failed in one pass, and use the code path of a GPU on the CPU."""
-    together._alone.clear()
+    together.one_by_one.clear()
     monkeypatch.setitem(together.AT_ONCE, "cpu", 16)
     monkeypatch.setattr(together, "TOGETHER", {"cpu"})
 
@@ -138,7 +138,7 @@ def test_records_and_replies_are_those_of_one_by_one(
             same = mine[name] == value or (isinstance(value, float) and math.isnan(value))
             assert same or mine[name] == pytest.approx(value, rel=1e-10, abs=1e-12), name
     assert model.training
-    assert not together._alone  # no fallback was used
+    assert not together.one_by_one  # no fallback was used
 
 
 def test_a_cpu_adapts_in_one_pass_and_scores_one_by_one(
@@ -170,4 +170,4 @@ def test_validation_and_selection_are_those_of_one_by_one(
     grid, wanted = (select(model, way, episodes, [0.3, 1.0], 3).grid for way in ways)
     assert [(p.shots, p.rate, p.inner_step) for p in grid] == [(p.shots, p.rate, p.inner_step) for p in wanted]
     assert [p.loss for p in grid] == pytest.approx([p.loss for p in wanted], rel=1e-10)
-    assert not together._alone
+    assert not together.one_by_one

@@ -24,7 +24,7 @@ def program() -> ModuleType:
 
 @pytest.mark.usefixtures("run")
 def test_a_table_comes_out_of_its_records(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "_saved", lambda *_: b"")  # figures take seconds, and are not compared
+    monkeypatch.setattr(write, "saved", lambda *_: b"")  # figures take seconds, and are not compared
     study = Path(shutil.copytree(EXPERIMENTS / "chinese", tmp_path / "chinese"))
     table = study / "results" / "table_kdconv.md"
     lines = table.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -279,7 +279,7 @@ def test_a_service_that_dies_is_said_once_and_the_run_goes_on(
     logger = open_logger(tmp_path / "run", "offline")
     kill_the_service()
     start = time.monotonic()
-    while not logger._failed and time.monotonic() - start < PATIENCE:
+    while not logger.failed and time.monotonic() - start < PATIENCE:
         logger.log(1, "meta_train", {"loss": 0.5})
         time.sleep(0.05)
     logger.log_adaptation(pd.DataFrame())

@@ -244,3 +244,21 @@ def test_chosen_steps_are_named_everywhere(make_run: MakeRun, tmp_path: Path) ->
     assert '"step": -1' not in found.files["report.html"].decode()
     [grid] = score_grids(comparison, chosen_metrics(comparison, ["bleu"]), None, [CHOSEN, 4])
     assert grid.columns == ["chosen step", "4 steps"]
+
+
+def test_the_only_step_of_a_run_counts_as_chosen(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("maml", 0, chosen=True)
+    make_run("finetune", 0, steps=1)
+    runs, _ = read_runs([tmp_path], "refuse")
+    comparison = compare_runs(runs, Settings(100, 0.95, "bootstrap", 0.05, 0))
+    scores = comparison.scores.query("shots == 5 and metric == 'loss'").set_index(["algorithm", "inner_step"])["mean"]
+    assert scores["finetune", CHOSEN] == scores["finetune", 1]
+
+
+def test_no_step_is_chosen_for_runs_that_chose_none(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("maml", 0, chosen=True)
+    make_run("finetune", 0)
+    runs, _ = read_runs([tmp_path], "refuse")
+    comparison = compare_runs(runs, Settings(100, 0.95, "bootstrap", 0.05, 0))
+    with pytest.raises(ConfigError, match="steps: some of the runs chose no step"):
+        score_grids(comparison, chosen_metrics(comparison, ["loss"]), None, [CHOSEN])

@@ -304,7 +304,7 @@ def test_a_full_queue_answers_at_once(serve: Serve) -> None:
                 ("/v1/scores", {"dialogues": FOOD}),
             ):
                 assert full in error(client.post(path, json=request), 429)
-        server.app.state.service.batcher._limit = 0
+        server.app.state.service.batcher.limit = 0
         assert full.replace("1 reply", "0 replies") in error(client.post("/v1/replies", json={"context": "hi"}), 429)
 
 
@@ -318,7 +318,7 @@ def test_each_of_several_replies_counts_in_the_queue(serve: Serve) -> None:
             assert "the server generates 4 replies at once" in error(client.post("/v1/replies", json=several), 429)
             assert client.post("/v1/replies", json=several | {"n": 2}).status_code == 200
         assert "n: 5 is over the limit; send 4" in error(client.post("/v1/replies", json=several | {"n": 5}), 400)
-    assert service._whole == 0
+    assert service.whole == 0
 
 
 @pytest.mark.parametrize(

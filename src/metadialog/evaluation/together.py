@@ -44,7 +44,8 @@ class OwnWayError(RuntimeError):
     """An algorithm cannot adapt to several episodes in one pass."""
 
 
-_alone: dict[object, str] = {}
+one_by_one: dict[object, str] = {}
+"""Reasons why episodes are evaluated one after another, by kind of model, algorithm and inner loop."""
 
 
 def groups(model: nn.Module, episodes: Sequence[Episode]) -> list[list[int]]:
@@ -105,7 +106,7 @@ def together_or_alone(
         alone: processes one of them.
     """
     kind = type(model), type(algorithm), type(algorithm.tools.rule), _name(algorithm.tools.objectives.inner)
-    if len(episodes) > 1 and kind not in _alone:
+    if len(episodes) > 1 and kind not in one_by_one:
         try:
             return together(episodes)
         except OwnWayError:
@@ -113,8 +114,8 @@ def together_or_alone(
         except (RuntimeError, NotImplementedError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            _alone[kind] = " ".join(str(error).split())[:200]
-            log.info("episodes are evaluated one by one: %s", _alone[kind])
+            one_by_one[kind] = " ".join(str(error).split())[:200]
+            log.info("episodes are evaluated one by one: %s", one_by_one[kind])
     return [alone(episode) for episode in episodes]
 
 
@@ -148,6 +149,30 @@ def scores(models: SideBySide, episodes: Sequence[Episode]) -> list[Score]:
         Score(loss / tokens, tokens, hit / tokens)
         for loss, hit, tokens in zip(losses.tolist(), hits.tolist(), counts, strict=True)
     ]
+
+
+def step_losses(
+    model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], steps: int, scale: float = 1.0
+) -> list[list[float]]:
+    """Return the query losses of each episode after 0, 1, ..., `steps` inner steps, nats per token.
+
+    Args:
+        model: the trained model.
+        algorithm: adapts it.
+        episodes: episodes with the same number of shots.
+        steps: number of inner steps.
+        scale: factor of the inner rates.
+    """
+
+    def together(some: Sequence[Episode]) -> list[list[float]]:
+        stages = [scores(models, some) for models in adapted_together(model, algorithm, some, steps, scale)]
+        return [[scored.loss for scored in of_episode] for of_episode in zip(*stages, strict=True)]
+
+    def alone(episode: Episode) -> list[float]:
+        adapted = algorithm.adapt(model, algorithm.adapts_to(episode), steps, scale=scale)
+        return [score(one, episode.query).loss for one in adapted]
+
+    return together_or_alone(model, algorithm, episodes, together, alone)
 
 
 def replies_together(

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import pandas as pd
 from annotated_types import Len, MinLen
 from pydantic import Field
 
@@ -22,6 +21,7 @@ from metadialog.runs.scalars_file import Split, read_rows
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:
+    import pandas as pd
     import wandb
 
 # The x-axis of every chart of scalars. wandb's own step never decreases; this one may, in a resumed run.
@@ -55,6 +55,9 @@ class WandbLogger:
         mode: `auto` is online if there is a key and the server answers, else offline, unless set by `WANDB_MODE` or
             wandb's settings files.
 
+    Attributes:
+        failed: whether the service has failed, so that nothing more is logged.
+
     Raises:
         ConfigError: `WANDB_MODE` is not a mode of wandb.
     """
@@ -71,7 +74,7 @@ class WandbLogger:
         mode: Literal["auto", "online", "offline", "disabled"],
     ) -> None:
         self._run: wandb.Run | None = None
-        self._failed = False
+        self.failed = False
         self._run_id = run.id
         if mode == "disabled":
             return
@@ -106,7 +109,7 @@ class WandbLogger:
         row = {STEP: int(step)} | {f"{split}/{name}": float(value) for name, value in values.items()}
         self._call(lambda run: run.log(row))
 
-    def log_adaptation(self, records: pd.DataFrame) -> None:
+    def log_adaptation(self, records: "pd.DataFrame") -> None:
         """Log the records as a table, one chart with a curve per topic, and the gain in the run's summary."""
         self._call(lambda run: _log_adaptation(run, records))
 
@@ -118,7 +121,7 @@ class WandbLogger:
         """Log the exported model as an artifact of type `model`; its files are not copied and must stay."""
         self._call(lambda run: _log_model(run, directory))
 
-    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+    def log_report(self, tables: Mapping[str, "pd.DataFrame"], figures: Mapping[str, Path], page: Path) -> None:
         """Log the tables as tables, the figures as images, and the page."""
         self._call(lambda run: _log_report(run, tables, figures, page))
 
@@ -140,7 +143,7 @@ class WandbLogger:
 
     def _call(self, call: "Callable[[wandb.Run], None]") -> None:
         run = self._run
-        if run is None or self._failed:
+        if run is None or self.failed:
             return
         try:
             within(_CALL_SECONDS, lambda: call(run))
@@ -148,10 +151,10 @@ class WandbLogger:
             self._give_up("fails", error)
 
     def _give_up(self, what: str, error: BaseException | None) -> None:
-        if not self._failed:
+        if not self.failed:
             cause = "" if error is None else f" ({wandb_session.one_line(error)})"
             _say(f"W&B {what}{cause}; the files in the run directory hold everything")
-        self._failed = True
+        self.failed = True
 
 
 def _say(line: str) -> None:
@@ -187,14 +190,14 @@ def _log_again(run: "wandb.Run", scalars: Path) -> None:
         run.log({STEP: row.step} | {f"{row.split}/{name}": value for name, value in row.scalars.items()})
 
 
-def _table(frame: pd.DataFrame) -> "wandb.Table":
+def _table(frame: "pd.DataFrame") -> "wandb.Table":
     """Return a frame as a W&B table, with None for pandas' NA."""
     import wandb
 
     return wandb.Table(dataframe=frame.astype(object).where(frame.notna(), None))
 
 
-def _log_adaptation(run: "wandb.Run", records: pd.DataFrame) -> None:
+def _log_adaptation(run: "wandb.Run", records: "pd.DataFrame") -> None:
     import wandb
 
     run.summary.update({f"adaptation/{name}": value for name, value in adaptation_gain(records).items()})
@@ -227,7 +230,9 @@ def _log_model(run: "wandb.Run", directory: Path) -> None:
     run.log_artifact(artifact)
 
 
-def _log_report(run: "wandb.Run", tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+def _log_report(
+    run: "wandb.Run", tables: Mapping[str, "pd.DataFrame"], figures: Mapping[str, Path], page: Path
+) -> None:
     import wandb
 
     row: dict[str, object] = {name: _table(frame) for name, frame in tables.items()}

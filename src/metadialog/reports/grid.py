@@ -217,6 +217,11 @@ def _steps(step: int) -> str:
 
 def _check(option: str, chosen: Sequence[int], known: Sequence[int]) -> None:
     wrong = ["chosen" if value == CHOSEN else value for value in chosen if value not in known]
+    if "chosen" in wrong:
+        raise ConfigError(
+            f"{option}: some of the runs chose no step on meta-validation topics (evaluation.rates), so there is no "
+            "column 'chosen'; name numbers of steps"
+        )
     if wrong:
         shown = ", ".join("chosen" if value == CHOSEN else str(value) for value in chosen)
         raise ConfigError(

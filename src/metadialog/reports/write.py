@@ -105,13 +105,13 @@ def render(
         notes=notes,
     )
     pictures = {
-        name: Picture(caption, _saved(figure, "png"), for_paper=name == "curves")
+        name: Picture(caption, saved(figure, "png"), for_paper=name == "curves")
         for name, (caption, figure) in figures.items()
     }
     files = {name: text.encode() for name, text in _texts(comparison, tables, command, pictures).items()}
     for name, (_, figure) in figures.items():
-        files |= {f"{name}.png": pictures[name].png, f"{name}.pdf": _saved(figure, "pdf")}
-    files["curves.svg"] = _saved(figures["curves"][1], "svg")
+        files |= {f"{name}.png": pictures[name].png, f"{name}.pdf": saved(figure, "pdf")}
+    files["curves.svg"] = saved(figures["curves"][1], "svg")
     return Report(comparison, tables.scores, tables.baseline, files)
 
 
@@ -140,6 +140,14 @@ def _texts(comparison: Comparison, tables: Tables, command: str, pictures: Mappi
     if comparison.settings.baseline is not None:
         texts[_BASELINE_TABLE] = _csv(comparison.baseline_differences)
     return texts
+
+
+def saved(figure: Figure, kind: str) -> bytes:
+    """Return a figure as the content of an image file."""
+    buffer = BytesIO()
+    with style():
+        figure.savefig(buffer, format=kind, metadata=_UNDATED.get(kind))
+    return buffer.getvalue()
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -200,10 +208,3 @@ def _baseline_figures(comparison: Comparison, step: str, ends: str) -> dict[str,
             difference_curves_figure(comparison),
         ),
     }
-
-
-def _saved(figure: Figure, kind: str) -> bytes:
-    buffer = BytesIO()
-    with style():
-        figure.savefig(buffer, format=kind, metadata=_UNDATED.get(kind))
-    return buffer.getvalue()

@@ -83,7 +83,7 @@ class Service:
         self.adaptations = Adaptations(limits.waiting_adaptations, limits.adaptations, limits.adaptations_mib)
         self.batcher = Batcher(limits.waiting_replies)
         self.responses: Counter[tuple[str, int]] = Counter()
-        self._whole = 0
+        self.whole = 0
 
     def stop(self) -> None:
         """Stop the threads."""
@@ -97,18 +97,18 @@ class Service:
 
     def check_room(self, replies: int) -> None:
         """Refuse replies or scores if too many replies are being generated."""
-        if self._whole + len(self.batcher) + replies > self.limits.waiting_replies:
+        if self.whole + len(self.batcher) + replies > self.limits.waiting_replies:
             raise too_many(self.limits.waiting_replies)
 
     @contextmanager
     def room(self, replies: int = 1) -> Iterator[None]:
         """Reserve room for complete replies or a score, unless too many replies are being generated."""
         self.check_room(replies)
-        self._whole += replies
+        self.whole += replies
         try:
             yield
         finally:
-            self._whole -= replies
+            self.whole -= replies
 
     def model(self, name: str | None) -> tuple[str, AdaptableModel]:
         """Return a model by name; None for the first one."""

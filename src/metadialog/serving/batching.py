@@ -58,7 +58,7 @@ class Batcher:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._changed = threading.Condition()
         self._new: list[PendingReply] = []
         self._active: dict[Growing, PendingReply] = {}
@@ -81,8 +81,8 @@ class Batcher:
         with self._changed:
             if self._stopped:
                 raise RefusedError(503, "the server is stopping")
-            if len(self) + len(replies) > self._limit:
-                raise too_many(self._limit)
+            if len(self) + len(replies) > self.limit:
+                raise too_many(self.limit)
             self._new += replies
             self._changed.notify()
 

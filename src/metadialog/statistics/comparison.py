@@ -113,13 +113,22 @@ def _carried(records: pd.DataFrame, fixed: Sequence[str]) -> pd.DataFrame:
 
 
 def _with_chosen(records: pd.DataFrame) -> pd.DataFrame:
-    """Repeat the records at the chosen inner step under `CHOSEN`, if there is one in every run."""
+    """Repeat the records at the chosen inner step under `CHOSEN`, if there is one in every run.
+
+    Where a run has at most one inner step, as with the support set in the prompt, there is nothing to choose: its last
+    step counts as chosen.
+    """
     if "selected" not in records:
         return records
     selected = records["selected"].eq(True)
     adapting = records["shots"] > 0
-    runs = ["algorithm", "seed", "shots"]
-    if not selected[adapting].groupby([records[name] for name in runs]).any().all() or not selected.any():
+    if not selected.any():
+        return records
+    runs = [records[name] for name in ("algorithm", "seed", "shots")]
+    last = records["inner_step"].mask(records["repeated"]).groupby(runs).transform("max")
+    unchosen = ~selected.groupby(runs).transform("any")
+    selected |= unchosen & (last <= 1) & (records["inner_step"] == last)
+    if not selected[adapting].groupby([run[adapting] for run in runs]).any().all():
         return records
     chosen = records[selected & ~records["repeated"]].assign(inner_step=CHOSEN)
     return pd.concat([records, chosen], ignore_index=True)

@@ -16,14 +16,15 @@ from metadialog.models.loss import mean_token_loss
 from metadialog.randomness import TaskSeeds
 
 _NO_STEPS = InnerLoop(0.0, 0)
-_one_by_one: set[type[nn.Module]] = set()
+one_by_one: set[type[nn.Module]] = set()
+"""Classes of models whose tasks are computed one after another, as `vmap` does not support an operation of them."""
 
 log = logging.getLogger(__name__)
 
 
 def is_faster(model: nn.Module) -> bool:
     """Tell whether one pass is faster than one after another: on a CPU only that of recurrent layers is."""
-    if type(model) in _one_by_one:
+    if type(model) in one_by_one:
         return False
     recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())
     return recurrent or next(model.parameters()).device.type != "cpu"
@@ -65,7 +66,7 @@ def joint_gradient(
     except (RuntimeError, NotImplementedError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        _one_by_one.add(type(model))
+        one_by_one.add(type(model))
         log.info("joint training computes the tasks one by one: %s", " ".join(str(error).split())[:200])
         return None
     gradients = {name: value for name, value in zip(trainable, result, strict=True) if value is not None}
