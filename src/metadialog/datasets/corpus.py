@@ -84,9 +84,9 @@ class Dropped:
         named = f" ({', '.join(self.one_sided)}{', ...' if self.one_speaker > len(self.one_sided) else ''})"
         counts = (
             *self.left_out.items(),
-            ("turns of nothing but white space", self.blank_turns),
+            ("turns of only white space", self.blank_turns),
             ("dialogues of fewer than two turns", self.short),
-            (f"dialogues of one speaker alone{named}; dataset.one_speaker=keep keeps them", self.one_speaker),
+            (f"dialogues with only one speaker{named}; dataset.one_speaker=keep keeps them", self.one_speaker),
             ("dialogues without a reply of the speaker that dataset.responses names", self.no_reply),
             ("duplicates of a dialogue of the same topic", self.duplicates_within),
             ("duplicates of a dialogue of another topic", self.duplicates_across),
