@@ -2,7 +2,7 @@
 
     python experiments/algorithm_comparison/figures.py
 
-The run directories are no longer at hand. By word perplexity `finetune_long` is the best row at every number of shots
+The run directories are no longer available. By word perplexity `finetune_long` is the best row at every number of shots
 and inner steps, so the differences from the best row, which the file holds, are those from this one baseline.
 """
 

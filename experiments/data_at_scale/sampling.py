@@ -2,8 +2,8 @@
 
     python experiments/data_at_scale/sampling.py dataset=jsonl dataset.path=talk.jsonl sampler.max_tokens=64
 
-Takes the overrides of `metadialog train`. Sampling and meta-steps take turns, so that what else the machine does
-weighs on both alike.
+Takes the overrides of `metadialog train`. Sampling and meta-steps alternate, so that other load of the
+machine affects both equally.
 """
 
 import sys

@@ -2,7 +2,7 @@
 
     python experiments/scaling/measure.py
 
-Runs take turns, so that what else the machine does weighs on all alike. Writes `results/`.
+Runs alternate, so that other load of the machine affects all of them equally. Writes `results/`.
 """
 
 import argparse

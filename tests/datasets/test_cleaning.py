@@ -77,7 +77,7 @@ def test_dialogues_of_one_speaker_are_named_and_left_out_by_default() -> None:
     corpus = build_corpus([TALK, alone], "d")
     assert corpus.topics["t"].ids() == ("1",)
     assert corpus.dropped.one_speaker == 1
-    assert corpus.dropped.reasons() == (("dialogue of one speaker alone (2); dataset.one_speaker=keep keeps them", 1),)
+    assert corpus.dropped.reasons() == (("dialogue with only one speaker (2); dataset.one_speaker=keep keeps them", 1),)
     assert build_corpus([TALK, alone], "d", Cleaning(one_speaker="keep")).sizes == {"t": 2}
 
 

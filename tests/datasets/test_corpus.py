@@ -98,7 +98,7 @@ def test_blank_turns_and_short_dialogues_go_and_are_counted() -> None:
     assert [[turn.text for turn in d.turns] for d in flat(corpus)] == [["Hi", "Ho"]]
     assert corpus.dropped == Dropped(blank_turns=3, short=3, duplicates_within=0, duplicates_across=0, topics=("b",))
     assert corpus.dropped.reasons() == (
-        ("turns of nothing but white space", 3),
+        ("turns of only white space", 3),
         ("dialogues of fewer than two turns", 3),
         ("topic without a dialogue left", 1),
     )

@@ -140,7 +140,7 @@ def test_a_row_may_be_a_turn(tmp_path: Path) -> None:
         Dialogue("salt", (Turn("desk", "Salt?"), Turn("guest", "Here")), "train:2"),
     ]
     rows.select([0, 2, 1]).save_to_disk(str(tmp_path / "mixed"))
-    with pytest.raises(DataError, match=r"train\[2\]: dialogue '1' began in row 0 and was over"):
+    with pytest.raises(DataError, match=r"train\[2\]: dialogue '1' began in row 0 and had ended"):
         list(dataset(tmp_path / "mixed", **options).dialogues())
 
 

@@ -70,7 +70,7 @@ def test_texts_may_hold_lines_and_quotes(tmp_path: Path) -> None:
         (HEADER + "1,a,x\n", 2, "has 3 values; it should have 4"),
         (HEADER + "1,,x,Hi\n", 2, "topic is ''; it should be a text that is not empty"),
         (HEADER + "1,a,x,Hi\n1,b,x,Hi\n", 3, "dialogue '1' has the topic 'b', but 'a' before"),
-        (HEADER + "1,a,x,Hi\n2,a,x,Hi\n1,a,x,Hi\n", 4, "dialogue '1' began at 2 and was over"),
+        (HEADER + "1,a,x,Hi\n2,a,x,Hi\n1,a,x,Hi\n", 4, "dialogue '1' began at 2 and had ended"),
         (HEADER + '1,a,x,"Hi\n', 2, "not valid CSV: unexpected end of data"),
         (HEADER + '1,a,x,"Hi" there\n', 2, "not valid CSV: "),
     ],

@@ -167,8 +167,8 @@ def test_a_hostile_archive_leaves_nothing_and_is_not_kept(
     with pytest.raises(DataError) as caught:
         download("published", cache, console, impatient)
     assert str(caught.value) == (
-        f"{file.url}: is not unpacked: its member 'top/../../evil' would go outside of the folder that it is unpacked "
-        f"into; it was not kept"
+        f"{file.url}: is not unpacked: its member 'top/../../evil' would be written outside of the target "
+        f"folder; it was not kept"
     )
     assert [path.name for path in cache.rglob("*") if path.is_file()] == [".published.lock"]
     assert not list(tmp_path.rglob("evil"))
@@ -177,7 +177,7 @@ def test_a_hostile_archive_leaves_nothing_and_is_not_kept(
 def test_an_unknown_source_and_a_place_that_cannot_be_written(
     tmp_path: Path, console: Console, impatient: Patience
 ) -> None:
-    with pytest.raises(ConfigError, match=r"no source is known of nothing; known: .*dailydialog"):
+    with pytest.raises(ConfigError, match=r"there is no source nothing; sources: .*dailydialog"):
         download("nothing", tmp_path, console, impatient)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written: "):

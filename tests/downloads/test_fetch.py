@@ -72,7 +72,7 @@ def test_another_process_goes_on_where_one_gave_up(publisher: Publisher, target:
         bring(publisher, target, impatient)
     message = str(caught.value)
     assert message.startswith(f"{publisher.url('data.bin')}: cannot be downloaded: ")
-    assert message.endswith("; the 98,304 bytes that came are kept: run it again to go on")
+    assert message.endswith("; the 98,304 bytes received so far are kept: run it again to continue")
     assert "\n" not in message
     assert not target.exists()
     publisher.requests.clear()
@@ -149,7 +149,7 @@ def test_a_file_that_is_not_there_is_not_asked_for_twice(
     with pytest.raises(DataError) as caught:
         bring(publisher, target, impatient, url=publisher.url("gone.bin"))
     assert str(caught.value) == (
-        f"{publisher.url('gone.bin')}: the server answered 404 Not Found; bring the data by hand, and name their "
+        f"{publisher.url('gone.bin')}: the server answered 404 Not Found; download the data by hand, and name their "
         f"folder with dataset.root="
     )
     assert publisher.requests == [""]

@@ -76,7 +76,7 @@ def test_leading_folders_and_other_members_are_left_out(kind: Kind, tmp_path: Pa
 def test_a_member_outside_is_refused(kind: Kind, name: str, tmp_path: Path, target: Path) -> None:
     packed = pack(tmp_path / "a", kind, {"good": b"1", name: b"2"})
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(DataError, match="would go outside of the folder"):
+    with pytest.raises(DataError, match="would be written outside of the target folder"):
         unpack(packed, archive(kind), target)
     assert set(tmp_path.rglob("*")) - before == {target / "good"}
 

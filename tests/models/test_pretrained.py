@@ -1,6 +1,8 @@
 """Pretrained language models: a tiny random one of SmolLM2's class, and in one test the real one."""
 
+import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +270,14 @@ def test_a_missing_library_is_named(without: Callable[[str], None], tiny_pretrai
     without(library)
     with pytest.raises(ConfigError, match=rf"{library} is not installed; pip install 'metadialog\[pretrained\]'"):
         PretrainedTokenizer(path=str(tiny_pretrained)).train([])
+
+
+def test_weights_that_are_not_there_are_not_drawn_at_random(tiny_pretrained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_pretrained, tmp_path / "deeper"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(ConfigError, match=r"deeper: its weights lack model\.layers\.2\."):
+        PretrainedModel(PretrainedTokenizer(path=str(folder)).train([]).vocab_size, path=str(folder))
 
 
 def test_a_model_can_be_sketched_without_numbers(tiny_pretrained: Path) -> None:

@@ -84,9 +84,9 @@ class Dropped:
         named = f" ({', '.join(self.one_sided)}{', ...' if self.one_speaker > len(self.one_sided) else ''})"
         counts = (
             *self.left_out.items(),
-            ("turns of nothing but white space", self.blank_turns),
+            ("turns of only white space", self.blank_turns),
             ("dialogues of fewer than two turns", self.short),
-            (f"dialogues of one speaker alone{named}; dataset.one_speaker=keep keeps them", self.one_speaker),
+            (f"dialogues with only one speaker{named}; dataset.one_speaker=keep keeps them", self.one_speaker),
             ("dialogues without a reply of the speaker that dataset.responses names", self.no_reply),
             ("duplicates of a dialogue of the same topic", self.duplicates_within),
             ("duplicates of a dialogue of another topic", self.duplicates_across),
@@ -127,9 +127,9 @@ class Corpus:
 class Cleaner:
     """Removes duplicates from chunks of dialogues, and collects the statistics of the rest.
 
-    Two dialogues are duplicates if their texts are the same in the same order, whoever speaks them, after Unicode
-    NFKC, case folding and folding of white space. Of duplicates only the first in reading order is kept, as a test
-    dialogue that is also in another topic could have been trained on.
+    Two dialogues are duplicates if their texts are the same in the same order, regardless of the speakers and after
+    Unicode NFKC, case folding and folding of white space. Of duplicates only the first in reading order is kept, as a
+    test dialogue that is also in another topic could have been trained on.
     """
 
     def __init__(self, name: str, near_duplicates: float | None = None) -> None:

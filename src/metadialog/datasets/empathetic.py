@@ -57,8 +57,8 @@ class EmpatheticDialoguesDataset(PublishedDataset):
                 rows = list(group)
                 if conversation in seen:
                     raise DataError(
-                        f"{rows[0].where}: conversation {conversation!r} began at {seen[conversation]} and was over; "
-                        f"its rows should stand together"
+                        f"{rows[0].where}: conversation {conversation!r} began at {seen[conversation]} and had ended; "
+                        f"its rows should be consecutive"
                     )
                 seen[conversation] = rows[0].where
                 numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(row.speaker for row in rows))}

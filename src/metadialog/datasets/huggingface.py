@@ -95,8 +95,8 @@ class HuggingFaceDataset(BaseDataset):
             where = f"{self._path}: {self._part}[{first}]"
             if identifier in seen:
                 raise DataError(
-                    f"{where}: dialogue {identifier!r} began in row {seen[identifier]} and was over; its rows should "
-                    f"stand together"
+                    f"{where}: dialogue {identifier!r} began in row {seen[identifier]} and had ended; its rows should "
+                    f"be consecutive"
                 )
             seen[identifier] = first
             turns = (

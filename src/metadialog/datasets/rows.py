@@ -101,8 +101,8 @@ class Rows:
                     continue
                 if (topic_at is not None and cells[topic_at] == topic) or cells[speaker_at] in speakers:
                     raise DataError(
-                        f"{where}: a quotation mark before takes whole rows into one value, such as {line[:40]!r}; "
-                        f'write "" for a quotation mark in a text, or dataset.quotes=false where none of them quotes'
+                        f"{where}: an earlier quotation mark merges whole rows into one value, such as {line[:40]!r}; "
+                        f'write "" for a quotation mark in a text, or dataset.quotes=false if they are literal'
                     )
 
 
@@ -186,7 +186,7 @@ def _text(path: Path, file: BinaryIO, encoding: str | None, *, quotes: bool) -> 
 
 def _broken(path: Path, line: int, error: csv.Error) -> DataError:
     return DataError(
-        f'{path}:{line}: not valid CSV: {error}; quote texts with "", or dataset.quotes=false where no mark quotes'
+        f'{path}:{line}: not valid CSV: {error}; quote texts with "", or dataset.quotes=false if they are literal'
     )
 
 

@@ -127,8 +127,8 @@ def dialogues_of(
         members = list(group)
         if identifier in seen:
             raise DataError(
-                f"{members[0].where}: dialogue {identifier!r} began at {seen[identifier]} and was over; the rows "
-                f"of a dialogue should stand together: sort the table by that column"
+                f"{members[0].where}: dialogue {identifier!r} began at {seen[identifier]} and had ended; the rows "
+                f"of a dialogue should be consecutive: sort the table by that column"
             )
         seen[identifier] = members[0].where.rpartition(":")[2]
         yield _dialogue(members)

@@ -41,7 +41,7 @@ def download(name: str, cache: Path, console: Console, patience: Patience | None
     """
     source = sources().get(name)
     if source is None:
-        raise ConfigError(f"download=true: no source is known of {name}; known: {', '.join(sorted(sources()))}")
+        raise ConfigError(f"download=true: there is no source {name}; sources: {', '.join(sorted(sources()))}")
     folder = folder_of(name, cache)
     console.print(about(source), highlight=False, markup=False)
     try:

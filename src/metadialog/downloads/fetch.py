@@ -81,8 +81,8 @@ def fetch(file: RemoteFile, target: Path, report: Report, patience: Patience | N
             f"{target}: cannot be written: {error.strerror or error}; make room or choose cache="
         ) from error
     raise DataError(
-        f"{file.url}: the checksum of what came is {digest}; it should be {file.sha256}: the file was damaged on its "
-        f"way or replaced by its publisher, and was not kept"
+        f"{file.url}: the checksum of the downloaded file is {digest}; it should be {file.sha256}: the file "
+        f"was damaged on its way or replaced by its publisher, and was not kept"
     )
 
 
@@ -169,7 +169,7 @@ def _transfer(file: RemoteFile, part: _Part, report: Report, patience: Patience)
         if without_progress >= patience.without_progress:
             break
         time.sleep(patience.pause * 2**without_progress / 2 if without_progress else 0)
-    here = f"; the {part.offset:,} bytes that came are kept: run it again to go on" if part.offset else ""
+    here = f"; the {part.offset:,} bytes received so far are kept: run it again to continue" if part.offset else ""
     raise DataError(f"{file.url}: cannot be downloaded: {problem}{here}")
 
 
@@ -199,7 +199,7 @@ def _check_status(file: RemoteFile, response: requests.Response) -> None:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT:
         raise _InterruptedError(answer)
     if status >= HTTPStatus.BAD_REQUEST and status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        raise DataError(f"{file.url}: {answer}; bring the data by hand, and name their folder with dataset.root=")
+        raise DataError(f"{file.url}: {answer}; download the data by hand, and name their folder with dataset.root=")
 
 
 def _check_range(response: requests.Response, part: _Part, offset: int) -> None:
@@ -207,7 +207,7 @@ def _check_range(response: requests.Response, part: _Part, offset: int) -> None:
     result = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if not result or int(result[1]) != offset or (result[2] != "*" and part.total not in (None, int(result[2]))):
         part.discard()
-        raise _InterruptedError("it sent other bytes than were asked for")
+        raise _InterruptedError("it sent other bytes than requested")
 
 
 def _append(file: RemoteFile, part: _Part, response: requests.Response, offset: int, report: Report) -> None:

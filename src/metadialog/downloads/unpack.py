@@ -90,7 +90,7 @@ def _target_path(member: _Member, file: RemoteFile) -> PurePosixPath | None:
         raise _RefusedError(f"its member {name!r} is a {member.kind}; there should be files and folders alone")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or any(c in name for c in "\\:\0"):
-        raise _RefusedError(f"its member {name!r} would go outside of the folder that it is unpacked into")
+        raise _RefusedError(f"its member {name!r} would be written outside of the target folder")
     parts = path.parts[file.strip :]
     if not parts or _LITTER & set(path.parts):
         return None

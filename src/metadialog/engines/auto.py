@@ -202,7 +202,7 @@ class AutoEngine(BaseEngine):
         """Return the name of the engine that should be fastest, without measuring, and the reason."""
         unknown = obstacle(model, objective, inner)
         if unknown is not None:
-            return "functional", f"it knows {unknown}"
+            return "functional", f"it supports {unknown}"
         expected = {
             candidate.engine: candidate
             for candidate in candidates(cast("DialogModel", model), episodes, inner, self.memory)

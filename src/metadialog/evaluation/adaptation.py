@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from metadialog.evaluation.together import (
     in_groups,
     replies_together,
     scores,
+    step_losses,
     together_or_alone,
 )
 from metadialog.generation.base import Generation
@@ -28,7 +29,6 @@ from metadialog.models.protocol import shown_by
 from metadialog.text import words as text_words
 from metadialog.tokenizers.tokenizer import Tokenizer
 
-Item = TypeVar("Item")
 Stage = tuple[list[Score], list[list[str]] | None, list[nn.Module]]
 """Scores, replies (None at steps that are not reported) and models of several episodes after an inner step."""
 
@@ -223,25 +223,9 @@ def validate(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]
 
 def validation_losses(model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode]) -> list[tuple[float, float]]:
     """Return the query loss of each episode before and after the algorithm's inner steps, in nats."""
-
-    def together(some: Sequence[Episode]) -> list[tuple[float, float]]:
-        stages = adapted_together(model, algorithm, some, algorithm.inner_steps, 1.0)
-        ends = _ends(scores(models, some) for models in stages)
-        return [(first.loss, last.loss) for first, last in zip(*ends, strict=True)]
-
-    def alone(episode: Episode) -> tuple[float, float]:
-        adapted = algorithm.adapt(model, algorithm.adapts_to(episode), algorithm.inner_steps)
-        first, last = _ends(score(one, episode.query) for one in adapted)
-        return first.loss, last.loss
-
     with evaluation_mode(model):
-        return together_or_alone(model, algorithm, episodes, together, alone)
-
-
-def _ends(items: Iterable[Item]) -> tuple[Item, Item]:
-    """Return the first and the last item, which may be the same."""
-    first, *others = items
-    return first, others[-1] if others else first
+        curves = step_losses(model, algorithm, episodes, algorithm.inner_steps)
+    return [(curve[0], curve[-1]) for curve in curves]
 
 
 def mean_losses(losses: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from metadialog.episodes import Episode
 from metadialog.metrics.quality import ReplyQuality, signatures
 from metadialog.runs.records import EPISODES_KEY, LANGUAGE_KEY, METRICS_KEY, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,10 @@ _PROMPT = ["in_prompt", "left_out", "prompt_tokens"]
 _QUALITIES = [attribute.name for attribute in fields(ReplyQuality)]
 
 
-def to_frame(records: Sequence[Record]) -> pd.DataFrame:
+def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
     """Return the records as a table, with a column for each attribute and each additional metric."""
+    import pandas as pd
+
     own = dict.fromkeys(name for record in records for name in record.own)
     columns = [*(name for name in Record.__dataclass_fields__ if name != "own"), *own]
     frame = pd.DataFrame([asdict(record) | dict(record.own) for record in records], columns=columns)
@@ -107,6 +111,6 @@ def record_metadata(episodes: Sequence[Episode], language: str) -> dict[bytes, b
     }
 
 
-def write_records(path: Path, records: pd.DataFrame, episodes: Sequence[Episode], language: str) -> None:
+def write_records(path: Path, records: "pd.DataFrame", episodes: Sequence[Episode], language: str) -> None:
     """Write the records, with the metadata of `record_metadata`."""
     write_table(path, records, record_metadata(episodes, language))

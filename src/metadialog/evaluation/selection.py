@@ -12,8 +12,8 @@ from torch import nn
 from metadialog.algorithms.base import Algorithm
 from metadialog.episodes import Episode
 from metadialog.evaluation.protocol import Average
-from metadialog.evaluation.scoring import evaluation_mode, score
-from metadialog.evaluation.together import Each, adapted_together, in_groups, scores, together_or_alone
+from metadialog.evaluation.scoring import evaluation_mode
+from metadialog.evaluation.together import Each, in_groups, step_losses
 from metadialog.runs import schemas
 
 
@@ -128,22 +128,9 @@ def select(
 def _curves(
     model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], rates: Sequence[float], steps: int
 ) -> list[Curves]:
-    def together(some: Sequence[Episode]) -> list[Curves]:
-        of_rates = []
-        for rate in rates:
-            stages = [scores(models, some) for models in adapted_together(model, algorithm, some, steps, rate)]
-            of_rates.append([[scored.loss for scored in of_episode] for of_episode in zip(*stages, strict=True)])
-        return [list(of_episode) for of_episode in zip(*of_rates, strict=True)]
-
-    def alone(episode: Episode) -> Curves:
-        return [_curve(model, algorithm, episode, rate, steps) for rate in rates]
-
-    return together_or_alone(model, algorithm, episodes, together, alone)
-
-
-def _curve(model: nn.Module, algorithm: Algorithm, episode: Episode, rate: float, steps: int) -> list[float]:
-    support = algorithm.adapts_to(episode)
-    return [score(adapted, episode.query).loss for adapted in algorithm.adapt(model, support, steps, scale=rate)]
+    """Return the curves of each episode."""
+    of_rates = [step_losses(model, algorithm, episodes, steps, rate) for rate in rates]
+    return [list(of_episode) for of_episode in zip(*of_rates, strict=True)]
 
 
 def read_selection(path: Path) -> Selection:

@@ -1,8 +1,8 @@
 """The printed summary of an evaluation: perplexity by topic and inner step, and sample replies."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -11,9 +11,12 @@ from metadialog.evaluation.adaptation import Sample
 from metadialog.evaluation.scoring import word_perplexity
 from metadialog.text import counted, word_unit
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def summarize(
-    records: pd.DataFrame, samples: Sequence[Sample], report_steps: Sequence[int], language: str = "en"
+    records: "pd.DataFrame", samples: Sequence[Sample], report_steps: Sequence[int], language: str = "en"
 ) -> Group:
     """Return the tables of an evaluation.
 
@@ -28,12 +31,12 @@ def summarize(
     return Group(*tables, *([_replies(samples)] if samples else []))
 
 
-def perplexity(records: pd.DataFrame) -> float:
+def perplexity(records: "pd.DataFrame") -> float:
     """Return the word perplexity pooled over several records."""
     return word_perplexity(float((records["loss"] * records["tokens"]).sum()), int(records["words"].sum()))
 
 
-def _perplexities(records: pd.DataFrame, steps: Sequence[int], unit: str) -> Group:
+def _perplexities(records: "pd.DataFrame", steps: Sequence[int], unit: str) -> Group:
     algorithm, shots = records[["algorithm", "shots"]].iloc[0]
     name = "Word perplexity" if unit == "word" else f"Word perplexity (per {unit})"
     title = f"{name} on held-out topics, {algorithm}, {counted(shots, 'shot')}, by inner steps"
@@ -49,7 +52,7 @@ def _perplexities(records: pd.DataFrame, steps: Sequence[int], unit: str) -> Gro
     return Group(Text(title, style="italic"), table)
 
 
-def _row(records: pd.DataFrame, steps: Sequence[int]) -> list[str]:
+def _row(records: "pd.DataFrame", steps: Sequence[int]) -> list[str]:
     reached = set(records["inner_step"])  # without shots there is only step 0
     return [_short(perplexity(records[records["inner_step"] == step])) if step in reached else "-" for step in steps]
 

@@ -151,6 +151,30 @@ def scores(models: SideBySide, episodes: Sequence[Episode]) -> list[Score]:
     ]
 
 
+def step_losses(
+    model: nn.Module, algorithm: Algorithm, episodes: Sequence[Episode], steps: int, scale: float = 1.0
+) -> list[list[float]]:
+    """Return the query losses of each episode after 0, 1, ..., `steps` inner steps, nats per token.
+
+    Args:
+        model: the trained model.
+        algorithm: adapts it.
+        episodes: episodes with the same number of shots.
+        steps: number of inner steps.
+        scale: factor of the inner rates.
+    """
+
+    def together(some: Sequence[Episode]) -> list[list[float]]:
+        stages = [scores(models, some) for models in adapted_together(model, algorithm, some, steps, scale)]
+        return [[scored.loss for scored in of_episode] for of_episode in zip(*stages, strict=True)]
+
+    def alone(episode: Episode) -> list[float]:
+        adapted = algorithm.adapt(model, algorithm.adapts_to(episode), steps, scale=scale)
+        return [score(one, episode.query).loss for one in adapted]
+
+    return together_or_alone(model, algorithm, episodes, together, alone)
+
+
 def replies_together(
     models: SideBySide, exchanges: Sequence[Sequence[Exchange]], generation: Generation, tokenizer: Tokenizer
 ) -> list[list[str]] | None:

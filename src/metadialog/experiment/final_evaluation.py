@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from torch import nn
 
 from metadialog.config import build
@@ -29,6 +28,9 @@ from metadialog.runs.schemas import TrainingCost
 from metadialog.text import counted
 from metadialog.training.cost import count_tokens
 from metadialog.training.trainer import Sinks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class FinalEvaluation:
         name, engine, corpus = self.learner.name, self.learner.engine, self.topics.corpus.name
         return Labels(name, engine, corpus, self.config.seed, split="meta_test", language=self.topics.language)
 
-    def run(self, model: nn.Module, sinks: Sinks, step: int, trained: TrainingCost | None) -> pd.DataFrame:
+    def run(self, model: nn.Module, sinks: Sinks, step: int, trained: TrainingCost | None) -> "pd.DataFrame":
         """Choose inner rates and steps, evaluate, then write, log and print the results.
 
         Args:
@@ -106,7 +108,7 @@ class FinalEvaluation:
         workspace.console.print(f"chosen on meta-validation topics: {'; '.join(words)}", highlight=False)
         return selection
 
-    def _evaluate(self, model: nn.Module, selection: Selection) -> tuple[pd.DataFrame, list[Sample]]:
+    def _evaluate(self, model: nn.Module, selection: Selection) -> tuple["pd.DataFrame", list[Sample]]:
         """Evaluate the episodes, which are shared among the processes of the run."""
         device, learner = next(model.parameters()).device, self.learner
         episodes = [episode.to(device) for episode in self.episodes]
@@ -143,7 +145,7 @@ class FinalEvaluation:
             yield each
 
     def _write_cost(
-        self, selection: Selection, records: pd.DataFrame, trained: TrainingCost | None, seconds: float
+        self, selection: Selection, records: "pd.DataFrame", trained: TrainingCost | None, seconds: float
     ) -> None:
         """Write the cost of training and of this evaluation, including the choice of rates and steps."""
         content = {
@@ -156,7 +158,7 @@ class FinalEvaluation:
         }
         write_atomically(self.workspace.run.cost, json.dumps(content, indent=2) + "\n")
 
-    def _tokens(self, selection: Selection, records: pd.DataFrame) -> int:
+    def _tokens(self, selection: Selection, records: "pd.DataFrame") -> int:
         """Count the tokens of adaptation: once for each inner step, and for each rate of the selection grid."""
         steps = records.groupby("shots")["inner_step"].max().to_dict()  # empty if nothing adapts
         algorithm = self.learner.algorithm
@@ -202,7 +204,7 @@ def _print_cut(evaluation: FinalEvaluation) -> None:
         )
 
 
-def _mean_losses(records: pd.DataFrame) -> dict[str, float]:
+def _mean_losses(records: "pd.DataFrame") -> dict[str, float]:
     """Return the loss after each inner step, mean over episodes, for each number of shots."""
     means = records.groupby(["shots", "inner_step"], as_index=False)["loss"].mean()
     names = (f"loss_{shots}_shots_step_{step}" for shots, step in zip(means["shots"], means["inner_step"], strict=True))

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
-
-import pandas as pd
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from metadialog.runs.scalars_file import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Status = Literal["finished", "failed", "interrupted"]
 
@@ -81,7 +82,7 @@ class Logger(Protocol):
         """
         ...
 
-    def log_adaptation(self, records: pd.DataFrame) -> None:
+    def log_adaptation(self, records: "pd.DataFrame") -> None:
         """Log the final adaptation records.
 
         Args:
@@ -98,7 +99,7 @@ class Logger(Protocol):
         """Log the exported model, a directory of files that must not be moved."""
         ...
 
-    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+    def log_report(self, tables: Mapping[str, "pd.DataFrame"], figures: Mapping[str, Path], page: Path) -> None:
         """Log a comparison of runs.
 
         Args:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from metadialog.loggers.base import LoggedRun, Status
 from metadialog.runs.scalars_file import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class LocalLogger:
@@ -27,7 +29,7 @@ class LocalLogger:
     def log(self, step: int, split: Split, values: Mapping[str, float]) -> None:
         """Do nothing, as the metrics file contains the scalars."""
 
-    def log_adaptation(self, records: pd.DataFrame) -> None:
+    def log_adaptation(self, records: "pd.DataFrame") -> None:
         """Do nothing, as `adaptation.parquet` contains the records."""
 
     def log_samples(self, samples: Sequence[Mapping[str, object]]) -> None:
@@ -36,7 +38,7 @@ class LocalLogger:
     def log_model(self, directory: Path) -> None:
         """Do nothing, as the model is in the run directory."""
 
-    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+    def log_report(self, tables: Mapping[str, "pd.DataFrame"], figures: Mapping[str, Path], page: Path) -> None:
         """Do nothing, as the files exist."""
 
     def finish(self, status: Status) -> None:

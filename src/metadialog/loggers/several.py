@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import pandas as pd
 from annotated_types import Len
 
 from metadialog.config import build
 from metadialog.loggers.base import LoggedRun, Logger, Status
 from metadialog.runs.scalars_file import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Name = Literal["wandb", "tensorboard", "mlflow", "trackio"]
 Node = dict[str, Any]
@@ -54,7 +56,7 @@ class SeveralLoggers:
         """Log scalars of one outer step."""
         self._each(lambda logger: logger.log(step, split, values))
 
-    def log_adaptation(self, records: pd.DataFrame) -> None:
+    def log_adaptation(self, records: "pd.DataFrame") -> None:
         """Log the final adaptation records."""
         self._each(lambda logger: logger.log_adaptation(records))
 
@@ -66,7 +68,7 @@ class SeveralLoggers:
         """Log the exported model."""
         self._each(lambda logger: logger.log_model(directory))
 
-    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+    def log_report(self, tables: Mapping[str, "pd.DataFrame"], figures: Mapping[str, Path], page: Path) -> None:
         """Log a comparison of runs."""
         self._each(lambda logger: logger.log_report(tables, figures, page))
 

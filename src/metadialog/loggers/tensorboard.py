@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from metadialog.extras import need
 from metadialog.loggers.base import SAMPLE_KEYS, LoggedRun, Status
 from metadialog.loggers.service_calls import GivesUp
 from metadialog.runs.scalars_file import Split
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = "tensorboard"
 
@@ -57,7 +59,7 @@ class TensorboardLogger:
             for name, value in values.items():
                 self._calls.run(lambda name=name, value=value: writer.add_scalar(f"{split}/{name}", value, step))  # type: ignore[misc]
 
-    def log_adaptation(self, records: pd.DataFrame) -> None:
+    def log_adaptation(self, records: "pd.DataFrame") -> None:
         """Log a curve for each topic, over the inner steps, and the gain."""
         writer = self._writer
         if writer is None:
@@ -78,7 +80,7 @@ class TensorboardLogger:
     def log_model(self, directory: Path) -> None:
         """Do nothing, as the model is in the run directory."""
 
-    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+    def log_report(self, tables: Mapping[str, "pd.DataFrame"], figures: Mapping[str, Path], page: Path) -> None:
         """Log the figures as images."""
         from matplotlib.image import imread
 

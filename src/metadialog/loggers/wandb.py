@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import pandas as pd
 from annotated_types import Len, MinLen
 from pydantic import Field
 
@@ -22,6 +21,7 @@ from metadialog.runs.scalars_file import Split, read_rows
 from metadialog.statistics.adaptation import adaptation_curves, adaptation_gain
 
 if TYPE_CHECKING:
+    import pandas as pd
     import wandb
 
 # The x-axis of every chart of scalars. wandb's own step never decreases; this one may, in a resumed run.
@@ -109,7 +109,7 @@ class WandbLogger:
         row = {STEP: int(step)} | {f"{split}/{name}": float(value) for name, value in values.items()}
         self._call(lambda run: run.log(row))
 
-    def log_adaptation(self, records: pd.DataFrame) -> None:
+    def log_adaptation(self, records: "pd.DataFrame") -> None:
         """Log the records as a table, one chart with a curve per topic, and the gain in the run's summary."""
         self._call(lambda run: _log_adaptation(run, records))
 
@@ -121,7 +121,7 @@ class WandbLogger:
         """Log the exported model as an artifact of type `model`; its files are not copied and must stay."""
         self._call(lambda run: _log_model(run, directory))
 
-    def log_report(self, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+    def log_report(self, tables: Mapping[str, "pd.DataFrame"], figures: Mapping[str, Path], page: Path) -> None:
         """Log the tables as tables, the figures as images, and the page."""
         self._call(lambda run: _log_report(run, tables, figures, page))
 
@@ -190,14 +190,14 @@ def _log_again(run: "wandb.Run", scalars: Path) -> None:
         run.log({STEP: row.step} | {f"{row.split}/{name}": value for name, value in row.scalars.items()})
 
 
-def _table(frame: pd.DataFrame) -> "wandb.Table":
+def _table(frame: "pd.DataFrame") -> "wandb.Table":
     """Return a frame as a W&B table, with None for pandas' NA."""
     import wandb
 
     return wandb.Table(dataframe=frame.astype(object).where(frame.notna(), None))
 
 
-def _log_adaptation(run: "wandb.Run", records: pd.DataFrame) -> None:
+def _log_adaptation(run: "wandb.Run", records: "pd.DataFrame") -> None:
     import wandb
 
     run.summary.update({f"adaptation/{name}": value for name, value in adaptation_gain(records).items()})
@@ -230,7 +230,9 @@ def _log_model(run: "wandb.Run", directory: Path) -> None:
     run.log_artifact(artifact)
 
 
-def _log_report(run: "wandb.Run", tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path], page: Path) -> None:
+def _log_report(
+    run: "wandb.Run", tables: Mapping[str, "pd.DataFrame"], figures: Mapping[str, Path], page: Path
+) -> None:
     import wandb
 
     row: dict[str, object] = {name: _table(frame) for name, frame in tables.items()}

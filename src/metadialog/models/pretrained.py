@@ -289,7 +289,13 @@ def _load(source: str, attention: str, *, sketched: bool) -> Any:  # noqa: ANN40
             check_weights(source, _OPTION)
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             return AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-        return AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation=attention, **SAFE)
+        options = {"dtype": torch.float32, "attn_implementation": attention, "output_loading_info": True}
+        network, loaded = AutoModelForCausalLM.from_pretrained(source, **options, **SAFE)
+    if loaded["missing_keys"]:  # which would be random
+        raise ConfigError(
+            f"{_OPTION}={source}: its weights lack {min(loaded['missing_keys'])}, which a model of its config has"
+        )
+    return network
 
 
 def _rows(tokens: Tensor) -> Tensor:

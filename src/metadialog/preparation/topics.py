@@ -177,7 +177,9 @@ def data_digest(topics: Topics) -> str:
     # One digest for each column, so that the division into record batches makes no difference.
     columns = {name: hashlib.sha256() for name in ("id", "turns", "speaker", "text")}
     for batch, indices in topics.corpus.store.scan(np.sort(np.concatenate(rows))):
-        chosen = batch.take(pa.array(indices))
+        # `pa.array` would import pandas.
+        numbers = pa.Array.from_buffers(pa.int64(), len(indices), [None, pa.py_buffer(indices.astype(np.int64))])
+        chosen = batch.take(numbers)
         turns = chosen.column("turns")
         spoken = turns.flatten()
         _add(columns["id"], chosen.column("id").to_pylist())

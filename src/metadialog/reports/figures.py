@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from itertools import product
+from textwrap import wrap
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
@@ -169,23 +170,30 @@ def _draw_curves(axes: Axes, part: pd.DataFrame, algorithms: Sequence[str]) -> N
 
 
 def cut_rows(axes: Axes, part: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Leave out algorithms with outlying word perplexity, and name them in a corner.
+    """Leave out algorithms with outlying word perplexity, and name them below the figure.
 
     Args:
-        axes: axes to write in.
+        axes: axes of the figure.
         part: rows to draw.
-        by: column that determines the last point of each algorithm.
+        by: columns that determine the last point of each algorithm.
     """
-    last = part.sort_values(list(by)).groupby("algorithm").tail(1).set_index("algorithm")["mean"]
-    outside = beyond(np.log(last[last > 0]).to_dict())
-    if outside:
-        lines = "\n".join(f"{in_figure(name)} {written(math.exp(value), None)}" for name, value in outside.items())
-        words = f"beyond the axis:\n{lines}"
-        axes.text(
-            0.98, 0.98, words, transform=axes.transAxes, ha="right", va="top", fontsize=7, color="0.3", parse_math=False
-        )
+    outside = outliers(part, by)
+    note_outside(axes, {name: written(value, None) for name, value in outside.items()})
     kept: pd.DataFrame = part[~part["algorithm"].isin(list(outside))]
     return kept
+
+
+def outliers(part: pd.DataFrame, by: Sequence[str]) -> dict[str, float]:
+    """Return the algorithms with outlying word perplexity at their last point, which `by` determines."""
+    last = part.sort_values(list(by)).groupby("algorithm").tail(1).set_index("algorithm")["mean"]
+    return {str(name): math.exp(value) for name, value in beyond(np.log(last[last > 0]).to_dict()).items()}
+
+
+def note_outside(axes: Axes, values: Mapping[str, str]) -> None:
+    """Name outliers beyond the axis, with their values, below the figure, where no curve is."""
+    if values:
+        words = "beyond the axis: " + ", ".join(f"{in_figure(name)} {value}" for name, value in values.items())
+        axes.figure.supxlabel("\n".join(wrap(words, 100)), fontsize=7, color="0.3", parse_math=False)
 
 
 def _name_ends(axes: Axes, part: pd.DataFrame, by: str, algorithms: Sequence[str]) -> None:

@@ -1,7 +1,5 @@
 """Differences from a baseline, paired by episode: a forest plot, and curves over the inner steps."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib import ticker
@@ -10,7 +8,7 @@ from matplotlib.figure import Figure
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.differences import at_main_step
-from metadialog.reports.figures import FEW, beyond, in_figure, name_values, panel_height, some, style
+from metadialog.reports.figures import FEW, beyond, in_figure, name_values, note_outside, panel_height, some, style
 from metadialog.reports.grid import metric_label
 from metadialog.reports.looks import looks
 from metadialog.statistics.metrics import METRICS
@@ -83,20 +81,12 @@ def difference_curves_figure(comparison: Comparison) -> Figure:
             axes.set_xlabel("inner step")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         panels[0].set_ylabel(f"{_label(comparison)}\nbelow 0 is better")
-        note_outside(panels[0], outside)
+        note_outside(panels[0], {name: f"{value:+.2f}" for name, value in outside.items()})
         figure.draw_without_rendering()
         for axes, count in zip(panels, shots, strict=False):
             own = ends[(ends["shots"] == count) & ~ends["algorithm"].isin(list(outside))].set_index("algorithm")
             name_values(axes, own["difference"].to_dict(), comparison.algorithms)
     return figure
-
-
-def note_outside(axes: Axes, outside: dict[str, float]) -> None:
-    """Name outliers beyond the axis in a corner."""
-    if outside:
-        text = "beyond the axis:\n" + "\n".join(f"{in_figure(name)} {value:+.2f}" for name, value in outside.items())
-        corner: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "top", "parse_math": False}
-        axes.text(0.98, 0.98, text, fontsize=7, color="0.3", **corner)
 
 
 def _name_outside(axes: Axes, height: int, value: float) -> None:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from metadialog.reports.comparison import Comparison
 from metadialog.reports.differences import BASELINE_HEADER, HEADER, baseline_title
+from metadialog.reports.figures import FEW, finite, outliers
 from metadialog.reports.grid import Tables, metric_label
 from metadialog.reports.looks import looks
 from metadialog.reports.words import commands, legend, methods, size, varied_lines
@@ -88,9 +89,12 @@ def _power(text: str) -> Markup:
 
 
 def _chart(comparison: Comparison) -> Mapping[str, Any]:
-    """Return the data of the interactive chart."""
+    """Return the data of the interactive chart, which begins without outliers, and with intervals if they are few."""
+    perplexities = finite(comparison, "word_perplexity")
+    outside = outliers(perplexities[perplexities["inner_step"] >= 0], ["shots", "inner_step"])
     columns = ["algorithm", "metric", "shots", "inner_step", "mean", "low", "high"]
     return {
+        "intervals": len(comparison.algorithms) - len(outside) <= FEW,
         "metrics": [
             {
                 "name": metric.name,
@@ -100,7 +104,7 @@ def _chart(comparison: Comparison) -> Mapping[str, Any]:
             for metric in comparison.metrics
         ],
         "algorithms": [
-            {"name": name, "color": drawn["color"], "dash": _DASHES[drawn["linestyle"]]}
+            {"name": name, "color": drawn["color"], "dash": _DASHES[drawn["linestyle"]], "shown": name not in outside}
             for name, drawn in zip(comparison.algorithms, looks(comparison.algorithms), strict=True)
         ],
         "rows": [

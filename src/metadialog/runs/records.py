@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from metadialog.errors import RunError
 from metadialog.escapes import escaped, shortened
 from metadialog.runs.reading import MIB, adapted, open_regular, parse_json, unreadable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EPISODES_KEY = b"metadialog.episodes"
 LANGUAGE_KEY = b"metadialog.language"
@@ -59,13 +61,13 @@ class RecordsFile:
         signatures: signatures of text metrics, by metric.
     """
 
-    records: pd.DataFrame
+    records: "pd.DataFrame"
     episodes: Sequence[DrawnEpisode]
     language: str
     signatures: Mapping[str, str]
 
 
-def write_table(path: Path, records: pd.DataFrame, metadata: Mapping[bytes, bytes]) -> None:
+def write_table(path: Path, records: "pd.DataFrame", metadata: Mapping[bytes, bytes]) -> None:
     """Write records as a Parquet file.
 
     Args:
@@ -153,7 +155,7 @@ def _written_out(column: pa.ChunkedArray) -> int:
     return sum(length or 0 for length in lengths)
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
+def _frame(table: pa.Table) -> "pd.DataFrame":
     """Return the table with decoded texts."""
     plain = [
         column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,7 @@ def write_tokens(store: DialogueStore, tokenizer: Tokenizer, folder: Path) -> No
 
 def _encode_batch(batch: pa.RecordBatch, tokenizer: Tokenizer) -> pa.RecordBatch:
     turns = batch.column("turns")
-    offsets = turns.offsets.to_numpy()  # [dialogues + 1], of turns
+    offsets = _values(turns.offsets)  # [dialogues + 1], of turns
     speakers = turns.values.field("speaker").to_pylist()
     encoded = tokenizer.encode_batch(turns.values.field("text").to_pylist())
     numbers = [n for start, end in pairwise(offsets) for n in _numbers(speakers[start:end])]
@@ -99,6 +100,12 @@ def _numbers(speakers: Sequence[str]) -> list[int]:
 
 def _with_speakers(encoded: Sequence[Sequence[int]], numbers: Sequence[int]) -> Int32:
     return np.array([i for ids, n in zip(encoded, numbers, strict=True) for i in (n, *ids)], np.int32)
+
+
+def _values(array: pa.Array) -> npt.NDArray[Any]:
+    """Return the values of an array without copying them; `to_numpy` would import pandas."""
+    values: npt.NDArray[Any] = np.from_dlpack(array)
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +140,12 @@ class TokenStore:
     def _open(self, number: int) -> _Columns:
         ids, lengths, counts, replies = self._mapped.get_batch(number).columns
         return _Columns(
-            ids=ids.values.to_numpy(),
-            ids_at=ids.offsets.to_numpy(),
-            lengths=lengths.values.to_numpy(),
-            words=counts.values.to_numpy(),
-            replies=replies.values.to_numpy(),
-            turns_at=lengths.offsets.to_numpy(),
+            ids=_values(ids.values),
+            ids_at=_values(ids.offsets),
+            lengths=_values(lengths.values),
+            words=_values(counts.values),
+            replies=_values(replies.values),
+            turns_at=_values(lengths.offsets),
         )
 
 

@@ -1,9 +1,12 @@
 """Summaries of adaptation records: a curve per topic, and the gain over all topics."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def adaptation_curves(records: pd.DataFrame) -> dict[str, dict[int, float]]:
+def adaptation_curves(records: "pd.DataFrame") -> dict[str, dict[int, float]]:
     """Return each topic's adaptation curve: inner step to mean query loss over its episodes (nats per token).
 
     Only the largest number of shots is used, and only meta-test topics if there are any.
@@ -19,7 +22,7 @@ def adaptation_curves(records: pd.DataFrame) -> dict[str, dict[int, float]]:
     return curves
 
 
-def adaptation_gain(records: pd.DataFrame) -> dict[str, float]:
+def adaptation_gain(records: "pd.DataFrame") -> dict[str, float]:
     """Return the mean loss before adaptation, after the last inner step, and the gain (nats per token).
 
     The mean is over the episodes with the largest number of shots, on the meta-test topics if there are any. The gain
@@ -34,7 +37,7 @@ def adaptation_gain(records: pd.DataFrame) -> dict[str, float]:
     return {"loss_before": before, "loss_after": after, "gain": before - after}
 
 
-def _largest_shots(records: pd.DataFrame) -> pd.DataFrame:
+def _largest_shots(records: "pd.DataFrame") -> "pd.DataFrame":
     held_out = records.loc[records["split"] == "meta_test"]
     counted: pd.DataFrame = records if held_out.empty else held_out
     chosen: pd.DataFrame = counted.loc[counted["shots"] == counted["shots"].max()]

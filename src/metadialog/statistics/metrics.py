@@ -4,10 +4,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Better = Literal["lower", "higher"]
 
@@ -45,8 +47,10 @@ class Metric:
         """The columns of the records that it needs."""
         return [name for name in (self.column, self.by, self.per) if name is not None]
 
-    def parts(self, records: pd.DataFrame) -> pd.DataFrame:
+    def parts(self, records: "pd.DataFrame") -> "pd.DataFrame":
         """Return the columns `total` and `weight` of each record; both are 0 if the metric is missing."""
+        import pandas as pd
+
         value = records[self.column].astype("float64")
         by = records[self.by].astype("float64") if self.by else pd.Series(1.0, records.index)
         per = records[self.per].astype("float64") if self.per else by
@@ -104,7 +108,7 @@ OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """Pattern of the names of additional metrics."""
 
 
-def with_curve(records: pd.DataFrame) -> pd.DataFrame:
+def with_curve(records: "pd.DataFrame") -> "pd.DataFrame":
     """Add the gain and the area under each episode's adaptation curve, nats per token.
 
     The column `gain` is the loss before adaptation minus the loss after the step; `area` is the area under the curve of
@@ -137,10 +141,10 @@ def own_metrics(nodes: Mapping[str, Any]) -> list[Metric]:
     return [Metric(name, name.replace("_", " "), name, better.get(nodes[name].get("better")), 3) for name in known]
 
 
-def reported(records: pd.DataFrame, chosen: Iterable[Metric]) -> list[Metric]:
+def reported(records: "pd.DataFrame", chosen: Iterable[Metric]) -> list[Metric]:
     """Return the metrics that the records hold, in the given order."""
     return [metric for metric in chosen if all(_held(records, name) for name in metric.columns)]
 
 
-def _held(records: pd.DataFrame, column: str) -> bool:
+def _held(records: "pd.DataFrame", column: str) -> bool:
     return column in records and bool(records[column].notna().any())

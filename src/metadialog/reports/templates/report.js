@@ -39,7 +39,8 @@ function chart(data) {
   const shots = document.getElementById("shots");
   const bands = document.getElementById("bands");
   const log = document.getElementById("log");
-  const hidden = new Set();
+  const hidden = new Set(data.algorithms.filter((one) => !one.shown).map((one) => one.name));
+  bands.checked = data.intervals;
 
   const make = (name, attributes, text) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -62,7 +63,7 @@ function chart(data) {
     button.type = "button";
     button.textContent = one.name;
     button.style.color = one.color;
-    button.setAttribute("aria-pressed", "true");
+    button.setAttribute("aria-pressed", String(one.shown));
     button.addEventListener("click", () => {
       if (!hidden.delete(one.name)) hidden.add(one.name);
       button.setAttribute("aria-pressed", String(!hidden.has(one.name)));
