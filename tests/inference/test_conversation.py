@@ -37,3 +37,9 @@ def test_a_turn_without_any_answer_is_taken_back(talk: Conversation, monkeypatch
             list(talk.answer("hello"))
     assert talk.turns == []
     assert list(talk.answer("/before")) == ["nothing has been said yet"]
+
+
+def test_a_reply_without_words_is_shown(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(talk.model), "stream", lambda *_, **__: iter(()))
+    for line in ("hello", "/before"):
+        assert list(talk.answer(line)) == ["(no words)"]

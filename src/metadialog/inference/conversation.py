@@ -32,6 +32,9 @@ HELP = """\
 /help              this list
 /quit              end"""
 
+NO_WORDS = "(no words)"
+"""What is shown in place of an empty reply."""
+
 
 @dataclass(slots=True)
 class Conversation:
@@ -89,7 +92,7 @@ class Conversation:
             else:
                 self.turns.pop()  # nothing was answered
         if not said.strip():
-            yield "(no words)"
+            yield NO_WORDS
 
     def _command(self, name: str, argument: str) -> Iterator[str]:
         commands: dict[str, Callable[[str], Iterator[str]]] = {
@@ -131,7 +134,12 @@ class Conversation:
         yield "the conversation starts again, without adaptation"
 
     def _before(self, _: str) -> Iterator[str]:
-        yield from self.base.stream(self._asked(), self.generation, seed=self.seed + len(self._asked()))
+        said = ""
+        for piece in self.base.stream(self._asked(), self.generation, seed=self.seed + len(self._asked())):
+            said += piece
+            yield piece
+        if not said.strip():
+            yield NO_WORDS
 
     def _why(self, _: str) -> Iterator[str]:
         near = self.model.nearest(self._asked())
