@@ -85,7 +85,7 @@ def unknown_option(path: str, siblings: Iterable[str], leaves: Iterable[str]) ->
     close = difflib.get_close_matches(name, list(siblings), n=2, cutoff=0.6)
     candidates = [f"{prefix}{match}" for match in close]
     candidates += [leaf for leaf in leaves if leaf.rpartition(".")[2] == name and leaf not in (*candidates, path)]
-    # Names beside it have been compared; their common parent would make all of them look similar.
+    # Its siblings have been compared above; the parent that they share would make all of them look similar.
     others = [leaf for leaf in leaves if leaf.rpartition(".")[0] != parent and not leaf.endswith("_target_")]
     candidates = candidates or difflib.get_close_matches(path, others, n=2, cutoff=0.6)
     hint = f"did you mean {' or '.join(candidates[:3])}? " if candidates else ""

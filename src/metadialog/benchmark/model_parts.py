@@ -81,7 +81,7 @@ def models(setting: Setting) -> Iterator[Row]:
 
 
 def joint(setting: Setting) -> Iterator[Row]:
-    """Measure joint training beside a first-order meta-step, in seconds per executed operation."""
+    """Compare joint training with a first-order meta-step, in seconds per executed operation."""
     for name in MODELS:
         work = model_work(name, replace(JOINT, dropout=DROPOUT), setting.device)
         work.model.train()
@@ -134,7 +134,7 @@ def memory(setting: Setting) -> Iterator[Row]:
 
 
 def graphs(setting: Setting) -> Iterator[Row]:
-    """Measure steps that are recorded as CUDA graphs beside unrecorded ones, and beside gradient descent, likewise.
+    """Compare steps that are recorded as CUDA graphs with unrecorded ones, and with gradient descent, likewise.
 
     On a CPU nothing is recorded, so there are no rows.
     """

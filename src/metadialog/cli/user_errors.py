@@ -13,7 +13,7 @@ from metadialog.hydra_internals import HydraException
 from metadialog.interrupts import interruptible
 
 EXIT_USER_ERROR = 2
-LONGEST_LINE = 1500  # characters of a message
+_LONGEST_MESSAGE = 1500  # characters of a message
 EXIT_BROKEN_PIPE = 141  # exit code of a program ended by SIGPIPE, as in shells
 TRACEBACK = "METADIALOG_TRACEBACK"
 """Environment variable with the user's setting of HYDRA_FULL_ERROR."""
@@ -50,7 +50,7 @@ def _say(command: str, error: BaseException) -> None:
 
 def _bounded(line: str) -> str:
     """Shorten a line that quotes a value of any length."""
-    return line if len(line) <= LONGEST_LINE else shortened(line, LONGEST_LINE)
+    return line if len(line) <= _LONGEST_MESSAGE else shortened(line, _LONGEST_MESSAGE)
 
 
 def guarded(command: str, action: Callable[[], int]) -> int:

@@ -74,7 +74,7 @@ def _predicted(
     encoder: ExchangeEncoder,
     generation: Generation,
     tokenizer: Tokenizer,
-    selection: Selection = NOTHING,
+    selection: Selection,
 ) -> str:
     """Adapt to the support dialogues of a request, and generate the requested turn.
 

@@ -74,7 +74,7 @@ def creating_folder(path: Path) -> Iterator[Path]:
 
 
 def check_can_create(folder: Path) -> None:
-    """Create a folder's parents, and a temporary folder beside it, to see early whether it can be created.
+    """Create a folder's parents, and a temporary folder next to it, to check early that it can be created.
 
     Raises:
         OSError: it cannot.
